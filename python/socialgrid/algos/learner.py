@@ -1,0 +1,115 @@
+"""What every learner offers, whatever its algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from socialgrid.data.rollout import Recorded, Rollout
+
+
+@dataclass
+class ActOutput(Recorded):
+    """Actions of one step and all a rollout has to remember of it.
+
+    Attributes:
+        state: float32 ``[E, A, S]``, memory after the step. Pass it to the next ``act``; resets
+            are applied there, not here.
+    """
+
+    state: Tensor
+
+
+class NonFiniteError(RuntimeError):
+    """A loss, reward, observation or parameter stopped being a finite number.
+
+    Attributes:
+        agent: index (among the learner's agents) of the first agent concerned.
+        step: number of the update in which it happened.
+        dump: file with the batch (safetensors), or ``None`` if no directory was given.
+    """
+
+    def __init__(self, what: str, step: int, agent: int, dump: Path | None = None) -> None:
+        where = f"; the batch is in {dump}" if dump else "; set dump_dir to keep the batch"
+        super().__init__(f"non-finite {what} in update {step}, agent {agent}{where}")
+        self.what, self.step, self.agent, self.dump = what, step, agent, dump
+
+
+class Learner(Protocol):
+    """Independent learners of ``A`` agents behind one interface.
+
+    Every tensor that leaves a learner has the agent axis last (``[E, A]``, ``[T, E, A]``) or is
+    per agent (``[A]``); checkpoint tensors have it first, all of them, so one agent's part is
+    ``tensor[a]`` of each.
+    """
+
+    num_agents: int
+    state_size: int
+    device: torch.device
+
+    def initial_state(self, num_envs: int) -> Tensor:
+        """Zero memory, float32 ``[E, A, S]``."""
+        ...
+
+    def act(self, obs: Tensor, state: Tensor, reset: Tensor, *, greedy: bool = False) -> ActOutput:
+        """Choose actions.
+
+        Args:
+            obs: ``[E, A, *obs_shape]`` as the simulator wrote it, on any device.
+            state: float32 ``[E, A, S]`` of the previous step.
+            reset: bool ``[E, A]``; memory is zeroed before the step where True.
+            greedy: the most probable action instead of a sample (draws no random numbers).
+        """
+        ...
+
+    def values(self, obs: Tensor, state: Tensor, reset: Tensor | None = None) -> Tensor:
+        """Value estimates float32 ``[E, A]``; the arguments are those of ``act``."""
+        ...
+
+    def update(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Learn from one batch.
+
+        Returns:
+            metrics by name, each float32 ``[A]`` (NaN for agents that do not learn).
+
+        Raises:
+            NonFiniteError: nothing was learnt from the batch that caused it.
+        """
+        ...
+
+    def set_learning(self, mask: Sequence[bool]) -> None:
+        """Choose which agents learn from now on; the others stay exactly as they are."""
+        ...
+
+    def set_learning_rate(self, rates: float | Sequence[float]) -> None:
+        """Change learning rates: one for all agents or one for each."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a continuation needs, flat, CPU, contiguous, every one ``[A, ...]``.
+
+        Names begin with ``model/``, ``optimiser/`` or ``generator``.
+        """
+        ...
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of ``tensors``.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a shape or dtype differs. Nothing has
+                changed then.
+        """
+        ...
+
+    def meta(self) -> dict[str, Any]:
+        """JSON-able counters: what ``tensors`` cannot hold."""
+        ...
+
+    def load_meta(self, meta: Mapping[str, Any]) -> None:
+        """Inverse of ``meta``."""
+        ...

@@ -1,0 +1,1 @@
+"""Storage of experience, and the estimators computed from it."""

@@ -1,0 +1,231 @@
+"""Preallocated storage of one batch of experience, written by the simulator itself."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_OBS_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
+
+
+@dataclass
+class Recorded:
+    """What a learner adds to one step of a rollout.
+
+    Attributes:
+        action: int64 ``[E, A]``.
+        log_prob: float32 ``[E, A]``, log-probability of ``action`` under the acting policy.
+        value: float32 ``[E, A]``, value estimate of the state acted in.
+        state_before: float32 ``[E, A, S]``, memory that went into the step, resets applied.
+    """
+
+    action: Tensor
+    log_prob: Tensor
+    value: Tensor
+    state_before: Tensor
+
+
+class Rollout:
+    """``T`` steps of ``E`` environments: what agents saw, did and got.
+
+    Two agent axes occur. ``N`` counts the agents of the environment: everything the simulator
+    writes has it. ``A`` counts the agents that the learner owns (``agents``, in ascending or any
+    other order): everything the learner writes has it. ``own(x)`` selects the second from the
+    first.
+
+    Simulator side (CPU memory, pinned when ``pin``):
+        obs: uint8 or uint16 ``[T + 1, E, N, *obs_shape]``; ``obs[t]`` is seen before step ``t``.
+        reward: float32 ``[T, E, N]``.
+        terminated, truncated: bool ``[T, E, N]``, never both.
+        done: bool ``[T, E]``: the episode ended in step ``t``; ``obs[t + 1]`` is a new one.
+        active: bool ``[T + 1, E, N]``: in play before step ``t``.
+        reset: bool ``[T + 1, E, N]``: memory is zeroed before step ``t``. True at the start of
+            an episode and as long as an agent is not in play.
+    Learner side (on ``device``):
+        action int64, log_prob and value float32 ``[T, E, A]``; state float32 ``[T, E, A, S]``.
+    Last views of finished episodes, ``F`` of them, compact:
+        final_index: int64 ``[F, 2]`` rows (t, e); final_obs ``[F, N, *obs_shape]``.
+
+    One batch is collected so::
+
+        rollout.begin(obs, info["active"])             # or rollout.carry_over()
+        for t in range(rollout.num_steps):
+            obs_t, reset_t = rollout.inputs(t)
+            out = learner.act(obs_t, state, reset_t)
+            rollout.record(t, out)
+            env.step(actions, out=rollout.slot(t))
+            rollout.finish_step(t)
+            state = out.state
+    """
+
+    def __init__(
+        self,
+        num_steps: int,
+        num_envs: int,
+        num_agents: int,
+        obs_shape: Sequence[int],
+        *,
+        state_size: int,
+        agents: Sequence[int] | None = None,
+        obs_dtype: str = "uint8",
+        pin: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Allocate everything.
+
+        Args:
+            num_steps: T.
+            num_envs: E.
+            num_agents: N, all agents of the environment.
+            obs_shape: shape of one agent's observation.
+            state_size: S, ``learner.state_size``.
+            agents: the environment's agents that the learner owns; all by default.
+            obs_dtype: "uint8" or "uint16".
+            pin: page-locked simulator side, for a learner on a CUDA device.
+            device: where the learner side lives.
+
+        Raises:
+            ValueError: a size is not positive, or an agent does not exist or occurs twice.
+        """
+        if min(num_steps, num_envs, num_agents) < 1:
+            raise ValueError(
+                f"num_steps={num_steps}, num_envs={num_envs}, num_agents={num_agents}: "
+                "each must be at least 1"
+            )
+        owned = tuple(range(num_agents)) if agents is None else tuple(agents)
+        if not owned or len(set(owned)) != len(owned) or not set(owned) <= set(range(num_agents)):
+            raise ValueError(f"agents {owned}: need distinct indices in [0, {num_agents})")
+        if str(obs_dtype) not in _OBS_DTYPES:
+            raise ValueError(f"obs_dtype {obs_dtype!r}: must be one of {sorted(_OBS_DTYPES)}")
+        self.num_steps, self.num_envs, self.num_agents = num_steps, num_envs, num_agents
+        self.obs_shape = tuple(obs_shape)
+        self.agents = owned
+        self.device = torch.device(device)
+        steps, lead, own = num_steps, (num_envs, num_agents), (num_envs, len(owned))
+
+        def host(*shape: int, dtype: torch.dtype) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, pin_memory=pin)
+
+        obs_type = _OBS_DTYPES[str(obs_dtype)]
+        self.obs = host(steps + 1, *lead, *self.obs_shape, dtype=obs_type)
+        self.reward = host(steps, *lead, dtype=torch.float32)
+        self.terminated = host(steps, *lead, dtype=torch.bool)
+        self.truncated = host(steps, *lead, dtype=torch.bool)
+        self.done = host(steps, num_envs, dtype=torch.bool)
+        self.active = host(steps + 1, *lead, dtype=torch.bool)
+        self.reset = host(steps + 1, *lead, dtype=torch.bool)
+        self.action = torch.zeros((steps, *own), dtype=torch.int64, device=self.device)
+        self.log_prob = torch.zeros((steps, *own), device=self.device)
+        self.value = torch.zeros((steps, *own), device=self.device)
+        self.state = torch.zeros((steps, *own, state_size), device=self.device)
+        self._final_scratch = host(*lead, *self.obs_shape, dtype=obs_type)
+        self._final_rows: list[tuple[int, Tensor, Tensor]] = []
+        self._first_env = 0
+
+    @property
+    def num_learners(self) -> int:
+        """Number of agents that the learner owns (A)."""
+        return len(self.agents)
+
+    def own(self, array: Tensor, dim: int = -1) -> Tensor:
+        """Columns of the learner's agents along the agent axis ``dim``; a view if possible."""
+        first, count = self.agents[0], len(self.agents)
+        if self.agents == tuple(range(first, first + count)):
+            return array.narrow(dim, first, count)
+        return array.index_select(dim, torch.tensor(self.agents, device=array.device))
+
+    def part(self, first: int, count: int) -> Rollout:
+        """Environments ``first`` to ``first + count - 1`` as a rollout over the same memory.
+
+        For double buffering: one part is stepped while the learner acts on the other. Only
+        ``inputs``, ``record``, ``slot`` and ``finish_step`` are meant for parts; ``begin`` and
+        ``carry_over`` for the whole.
+
+        Raises:
+            IndexError: there are no such environments.
+        """
+        if first < 0 or count < 1 or first + count > self.num_envs:
+            raise IndexError(
+                f"environments [{first}, {first + count}) of a rollout of {self.num_envs}"
+            )
+        part = copy.copy(self)
+        part.num_envs, part._first_env = count, self._first_env + first
+        for name in (
+            *("obs", "reward", "terminated", "truncated", "done", "active", "reset"),
+            *("action", "log_prob", "value", "state"),
+        ):
+            setattr(part, name, getattr(self, name).narrow(1, first, count))
+        part._final_scratch = self._final_scratch.narrow(0, first, count)
+        return part
+
+    def slot(self, t: int) -> dict[str, Tensor]:
+        """The ``out=`` mapping for the environment's step ``t``: writes land in this storage."""
+        return {
+            "obs": self.obs[t + 1],
+            "reward": self.reward[t],
+            "terminated": self.terminated[t],
+            "truncated": self.truncated[t],
+            "done": self.done[t],
+            "active": self.active[t + 1],
+            "final_obs": self._final_scratch,
+        }
+
+    def begin(self, obs: Tensor, active: Tensor) -> None:
+        """Start a batch from a fresh reset.
+
+        Args:
+            obs: ``[E, N, *obs_shape]``, the first views of new episodes.
+            active: bool ``[E, N]``.
+        """
+        self.obs[0].copy_(torch.as_tensor(obs))
+        self.active[0].copy_(torch.as_tensor(active))
+        self.reset[0].fill_(True)
+        self._final_rows.clear()
+
+    def carry_over(self) -> None:
+        """Start the next batch where the last one ended, in the middle of episodes or not."""
+        self.obs[0].copy_(self.obs[-1])
+        self.active[0].copy_(self.active[-1])
+        self.reset[0].copy_(self.reset[-1])
+        self._final_rows.clear()
+
+    def inputs(self, t: int) -> tuple[Tensor, Tensor]:
+        """Observations ``[E, A, *obs_shape]`` and resets bool ``[E, A]`` before step ``t``."""
+        return self.own(self.obs[t], 1), self.own(self.reset[t], 1)
+
+    def record(self, t: int, recorded: Recorded) -> None:
+        """Store what the learner did in step ``t``."""
+        self.action[t].copy_(recorded.action)
+        self.log_prob[t].copy_(recorded.log_prob)
+        self.value[t].copy_(recorded.value)
+        self.state[t].copy_(recorded.state_before)
+
+    def finish_step(self, t: int) -> None:
+        """Derive resets from what the simulator wrote; keep the last views of ended episodes."""
+        done = self.done[t]
+        torch.logical_or(done[:, None], ~self.active[t + 1], out=self.reset[t + 1])
+        if bool(done.any()):
+            envs = done.nonzero().squeeze(1)
+            self._final_rows.append((t, envs + self._first_env, self._final_scratch[envs]))
+
+    @property
+    def final_index(self) -> Tensor:
+        """int64 ``[F, 2]``: step and environment of every episode end."""
+        rows = [torch.stack((torch.full_like(envs, t), envs), 1) for t, envs, _ in self._final_rows]
+        return torch.cat(rows) if rows else torch.zeros((0, 2), dtype=torch.int64)
+
+    @property
+    def final_obs(self) -> Tensor:
+        """``[F, N, *obs_shape]``: last views of the episodes in ``final_index``."""
+        rows = [views for _, _, views in self._final_rows]
+        if not rows:
+            return self.obs.new_zeros((0, self.num_agents, *self.obs_shape))
+        return torch.cat(rows)
+
+    def mask(self) -> Tensor:
+        """bool ``[T, E, A]``: steps in which the learner's agents were in play."""
+        return self.own(self.active[:-1])

@@ -1,0 +1,1 @@
+"""Social mechanisms: auxiliary losses and reward terms, one mechanism a file."""
