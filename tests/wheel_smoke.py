@@ -1,0 +1,20 @@
+"""Step every game of an installed wheel, whose core dependencies are all there is."""
+
+import numpy as np
+
+import socialgrid
+
+NUM_ENVS = 8
+for game in socialgrid.list_games():
+    env = socialgrid.make_vec(game, num_envs=NUM_ENVS, num_threads=2, seed=0)
+    obs, _ = env.reset()
+    blank = obs.copy()
+    for step in range(50):
+        actions = np.full((NUM_ENVS, env.num_agents), step % env.num_actions)
+        obs, reward, terminated, truncated, _ = env.step(actions)
+    assert obs.shape == (NUM_ENVS, env.num_agents, *env.obs_shape)
+    assert reward.dtype == np.float32
+    assert not (terminated & truncated).any()
+    assert (obs != blank).any(), f"{game}: 50 steps changed nothing"
+    env.close()
+print("socialgrid", socialgrid.__version__, "steps", ", ".join(socialgrid.list_games()))
