@@ -1,0 +1,541 @@
+"""How fast the simulator is, beside its peers and beside a plain copy of the same bytes.
+
+    python bench/simulator.py                     # everything, a few minutes
+    python bench/simulator.py --json speed.json   # the same, also as JSON
+    python bench/simulator.py --quick             # seconds; checks that the benchmark runs
+
+marlgrid and Minigrid are measured in the same run when they are importable. Every figure is the
+median of several repeats, with the lowest and highest beside it. An agent-step is one agent acting
+once: E environments of A agents make E * A of them per step, with movement, rewards, occlusion,
+rendering and autoresets included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import socialgrid
+
+ACTION_BATCHES = 64
+GAME_BATCH = 256
+SCALING_GAME = "GoalCycle-v0"
+LARGEST_BATCH = 65536
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: seconds a repeat lasts at least, and how many repeats."""
+
+    seconds: float
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Operations per second: median, lowest and highest of the repeats."""
+
+    median: float
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> Rate:
+        return Rate(self.median * factor, self.low * factor, self.high * factor)
+
+
+def measure(run: Callable[[int], None], effort: Effort) -> Rate:
+    """Rate of ``run(n)``, which does n operations, after a warm-up that also finds a fitting n."""
+    count = 1
+    while True:
+        begin = time.perf_counter()
+        run(count)
+        elapsed = time.perf_counter() - begin
+        if elapsed >= effort.seconds / 4:
+            break
+        count *= 2
+    count = max(1, round(count * effort.seconds / elapsed))
+    rates = []
+    for _ in range(effort.repeats):
+        begin = time.perf_counter()
+        run(count)
+        rates.append(count / (time.perf_counter() - begin))
+    return Rate(statistics.median(rates), min(rates), max(rates))
+
+
+def measure_game(
+    game: str, num_envs: int, num_threads: int, obs_mode: str, effort: Effort, **config: Any
+) -> tuple[Rate, int, int]:
+    """Agent-steps/s under random actions, the bytes of one step's views, agents an environment."""
+    env = socialgrid.make_vec(
+        game, num_envs=num_envs, num_threads=num_threads, obs_mode=obs_mode, **config
+    )
+    rng = np.random.default_rng(0)
+    shape = (min(ACTION_BATCHES, max(2, 2**22 // num_envs)), num_envs, env.num_agents)
+    actions = rng.integers(0, env.num_actions, shape, dtype=np.int32)
+    obs, _ = env.reset(seed=0)
+    num_bytes = obs.nbytes
+    del obs
+
+    def run(count: int) -> None:
+        for i in range(count):
+            env.step(actions[i % len(actions)])
+
+    rate = measure(run, effort).scaled(num_envs * env.num_agents)
+    env.close()
+    return rate, num_bytes, env.num_agents
+
+
+def measure_copy(num_bytes: int, effort: Effort) -> Rate:
+    """Bytes/s of copying a block of this size again and again, on one core."""
+    source = np.random.default_rng(0).integers(0, 256, num_bytes, dtype=np.uint8)
+    target = np.zeros_like(source)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            np.copyto(target, source)
+
+    return measure(run, effort).scaled(num_bytes)
+
+
+def stepper_of(env: Any, actions: list[Any], ended: Callable[[Any], bool]) -> Callable[[int], None]:
+    """Random play in an environment with the old ``reset``/``step`` loop."""
+
+    def run(count: int) -> None:
+        for i in range(count):
+            if ended(env.step(actions[i % len(actions)])):
+                env.reset()
+
+    env.reset()
+    return run
+
+
+def marlgrid_steppers() -> dict[tuple[str, str], tuple[Callable[[int], None], int]]:
+    """(game, mode) -> (run, agents) for marlgrid's own versions of our games."""
+    envs = importlib.import_module("marlgrid.envs")
+    agents = importlib.import_module("marlgrid.agents")
+    rng = np.random.default_rng(0)
+    kinds = {
+        "GoalCycle-v0": (
+            envs.ClutteredGoalCycleEnv,
+            3,
+            {"grid_size": 13, "clutter_density": 0.15, "n_bonus_tiles": 3, "max_steps": 250},
+        ),
+        "Cluttered-v0": (envs.ClutteredMultiGrid, 1, {"grid_size": 11, "clutter_density": 0.15}),
+        "Empty-v0": (envs.EmptyMultiGrid, 1, {"grid_size": 9}),
+    }
+    found: dict[tuple[str, str], tuple[Callable[[int], None], int]] = {}
+    for game, (kind, count, options) in kinds.items():
+        players = [
+            agents.GridAgentInterface(
+                color="prestige", view_size=7, view_tile_size=3, view_offset=1
+            )
+            for _ in range(count)
+        ]
+        env = kind(agents=players, **options)
+        actions = list(rng.integers(0, 7, (997, count)))
+        found[game, "rgb"] = (
+            stepper_of(env, actions, lambda result: bool(np.all(result[2]))),
+            count,
+        )
+    return found
+
+
+def minigrid_steppers() -> dict[tuple[str, str], tuple[Callable[[int], None], int]]:
+    """(game, mode) -> (run, agents) for Minigrid: 7x7 symbols, and pixels at 3 a tile."""
+    gymnasium = importlib.import_module("gymnasium")
+    wrappers = importlib.import_module("minigrid.wrappers")
+    ids = {
+        "Empty-v0": "MiniGrid-Empty-8x8-v0",
+        "DoorKey-v0": "MiniGrid-DoorKey-8x8-v0",
+        "FourRooms-v0": "MiniGrid-FourRooms-v0",
+    }
+    actions = np.random.default_rng(0).integers(0, 7, 997).tolist()
+    found: dict[tuple[str, str], tuple[Callable[[int], None], int]] = {}
+    for game, name in ids.items():
+        for mode in ("rgb", "tiles"):
+            env = gymnasium.make(name, disable_env_checker=True)
+            if mode == "rgb":
+                env = wrappers.RGBImgPartialObsWrapper(env, tile_size=3)
+            run = stepper_of(env, actions, lambda result: bool(result[2] or result[3]))
+            found[game, mode] = (run, 1)
+    return found
+
+
+PEERS = {"marlgrid": marlgrid_steppers, "minigrid": minigrid_steppers}
+
+
+def measure_peers(effort: Effort) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows for the peers that are importable, and why the others are not."""
+    rows: list[dict[str, Any]] = []
+    absent: dict[str, str] = {}
+    for peer, steppers in PEERS.items():
+        try:
+            found = steppers()
+        except ImportError as error:
+            absent[peer] = str(error)
+            continue
+        for (game, mode), (run, agents) in found.items():
+            rate = measure(run, effort).scaled(agents)
+            rows.append(
+                {"peer": peer, "game": game, "obs_mode": mode, "agents": agents, **asdict(rate)}
+            )
+    return rows, absent
+
+
+def peer_rate(
+    peers: list[dict[str, Any]], peer: str, game: str, obs_mode: str
+) -> tuple[float, bool] | None:
+    """The peer's agent-steps/s: in the same game and mode if it has that, else its fastest."""
+    own = [row for row in peers if row["peer"] == peer]
+    same = [row for row in own if (row["game"], row["obs_mode"]) == (game, obs_mode)]
+    if same:
+        return same[0]["median"], True
+    return (max(row["median"] for row in own), False) if own else None
+
+
+def measure_games(
+    cores: int, batch: int, peers: list[dict[str, Any]], effort: Effort
+) -> list[dict[str, Any]]:
+    rows = []
+    for game in socialgrid.list_games():
+        for obs_mode in ("rgb", "tiles"):
+            for threads in sorted({1, cores}):
+                rate, num_bytes, agents = measure_game(game, batch, threads, obs_mode, effort)
+                copy = measure_copy(num_bytes, effort)
+                byte_rate = rate.median * num_bytes / (batch * agents)
+                row: dict[str, Any] = {
+                    "game": game,
+                    "obs_mode": obs_mode,
+                    "threads": threads,
+                    "num_envs": batch,
+                    "agents": agents,
+                    **asdict(rate),
+                    "obs_bytes_per_step": num_bytes,
+                    "copy_bytes_per_second": copy.median,
+                    "share_of_copy_rate": byte_rate / copy.median,
+                }
+                for peer in PEERS:
+                    found = peer_rate(peers, peer, game, obs_mode)
+                    row[f"times_{peer}"] = rate.median / found[0] if found else None
+                    row[f"same_game_in_{peer}"] = bool(found and found[1])
+                rows.append(row)
+    return rows
+
+
+def measure_threads(cores: int, batch: int, effort: Effort) -> list[dict[str, Any]]:
+    counts = sorted({1, cores} | {2**k for k in range(1, 8) if 2**k < cores})
+    rows = []
+    for obs_mode in ("rgb", "tiles"):
+        single = None
+        for threads in counts:
+            rate, _, _ = measure_game(SCALING_GAME, batch, threads, obs_mode, effort)
+            single = single or rate.median
+            rows.append(
+                {
+                    "obs_mode": obs_mode,
+                    "threads": threads,
+                    "num_envs": batch,
+                    **asdict(rate),
+                    "times_one_thread": rate.median / single,
+                }
+            )
+    return rows
+
+
+def measure_batches(cores: int, sizes: Iterable[int], effort: Effort) -> list[dict[str, Any]]:
+    return [
+        {
+            "obs_mode": "rgb",
+            "threads": threads,
+            "num_envs": size,
+            **asdict(measure_game(SCALING_GAME, size, threads, "rgb", effort)[0]),
+        }
+        for threads in sorted({1, cores})
+        for size in sizes
+    ]
+
+
+def resident_bytes() -> int | None:
+    """Memory the process holds, where the system tells."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return None
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def measure_memory(num_envs: int) -> list[dict[str, Any]]:
+    """Bytes an environment of each game takes: its state, and with one step's results held."""
+    rows = []
+    for game in socialgrid.list_games():
+        # Each in a process of its own, so that memory freed earlier is not counted as free.
+        script = (
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            f"import simulator; simulator.print_memory({game!r}, {num_envs})"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+        rows.append({"game": game, "num_envs": num_envs, **json.loads(done.stdout)})
+    return rows
+
+
+def print_memory(game: str, num_envs: int) -> None:
+    small = socialgrid.make_vec(game, num_envs=1)
+    small.reset(seed=0)
+    small.close()
+    before = resident_bytes()
+    env = socialgrid.make_vec(game, num_envs=num_envs)
+    env.reset(seed=0)
+    actions = np.zeros((num_envs, env.num_agents), dtype=np.int32)
+    results = env.step(actions)
+    after = resident_bytes()
+    arrays = [*results[:4], *results[4].values()]
+    held = sum(array.nbytes for array in arrays)
+    snapshot = len(env.get_state())
+    total = None if before is None or after is None else (after - before) / num_envs
+    print(
+        json.dumps(
+            {
+                "resident_bytes_per_env": total,
+                "results_of_one_step_bytes_per_env": held / num_envs,
+                "snapshot_bytes_per_env": snapshot / num_envs,
+            }
+        )
+    )
+
+
+def measure_overhead(effort: Effort) -> dict[str, Any]:
+    """Seconds a step of one environment with one agent takes: what a call costs in itself."""
+    env = socialgrid.make_vec("Empty-v0", num_envs=1, num_threads=1, obs_mode="tiles")
+    action = np.zeros((1, 1), dtype=np.int32)
+    env.reset(seed=0)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            env.step(action)
+
+    rate = measure(run, effort)
+    return {
+        "microseconds_per_step": 1e6 / rate.median,
+        "low": 1e6 / rate.high,
+        "high": 1e6 / rate.low,
+    }
+
+
+def cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        changed = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return git("rev-parse", "--short=12", "HEAD") + changed
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe_machine(cores: int) -> dict[str, Any]:
+    packages = ("socialgrid", "numpy", "gymnasium", "minigrid", "marlgrid")
+    return {
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": cpu_model(),
+        "cores": cores,
+        "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages if version(name)},
+    }
+
+
+def run_all(quick: bool, batch: int | None) -> dict[str, Any]:
+    effort = Effort(0.005, 2) if quick else Effort(0.25, 7)
+    peer_effort = Effort(0.02, 2) if quick else Effort(1.0, 5)
+    batch = batch or (16 if quick else GAME_BATCH)
+    sizes = (1, 16, 64) if quick else tuple(4**k for k in range(9) if 4**k <= LARGEST_BATCH)
+    cores = available_cores()
+    report: dict[str, Any] = {"machine": describe_machine(cores)}
+    report["peers"], report["peers_absent"] = measure_peers(peer_effort)
+    report["games"] = measure_games(cores, batch, report["peers"], effort)
+    report["threads"] = measure_threads(cores, batch if quick else 1024, effort)
+    report["batches"] = measure_batches(cores, sizes, effort)
+    report["memory"] = measure_memory(256 if quick else 16384)
+    report["overhead"] = measure_overhead(effort)
+    return report
+
+
+def rate_text(row: dict[str, Any]) -> str:
+    return f"{row['median']:,.0f} ({row['low']:,.0f}-{row['high']:,.0f})"
+
+
+def times_text(row: dict[str, Any], peer: str) -> str:
+    times = row[f"times_{peer}"]
+    if times is None:
+        return "-"
+    return f"{times:,.0f}" + ("" if row[f"same_game_in_{peer}"] else "*")
+
+
+def bytes_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def game_cells(row: dict[str, Any]) -> list[str]:
+    return [
+        row["game"],
+        str(row["agents"]),
+        row["obs_mode"],
+        str(row["threads"]),
+        rate_text(row),
+        times_text(row, "marlgrid"),
+        times_text(row, "minigrid"),
+        f"{row['copy_bytes_per_second'] / 1e9:.1f}",
+        f"{row['share_of_copy_rate']:.1%}",
+    ]
+
+
+def peer_cells(row: dict[str, Any]) -> list[str]:
+    return [row["peer"], row["game"], str(row["agents"]), row["obs_mode"], rate_text(row)]
+
+
+def thread_cells(row: dict[str, Any]) -> list[str]:
+    return [row["obs_mode"], str(row["threads"]), rate_text(row), f"{row['times_one_thread']:.2f}"]
+
+
+def batch_cells(row: dict[str, Any]) -> list[str]:
+    return [f"{row['num_envs']:,}", str(row["threads"]), rate_text(row)]
+
+
+def memory_cells(row: dict[str, Any]) -> list[str]:
+    return [
+        row["game"],
+        bytes_text(row["resident_bytes_per_env"]),
+        bytes_text(row["results_of_one_step_bytes_per_env"]),
+        bytes_text(row["snapshot_bytes_per_env"]),
+    ]
+
+
+def tables_of(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, head, rows of text) of every table."""
+    rate = "agent-steps/s (lowest-highest)"
+    games, peers, threads, batches, memory = (
+        report[name] for name in ("games", "peers", "threads", "batches", "memory")
+    )
+    game_head = f"game,agents,view,threads,{rate},x marlgrid,x Minigrid,copy GB/s,share of it"
+    tables = [
+        (f"Games, {games[0]['num_envs']} environments", game_head, map(game_cells, games)),
+        (
+            "Peers, one environment on one core",
+            f"peer,game,agents,view,{rate}",
+            map(peer_cells, peers),
+        ),
+        (
+            f"{SCALING_GAME} over threads, {threads[0]['num_envs']} environments",
+            f"view,threads,{rate},x one thread",
+            map(thread_cells, threads),
+        ),
+        (
+            f"{SCALING_GAME} over batch sizes, rgb",
+            f"environments,threads,{rate}",
+            map(batch_cells, batches),
+        ),
+        (
+            f"Memory, bytes an environment in a batch of {memory[0]['num_envs']:,}",
+            "game,resident in all,of that the results of a step,snapshot",
+            map(memory_cells, memory),
+        ),
+    ]
+    return [(title, head.split(","), list(rows)) for title, head, rows in tables]
+
+
+def print_tables(report: dict[str, Any]) -> None:
+    try:
+        console = importlib.import_module("rich.console").Console()
+        rich_table = importlib.import_module("rich.table").Table
+    except ImportError:
+        console = None
+    for title, head, rows in tables_of(report):
+        if not rows:
+            continue
+        if console is not None and console.is_terminal:
+            table = rich_table(title=title)
+            for name in head:
+                table.add_column(name)
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+        else:
+            print(f"\n{title}\n")
+            print("| " + " | ".join(head) + " |")
+            print("|" + "---|" * len(head))
+            for row in rows:
+                print("| " + " | ".join(row) + " |")
+    overhead = report["overhead"]
+    print(
+        f"\nOne environment, one agent: {overhead['microseconds_per_step']:.2f} microseconds a step"
+        f" ({overhead['low']:.2f}-{overhead['high']:.2f}), all of Python's overhead included."
+    )
+    if report["peers"]:
+        print("* the peer has no such game or view; compared with its fastest.")
+    for peer, reason in report["peers_absent"].items():
+        print(f"{peer} not measured: {reason}")
+    machine = report["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    print(f"\ncommit {machine['commit']}, {machine['date']}")
+    print(f"{machine['cpu']}, {machine['cores']} cores, load average {machine['load_average']}")
+    print(f"{machine['system']}, Python {machine['python']}, {versions}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Speed of the simulator, beside its peers.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE too")
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; rough")
+    parser.add_argument("--num-envs", type=int, help=f"batch of the first table ({GAME_BATCH})")
+    options = parser.parse_args(arguments)
+    report = run_all(options.quick, options.num_envs)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    print_tables(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

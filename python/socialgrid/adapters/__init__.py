@@ -1,0 +1,1 @@
+"""The simulator behind other projects' interfaces: one module each, imported on its own."""

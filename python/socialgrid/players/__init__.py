@@ -1,0 +1,15 @@
+"""Scripted players: teachers, baselines and opponents, batched and deterministic."""
+
+from . import goal_cycle, goal_walker, random_player  # noqa: F401  (they register themselves)
+from .player import Player, Walker, list_players, make_player, register_player
+from .team import Team, make_team
+
+__all__ = [
+    "Player",
+    "Team",
+    "Walker",
+    "list_players",
+    "make_player",
+    "make_team",
+    "register_player",
+]

@@ -1,0 +1,233 @@
+"""Shortest paths for a whole batch: distance maps that are kept until an episode changes.
+
+A walker on a grid turns and steps forward, so a path is measured in actions, over states
+(direction, row, column). The maps come from :func:`socialgrid.action_distances`; this module
+keeps them per environment and target cell, and turns them into the next action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from socialgrid.vec_env import VecEnv
+
+LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, NOOP = range(7)
+
+UNREACHABLE = np.int32(2**30)
+"""Cost of a target that no path leads to."""
+
+HEADINGS = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]], dtype=np.int32)
+"""(row, col) step of the directions 0 right, 1 down, 2 left, 3 up."""
+
+_CHANGEABLE = np.frombuffer(b"DKOB", dtype=np.uint8)
+_PAIRS_PER_CALL = 4096
+
+# Headings in the order in which ties are broken (ahead, left, right, back), seen from the
+# present direction; the actions it takes to face them; and the first of these actions.
+_RELATIVE = np.array([0, 3, 1, 2], dtype=np.int64)
+_TURNS = np.array([0, 1, 1, 2], dtype=np.int32)
+_FIRST_ACTION = np.array([FORWARD, LEFT, RIGHT, RIGHT], dtype=np.int32)
+
+
+def char_table(chars: bytes) -> NDArray[np.bool_]:
+    """Look-up table, bool [256]: which character codes are among ``chars``."""
+    table = np.zeros(256, dtype=np.bool_)
+    table[np.frombuffer(chars, dtype=np.uint8)] = True
+    return table
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """What a walker looks for and where it may walk, as layout characters.
+
+    ``targets`` are the cells to enter; ``walkable`` the cells it likes to cross on the way;
+    ``fallback`` those it crosses when no way over ``walkable`` cells exists. At most
+    ``num_targets`` target cells are kept per environment, in row-major order.
+    """
+
+    targets: bytes
+    walkable: bytes
+    fallback: bytes
+    num_targets: int
+
+
+class DistanceMaps:
+    """Distances to every target cell of every environment of a batch.
+
+    Built for the environments whose episode number, or (where doors and keys can change it) whose
+    map, differs from what the maps were built for; see :meth:`refresh`.
+    """
+
+    def __init__(self, env: VecEnv, terrain: Terrain) -> None:
+        self.terrain = terrain
+        E, K = env.num_envs, terrain.num_targets
+        self.present = np.zeros((E, K), dtype=np.bool_)
+        """bool [E,K]: which target slots are in use."""
+        self.position = np.zeros((E, K, 2), dtype=np.int32)
+        """int32 [E,K,2]: (row, col) of the targets."""
+        self.character = np.zeros((E, K), dtype=np.uint8)
+        """uint8 [E,K]: their layout characters."""
+        self._stale = np.ones(E, dtype=np.bool_)
+        self._episode = np.full(E, -1, dtype=np.int64)
+        self._cells: NDArray[np.uint8] | None = None
+        self._changeable = False
+        self._preferred: NDArray[np.int16] | None = None
+        self._fallback: NDArray[np.int16] | None = None
+        self._fallback_ready = np.zeros(E, dtype=np.bool_)
+        self._is_target = char_table(terrain.targets)
+        self._walkable = char_table(terrain.walkable)
+        self._crossable = char_table(terrain.fallback)
+
+    def forget(self, env_mask: NDArray[np.bool_]) -> None:
+        """Rebuild the maps of the marked environments (bool [E]) at the next refresh."""
+        self._stale |= env_mask
+
+    def refresh(self, env: VecEnv, episode: NDArray[np.int64]) -> None:
+        """Bring the maps up to date. ``episode`` int64 [E] are the present episode numbers."""
+        changed = self._stale | (episode != self._episode)
+        if not self._changeable and not changed.any():
+            return
+        cells: NDArray[np.uint8] = env.worlds(["cells"])["cells"]
+        if self._changeable and self._cells is not None:
+            changed |= (cells != self._cells).any(axis=(1, 2))
+        rows = np.flatnonzero(changed)
+        self._cells = cells
+        self._episode = episode.copy()
+        self._stale[:] = False
+        if rows.size:
+            self._changeable = bool(np.isin(cells, _CHANGEABLE).any())
+            self._locate(rows, cells[rows])
+            if self._preferred is None:
+                shape = (*self.present.shape, 4, *cells.shape[1:])
+                self._preferred = np.full(shape, -1, dtype=np.int16)
+            self._fallback_ready[rows] = False
+            self._measure(self._preferred, rows, cells[rows], self._walkable)
+
+    def _locate(self, rows: NDArray[np.int64], cells: NDArray[np.uint8]) -> None:
+        width = cells.shape[2]
+        found = self._is_target[cells].reshape(len(rows), -1)
+        which, cell = np.nonzero(found)
+        # np.nonzero lists one environment after the other, each in row-major order.
+        slot = np.arange(which.size) - np.searchsorted(which, which, side="left")
+        kept = slot < self.terrain.num_targets
+        which, cell, slot = which[kept], cell[kept], slot[kept]
+        self.present[rows] = False
+        self.present[rows[which], slot] = True
+        self.position[rows[which], slot, 0] = cell // width
+        self.position[rows[which], slot, 1] = cell % width
+        self.character[rows[which], slot] = cells.reshape(len(rows), -1)[which, cell]
+
+    def _measure(
+        self,
+        store: NDArray[np.int16],
+        rows: NDArray[np.int64],
+        cells: NDArray[np.uint8],
+        walkable: NDArray[np.bool_],
+    ) -> None:
+        import socialgrid  # noqa: PLC0415  (the package imports its players lazily)
+
+        passable = walkable[cells]
+        local, slot = np.nonzero(self.present[rows])
+        store[rows] = -1
+        for start in range(0, local.size, _PAIRS_PER_CALL):
+            part = slice(start, start + _PAIRS_PER_CALL)
+            env_index = rows[local[part]]
+            store[env_index, slot[part]] = socialgrid.action_distances(
+                passable[local[part]], self.position[env_index, slot[part]]
+            )
+
+    def costs(
+        self, pos: NDArray[np.int32], direction: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Fewest actions to enter each target, and the first action on the way.
+
+        Args:
+            pos: int32 [E,2], (row, col) of one walker per environment.
+            direction: int32 [E].
+
+        Returns:
+            cost int32 [E,K] (:data:`UNREACHABLE` where there is no way or no target) and action
+            int32 [E,K] (a no-op there). Paths over ``walkable`` cells are preferred, however long,
+            to paths over ``fallback`` cells.
+        """
+        assert self._preferred is not None, "refresh() comes first"
+        everything = np.arange(len(pos))
+        cost, action = self._costs(self._preferred, everything, pos, direction)
+        lost = ((cost == UNREACHABLE) & self.present).any(axis=1)
+        if lost.any():
+            rows = np.flatnonzero(lost)
+            self._prepare_fallback(rows[~self._fallback_ready[rows]])
+            assert self._fallback is not None
+            other_cost, other_action = self._costs(self._fallback, rows, pos[rows], direction[rows])
+            use = (cost[rows] == UNREACHABLE) & (other_cost < UNREACHABLE)
+            # A detour is never worth a forbidden cell, so such a target counts as far away.
+            cost[rows] = np.where(use, other_cost + UNREACHABLE // 2, cost[rows])
+            action[rows] = np.where(use, other_action, action[rows])
+        return cost, action
+
+    def _prepare_fallback(self, rows: NDArray[np.int64]) -> None:
+        assert self._preferred is not None
+        assert self._cells is not None
+        if self._fallback is None:
+            self._fallback = np.full(self._preferred.shape, -1, dtype=np.int16)
+        if rows.size:
+            self._measure(self._fallback, rows, self._cells[rows], self._crossable)
+            self._fallback_ready[rows] = True
+
+    def _costs(
+        self,
+        store: NDArray[np.int16],
+        rows: NDArray[np.int64],
+        pos: NDArray[np.int32],
+        direction: NDArray[np.int32],
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Costs over the four headings: turn to face one, step, then follow the map.
+
+        Looking one step ahead instead of reading the walker's own state keeps the answer right
+        on cells that the map does not walk over, such as a wrong goal the walker stands on.
+        """
+        height, width = store.shape[-2:]
+        heading = (direction[:, None] + _RELATIVE) & 3  # [N,4]
+        ahead = pos[:, None, :] + HEADINGS[heading]  # [N,4,2]
+        row, col = ahead[..., 0], ahead[..., 1]
+        inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
+        row, col = np.where(inside, row, 0), np.where(inside, col, 0)
+        cell = (heading * height + row) * width + col  # [N,4]
+        slots = store.shape[1]
+        flat = store.reshape(store.shape[0], slots, -1)
+        onward = flat[rows[:, None, None], np.arange(slots)[:, None], cell[:, None, :]]  # [N,K,4]
+        target = self.position[rows]
+        enters = (row[:, None, :] == target[:, :, :1]) & (col[:, None, :] == target[:, :, 1:])
+        cost = np.where(enters, 0, onward).astype(np.int32)
+        blocked = (cost < 0) | ~inside[:, None, :] | ~self.present[rows][:, :, None]
+        cost = np.where(blocked, UNREACHABLE, cost + (1 + _TURNS))
+        best = cost.argmin(axis=2)
+        best_cost = np.take_along_axis(cost, best[..., None], axis=2)[..., 0]
+        action = np.where(best_cost < UNREACHABLE, _FIRST_ACTION[best], NOOP).astype(np.int32)
+        return best_cost.astype(np.int32), action
+
+
+_shared: WeakKeyDictionary[Any, dict[Terrain, DistanceMaps]] = WeakKeyDictionary()
+
+
+def shared_maps(env: VecEnv, terrain: Terrain) -> DistanceMaps:
+    """The maps of one batch and terrain, one object for all players that need them."""
+    maps = _shared.setdefault(env, {})
+    if terrain not in maps:
+        maps[terrain] = DistanceMaps(env, terrain)
+    return maps[terrain]
+
+
+def nearest(
+    cost: NDArray[np.int32], candidates: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Slot int64 [E] and cost int32 [E] of the nearest candidate (bool [E,K]) target."""
+    masked = np.where(candidates, cost, UNREACHABLE)
+    slot = masked.argmin(axis=1)
+    return slot, np.take_along_axis(masked, slot[:, None], axis=1)[:, 0].astype(np.int32)

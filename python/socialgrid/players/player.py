@@ -1,0 +1,276 @@
+"""What a scripted player is, and the registry that makes one by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .navigation import FORWARD, LEFT, NOOP, DistanceMaps, Terrain, shared_maps
+from .streams import as_choice, as_unit, random_words
+
+if TYPE_CHECKING:
+    from socialgrid.vec_env import VecEnv
+
+_ERROR, _ERROR_ACTION, _BLOCKED, _BLOCKED_ACTION = range(4)
+
+
+class Player:
+    """Plays one agent slot in every environment of a batch.
+
+    A subclass says in :meth:`choose` what to do; this class adds errors, gets out of the way of
+    other agents where they block each other, and saves and restores.
+
+    Args:
+        env: the batch, a ``socialgrid.VecEnv``. Only its geometry is kept.
+        agent: the slot to play.
+        seed: of the player's own random numbers. They depend on (seed, agent, global environment
+            index, number of calls) alone.
+        error_rate: probability, at each step, of a uniformly random action instead of the chosen.
+    """
+
+    name = "player"
+
+    def __init__(
+        self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
+    ) -> None:
+        if not 0 <= agent < env.num_agents:
+            raise ValueError(
+                f"agent {agent} does not exist: the game has agents 0 to {env.num_agents - 1}"
+            )
+        if not 0.0 <= error_rate <= 1.0:
+            raise ValueError(f"error_rate must lie in [0, 1], got {error_rate}")
+        self.agent = agent
+        self.seed = seed
+        self.error_rate = error_rate
+        self.num_envs = env.num_envs
+        self._env_index = np.arange(self.num_envs, dtype=np.uint64)
+        self._env_index += np.uint64(env.first_env_index)
+        self._num_actions = env.action_counts[agent]
+        self._can_block = not env.config.get("ghost_mode", True)
+        self._calls = 0
+        # What was seen and done at the last call, to notice what came of it.
+        self._known = np.zeros(self.num_envs, dtype=np.bool_)
+        self._pos = np.zeros((self.num_envs, 2), dtype=np.int32)
+        self._dir = np.zeros(self.num_envs, dtype=np.int32)
+        self._action = np.zeros(self.num_envs, dtype=np.int32)
+
+    def reset(self, env: VecEnv, env_mask: NDArray[np.bool_] | None = None) -> None:
+        """Forget the episode of the marked environments.
+
+        Call it after every explicit ``env.reset()``; autoresets are noticed by :meth:`observe`.
+
+        Args:
+            env: the batch.
+            env_mask: bool [E]; None marks all.
+        """
+        self.forget(self._mask(env_mask))
+
+    def act(self, env: VecEnv, obs: object, info: Mapping[str, Any]) -> NDArray[np.int32]:
+        """The player's next action in every environment.
+
+        Args:
+            env: the batch, between two steps.
+            obs: what ``reset`` or ``step`` returned last; scripted players of the grid games
+                do not look at it, so None will do.
+            info: likewise.
+
+        Returns:
+            int32 [E]; a no-op where the agent is not in play.
+        """
+        self._check(env)
+        world = env.worlds(["agent_pos", "agent_dir", "agent_active", "episode"])
+        pos = np.ascontiguousarray(world["agent_pos"][:, self.agent])
+        direction = np.ascontiguousarray(world["agent_dir"][:, self.agent])
+        active = world["agent_active"][:, self.agent]
+        chosen = self.choose(env, pos, direction, world["episode"])
+        if self._can_block:
+            stuck = self._known & (self._action == FORWARD) & (pos == self._pos).all(axis=1)
+            yields = stuck & (as_unit(self._words(_BLOCKED)) < 0.5)
+            step_aside = as_choice(self._words(_BLOCKED_ACTION), FORWARD + 1) + LEFT
+            chosen = np.where(yields, step_aside, chosen)
+        if self.error_rate > 0.0:
+            errs = as_unit(self._words(_ERROR)) < self.error_rate
+            random = as_choice(self._words(_ERROR_ACTION), self._num_actions)
+            chosen = np.where(errs, random, chosen)
+        action = np.where(active, chosen, min(NOOP, self._num_actions - 1)).astype(np.int32)
+        self._pos, self._dir, self._action = pos, direction, action
+        self._known = active.copy()
+        self._calls += 1
+        return action.copy()
+
+    def observe(self, env: VecEnv, reward: NDArray[np.float32], info: Mapping[str, Any]) -> None:
+        """Take in what a step brought. Call it after every ``env.step`` or ``env.recv``.
+
+        Args:
+            env: the batch.
+            reward: float32 [E,A], the rewards of the game itself.
+            info: of the same step; ``info["done"]`` marks the environments that began anew.
+        """
+        self._check(env)
+        done = np.asarray(info["done"], dtype=np.bool_)
+        self.learn(env, np.asarray(reward)[:, self.agent], done)
+        if done.any():
+            self.forget(done)
+
+    def choose(
+        self,
+        env: VecEnv,
+        pos: NDArray[np.int32],
+        direction: NDArray[np.int32],
+        episode: NDArray[np.int64],
+    ) -> NDArray[np.int32]:
+        """Actions int32 [E] of an agent at pos [E,2] (row, col), facing direction [E]."""
+        raise TypeError(f"{type(self).__name__} does not say how it plays")
+
+    def learn(self, env: VecEnv, reward: NDArray[np.float32], done: NDArray[np.bool_]) -> None:
+        """Hook: the own reward float32 [E] of the last action; ``done`` environments are over."""
+
+    def forget(self, env_mask: NDArray[np.bool_]) -> None:
+        """Hook: drop what belongs to the episode in the marked environments (bool [E])."""
+        self._known &= ~env_mask
+
+    def memory(self) -> dict[str, NDArray[Any]]:
+        """Hook: the arrays a subclass wants saved; they are restored in place."""
+        return {}
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Everything that decides future actions, as plain arrays (copies)."""
+        state: dict[str, NDArray[Any]] = {
+            "calls": np.array(self._calls, dtype=np.int64),
+            "seed": np.array(self.seed & ((1 << 64) - 1), dtype=np.uint64),
+            "known": self._known,
+            "pos": self._pos,
+            "dir": self._dir,
+            "action": self._action,
+        }
+        return {key: value.copy() for key, value in {**state, **self.memory()}.items()}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Continue where :meth:`get_state` was taken; restore the environment itself first.
+
+        Raises:
+            ValueError: the state is of another kind of player, batch size or seed.
+        """
+        own = self.get_state()
+        if set(state) != set(own):
+            odd = sorted(set(state) ^ set(own))
+            raise ValueError(f"not a state of a {self.name!r} player: {', '.join(odd)} differ")
+        for key, value in own.items():
+            given = np.asarray(state[key])
+            if given.shape != value.shape or given.dtype != value.dtype:
+                raise ValueError(
+                    f"state {key!r} must be {value.dtype} {list(value.shape)}, "
+                    f"got {given.dtype} {list(given.shape)}"
+                )
+        if int(state["seed"]) != int(own["seed"]):
+            raise ValueError(
+                f"the state belongs to seed {int(state['seed'])}, this player has {self.seed}"
+            )
+        self._calls = int(state["calls"])
+        self._known = np.array(state["known"])
+        self._pos = np.array(state["pos"])
+        self._dir = np.array(state["dir"])
+        self._action = np.array(state["action"])
+        for key, array in self.memory().items():
+            array[...] = state[key]
+        self.restored()
+
+    def restored(self) -> None:
+        """Hook: :meth:`set_state` is done; rebuild what is derived."""
+
+    def _words(self, purpose: int) -> NDArray[np.uint64]:
+        return random_words(self.seed, self.agent, self._env_index, self._calls, purpose)
+
+    def _mask(self, env_mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        if env_mask is None:
+            return np.ones(self.num_envs, dtype=np.bool_)
+        mask = np.asarray(env_mask)
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(
+                f"env_mask must be bool [{self.num_envs}], got {mask.dtype} {list(mask.shape)}"
+            )
+        return mask
+
+    def _check(self, env: VecEnv) -> None:
+        if env.num_envs != self.num_envs:
+            raise ValueError(
+                f"this player was made for {self.num_envs} environments, not {env.num_envs}"
+            )
+
+
+class Walker(Player):
+    """A player that goes where distance maps lead; knows the map, like the games' experts."""
+
+    def __init__(
+        self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
+    ) -> None:
+        super().__init__(env, agent, seed, error_rate=error_rate)
+        self._maps: dict[Terrain, DistanceMaps] = {}
+
+    def maps(self, env: VecEnv, terrain: Terrain, episode: NDArray[np.int64]) -> DistanceMaps:
+        """The batch's maps for a terrain, up to date."""
+        if terrain not in self._maps:
+            self._maps[terrain] = shared_maps(env, terrain)
+        found = self._maps[terrain]
+        found.refresh(env, episode)
+        return found
+
+    def reset(self, env: VecEnv, env_mask: NDArray[np.bool_] | None = None) -> None:  # noqa: D102
+        super().reset(env, env_mask)
+        for maps in self._maps.values():
+            maps.forget(self._mask(env_mask))
+
+    def restored(self) -> None:  # noqa: D102
+        for maps in self._maps.values():
+            maps.forget(self._mask(None))
+
+
+PlayerFactory = Callable[..., Player]
+_registry: dict[tuple[str, str], PlayerFactory] = {}
+_ANY_GAME = "*"
+
+
+def register_player(name: str, factory: PlayerFactory, games: Iterable[str] = (_ANY_GAME,)) -> None:
+    """Make ``factory(env, agent, seed, **options)`` known under a name.
+
+    Args:
+        name: what :func:`make_player` calls it.
+        factory: a :class:`Player` subclass or a function that returns a player.
+        games: game ids such as ``"Maze-v0"``; by default the player suits every game.
+    """
+    for game in games:
+        _registry[name, game] = factory
+
+
+def list_players(game: str) -> list[str]:
+    """Names of the scripted players that can play a game such as ``"Maze-v0"``."""
+    return list(dict.fromkeys(name for name, plays in _registry if plays in (game, _ANY_GAME)))
+
+
+def make_player(name: str, env: VecEnv, agent: int = 0, seed: int = 0, **options: Any) -> Player:
+    """A scripted player for one agent slot of a batch.
+
+    Args:
+        name: one of ``list_players(env.game)``.
+        env: the batch it will play in.
+        agent: its slot.
+        seed: of its own random numbers.
+        **options: of the player; all of them take ``error_rate``.
+
+    Raises:
+        ValueError: no such player for this game, no such slot, or an option out of range.
+        TypeError: an option the player does not have.
+    """
+    factory = _registry.get((name, env.game)) or _registry.get((name, _ANY_GAME))
+    if factory is None:
+        known = list_players(env.game)
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"no player {name!r} for {env.game}: there are {', '.join(known)}{hint}")
+    player = factory(env, agent, seed, **options)
+    player.name = name
+    return player
