@@ -135,8 +135,11 @@ def color_of(world, agent, config):
 
 
 @cache
-def cell_image(tile, agent, tile_size):
-    """A tile with at most one agent, given as (direction, colour), on it."""
+def cell_image(tile, agent, tile_size, turns=0):
+    """A tile with at most one agent, given as (direction, colour), on it.
+
+    The finished picture is turned counter-clockwise by `turns` quarters.
+    """
     image = tile_image(tile, tile_size)
     if agent is not None:
         above = agent_image(*agent, tile_size)
@@ -144,7 +147,7 @@ def cell_image(tile, agent, tile_size):
     corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
     if (corners == 0).all(axis=-1).any():
         image = add_grid_lines(image)
-    return image
+    return np.rot90(image, turns)
 
 
 def blend(image, above):
@@ -186,9 +189,9 @@ def view_image(world, i, config):
         tile = tile_or_outside(world, pos)
         if tile.hidden_as & config.hide[i]:
             tile = EMPTY
-        picture = cell_image(tile, shown_agent(world, pos, viewer, config), t)
-        turned = np.rot90(picture, viewer.direction + 1)  # counter-clockwise: the agent looks up
-        image[row * t : (row + 1) * t, col * t : (col + 1) * t] = turned
+        agent = shown_agent(world, pos, viewer, config)
+        picture = cell_image(tile, agent, t, turns=(viewer.direction + 1) % 4)  # it looks up
+        image[row * t : (row + 1) * t, col * t : (col + 1) * t] = picture
     return image
 
 

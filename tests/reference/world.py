@@ -60,6 +60,8 @@ class World:
 
         One whose play has ended stays to be seen where it ended, though it blocks nobody.
         """
+        if not self.contains(pos):
+            return []
         here = [agent for agent in self.agents if agent.status != "waiting" and agent.pos == pos]
         return sorted(here, key=lambda agent: agent.arrival)
 

@@ -1,0 +1,270 @@
+"""The core against the slow reference over random games, options and play.
+
+A failure means that core and reference disagree about a rule, a pixel or a random draw; the
+scenario printed by hypothesis repeats it. The long run:
+`python -m pytest tests/python/test_reference.py --reference-steps=100000`
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.reference import GAMES
+from tests.reference.agreement import Pair
+from tests.reference.step import DROP, FORWARD, LEFT, PICK_UP, RIGHT, TOGGLE
+from tests.reference.tiles import COLORS, WALL
+
+STEPS_PER_SCENARIO = 30  # summed over the environments of the batch
+KINDS = ("wall", "goal", "cycle", "lava", "door", "key", "ball", "box")
+COLOR_NAMES = (*COLORS, "prestige")
+MAP_CHARS = (
+    "." * 12 + "####" + "GL",
+    "." * 8 + "##" + "GDDKKOB",
+    "." * 8 + "#" + "LDKKOOBB",
+    "." * 12 + "##" + "PPP",
+)
+
+
+@dataclass
+class Scenario:
+    game: str
+    options: dict
+    num_envs: int
+    num_threads: int
+    obs_mode: str
+    seeds: list  # for the reset after the first: an int, one per environment, or None
+    play_seed: int  # of the actions, not of the environments
+    curiosity: float  # the share of actions that do something with what lies ahead
+    layout_step: int  # a layout of our own is set at this step
+
+
+def one_or_each(draw, values, num_agents):
+    """One value for all agents or a list with one for each."""
+    if draw(st.booleans()):
+        return draw(values)
+    return [draw(values) for _ in range(num_agents)]
+
+
+@st.composite
+def scenarios(draw, game):
+    num_agents = draw(st.integers(1, 8))
+    options = {
+        "num_agents": num_agents,
+        "max_steps": draw(st.sampled_from([1, 2, 5, 12, 25, 40, 100])),
+        "ghost_mode": draw(st.booleans()),
+        "respawn": draw(st.booleans()),
+        "reward_decay": draw(st.booleans()),
+        "color": one_or_each(draw, st.sampled_from(COLOR_NAMES), num_agents),
+        "see_through_walls": one_or_each(draw, st.booleans(), num_agents),
+        "spawn_delay": one_or_each(draw, st.sampled_from([0, 0, 0, 1, 2, 5]), num_agents),
+        "hide": draw(hide_lists(num_agents)),
+        "prestige_decay": draw(st.sampled_from([0.95, 0.99, 1.0, 0.5, 0.0])),
+        "prestige_scale": draw(st.sampled_from([2.0, 1.0, 0.25, 7.5])),
+        "prestige_mapping": draw(st.sampled_from(["tanh", "sigmoid"])),
+        **draw(view_options(num_agents)),
+        **draw(game_options(game, num_agents)),
+    }
+    # Now and then leave options out, so that the defaults are compared too.
+    for key in draw(st.sets(st.sampled_from(["color", "respawn", "reward_decay", "hide"]))):
+        del options[key]
+
+    num_envs = draw(st.integers(1, 3))
+    big = st.integers(0, 2**64 - 1)
+    return Scenario(
+        game=game,
+        options={
+            **options,
+            "seed": draw(big),
+            "first_env_index": draw(st.integers(0, 2**40)),
+        },
+        num_envs=num_envs,
+        num_threads=draw(st.integers(1, 3)),
+        obs_mode=draw(st.sampled_from(["rgb", "rgb", "tiles"])),
+        seeds=draw(st.none() | big | st.lists(big, min_size=num_envs, max_size=num_envs)),
+        play_seed=draw(st.integers(0, 2**32 - 1)),
+        curiosity=draw(st.sampled_from([0.0, 0.5, 0.8])),
+        layout_step=draw(st.integers(0, 2 * STEPS_PER_SCENARIO // num_envs)),
+    )
+
+
+@st.composite
+def hide_lists(draw, num_agents):
+    kinds = st.lists(st.sampled_from(KINDS), unique=True, max_size=3)
+    return one_or_each(draw, kinds, num_agents)
+
+
+@st.composite
+def view_options(draw, num_agents):
+    sizes = [3, 5, 7, 7, 7, 9, 11, 31] if num_agents <= 2 else [3, 5, 7, 7, 9]
+    view_size = draw(st.sampled_from(sizes))
+    tile_sizes = [1, 2, 3, 3, 3, 4, 8, 11, 13, 33, 64]
+    return {
+        "view_size": view_size,
+        "view_offset": draw(st.integers(0, view_size - 1)),
+        "tile_size": draw(st.sampled_from([t for t in tile_sizes if t * view_size <= 192])),
+    }
+
+
+@st.composite
+def game_options(draw, game, num_agents):
+    """Sizes and the game's own options, such that everything asked for fits."""
+    if draw(st.integers(0, 3)) == 0 or (game == "Empty-v0" and draw(st.booleans())):
+        return draw(user_maps(game, num_agents))
+    if game == "Maze-v0":
+        rows, cols = draw(st.sampled_from([5, 7, 9, 11])), draw(st.sampled_from([5, 7, 9, 13]))
+    elif game == "DoorKey-v0":
+        rows, cols = draw(st.integers(num_agents + 3, 11)), draw(st.integers(5, 8))
+    else:
+        rows, cols = draw(st.integers(7, 10)), draw(st.integers(7, 10))
+    options = {"grid_size": [rows, cols]}
+    if draw(st.integers(0, 3)) == 0 and game != "DoorKey-v0":
+        options["grid_size"] = cols = rows = 9
+    if game == "GoalCycle-v0":
+        options |= draw(goal_cycle_options())
+    if game == "Cluttered-v0":
+        options["randomize_goal"] = draw(st.booleans())
+    if "num_clutter" in GAMES[game]:
+        # In the smallest layout 16 cells are left to four rooms' clutter, the goal taken.
+        how = draw(st.sampled_from(["default", "number", "density"]))
+        if how == "number":
+            options["num_clutter"] = draw(st.integers(0, 7))
+        elif how == "density":
+            options["clutter_density"] = draw(st.floats(0, 0.3 if game != "FourRooms-v0" else 0.2))
+    return options
+
+
+@st.composite
+def goal_cycle_options(draw):
+    return {
+        "num_goals": draw(st.integers(1, 10)),
+        "reward": draw(st.sampled_from([1.0, 0.5, 3.0])),
+        "penalty": draw(st.sampled_from([0.0, 0.1, 1.5])),
+        "initial_reward": draw(st.booleans()),
+        "reset_on_mistake": draw(st.booleans()),
+    }
+
+
+@st.composite
+def user_maps(draw, game, num_agents):
+    rows, cols = draw(st.integers(3, 9)), draw(st.integers(3, 9))
+    chars = st.sampled_from(draw(st.sampled_from(MAP_CHARS)))
+    inside = draw(st.lists(chars, min_size=rows * cols, max_size=rows * cols))
+    digits = "".join(str(index) for index in range(draw(st.integers(0, 3))))
+    marks = "P" * num_agents if "P" in inside else "." * num_agents
+    # Digits, and room for every agent, go over the first cells, shuffled into the rest.
+    needed = list(digits + marks)[: rows * cols]
+    inside[: len(needed)] = needed
+    inside = draw(st.permutations(inside))
+    text = ["".join(inside[row * cols : (row + 1) * cols]) for row in range(rows)]
+    framed = ["#" * (cols + 2), *(f"#{line}#" for line in text), "#" * (cols + 2)]
+    options = {"map": framed if draw(st.booleans()) else text}
+    if game == "GoalCycle-v0":
+        options |= {k: v for k, v in draw(goal_cycle_options()).items() if k != "num_goals"}
+    return options
+
+
+def play(scenario):
+    """Run one scenario through core and reference; return the environment steps compared."""
+    pair = Pair(
+        scenario.game,
+        num_envs=scenario.num_envs,
+        num_threads=scenario.num_threads,
+        obs_mode=scenario.obs_mode,
+        **scenario.options,
+    )
+    rng = np.random.default_rng(scenario.play_seed)
+    steps = -(-STEPS_PER_SCENARIO // scenario.num_envs)
+    pair.reset()
+    pair.compare_layouts()
+    for t in range(steps):
+        if t == steps // 2:
+            pair.reset(seed=scenario.seeds)
+        if t == scenario.layout_step:
+            e = int(rng.integers(scenario.num_envs))
+            pair.set_layout(e, altered(pair.reference.get_layout(e), rng))
+        pair.step(choose_actions(pair.reference, scenario.curiosity, rng))
+        pair.compare_layouts()
+    pair.compare_renders(tile_size=int(rng.integers(1, 33)))
+    pair.close()
+    return steps * scenario.num_envs
+
+
+def choose_actions(env, curiosity, rng):
+    """int32 [E, A]: random, with a liking for whatever can be done with the cell ahead."""
+    actions = rng.integers(7, size=(env.num_envs, env.num_agents), dtype=np.int32)
+    for e, world in enumerate(env.worlds_):
+        for i, agent in enumerate(world.agents):
+            if agent.active and rng.random() < curiosity:
+                actions[e, i] = rng.choice(promising_actions(world, agent))
+    return actions
+
+
+def promising_actions(world, agent):
+    ahead = world.ahead(agent)
+    tile = world.tile(ahead) if world.contains(ahead) else WALL
+    if tile.kind == "door":
+        return [TOGGLE, FORWARD]
+    if tile.portable:
+        return [PICK_UP, PICK_UP, TOGGLE, LEFT]
+    if tile.kind == "empty" and agent.carrying:
+        return [FORWARD] * 7 + [DROP]
+    return [FORWARD] if tile.walkable else [LEFT, RIGHT]
+
+
+def altered(layout, rng):
+    """A state that play might not have reached from here: other headings, memory and hands."""
+    count = len(layout.agent_pos)
+    shown = {char for line in layout.cells for char in line}
+    things = ["blue key", "red ball", "pink box", "yellow key"] if shown & set("DKOB") else []
+    cycle = sum(char.isdigit() for char in shown)
+
+    def carried(i):
+        holds = things and layout.agent_active[i] and rng.random() < 0.5
+        return str(rng.choice(things)) if holds else layout.agent_carrying[i]
+
+    return replace(
+        layout,
+        agent_dir=[
+            int(rng.integers(4)) if active else direction
+            for active, direction in zip(layout.agent_active, layout.agent_dir, strict=True)
+        ],
+        agent_carrying=[carried(i) for i in range(count)],
+        agent_prestige=rng.exponential(2.0, size=count).tolist(),
+        agent_last_tile=[int(rng.integers(cycle)) if cycle else None for _ in range(count)],
+        step=int(rng.integers(layout.step + 1)) if all(layout.agent_active) else layout.step,
+        details=repainted(layout, rng),
+    )
+
+
+def repainted(layout, rng):
+    """Doors in every state, everything in every colour."""
+    details = {}
+    for pos, words in layout.details.items():
+        color = rng.choice(list(COLORS))
+        if words.endswith("door"):
+            states = ["open"] if pos in layout.agent_pos else ["open", "closed", "locked"]
+            details[pos] = f"{color} {rng.choice(states)} door"
+        else:
+            details[pos] = f"{color} {words.split()[-1]}"
+    return details
+
+
+@pytest.mark.parametrize("game", list(GAMES))
+def test_core_agrees_with_reference(game, reference_steps):
+    share = -(-reference_steps // len(GAMES))
+    compared = 0
+
+    @settings(
+        max_examples=-(-share // STEPS_PER_SCENARIO),
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(scenario=scenarios(game))
+    def agree(scenario):
+        nonlocal compared
+        compared += play(scenario)
+
+    agree()
+    assert compared >= share
