@@ -1,0 +1,85 @@
+"""Writes the golden files of `tests/python/golden` from the reference.
+
+`python -m tests.reference.record` rewrites them all. Do so only for a new version of a game: files
+that change for any other reason say that a trajectory has changed.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tests.reference.env import ReferenceEnv
+from tests.reference.step import FORWARD
+
+FOLDER = Path(__file__).parents[1] / "python" / "golden"
+SEED = 2024
+NUM_ENVS = 2
+STEPS = 40
+FORWARD_SHARE = 0.5
+STATE = ("cells", "agent_pos", "agent_dir", "agent_active", "agent_prestige", "agent_carrying")
+
+DOORS_AND_THINGS = ["#######", "#PPDGL#", "#PPB..#", "#KO#.D#", "#######"]
+SCENES = {
+    "empty": ("Empty-v0", {"grid_size": [5, 7], "max_steps": 12, "num_agents": 2}),
+    "cluttered": ("Cluttered-v0", {"grid_size": 7, "max_steps": 11, "randomize_goal": True}),
+    "door_key": ("DoorKey-v0", {"grid_size": [6, 5], "num_agents": 2, "ghost_mode": False}),
+    "goal_cycle": ("GoalCycle-v0", {"max_steps": 25}),
+    "goal_cycle_sigmoid": (
+        "GoalCycle-v0",
+        {
+            "grid_size": 5,
+            "prestige_mapping": "sigmoid",
+            "prestige_decay": 0.99,
+            "ghost_mode": False,
+            "spawn_delay": [0, 3, 8],
+            "hide": [[], ["goal"], ["wall"]],
+            "reset_on_mistake": True,
+        },
+    ),
+    "four_rooms": ("FourRooms-v0", {"grid_size": 9, "num_agents": 2, "max_steps": 20}),
+    "maze": ("Maze-v0", {"grid_size": [5, 7], "num_agents": 2, "see_through_walls": True}),
+    "doors_and_things": (
+        "Empty-v0",
+        {"map": DOORS_AND_THINGS, "num_agents": 3, "max_steps": 16, "tile_size": 12},
+    ),
+}
+
+
+def choose_actions(num_envs, num_agents):
+    """int32 [T, E, A]: half forward, the rest anything."""
+    rng = np.random.default_rng(SEED)
+    shape = (STEPS, num_envs, num_agents)
+    anything = rng.integers(7, size=shape, dtype=np.int32)
+    return np.where(rng.random(shape) < FORWARD_SHARE, np.int32(FORWARD), anything)
+
+
+def replay(env, actions):
+    """Everything an environment tells while it is reset and plays the actions."""
+    obs, info = env.reset(seed=SEED)
+    steps = [{"obs": obs, "visible": info["visible"], **env.worlds(STATE)}]
+    for row in actions:
+        obs, reward, terminated, truncated, info = env.step(row)
+        told = {"obs": obs, "reward": reward, "terminated": terminated, "truncated": truncated}
+        told |= {name: info[name] for name in ("done", "final_obs", "visible")}
+        steps.append({**told, **env.worlds(STATE)})
+    names = steps[-1]
+    return {name: np.stack([step[name] for step in steps if name in step]) for name in names}
+
+
+def record():
+    FOLDER.mkdir(exist_ok=True)
+    for name, (game, options) in SCENES.items():
+        env = ReferenceEnv(game, num_envs=NUM_ENVS, **options)
+        actions = choose_actions(NUM_ENVS, env.num_agents)
+        np.savez_compressed(
+            FOLDER / f"{name}.npz",
+            game=game,
+            options=json.dumps(options),
+            actions=actions,
+            **replay(env, actions),
+        )
+
+
+if __name__ == "__main__":
+    record()
