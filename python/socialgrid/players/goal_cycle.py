@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .navigation import HEADINGS, UNREACHABLE, DistanceMaps, Terrain, nearest
+from .navigation import HEADINGS, DistanceMaps, Terrain
 from .player import Walker, register_player
 
 if TYPE_CHECKING:
@@ -57,9 +57,11 @@ class CycleExpert(Walker):
         cycle_length = np.where(maps.present, index, 0).max(axis=1) + 1
         wanted = (last + 1) % cycle_length
         candidates = maps.present & ((index == wanted[:, None]) | (last < 0)[:, None])
-        cost, action = maps.costs(pos, direction)
-        slot, _ = nearest(cost, candidates)
-        return np.take_along_axis(action, slot[:, None], axis=1)[:, 0]
+        slot = candidates.argmax(axis=1)
+        rows = np.flatnonzero(np.count_nonzero(candidates, axis=1) > 1)
+        if rows.size:
+            slot[rows], _ = maps.nearest(rows, candidates[rows], pos[rows], direction[rows])
+        return maps.lead(slot, pos, direction)[1]
 
 
 class TrialAndErrorPlayer(Walker):
@@ -80,7 +82,7 @@ class TrialAndErrorPlayer(Walker):
         self._forgets_on_mistake = bool(env.config.get("reset_on_mistake", False))
         E, K = env.num_envs, self._terrain.num_targets
         self._last = np.full(E, -1, dtype=np.int32)
-        self._goal = np.full(E, -1, dtype=np.int32)
+        self._goal = np.full(E, -1, dtype=np.int64)
         self._successor = np.full((E, K), -1, dtype=np.int32)
         self._refuted = np.zeros((E, K, K), dtype=np.bool_)
 
@@ -92,12 +94,12 @@ class TrialAndErrorPlayer(Walker):
         episode: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         maps = self.maps(env, self._terrain, episode)
-        cost, action = maps.costs(pos, direction)
-        rows = np.flatnonzero(self._goal < 0)
+        rows = np.flatnonzero((self._goal < 0) & (pos[:, 0] >= 0))
         if rows.size:
-            slot, best = nearest(cost[rows], self._candidates(maps, rows))
-            self._goal[rows] = np.where(best < UNREACHABLE, slot, -1)
-        return np.take_along_axis(action, np.maximum(self._goal, 0)[:, None], axis=1)[:, 0]
+            candidates = self._candidates(maps, rows)
+            slot, reachable = maps.nearest(rows, candidates, pos[rows], direction[rows])
+            self._goal[rows] = np.where(reachable, slot, -1)
+        return maps.lead(np.maximum(self._goal, 0), pos, direction)[1]
 
     def _candidates(self, maps: DistanceMaps, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tiles, bool [N,K], that may be the next one, by all that was seen in the episode."""

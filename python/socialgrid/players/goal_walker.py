@@ -16,7 +16,6 @@ from .navigation import (
     UNREACHABLE,
     DistanceMaps,
     Terrain,
-    nearest,
 )
 from .player import Walker, register_player
 
@@ -28,6 +27,16 @@ _LOCKED, _CLOSED, _OPEN = range(3)
 
 def _count(env: VecEnv, character: str) -> int:
     return max(1, "".join(env.config.get("map") or []).count(character))
+
+
+def _to_nearest(
+    maps: DistanceMaps, pos: NDArray[np.int32], direction: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Cost and first action, int32 [E], to the nearest goal."""
+    slot = np.zeros(len(pos), dtype=np.int64)
+    if maps.terrain.num_targets > 1:
+        slot, _ = maps.nearest(np.arange(len(pos)), maps.present, pos, direction)
+    return maps.lead(slot, pos, direction)
 
 
 class GoalExpert(Walker):
@@ -48,10 +57,7 @@ class GoalExpert(Walker):
         direction: NDArray[np.int32],
         episode: NDArray[np.int64],
     ) -> NDArray[np.int32]:
-        maps = self.maps(env, self._terrain, episode)
-        cost, action = maps.costs(pos, direction)
-        slot, _ = nearest(cost, maps.present)
-        return np.take_along_axis(action, slot[:, None], axis=1)[:, 0]
+        return _to_nearest(self.maps(env, self._terrain, episode), pos, direction)[1]
 
 
 class DoorKeyExpert(Walker):
@@ -85,11 +91,10 @@ class DoorKeyExpert(Walker):
         carrying = env.worlds(["agent_carrying"])["agent_carrying"][:, self.agent] == ord("K")
         self._infer_lock(door, pos, carrying, key.present[:, 0])
 
-        to_key, key_action = (part[:, 0] for part in key.costs(pos, direction))
-        to_door, door_action = (part[:, 0] for part in door.costs(pos, direction))
-        goal_cost, goal_actions = goal.costs(pos, direction)
-        slot, to_goal = nearest(goal_cost, goal.present)
-        goal_action = np.take_along_axis(goal_actions, slot[:, None], axis=1)[:, 0]
+        only = np.zeros(len(pos), dtype=np.int64)
+        to_key, key_action = key.lead(only, pos, direction)
+        to_door, door_action = door.lead(only, pos, direction)
+        to_goal, goal_action = _to_nearest(goal, pos, direction)
 
         at_key = (to_key == 1) & (key_action == FORWARD)
         at_door = (to_door == 1) & (door_action == FORWARD)

@@ -29,9 +29,9 @@ _CHANGEABLE = np.frombuffer(b"DKOB", dtype=np.uint8)
 _PAIRS_PER_CALL = 4096
 
 # Headings in the order in which ties are broken (ahead, left, right, back), seen from the
-# present direction; the actions it takes to face them; and the first of these actions.
+# present direction; the actions it takes to enter the cell there; and the first of these.
 _RELATIVE = np.array([0, 3, 1, 2], dtype=np.int64)
-_TURNS = np.array([0, 1, 1, 2], dtype=np.int32)
+_ACTIONS_TO_ENTER = np.array([1, 2, 2, 3], dtype=np.int32)
 _FIRST_ACTION = np.array([FORWARD, LEFT, RIGHT, RIGHT], dtype=np.int32)
 
 
@@ -142,33 +142,73 @@ class DistanceMaps:
                 passable[local[part]], self.position[env_index, slot[part]]
             )
 
-    def costs(
-        self, pos: NDArray[np.int32], direction: NDArray[np.int32]
+    def lead(
+        self, slot: NDArray[np.int64], pos: NDArray[np.int32], direction: NDArray[np.int32]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Fewest actions to enter each target, and the first action on the way.
+        """The way to one target in every environment.
 
         Args:
+            slot: int64 [E], which target.
             pos: int32 [E,2], (row, col) of one walker per environment.
             direction: int32 [E].
 
         Returns:
-            cost int32 [E,K] (:data:`UNREACHABLE` where there is no way or no target) and action
-            int32 [E,K] (a no-op there). Paths over ``walkable`` cells are preferred, however long,
-            to paths over ``fallback`` cells.
+            cost int32 [E], the fewest actions to enter the target (:data:`UNREACHABLE` where there
+            is no way or no target), and action int32 [E], the first of them (a no-op there).
+            A way over ``walkable`` cells is preferred, however long, to one over ``fallback``
+            cells.
         """
+        rows = np.arange(len(pos))
+        cost, action = self._ways(rows, slot[:, None], pos, direction)
+        return cost[:, 0], action[:, 0]
+
+    def nearest(
+        self,
+        rows: NDArray[np.int64],
+        candidates: NDArray[np.bool_],
+        pos: NDArray[np.int32],
+        direction: NDArray[np.int32],
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The nearest of several targets, in some of the environments.
+
+        Args:
+            rows: int64 [N], the environments.
+            candidates: bool [N,K], the targets to choose from.
+            pos: int32 [N,2], (row, col) of the walkers.
+            direction: int32 [N].
+
+        Returns:
+            slot int64 [N], ties going to the target further up and left, and bool [N], whether
+            there is a way to it.
+        """
+        slots = np.broadcast_to(np.arange(candidates.shape[1]), candidates.shape)
+        cost, _ = self._ways(rows, slots, pos, direction)
+        cost = np.where(candidates, cost, UNREACHABLE)
+        slot = cost.argmin(axis=1)
+        return slot, cost[np.arange(len(rows)), slot] < UNREACHABLE
+
+    def _ways(
+        self,
+        rows: NDArray[np.int64],
+        slots: NDArray[np.int64],
+        pos: NDArray[np.int32],
+        direction: NDArray[np.int32],
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Cost and first action, int32 [N,M], to the targets in slots [N,M]."""
         assert self._preferred is not None, "refresh() comes first"
-        everything = np.arange(len(pos))
-        cost, action = self._costs(self._preferred, everything, pos, direction)
-        lost = ((cost == UNREACHABLE) & self.present).any(axis=1)
+        cost, action = self._costs(self._preferred, rows, slots, pos, direction)
+        lost = ((cost == UNREACHABLE) & self.present[rows[:, None], slots]).any(axis=1)
         if lost.any():
-            rows = np.flatnonzero(lost)
-            self._prepare_fallback(rows[~self._fallback_ready[rows]])
+            some = rows[lost]
+            self._prepare_fallback(some[~self._fallback_ready[some]])
             assert self._fallback is not None
-            other_cost, other_action = self._costs(self._fallback, rows, pos[rows], direction[rows])
-            use = (cost[rows] == UNREACHABLE) & (other_cost < UNREACHABLE)
-            # A detour is never worth a forbidden cell, so such a target counts as far away.
-            cost[rows] = np.where(use, other_cost + UNREACHABLE // 2, cost[rows])
-            action[rows] = np.where(use, other_action, action[rows])
+            other_cost, other_action = self._costs(
+                self._fallback, some, slots[lost], pos[lost], direction[lost]
+            )
+            use = (cost[lost] == UNREACHABLE) & (other_cost < UNREACHABLE)
+            # No detour is as bad as crossing such cells, so these targets count as far away.
+            cost[lost] = np.where(use, other_cost + UNREACHABLE // 2, cost[lost])
+            action[lost] = np.where(use, other_action, action[lost])
         return cost, action
 
     def _prepare_fallback(self, rows: NDArray[np.int64]) -> None:
@@ -184,6 +224,7 @@ class DistanceMaps:
         self,
         store: NDArray[np.int16],
         rows: NDArray[np.int64],
+        slots: NDArray[np.int64],
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -194,23 +235,23 @@ class DistanceMaps:
         """
         height, width = store.shape[-2:]
         heading = (direction[:, None] + _RELATIVE) & 3  # [N,4]
-        ahead = pos[:, None, :] + HEADINGS[heading]  # [N,4,2]
-        row, col = ahead[..., 0], ahead[..., 1]
-        inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
-        row, col = np.where(inside, row, 0), np.where(inside, col, 0)
-        cell = (heading * height + row) * width + col  # [N,4]
-        slots = store.shape[1]
-        flat = store.reshape(store.shape[0], slots, -1)
-        onward = flat[rows[:, None, None], np.arange(slots)[:, None], cell[:, None, :]]  # [N,K,4]
-        target = self.position[rows]
-        enters = (row[:, None, :] == target[:, :, :1]) & (col[:, None, :] == target[:, :, 1:])
-        cost = np.where(enters, 0, onward).astype(np.int32)
-        blocked = (cost < 0) | ~inside[:, None, :] | ~self.present[rows][:, :, None]
-        cost = np.where(blocked, UNREACHABLE, cost + (1 + _TURNS))
+        row = pos[:, :1] + HEADINGS[:, 0][heading]
+        col = pos[:, 1:] + HEADINGS[:, 1][heading]
+        outside = (row < 0) | (row >= height) | (col < 0) | (col >= width)
+        cell = row * width + col
+        cell[outside] = 0
+        state = (heading * (height * width) + cell)[:, None, :]  # [N,1,4]
+        target = self.position[rows[:, None], slots]  # [N,M,2]
+        target_cell = (target[..., 0] * width + target[..., 1])[..., None]
+        onward = store.reshape(*store.shape[:2], -1)[rows[:, None, None], slots[..., None], state]
+        enters = cell[:, None, :] == target_cell
+        cost = np.where(enters, 0, onward.astype(np.int32))  # [N,M,4]
+        closed = (cost < 0) | outside[:, None, :] | ~self.present[rows[:, None], slots][..., None]
+        cost = np.where(closed, UNREACHABLE, cost + _ACTIONS_TO_ENTER)
         best = cost.argmin(axis=2)
-        best_cost = np.take_along_axis(cost, best[..., None], axis=2)[..., 0]
-        action = np.where(best_cost < UNREACHABLE, _FIRST_ACTION[best], NOOP).astype(np.int32)
-        return best_cost.astype(np.int32), action
+        best_cost = cost.min(axis=2)
+        action = np.where(best_cost < UNREACHABLE, _FIRST_ACTION[best], NOOP)
+        return best_cost, action.astype(np.int32)
 
 
 _shared: WeakKeyDictionary[Any, dict[Terrain, DistanceMaps]] = WeakKeyDictionary()
@@ -222,12 +263,3 @@ def shared_maps(env: VecEnv, terrain: Terrain) -> DistanceMaps:
     if terrain not in maps:
         maps[terrain] = DistanceMaps(env, terrain)
     return maps[terrain]
-
-
-def nearest(
-    cost: NDArray[np.int32], candidates: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Slot int64 [E] and cost int32 [E] of the nearest candidate (bool [E,K]) target."""
-    masked = np.where(candidates, cost, UNREACHABLE)
-    slot = masked.argmin(axis=1)
-    return slot, np.take_along_axis(masked, slot[:, None], axis=1)[:, 0].astype(np.int32)
