@@ -1,0 +1,250 @@
+"""From a configuration to the things that run: players, environments, learners, device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from socialgrid.algos.ppo import PPO
+from socialgrid.data.rollout import Rollout
+from socialgrid.models import ViewSpec
+from socialgrid.train import checkpoint
+from socialgrid.train.config import TrainConfig, from_dict
+from socialgrid.train.errors import UsageError
+from socialgrid.train.worlds import Phase, Worlds, num_solo_envs
+
+
+@dataclass(frozen=True)
+class PlayerSpec:
+    """Who plays in one slot.
+
+    Attributes:
+        kind: "learner", "frozen", or the name of a scripted player.
+        source: run directory that its first weights come from, and the agent's slot there.
+    """
+
+    kind: str
+    source: tuple[Path, int | None] | None = None
+
+    @property
+    def scripted(self) -> str | None:
+        """Name of the scripted player; ``None`` for agents of the learner."""
+        return None if self.kind in ("learner", "frozen") else self.kind
+
+
+def parse_player(text: str) -> PlayerSpec:
+    """Read one entry of ``players.kinds``.
+
+    Raises:
+        UsageError: the run it names does not exist, or its slot is not a number.
+    """
+    kind, colon, rest = text.partition(":")
+    if kind == "learner" and not colon:
+        return PlayerSpec("learner")
+    if kind not in ("learner", "checkpoint"):
+        if colon:
+            try:
+                float(rest)
+            except ValueError:
+                raise UsageError(
+                    f"player {text!r}: what follows the colon is an error rate"
+                ) from None
+        return PlayerSpec(text)
+    run, hash_mark, slot = rest.partition("#")
+    if hash_mark and not slot.isdecimal():
+        raise UsageError(f"player {text!r}: {slot!r} after # is not the number of a slot")
+    if not (Path(run) / "config.json").is_file():
+        raise UsageError(f"player {text!r}: {run!r} is not a run directory (no config.json)")
+    source = (Path(run), int(slot) if slot else None)
+    return PlayerSpec("learner" if kind == "learner" else "frozen", source)
+
+
+def parse_players(config: TrainConfig) -> tuple[PlayerSpec, ...]:
+    """Read all of ``players.kinds``.
+
+    Raises:
+        UsageError: an entry is wrong, or nobody learns.
+    """
+    players = tuple(parse_player(text) for text in config.players.kinds)
+    if not any(player.scripted is None for player in players):
+        raise UsageError(f"players.kinds: nobody in {', '.join(config.players.kinds)} learns")
+    return players
+
+
+def learner_slots(players: Sequence[PlayerSpec]) -> tuple[int, ...]:
+    """Slots whose agents have networks, frozen ones included."""
+    return tuple(slot for slot, player in enumerate(players) if player.scripted is None)
+
+
+def agent_names(config: TrainConfig) -> list[str]:
+    """What each agent is called in tables and curves."""
+    return [f"agent{slot} {kind}" for slot, kind in enumerate(config.players.kinds)]
+
+
+def phase_at(config: TrainConfig, players: Sequence[PlayerSpec], episodes: int) -> Phase:
+    """What the schedules say after some episodes."""
+    options = dict(config.env.options)
+    for name, schedule in config.schedule.game_options().items():
+        value = schedule.at(episodes)
+        options[name] = int(value) if value.is_integer() and name != "penalty" else value
+    if config.players.hide_from_learners:
+        given = options.get("hide", [])
+        everybody = given if any(isinstance(item, str) for item in given) else None
+        options["hide"] = [
+            list(everybody if everybody is not None else (given[slot] if given else []))
+            + (list(config.players.hide_from_learners) if _is_novice(player) else [])
+            for slot, player in enumerate(players)
+        ]
+    solo = num_solo_envs(config.schedule.solo().at(episodes), config.env.num_envs)
+    return Phase(options, solo)
+
+
+def _is_novice(player: PlayerSpec) -> bool:
+    return player.kind == "learner" and player.source is None
+
+
+def build_worlds(
+    config: TrainConfig, players: Sequence[PlayerSpec], phase: Phase, seed: int
+) -> Worlds:
+    """Make the environments and scripted players of a run.
+
+    Raises:
+        UsageError: the game or a player refuses its options.
+    """
+    try:
+        return Worlds(
+            config.env.game,
+            config.env.num_envs,
+            [player.scripted for player in players],
+            phase,
+            seed=seed,
+            num_threads=config.env.num_threads,
+            obs_mode=config.env.obs_mode,
+            double_buffer=config.env.double_buffer,
+            absent=[slot for slot, player in enumerate(players) if player.kind != "learner"],
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{config.env.game}: {error}") from None
+
+
+def build_learner(
+    config: TrainConfig,
+    players: Sequence[PlayerSpec],
+    env: Any,
+    device: torch.device,
+    dump_dir: Path | None = None,
+) -> PPO:
+    """Make the learner of all agents that have networks, with the weights they begin with.
+
+    Raises:
+        UsageError: the network does not fit the views, or weights do not fit the network.
+    """
+    slots = learner_slots(players)
+    try:
+        learner = PPO(
+            ViewSpec.of(env, slots),
+            model=config.network,
+            config=config.algorithm,
+            seed=config.run.seed,
+            device=device,
+            agent_ids=slots,
+            dump_dir=dump_dir,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    for position, slot in enumerate(slots):
+        source = players[slot].source
+        if source is not None:
+            _adopt(learner, position, *source)
+    learner.set_learning([players[slot].kind == "learner" for slot in slots])
+    return learner
+
+
+def build_rollout(
+    config: TrainConfig, players: Sequence[PlayerSpec], worlds: Worlds, learner: PPO
+) -> Rollout:
+    """Allocate the storage of one batch."""
+    env = worlds.env
+    return Rollout(
+        config.env.rollout_steps,
+        config.env.num_envs,
+        env.num_agents,
+        env.obs_shape,
+        state_size=learner.state_size,
+        agents=learner_slots(players),
+        obs_dtype=env.obs_dtype.name,
+        pin=learner.device.type == "cuda",
+        device=learner.device,
+    )
+
+
+def _adopt(learner: PPO, position: int, run: Path, slot: int | None) -> None:
+    """Give one agent of a learner the networks of an agent of another run."""
+    config = load_config(run)
+    slots = learner_slots(parse_players(config))
+    slot = slots[0] if slot is None else slot
+    if slot not in slots:
+        raise UsageError(f"{run}: agent {slot} has no network; those of {list(slots)} have")
+    _, stored, _ = checkpoint.load_newest(run / "checkpoints")
+    tensors = adopted(learner.tensors(), position, stored.weights, slots.index(slot), run)
+    learner.load_tensors(tensors)
+
+
+def adopted(
+    own: dict[str, Tensor], position: int, other: Mapping[str, Tensor], index: int, run: Path
+) -> dict[str, Tensor]:
+    """Replace the networks of agent ``position`` by those of agent ``index`` of ``other``.
+
+    Raises:
+        UsageError: the networks differ.
+    """
+    for name, tensor in own.items():
+        if name.startswith("model/"):
+            if name not in other or other[name].shape[1:] != tensor.shape[1:]:
+                raise UsageError(
+                    f"{run}: its network differs from this run's in {name.removeprefix('model/')}; "
+                    "sizes, view and actions must agree"
+                )
+            tensor[position] = other[name][index]
+    return own
+
+
+def load_config(run: Path) -> TrainConfig:
+    """Read the configuration of a run directory.
+
+    Raises:
+        UsageError: it is no run directory, or its configuration is damaged.
+    """
+    path = run / "config.json"
+    if not path.is_file():
+        raise UsageError(f"{run}: not a run directory (no config.json)")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    return from_dict(data)
+
+
+def choose_device(name: str) -> torch.device:
+    """Device by name; "auto" takes cuda, then mps, then cpu.
+
+    Raises:
+        UsageError: this machine does not have it.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, here in available.items() if here))
+    if not available[name]:
+        here = ", ".join(kind for kind, yes in available.items() if yes)
+        raise UsageError(f"run.device: {name} is not available on this machine ({here})")
+    return torch.device(name)

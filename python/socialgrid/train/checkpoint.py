@@ -1,0 +1,296 @@
+"""Checkpoints that survive a crash while they are written and refuse to be read when damaged.
+
+A checkpoint is a folder::
+
+    step-000000032000/
+      weights.safetensors   the learners: parameters, optimisers, generators
+      arrays.safetensors    everything else that is an array: simulator snapshots, views, memory
+      state.json            counters
+      manifest.json         size and SHA-256 of the three files above
+
+It is written under another name, every file and the folder are flushed to the disk, and only then
+does it get its name; older ones go after that. Nothing in it is ever executed: no pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from socialgrid.train.errors import CheckpointError
+
+FORMAT = 1
+_WEIGHTS, _ARRAYS, _STATE = "weights.safetensors", "arrays.safetensors", "state.json"
+_FILES = (_WEIGHTS, _ARRAYS, _STATE)
+_MANIFEST = "manifest.json"
+_NAME = re.compile(r"step-(\d{12,})")
+_MAX_JSON = 16 << 20  # bytes; counters and JSON headers are far smaller
+_ITEM_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64,
+    "I64": 64, "F16": 16, "BF16": 16, "F32": 32, "F64": 64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run needs to go on.
+
+    Attributes:
+        weights: tensors of the learners, on the CPU.
+        arrays: plain numpy arrays by name.
+        state: JSON values.
+    """
+
+    weights: Mapping[str, Tensor]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    state: Mapping[str, Any]
+
+
+def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2) -> Path:
+    """Write a checkpoint and remove older ones once it is safe.
+
+    Args:
+        folder: where the run's checkpoints live; created if needed.
+        step: environment steps so far; names the checkpoint.
+        checkpoint: what to keep.
+        keep: how many of the newest stay, the new one included.
+
+    Returns:
+        The new checkpoint's folder.
+
+    Raises:
+        CheckpointError: a weight is not finite, or there is a checkpoint of this step already;
+            nothing has been written.
+        OSError: the disk refuses; the older checkpoints are untouched.
+    """
+    for name, tensor in checkpoint.weights.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{name} is not finite: such a state is never saved")
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{step:012d}"
+    if final.exists():
+        raise CheckpointError(f"{final}: exists already")
+    draft = folder / f".writing-{final.name}-{os.getpid()}"
+    _remove_drafts(folder)
+    draft.mkdir()
+    try:
+        contents = {
+            _WEIGHTS: safetensors.torch.save(
+                {name: tensor.detach().cpu().contiguous().clone()
+                 for name, tensor in checkpoint.weights.items()}
+            ),
+            _ARRAYS: safetensors.numpy.save(
+                {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
+            ),
+            _STATE: json.dumps(checkpoint.state, allow_nan=False).encode(),
+        }  # fmt: skip
+        manifest = {
+            "format": FORMAT,
+            "step": step,
+            "files": {
+                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+                for name, data in contents.items()
+            },
+        }
+        for name, data in contents.items():
+            _write(draft / name, data)
+        _write(draft / _MANIFEST, json.dumps(manifest, indent=1).encode())
+        _sync_folder(draft)
+        draft.rename(final)
+        _sync_folder(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    for old in found(folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def found(folder: Path) -> list[Path]:
+    """Complete checkpoints of a run, newest first; their contents are not looked at."""
+    if not folder.is_dir():
+        return []
+    named = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(named, key=lambda item: -int(item[0].group(1)))]
+
+
+def load(path: Path) -> Checkpoint:
+    """Read one checkpoint after checking all of it.
+
+    Raises:
+        CheckpointError: a file is missing, longer, shorter or different from what the manifest
+            says, or is not what it should be. Nothing of it has been used.
+    """
+    try:
+        manifest = _json_object(_read(path / _MANIFEST, _MAX_JSON), path / _MANIFEST)
+        sizes = _check_manifest(manifest, path)
+        data = {}
+        for name, (size, digest) in sizes.items():
+            data[name] = _read(path / name, size, exactly=True)
+            if hashlib.sha256(data[name]).hexdigest() != digest:
+                raise CheckpointError(f"{path / name}: its SHA-256 differs from the manifest's")
+        state = _json_object(data[_STATE], path / _STATE)
+        for name in (_WEIGHTS, _ARRAYS):
+            _check_header(data[name], path / name)
+        return Checkpoint(
+            safetensors.torch.load(data[_WEIGHTS]), safetensors.numpy.load(data[_ARRAYS]), state
+        )
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except OSError as error:
+        raise CheckpointError(f"{error.filename or path}: {error.strerror or error}") from None
+
+
+def load_newest(folder: Path) -> tuple[Path, Checkpoint, list[str]]:
+    """Read the newest checkpoint that is whole.
+
+    Returns:
+        its folder, its contents, and a complaint for each newer one that was refused.
+
+    Raises:
+        CheckpointError: there is none, or none is whole.
+    """
+    complaints: list[str] = []
+    for path in found(folder):
+        try:
+            return path, load(path), complaints
+        except CheckpointError as error:
+            complaints.append(str(error))
+    if complaints:
+        raise CheckpointError("no checkpoint is whole: " + "; ".join(complaints))
+    raise CheckpointError(f"{folder}: no checkpoint there")
+
+
+def set_aside(folder: Path, newer_than: Path) -> None:
+    """Rename checkpoints that were refused, so that the run can write its own in their place."""
+    for path in found(folder):
+        if path == newer_than:
+            return
+        refused = folder / f"refused-{path.name}"
+        shutil.rmtree(refused, ignore_errors=True)
+        path.rename(refused)
+
+
+def _check_manifest(manifest: dict[str, Any], path: Path) -> dict[str, tuple[int, str]]:
+    where = path / _MANIFEST
+    if manifest.get("format") != FORMAT:
+        raise CheckpointError(f"{where}: format {manifest.get('format')!r}, can read {FORMAT}")
+    files = manifest.get("files")
+    if not isinstance(files, dict) or set(files) != set(_FILES):
+        raise CheckpointError(f"{where}: must list exactly {', '.join(_FILES)}")
+    sizes = {}
+    for name in _FILES:
+        entry = files[name]
+        size = entry.get("bytes") if isinstance(entry, dict) else None
+        digest = entry.get("sha256") if isinstance(entry, dict) else None
+        if not _is_count(size) or not isinstance(digest, str):
+            raise CheckpointError(f"{where}: {name} needs bytes and sha256")
+        sizes[name] = (int(size), digest)
+    return sizes
+
+
+def _check_header(data: bytes, path: Path) -> None:
+    """Check that a safetensors header describes exactly the bytes behind it.
+
+    The library checks as much; a second look costs microseconds and keeps the promise that a
+    hostile header can make nobody allocate more than the file itself.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(len(data) - 8, _MAX_JSON):
+        raise CheckpointError(f"{path}: its header claims {length} bytes of {len(data)}")
+    header = _json_object(data[8 : 8 + length], path)
+    end = 0
+    spans = []
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        if not isinstance(entry, dict):
+            raise CheckpointError(f"{path}: {name!r} is not described by a table")
+        bits, shape = _ITEM_BITS.get(str(entry.get("dtype"))), entry.get("shape")
+        offsets = entry.get("data_offsets")
+        if (
+            bits is None
+            or not isinstance(shape, list)
+            or not all(_is_count(side) for side in shape)
+            or not isinstance(offsets, list)
+            or len(offsets) != 2
+            or not all(_is_count(offset) for offset in offsets)
+            or math.prod(shape) * bits // 8 != offsets[1] - offsets[0]
+        ):
+            raise CheckpointError(f"{path}: {name!r} has an impossible description")
+        spans.append((offsets[0], offsets[1]))
+    for first, last in sorted(spans):
+        if first != end:
+            raise CheckpointError(f"{path}: tensors overlap or leave gaps at byte {first}")
+        end = last
+    if end != len(data) - 8 - length:
+        raise CheckpointError(f"{path}: tensors end at {end}, data at {len(data) - 8 - length}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+
+
+def _json_object(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise CheckpointError(f"{path}: not JSON") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: not a JSON object")
+    return value
+
+
+def _read(path: Path, limit: int, *, exactly: bool = False) -> bytes:
+    """Read a regular file of at most (``exactly``: of) ``limit`` bytes; links are refused."""
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path}: not a regular file")
+    if status.st_size > limit or (exactly and status.st_size != limit):
+        wanted = f"the manifest says {limit}" if exactly else f"at most {limit} are sensible"
+        raise CheckpointError(f"{path}: {status.st_size} bytes, {wanted}")
+    return path.read_bytes()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_drafts(folder: Path) -> None:
+    """Clear away what a killed process left unfinished."""
+    for path in folder.iterdir():
+        if path.name.startswith(".writing-"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names in a folder durable, where the platform can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,261 @@
+"""The commands. Nothing heavy is imported before it is needed, so that a missing extra, a bad
+option or a bad path costs one line and no waiting."""
+
+# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from socialgrid.train.config import TrainConfig, load_preset, preset_names
+from socialgrid.train.errors import UsageError
+from socialgrid.train.options import parse, parse_train, read_pairs
+
+_TRAIN_MODULES = ("torch", "tyro", "rich", "tensorboard", "safetensors")
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """What to draw."""
+
+    out: str = ""
+    """The picture; curves.png in the (first) run's directory by default."""
+    predictions: bool = False
+    """Also draw predictions.png: views, and the views the network expects after each action."""
+    seed: int = 0
+    """Seed of the episode whose views are drawn."""
+
+
+def train(argv: Sequence[str] | None = None) -> int:
+    """``socialgrid-train PRESET [--options] | --resume RUN | --list``. Returns the exit code."""
+    return _run("socialgrid-train", _train, argv)
+
+
+def evaluate(argv: Sequence[str] | None = None) -> int:
+    """``socialgrid-eval RUN... [--options]``. Returns the exit code."""
+    return _run("socialgrid-eval", _evaluate, argv)
+
+
+def play(argv: Sequence[str] | None = None) -> int:
+    """``socialgrid-play GAME [--options]``. Returns the exit code."""
+    return _run("socialgrid-play", _play, argv)
+
+
+def plot(argv: Sequence[str] | None = None) -> int:
+    """``socialgrid-plot RUN... [--options]``. Returns the exit code."""
+    return _run("socialgrid-plot", _plot, argv)
+
+
+def _run(prog: str, command: Callable[[str, list[str]], int], argv: Sequence[str] | None) -> int:
+    """Run a command; what the user got wrong becomes one line and exit code 2."""
+    try:
+        return command(prog, list(sys.argv[1:] if argv is None else argv))
+    except UsageError as error:
+        line = " ".join(str(error).split())
+        print(f"{prog}: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _need_extras() -> None:
+    missing = [name for name in _TRAIN_MODULES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f'{", ".join(missing)} missing; pip install "socialgrid[train]" brings what is needed'
+        )
+
+
+def _split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Positional words in front, and the options after them."""
+    count = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    return list(words[:count]), list(words[count:])
+
+
+def _take_pairs(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take ``--set key=value ...`` out of a command line."""
+    rest: list[str] = []
+    pairs: list[str] = []
+    taking = False
+    for word in words:
+        if word.startswith("-"):
+            taking = word == "--set" or word.startswith("--set=")
+            if taking:
+                pairs += [word.removeprefix("--set=")] if "=" in word else []
+                continue
+        (pairs if taking else rest).append(word)
+    return rest, dict(read_pairs(pairs, "set"))
+
+
+def _join_lists(words: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Split the values of list options at commas."""
+    out: list[str] = []
+    current = ""
+    for word in words:
+        if word.startswith("--"):
+            current, equals, value = word.partition("=")
+            out.append(current if current[2:] in names and equals else word)
+            if current[2:] in names and equals:
+                out += value.split(",")
+        elif current[2:] in names:
+            out += [part for part in word.split(",") if part]
+        else:
+            out.append(word)
+    return out
+
+
+# -- socialgrid-train -------------------------------------------------------------------------
+
+_TRAIN_USAGE = "socialgrid-train PRESET [--options] | --resume RUN [--total-steps N] | --list"
+
+
+def _train(prog: str, words: list[str]) -> int:
+    if words in (["--list"], ["-l"]):
+        return _list_presets()
+    if not words:
+        raise UsageError(f"which preset? {_TRAIN_USAGE}")
+    _need_extras()
+    if words[0] == "--resume" or words[0].startswith("--resume="):
+        return _resume(prog, words)
+    if words[0] in ("-h", "--help"):
+        print(f"usage: {_TRAIN_USAGE}\n")
+        parse_train(["--help"], TrainConfig(), f"{prog} PRESET")
+    if words[0].startswith("-"):
+        raise UsageError(f"{words[0]}: the preset comes first: {_TRAIN_USAGE}")
+    preset = load_preset(words[0])
+    config = parse_train(words[1:], preset.config, f"{prog} {words[0]}")
+    run_dir = Path(config.run.run_dir) if config.run.run_dir else _fresh_dir(preset.name, config)
+    from socialgrid.train.loop import create_run
+
+    return _finish(create_run(config, run_dir))
+
+
+def _list_presets() -> int:
+    for name in preset_names():
+        print(f"{name:<28} {load_preset(name).description}")
+    return 0
+
+
+def _fresh_dir(preset: str, config: TrainConfig) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / f"{preset}-seed{config.run.seed}-{stamp}"
+    path, number = base, 1
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}-{number}")
+    return path
+
+
+def _resume(prog: str, words: list[str]) -> int:
+    first, equals, value = words[0].partition("=")
+    rest = [value, *words[1:]] if equals else words[1:]
+    if not rest or rest[0].startswith("-"):
+        raise UsageError(f"{first}: which run? {_TRAIN_USAGE}")
+    options = parse(ResumeOptions, rest[1:], f"{prog} --resume RUN")
+    from socialgrid.train.loop import resume_run
+
+    trainer, messages = resume_run(Path(rest[0]), options.total_steps)
+    for message in messages:
+        print(f"{prog}: {message}", file=sys.stderr)
+    return _finish(trainer)
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """What may change when a run goes on."""
+
+    total_steps: int | None = None
+    """A new goal in environment steps."""
+
+    def __post_init__(self) -> None:
+        if self.total_steps is not None and self.total_steps < 1:
+            raise UsageError(f"total-steps: {self.total_steps} is out of range")
+
+
+def _finish(trainer: Any) -> int:
+    from socialgrid.algos.learner import NonFiniteError
+    from socialgrid.train.summary import leave_pictures, summary
+
+    print(f"run directory: {trainer.run_dir}", flush=True)
+    try:
+        code = int(trainer.train())
+    except NonFiniteError as error:
+        print(f"socialgrid-train: stopped, no checkpoint written: {error}", file=sys.stderr)
+        return 1
+    print(summary(trainer))
+    if code == 0:
+        for line in leave_pictures(trainer):
+            print(line)
+    return code
+
+
+# -- socialgrid-eval --------------------------------------------------------------------------
+
+
+def _evaluate(prog: str, words: list[str]) -> int:
+    _need_extras()
+    runs, rest = _split_words(words)
+    rest, extra = _take_pairs(rest)
+    from socialgrid.train import evaluate as evaluation
+
+    options = parse(
+        evaluation.EvalOptions, _join_lists(rest, ("seeds", "players")), f"{prog} RUN..."
+    )
+    if not runs:
+        raise UsageError("which run? socialgrid-eval RUN... [--options]")
+    for name in runs:
+        results = evaluation.evaluate(Path(name), options, extra)
+        print(f"{name}\n{evaluation.report(results)}")
+        world = options.world or options.game or "training-world"
+        path = Path(options.json) if options.json else Path(name) / f"eval-{world}.json"
+        evaluation.write_results(path, Path(name), options, extra, results)
+        print(f"written to {path}")
+    return 0
+
+
+# -- socialgrid-play --------------------------------------------------------------------------
+
+
+def _play(prog: str, words: list[str]) -> int:
+    _need_extras()
+    games, rest = _split_words(words)
+    rest, extra = _take_pairs(rest)
+    from socialgrid.train.play import PlayOptions
+    from socialgrid.train.play import play as play_game
+
+    options = parse(PlayOptions, _join_lists(rest, ("players",)), f"{prog} GAME")
+    if len(games) != 1:
+        import socialgrid
+
+        raise UsageError(f"which game? One of {', '.join(socialgrid.list_games())}")
+    play_game(games[0], options, extra, sys.stdin, sys.stdout)
+    return 0
+
+
+# -- socialgrid-plot --------------------------------------------------------------------------
+
+
+def _plot(prog: str, words: list[str]) -> int:
+    _need_extras()
+    names, rest = _split_words(words)
+    options = parse(PlotOptions, rest, f"{prog} RUN...")
+    if not names:
+        raise UsageError("which run? socialgrid-plot RUN... [--options]")
+    from socialgrid.train import plot as plotting
+
+    plotting.need_matplotlib()
+    runs = [plotting.RunCurves(Path(name)) for name in names]
+    out = Path(options.out) if options.out else runs[0].run_dir / "curves.png"
+    print(plotting.draw_curves(runs, out))
+    if options.predictions:
+        from socialgrid.train.predictions import draw_predictions
+
+        for run in runs:
+            print(draw_predictions(run.run_dir, options.seed))
+    return 0

@@ -1,0 +1,359 @@
+"""Configuration of a training run: frozen dataclasses, presets as overrides, strict reading.
+
+Nothing here needs torch or the training extras.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from socialgrid.algos.config import PPOConfig
+from socialgrid.models.config import ModelConfig
+from socialgrid.train.errors import UsageError, closest, nearest
+from socialgrid.train.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How long, where and on what to run."""
+
+    seed: int = 0
+    """Seed of everything: weights, action sampling, environments, scripted players."""
+    total_steps: int = 375_000_000
+    """Environment steps, added up over all environments; each moves every agent once."""
+    run_dir: str = ""
+    """Directory of the run; runs/PRESET-seedN-TIME by default."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the learners compute; auto: cuda, else mps, else cpu."""
+    threads: int = 0
+    """Threads of torch on the CPU; 0: torch's own choice."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between checkpoints; 0: after every update."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints stay."""
+
+    def __post_init__(self) -> None:
+        _at_least("run.seed", self.seed, 0)
+        _at_least("run.total_steps", self.total_steps, 1)
+        _at_least("run.threads", self.threads, 0)
+        _at_least("run.checkpoint_minutes", self.checkpoint_minutes, 0)
+        _at_least("run.keep_checkpoints", self.keep_checkpoints, 2)
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """The game and the shape of a batch of experience."""
+
+    game: str = "GoalCycle-v0"
+    """Name of the game."""
+    num_envs: int = 128
+    """Environments played at once."""
+    rollout_steps: int = 250
+    """Steps of every environment between two updates."""
+    num_threads: int = 0
+    """Threads of the simulator; 0: all cores."""
+    obs_mode: Literal["rgb", "tiles"] = "rgb"
+    """What the simulator writes: pixels, or tile numbers that the learner's device draws."""
+    double_buffer: bool = False
+    """Simulate one half of the environments while the players choose for the other."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the game, as in --set penalty=0.5 grid_size=9."""
+
+    def __post_init__(self) -> None:
+        _at_least("env.num_envs", self.num_envs, 2 if self.double_buffer else 1)
+        _at_least("env.rollout_steps", self.rollout_steps, 1)
+        _at_least("env.num_threads", self.num_threads, 0)
+        if "num_agents" in self.options:
+            raise UsageError("env.options.num_agents: give one entry per agent in players.kinds")
+
+
+@dataclass(frozen=True)
+class PlayersConfig:
+    """Who plays."""
+
+    kinds: tuple[str, ...] = ("learner",)
+    """One a agent: learner, learner:RUN (goes on learning from that run's weights),
+    checkpoint:RUN (the same, frozen), or a scripted player: random, expert, ...; the first
+    learner of RUN is meant, or the one of slot K in RUN#K."""
+    hide_from_learners: tuple[str, ...] = ()
+    """Kinds of objects that fresh learners cannot see (goal: novices)."""
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise UsageError("players.kinds: at least one agent is needed")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """What changes while training goes on; written episode:value, episode:value, ..."""
+
+    solo_fraction: str = "0"
+    """Share of the environments in which only learners play, as in 0:0,500000:0.75."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Game options that change, as in penalty=0:0.5,81920:1.0."""
+
+    def __post_init__(self) -> None:
+        for share in self.solo().values:
+            if not 0 <= share <= 1:
+                raise UsageError(f"schedule.solo_fraction: {share} is not in [0, 1]")
+        self.game_options()
+
+    def solo(self) -> Schedule:
+        """Share of solo environments."""
+        return Schedule.parse(self.solo_fraction, "schedule.solo_fraction")
+
+    def game_options(self) -> dict[str, Schedule]:
+        """Game options by name."""
+        return {
+            name: Schedule.parse(text, f"schedule.options.{name}")
+            for name, text in self.options.items()
+        }
+
+
+@dataclass(frozen=True)
+class LoggingConfig:
+    """What a run shows and leaves behind."""
+
+    console_seconds: float = 5.0
+    """Seconds between lines where the output is not a terminal."""
+    tensorboard: bool = True
+    """Write TensorBoard events."""
+    curves: bool = True
+    """Draw curves.png at the end."""
+    video: bool = True
+    """Film an episode at the end."""
+
+    def __post_init__(self) -> None:
+        _at_least("logging.console_seconds", self.console_seconds, 0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that defines a run."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    players: PlayersConfig = field(default_factory=PlayersConfig)
+    algorithm: PPOConfig = field(default_factory=PPOConfig)
+    network: ModelConfig = field(default_factory=ModelConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+    def __post_init__(self) -> None:
+        if self.algorithm.aux not in AUX_LOSSES:
+            raise UsageError(
+                f"algorithm.aux: {self.algorithm.aux!r} is not one of {', '.join(AUX_LOSSES)}"
+                + nearest(self.algorithm.aux, AUX_LOSSES)
+            )
+        if self.algorithm.sequence_length > self.env.rollout_steps:
+            raise UsageError(
+                f"algorithm.sequence_length: {self.algorithm.sequence_length} is longer than "
+                f"env.rollout_steps {self.env.rollout_steps}"
+            )
+
+
+AUX_LOSSES = ("none", "reconstruction", "prediction")
+
+
+def _at_least(name: str, value: float, low: float) -> None:
+    if not math.isfinite(value) or value < low:
+        raise UsageError(f"{name}: {value} is out of range, must be at least {low}")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Nested plain dictionary of a configuration; tuples become lists."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return value
+
+    result = plain(config)
+    assert isinstance(result, dict)
+    return result
+
+
+def from_dict(data: Mapping[str, Any], base: TrainConfig | None = None) -> TrainConfig:
+    """Apply nested overrides to a configuration.
+
+    Args:
+        data: sections by name, each a table of fields. Game options are merged key by key.
+        base: what is overridden; the defaults when absent.
+
+    Raises:
+        UsageError: an unknown section or field (its nearest name is given), a wrong type, or a
+            value out of range.
+    """
+    base = base or TrainConfig()
+    fresh = _override(base, data, "")
+    assert isinstance(fresh, TrainConfig)
+    return fresh
+
+
+def _override(base: Any, data: Any, where: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{where}: {data!r} is not a table")
+    hints = typing.get_type_hints(type(base))
+    changes: dict[str, Any] = {}
+    for key, value in data.items():
+        name = f"{where}.{key}" if where else str(key)
+        if key not in hints:
+            raise UsageError(f"unknown option {name!r}{_nearest_option(str(key), where, hints)}")
+        current = getattr(base, key)
+        if dataclasses.is_dataclass(current):
+            changes[key] = _override(current, value, name)
+        elif isinstance(current, Mapping) and isinstance(value, Mapping):
+            changes[key] = {**current, **value}
+        else:
+            changes[key] = _coerce(value, hints[key], name)
+    try:
+        return dataclasses.replace(base, **changes)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}" if where else str(error)) from None
+
+
+def _nearest_option(key: str, where: str, hints: Mapping[str, Any]) -> str:
+    here = closest(key, hints)
+    if here:
+        return f" (did you mean {f'{where}.{here}'.lstrip('.')!r}?)"
+    elsewhere = {path.rsplit(".", 1)[-1]: path for path in option_paths()}
+    match = closest(key, elsewhere)
+    return f" (did you mean {elsewhere[match]!r}?)" if match else ""
+
+
+def _coerce(value: Any, kind: Any, name: str) -> Any:
+    """Check ``value`` against a type of the dataclasses above; lists become tuples."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _coerce_union(value, args, kind, name)
+    if origin is Literal:
+        if value not in args:
+            raise UsageError(
+                f"{name}: {value!r} is not one of {', '.join(map(str, args))}"
+                + nearest(str(value), map(str, args))
+            )
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{name}: {value!r} is not a list")
+        if args[-1] is not Ellipsis and len(value) != len(args):
+            raise UsageError(f"{name}: {len(value)} values, {len(args)} are needed")
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
+        return tuple(
+            _coerce(item, item_kind, f"{name}[{i}]")
+            for i, (item, item_kind) in enumerate(zip(value, kinds, strict=True))
+        )
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(kind, type):
+        if isinstance(value, Mapping):
+            return dict(value)
+        raise UsageError(f"{name}: {value!r} is not a table")
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise UsageError(f"{name}: {value!r} is not of type {kind.__name__}")
+    return value
+
+
+def _coerce_union(value: Any, args: tuple[Any, ...], kind: Any, name: str) -> Any:
+    if type(None) in args and (value is None or value == "none"):
+        return None
+    for choice in args:
+        try:
+            return _coerce(value, choice, name)
+        except UsageError:
+            continue
+    raise UsageError(f"{name}: {value!r} is not of type {kind}")
+
+
+def option_paths() -> dict[str, Any]:
+    """Every option as ``section.field`` with its type."""
+    paths: dict[str, Any] = {}
+    for section in dataclasses.fields(TrainConfig):
+        cls = typing.get_type_hints(TrainConfig)[section.name]
+        for name, kind in typing.get_type_hints(cls).items():
+            paths[f"{section.name}.{name}"] = kind
+    return paths
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named configuration.
+
+    Attributes:
+        name: what it is called on the command line and in the name of the run directory.
+        description: one line.
+        config: the resolved configuration.
+    """
+
+    name: str
+    description: str
+    config: TrainConfig
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = importlib.resources.files("socialgrid") / "experiments"
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
+    """Read a preset of the package, or a file of one's own (``.toml``, or a run's ``.json``).
+
+    A preset holds overrides only: of another preset named by ``base``, or of the defaults.
+
+    Raises:
+        UsageError: no such preset, a file that cannot be read, or a bad option in it.
+    """
+    if name in _seen:
+        raise UsageError(f"preset {name}: its chain of bases returns to itself")
+    if name.endswith((".toml", ".json")):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"{name}: no such file")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{name}: {error}") from None
+        title = path.parent.name if path.name == "config.json" else path.stem
+    elif name in preset_names():
+        entry = importlib.resources.files("socialgrid") / "experiments" / f"{name}.toml"
+        text, title = entry.read_text(encoding="utf-8"), name
+    else:
+        raise UsageError(
+            f"unknown preset {name!r}{nearest(name, preset_names())}; "
+            "socialgrid-train --list shows all"
+        )
+    try:
+        data = json.loads(text) if name.endswith(".json") else tomllib.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{name}: not a table of options")
+    base_name, description = data.pop("base", None), data.pop("description", "")
+    if not isinstance(description, str) or not isinstance(base_name, str | None):
+        raise UsageError(f"{name}: base and description must be text")
+    base = load_preset(base_name, (*_seen, name)).config if base_name else None
+    try:
+        return Preset(title, description, from_dict(data, base))
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None

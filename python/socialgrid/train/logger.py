@@ -1,0 +1,254 @@
+"""What a run tells while it goes on: metrics.jsonl, TensorBoard, the console."""
+
+# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from socialgrid.train.errors import UsageError
+
+
+class MetricsFile:
+    """``metrics.jsonl``: one JSON object an update, each flushed as soon as it is written."""
+
+    def __init__(self, path: Path, keep_bytes: int = 0) -> None:
+        """Open for appending.
+
+        Args:
+            path: the file; created when ``keep_bytes`` is 0.
+            keep_bytes: size at the checkpoint resumed from; what was written later is cut off.
+
+        Raises:
+            UsageError: the file is shorter than at the checkpoint.
+        """
+        self.path = path
+        size = path.stat().st_size if path.exists() else 0
+        if size < keep_bytes:
+            raise UsageError(f"{path}: {size} bytes, the checkpoint was written at {keep_bytes}")
+        self._file = path.open("ab")
+        self._file.truncate(keep_bytes)
+        self._file.seek(0, os.SEEK_END)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._file.tell()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row; numbers that are not finite become null."""
+        self._file.write(json.dumps(_finite(row), allow_nan=False).encode() + b"\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Make all rows durable: called before a checkpoint that counts on them."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All rows of a ``metrics.jsonl``; a last line cut short by a crash is left out.
+
+    Raises:
+        UsageError: no such file, or a line in the middle that is not JSON.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise UsageError(f"{path}: line {number} is not JSON") from None
+    return rows
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+class Console(Protocol):
+    """Shows progress."""
+
+    def update(self, row: Mapping[str, Any], total_steps: int) -> None:
+        """Show a row of metrics."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Print a line of its own."""
+        ...
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+
+def duration(seconds: float) -> str:
+    """``1:02:03`` or ``2:03``."""
+    if not math.isfinite(seconds):
+        return "-"
+    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number for a table; a dash where there is none."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def time_left(row: Mapping[str, Any], total_steps: int) -> float:
+    """Seconds to go at the present speed."""
+    speed = row["env_steps_per_second"]
+    return (total_steps - row["env_steps"]) / speed if speed > 0 else math.inf
+
+
+class PlainConsole:
+    """A line every few seconds, for files and pipes."""
+
+    def __init__(
+        self, names: Sequence[str], every_seconds: float, stream: TextIO | None = None
+    ) -> None:
+        """Remember the agents' names and how often to print."""
+        self._names, self._every = names, every_seconds
+        self._stream = stream or sys.stdout
+        self._last = -math.inf
+
+    def update(self, row: Mapping[str, Any], total_steps: int) -> None:
+        """Print a row if the last one is old enough, or if it is the run's last."""
+        now = time.monotonic()
+        if now - self._last < self._every and row["env_steps"] < total_steps:
+            return
+        self._last = now
+        returns = ", ".join(
+            f"{name} {number(value)}"
+            for name, value in zip(self._names, row["return"], strict=True)
+        )
+        self.say(
+            f"step {row['env_steps']:,}/{total_steps:,}  "
+            f"{row['agent_steps_per_second']:,.0f} agent-steps/s  "
+            f"left {duration(time_left(row, total_steps))}  return: {returns}"
+        )
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to put back."""
+
+
+class RichConsole:
+    """A live table in the terminal."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Start the live display."""
+        from rich.console import Console as Terminal
+        from rich.live import Live
+
+        self._names = names
+        self._terminal = Terminal()
+        self._live = Live(console=self._terminal, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def update(self, row: Mapping[str, Any], total_steps: int) -> None:
+        """Redraw the table."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        table = Table(expand=False)
+        table.add_column("agent")
+        losses = [name for name in ("policy_loss", "value_loss", "aux_loss", "entropy", "kl")
+                  if name in row["learner"]]  # fmt: skip
+        for title in ("return", "solo return", *(name.replace("_", " ") for name in losses)):
+            table.add_column(title, justify="right")
+        solo = row.get("solo_return") or [None] * len(self._names)
+        for agent, name in enumerate(self._names):
+            learner = [row["learner"][loss][agent] for loss in losses]
+            table.add_row(
+                name,
+                number(row["return"][agent]),
+                number(solo[agent]),
+                *(number(value, 4) for value in learner),
+            )
+        line = (
+            f"step {row['env_steps']:,} of {total_steps:,}   "
+            f"{row['agent_steps_per_second']:,.0f} agent-steps/s   "
+            f"episodes {row['episodes']:,}   "
+            f"ran {duration(row['seconds'])}   left {duration(time_left(row, total_steps))}"
+        )
+        bar = ProgressBar(total=total_steps, completed=row["env_steps"], width=60)
+        self._live.update(Group(line, bar, table))
+
+    def say(self, text: str) -> None:
+        """Print a line above the table."""
+        self._terminal.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Stop the live display."""
+        self._live.stop()
+
+
+def make_console(names: Sequence[str], every_seconds: float) -> Console:
+    """A live table on a terminal, plain lines elsewhere."""
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        return RichConsole(names)
+    return PlainConsole(names, every_seconds)
+
+
+class Events:
+    """TensorBoard events of a run; does nothing when switched off."""
+
+    def __init__(self, folder: Path, names: Sequence[str], enabled: bool, from_step: int) -> None:
+        """Open an event file; events after ``from_step`` written earlier are void."""
+        self._names = names
+        self._writer: Any = None
+        if enabled:
+            from torch.utils.tensorboard import SummaryWriter
+
+            if from_step == 0:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._writer = SummaryWriter(  # type: ignore[no-untyped-call]
+                str(folder), purge_step=from_step + 1 if from_step else None
+            )
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write a row of metrics: lists are per agent."""
+        if self._writer is None:
+            return
+        step = row["env_steps"]
+        groups = {"episode": {key: row[key] for key in ("return", "solo_return") if key in row}}
+        groups["learner"] = row["learner"]
+        for group, metrics in groups.items():
+            for metric, values in metrics.items():
+                for name, value in zip(self._names, values, strict=True):
+                    if value is not None and math.isfinite(value):
+                        self._writer.add_scalar(f"{group}/{metric}/{name}", value, step)
+        for key in ("agent_steps_per_second", "episodes"):
+            self._writer.add_scalar(f"run/{key}", row[key], step)
+
+    def close(self) -> None:
+        """Flush and close."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,443 @@
+"""The synchronous training loop: collect a batch, learn from it, tell, save."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from socialgrid.algos.learner import NonFiniteError
+from socialgrid.train import build, checkpoint
+from socialgrid.train.config import TrainConfig, to_dict
+from socialgrid.train.errors import CheckpointError, UsageError
+from socialgrid.train.logger import Console, Events, MetricsFile, make_console
+from socialgrid.train.worlds import Phase, derived_seed
+
+
+class Interrupt:
+    """Remembers Ctrl-C and SIGTERM; the second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        """Nothing has happened yet."""
+        self.signal: int | None = None
+
+    @contextmanager
+    def watching(self, console: Console) -> Iterator[None]:
+        """Catch the signals inside the block."""
+
+        def catch(number: int, frame: FrameType | None) -> None:
+            if self.signal is not None:
+                raise KeyboardInterrupt
+            self.signal = number
+            console.say("stopping after this update, with a checkpoint; again to stop at once")
+
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may handle signals
+            return
+        previous = {n: signal.signal(n, catch) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+class Trainer:
+    """One training run.
+
+    Attributes:
+        config: the resolved configuration.
+        run_dir: where everything of the run goes.
+        learner: the learner of all agents with networks.
+        update, env_steps, episodes: counters.
+        seconds: time spent, earlier sessions of a resumed run included.
+    """
+
+    def __init__(self, config: TrainConfig, run_dir: Path) -> None:
+        """Make everything that training needs; nothing is written yet.
+
+        Raises:
+            UsageError: an option does not fit the game, the players or the machine.
+        """
+        self.config, self.run_dir = config, run_dir
+        if config.run.threads:
+            torch.set_num_threads(config.run.threads)
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        self.device = build.choose_device(config.run.device)
+        self.players = build.parse_players(config)
+        self.names = build.agent_names(config)
+        self.slots = build.learner_slots(self.players)
+        self.update = self.env_steps = self.episodes = self.builds = 0
+        self.seconds = 0.0
+        self.phase = build.phase_at(config, self.players, 0)
+        self.worlds = build.build_worlds(config, self.players, self.phase, self._env_seed())
+        self.learner = build.build_learner(
+            config, self.players, self.worlds.env, self.device, run_dir / "dumps"
+        )
+        self.rollout = build.build_rollout(config, self.players, self.worlds, self.learner)
+        self._parts = self._split_rollout()
+        self._memory: list[Tensor] = []
+        self._returns = np.zeros((config.env.num_envs, len(self.players)), np.float64)
+        self._clock: dict[str, float] = {}
+        self._metrics_bytes = 0
+        self._saved_step = -1
+
+    # -- state ------------------------------------------------------------------------------
+
+    def _env_seed(self) -> int:
+        """Seed of the environments; every change of phase takes another one."""
+        seed = self.config.run.seed
+        return seed if self.builds == 0 else derived_seed(seed, 1, self.builds)
+
+    def _split_rollout(self) -> list[Any]:
+        """Views of the storage, one for each half of the batch."""
+        parts = []
+        for half in self.worlds.halves:
+            first, last = half[0].rows.start, half[-1].rows.stop
+            parts.append(self.rollout.part(first, last - first))
+        return parts
+
+    def start(self) -> None:
+        """Begin new episodes in all environments."""
+        obs, active = self.worlds.reset()
+        self.rollout.begin(torch.from_numpy(obs), torch.from_numpy(active))
+        self._memory = [self.learner.initial_state(part.num_envs) for part in self._parts]
+        self._returns[:] = 0
+
+    def follow_schedule(self) -> bool:
+        """Rebuild the environments when the schedules ask for other ones."""
+        phase = build.phase_at(self.config, self.players, self.episodes)
+        if phase == self.phase:
+            return False
+        self.phase = phase
+        self.builds += 1
+        self.worlds.close()
+        self.worlds = build.build_worlds(self.config, self.players, phase, self._env_seed())
+        self._parts = self._split_rollout()
+        self.start()
+        return True
+
+    def save(self, metrics: MetricsFile) -> Path:
+        """Write a checkpoint of the state between two updates."""
+        metrics.sync()
+        rollout = self.rollout
+        arrays = {f"worlds/{name}": array for name, array in self.worlds.get_state().items()}
+        arrays |= {
+            "rollout/obs": rollout.obs[0].numpy(),
+            "rollout/active": rollout.active[0].numpy(),
+            "rollout/reset": rollout.reset[0].numpy(),
+            "returns": self._returns,
+        }
+        for half, memory in enumerate(self._memory):
+            arrays[f"memory/{half}"] = memory.cpu().numpy()
+        state = {
+            "update": self.update,
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "builds": self.builds,
+            "seconds": self.seconds,
+            "metrics_bytes": metrics.num_bytes,
+            "num_solo": self.phase.num_solo,
+            "options": dict(self.phase.options),
+            "learner": self.learner.meta(),
+        }
+        path = checkpoint.save(
+            self.run_dir / "checkpoints",
+            self.env_steps,
+            checkpoint.Checkpoint(self.learner.tensors(), arrays, state),
+            self.config.run.keep_checkpoints,
+        )
+        self._saved_step = self.env_steps
+        return path
+
+    def restore(self, stored: checkpoint.Checkpoint) -> None:
+        """Take over everything from a checkpoint.
+
+        Raises:
+            CheckpointError: it does not fit this run.
+        """
+        state, arrays = stored.state, stored.arrays
+        try:
+            self.update, self.env_steps = int(state["update"]), int(state["env_steps"])
+            self.episodes, self.builds = int(state["episodes"]), int(state["builds"])
+            self.seconds = float(state["seconds"])
+            self._metrics_bytes = int(state["metrics_bytes"])
+            phase = Phase(dict(state["options"]), int(state["num_solo"]))
+            if phase != self.phase or self.builds:
+                self.worlds.close()
+                self.phase = phase
+                self.worlds = build.build_worlds(self.config, self.players, phase, self._env_seed())
+                self._parts = self._split_rollout()
+            self.worlds.set_state(
+                {
+                    name.removeprefix("worlds/"): array
+                    for name, array in arrays.items()
+                    if name.startswith("worlds/")
+                }
+            )
+            self.learner.load_tensors(stored.weights)
+            self.learner.load_meta(state["learner"])
+            rollout = self.rollout
+            rollout.begin(
+                _tensor_like(arrays["rollout/obs"], rollout.obs[0]),
+                _tensor_like(arrays["rollout/active"], rollout.active[0]),
+            )
+            rollout.reset[0].copy_(_tensor_like(arrays["rollout/reset"], rollout.reset[0]))
+            self._memory = [
+                _tensor_like(arrays[f"memory/{half}"], self.learner.initial_state(part.num_envs))
+                for half, part in enumerate(self._parts)
+            ]
+            self._returns[:] = arrays["returns"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint does not fit this run: {error}") from None
+        self._saved_step = self.env_steps
+
+    # -- one update -------------------------------------------------------------------------
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._clock[what] = self._clock.get(what, 0.0) + time.perf_counter() - start
+
+    def collect(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Play one batch.
+
+        Returns:
+            returns ``[N]`` of the episodes that ended, in environments with everybody and in
+            solo ones.
+        """
+        finished: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        steps, halves = self.rollout.num_steps, range(len(self._parts))
+        for half in halves:
+            self._act(half, 0)
+        for t in range(steps):
+            for half in halves:
+                with self._timed("simulate"):
+                    self.worlds.recv(half)
+                part = self._parts[half]
+                part.finish_step(t)
+                self._count(half, t, finished)
+                if t + 1 < steps:
+                    self._act(half, t + 1)
+        return finished
+
+    def _act(self, half: int, t: int) -> None:
+        """Choose one half's actions of step ``t`` and start the step."""
+        part = self._parts[half]
+        with self._timed("act"):
+            obs, reset = part.inputs(t)
+            out = self.learner.act(obs, self._memory[half], reset)
+            part.record(t, out)
+            self._memory[half] = out.state
+            rows = slice(self.worlds.halves[half][0].rows.start,
+                         self.worlds.halves[half][-1].rows.stop)  # fmt: skip
+            self.worlds.actions[rows, self.slots] = out.action.cpu().numpy()
+        with self._timed("simulate"):
+            self.worlds.send(half, self.worlds.actions, part.slot(t))
+
+    def _count(
+        self, half: int, t: int, finished: tuple[list[np.ndarray], list[np.ndarray]]
+    ) -> None:
+        part = self._parts[half]
+        for world in self.worlds.halves[half]:
+            first = world.first - self.worlds.halves[half][0].first
+            rows = slice(first, first + world.env.num_envs)
+            returns = self._returns[world.rows]
+            returns += part.reward[t, rows].numpy()
+            done = part.done[t, rows].numpy()
+            if done.any():
+                finished[world.solo].extend(returns[done].copy())
+                returns[done] = 0
+
+    def step(self) -> dict[str, Any]:
+        """Collect one batch and learn from it.
+
+        Returns:
+            the row of metrics.
+
+        Raises:
+            NonFiniteError: a reward or anything in the learner is not finite.
+        """
+        start = time.perf_counter()
+        self._clock = {}
+        together, solo = self.collect()
+        self._check_rewards()
+        with self._timed("update"):
+            learnt = self.learner.update(self.rollout)
+        self.rollout.carry_over()
+        self.update += 1
+        steps = self.rollout.num_steps * self.rollout.num_envs
+        self.env_steps += steps
+        self.episodes += len(together) + len(solo)
+        seconds = time.perf_counter() - start
+        self.seconds += seconds
+        num_agents = len(self.players)
+        row: dict[str, Any] = {
+            "update": self.update,
+            "env_steps": self.env_steps,
+            "agent_steps": self.env_steps * num_agents,
+            "episodes": self.episodes,
+            "episodes_finished": len(together),
+            "solo_episodes_finished": len(solo),
+            "seconds": self.seconds,
+            "env_steps_per_second": steps / seconds,
+            "agent_steps_per_second": steps * num_agents / seconds,
+            "return": _mean_returns(together, num_agents),
+            "return_std": _std_returns(together, num_agents),
+            "time": {**self._clock, "other": seconds - sum(self._clock.values())},
+            "options": {name: self.phase.options[name] for name in self.config.schedule.options},
+            "learner": {
+                name: _per_slot(values, self.slots, num_agents) for name, values in learnt.items()
+            },
+        }
+        if self.phase.num_solo:
+            row["solo_return"] = [
+                None if slot in self.worlds.absent else value
+                for slot, value in enumerate(_mean_returns(solo, num_agents))
+            ]
+        return row
+
+    def _check_rewards(self) -> None:
+        """Stop on a reward that is not finite, with the batch on the disk."""
+        finite = torch.isfinite(self.rollout.reward)
+        if bool(finite.all()):
+            return
+        agent = int((~finite).nonzero()[0, -1])
+        dump = self.run_dir / "dumps" / f"update-{self.update + 1}-rewards.safetensors"
+        dump.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"obs": self.rollout.obs, "reward": self.rollout.reward}, dump)
+        raise NonFiniteError("reward", self.update + 1, agent, dump)
+
+    # -- the whole run ----------------------------------------------------------------------
+
+    def train(self, console: Console | None = None) -> int:
+        """Run until the wanted number of steps, or until interrupted.
+
+        Returns:
+            0, or 128 plus the number of the signal that stopped it (130 for Ctrl-C).
+        """
+        if not self._memory:
+            self.start()
+        run = self.config.run
+        metrics = MetricsFile(self.run_dir / "metrics.jsonl", self._metrics_bytes)
+        logging = self.config.logging
+        events = Events(
+            self.run_dir / "tensorboard", self.names, logging.tensorboard, self.env_steps
+        )
+        console = console or make_console(self.names, logging.console_seconds)
+        interrupt = Interrupt()
+        saved_at = time.monotonic()
+        try:
+            with interrupt.watching(console):
+                while self.env_steps < run.total_steps and interrupt.signal is None:
+                    self.follow_schedule()
+                    row = self.step()
+                    metrics.write(row)
+                    events.write(row)
+                    console.update(row, run.total_steps)
+                    if time.monotonic() - saved_at >= run.checkpoint_minutes * 60:
+                        self.save(metrics)
+                        saved_at = time.monotonic()
+                if self.env_steps != self._saved_step:
+                    self.save(metrics)
+        finally:
+            events.close()
+            metrics.close()
+            console.close()
+        return 0 if interrupt.signal is None else 128 + interrupt.signal
+
+
+def create_run(config: TrainConfig, run_dir: Path) -> Trainer:
+    """Prepare a new run; its directory is made when everything else is known to be right.
+
+    Raises:
+        UsageError: a bad option, or the directory holds a run already.
+    """
+    if (run_dir / "config.json").exists():
+        raise UsageError(
+            f"{run_dir}: holds a run already; socialgrid-train --resume {run_dir} goes on with it"
+        )
+    if run_dir.exists() and not run_dir.is_dir():
+        raise UsageError(f"{run_dir}: exists and is not a directory")
+    trainer = Trainer(config, run_dir)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / "config.json").write_text(json.dumps(to_dict(config), indent=1) + "\n")
+    except OSError as error:
+        raise UsageError(f"{run_dir}: {error.strerror or error}") from None
+    return trainer
+
+
+def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[Trainer, list[str]]:
+    """Prepare to go on with a run from its newest whole checkpoint.
+
+    Args:
+        run_dir: the run.
+        total_steps: a new goal; the old one when absent.
+
+    Returns:
+        the trainer, and what has to be told the user about refused checkpoints.
+
+    Raises:
+        UsageError: not a run, or no checkpoint of it is whole.
+    """
+    config = build.load_config(run_dir)
+    if total_steps is not None:
+        data = to_dict(config)
+        data["run"]["total_steps"] = total_steps
+        config = build.from_dict(data)
+        (run_dir / "config.json").write_text(json.dumps(data, indent=1) + "\n")
+    folder = run_dir / "checkpoints"
+    if not checkpoint.found(folder):
+        return Trainer(config, run_dir), ["no checkpoint yet: starting from the beginning"]
+    path, stored, complaints = checkpoint.load_newest(folder)
+    trainer = Trainer(config, run_dir)
+    trainer.restore(stored)
+    messages = [f"refused a damaged checkpoint: {complaint}" for complaint in complaints]
+    if complaints:
+        checkpoint.set_aside(folder, path)
+        messages.append(f"going on from the one before: {path}")
+    return trainer, messages
+
+
+def _tensor_like(array: np.ndarray, like: Tensor) -> Tensor:
+    tensor = torch.from_numpy(array.copy())
+    if tensor.shape != like.shape or tensor.dtype != like.dtype:
+        raise ValueError(
+            f"{tuple(tensor.shape)} {tensor.dtype} where {tuple(like.shape)} {like.dtype} belongs"
+        )
+    return tensor.to(like.device)
+
+
+def _mean_returns(returns: list[np.ndarray], num_agents: int) -> list[float | None]:
+    if not returns:
+        return [None] * num_agents
+    return [float(value) for value in np.mean(returns, axis=0)]
+
+
+def _std_returns(returns: list[np.ndarray], num_agents: int) -> list[float | None]:
+    if not returns:
+        return [None] * num_agents
+    return [float(value) for value in np.std(returns, axis=0)]
+
+
+def _per_slot(values: Tensor, slots: tuple[int, ...], num_agents: int) -> list[float | None]:
+    """Spread a learner's metrics ``[A]`` over all agents; None where there is no number."""
+    spread: list[float | None] = [None] * num_agents
+    for slot, value in zip(slots, values.tolist(), strict=True):
+        spread[slot] = value if math.isfinite(value) else None
+    return spread

@@ -1,0 +1,183 @@
+"""From the words of a command line to a configuration.
+
+Options are those of ``TrainConfig``, ``--section.field``; the section may be left out wherever
+only one section has such a field (``--seed``, ``--aux``), and ``--players`` and ``--set`` are
+short for ``--players.kinds`` and ``--env.options``. Lists may be written with commas.
+"""
+
+# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+import tomllib
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from socialgrid.train.config import TrainConfig, from_dict, option_paths, to_dict
+from socialgrid.train.errors import UsageError, closest
+
+T = TypeVar("T")
+
+_SHORT = {"players": "players.kinds", "set": "env.options"}
+_BOX = re.compile(r"[\u2500-\u257f]+")
+
+
+def short_names() -> dict[str, str]:
+    """What may be written for what: ``{"seed": "run.seed", ...}``."""
+    names: dict[str, list[str]] = {}
+    for path in option_paths():
+        names.setdefault(path.rsplit(".", 1)[-1], []).append(path)
+    unique = {leaf: paths[0] for leaf, paths in names.items() if len(paths) == 1}
+    return {**unique, **_SHORT}
+
+
+def parse_train(words: Sequence[str], preset: TrainConfig, prog: str) -> TrainConfig:
+    """Apply command line options to a preset.
+
+    Raises:
+        UsageError: an option that does not exist or a value that does not fit.
+        SystemExit: code 0, after ``--help``.
+    """
+    words, tables = _expand(words)
+    bare = dataclasses.replace(
+        preset,
+        env=dataclasses.replace(preset.env, options={}),
+        schedule=dataclasses.replace(preset.schedule, options={}),
+    )
+    parsed = to_dict(parse(TrainConfig, words, prog, default=bare))
+    parsed["env"]["options"] = {**preset.env.options, **tables["env.options"]}
+    parsed["schedule"]["options"] = {
+        **preset.schedule.options,
+        **{key: str(value) for key, value in tables["schedule.options"].items()},
+    }
+    return from_dict(parsed)
+
+
+def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = None) -> T:
+    """Parse with tyro, errors as one line.
+
+    Raises:
+        UsageError: an option that does not exist or a value that does not fit.
+        SystemExit: code 0, after ``--help``.
+    """
+    import tyro
+
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            result, unknown = tyro.cli(
+                kind,
+                prog=prog,
+                args=list(words),
+                return_unknown_args=True,
+                **({} if default is None else {"default": default}),
+            )
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UsageError(_one_line(messages.getvalue())) from None
+    if unknown:
+        known = [f"--{name}" for name in _fields(kind)]
+        if kind is TrainConfig:
+            known += [f"--{name}" for name in short_names()]
+        match = closest(unknown[0].replace("_", "-"), [name.replace("_", "-") for name in known])
+        hint = f" (did you mean {match}?)" if match else f"; {prog} --help shows all"
+        what = "unknown option" if unknown[0].startswith("-") else "unexpected word"
+        raise UsageError(f"{what} {unknown[0]!r}{hint}")
+    return result
+
+
+def _fields(kind: type) -> list[str]:
+    if kind is TrainConfig:
+        return list(option_paths())
+    return [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def _one_line(box: str) -> str:
+    """The message inside tyro's box, without the advice below it."""
+    lines = [_BOX.sub(" ", line).strip() for line in box.splitlines()]
+    text: list[str] = []
+    for line in lines[1:]:
+        if not line and text:
+            break
+        text.append(line)
+    message = " ".join(part for part in text if part) or "bad command line"
+    return re.sub(r"^Error parsing \w+: ", "", message)
+
+
+def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Write short names out, split lists at commas, and take out the ``key=value`` tables."""
+    short, paths = short_names(), option_paths()
+    out: list[str] = []
+    tables: dict[str, dict[str, Any]] = {"env.options": {}, "schedule.options": {}}
+    current: str | None = None
+    for word in words:
+        if not _is_option(word):
+            if current in tables:
+                tables[current].update([_pair(word, current)])
+            elif current is not None and _is_list(paths.get(current or "")):
+                out.extend(part for part in word.split(",") if part)
+            else:
+                out.append(
+                    "None" if word == "none" and _may_be_none(paths.get(current or "")) else word
+                )
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        negated = name.startswith("no_") and name[3:] in short
+        current = short.get(name[3:] if negated else name, name)
+        if current in tables:
+            if equals:
+                tables[current].update([_pair(value, current)])
+            continue
+        section, _, leaf = current.rpartition(".")
+        spelled = f"{section}.{'no_' if negated else ''}{leaf}".lstrip(".").replace("_", "-")
+        out.append(f"--{spelled}" if current in paths else word)
+        if equals and current in paths:
+            out.extend(value.split(",") if _is_list(paths[current]) else [value])
+    return out, tables
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("--") and len(word) > 2
+
+
+def _is_list(kind: Any) -> bool:
+    kinds = (kind, *typing.get_args(kind))
+    return any(typing.get_origin(one) is tuple for one in kinds)
+
+
+def _may_be_none(kind: Any) -> bool:
+    return type(None) in typing.get_args(kind)
+
+
+def _pair(word: str, where: str) -> tuple[str, Any]:
+    key, equals, text = word.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--{where}: {word!r} is not key=value")
+    return key, read_value(text)
+
+
+def read_value(text: str) -> Any:
+    """A number, true/false, list or quoted text as TOML writes them; anything else is text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def read_pairs(words: Sequence[str], where: str) -> Mapping[str, Any]:
+    """``["penalty=0.5", ...]`` as a dictionary.
+
+    Raises:
+        UsageError: a word without ``=``.
+    """
+    return dict(_pair(word, where) for word in words)

@@ -1,0 +1,229 @@
+"""The environments of a run and the scripted players in them, as one batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import socialgrid
+from socialgrid.players import Team, make_player
+from socialgrid.train.errors import UsageError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What the schedules say: the game's options and the number of solo environments."""
+
+    options: Mapping[str, Any]
+    num_solo: int
+
+
+def derived_seed(*words: int) -> int:
+    """A seed of 63 bits for a purpose of its own, mixed from a run's seed and what it is for."""
+    mixed = np.random.SeedSequence(list(words)).generate_state(1, np.uint64)
+    return int(mixed[0] >> np.uint64(1))
+
+
+class Part:
+    """Some environments of the batch that share one simulator object and one set of players.
+
+    Attributes:
+        env: the simulator.
+        first: index of its first environment in the batch.
+        solo: only learners play here.
+    """
+
+    def __init__(self, env: Any, team: Team, first: int, solo: bool) -> None:
+        """Put an environment batch and its scripted players together."""
+        self.env, self.team, self.first, self.solo = env, team, first, solo
+        self.info: dict[str, Any] = {}
+
+    @property
+    def rows(self) -> slice:
+        """Where its environments lie in the batch."""
+        return slice(self.first, self.first + self.env.num_envs)
+
+    def reset(self) -> Array:
+        """Start new episodes. Returns their first views ``[E, N, ...]``."""
+        obs, self.info = self.env.reset()
+        self.team.reset(self.env)
+        return np.asarray(obs)
+
+
+class Worlds:
+    """A batch of environments: the first ones with everybody, the last ones solo.
+
+    With ``double_buffer`` the batch has two halves that are stepped in turn, otherwise one.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        num_envs: int,
+        kinds: Sequence[str | None],
+        phase: Phase,
+        *,
+        seed: int,
+        num_threads: int = 0,
+        obs_mode: str = "rgb",
+        double_buffer: bool = False,
+        absent: Sequence[int] | None = None,
+    ) -> None:
+        """Make the simulators.
+
+        Args:
+            game: name of the game.
+            num_envs: size of the batch.
+            kinds: scripted player of each agent, with its error rate after a colon if it has
+                one (``imperfect:0.2``); ``None`` for learners.
+            phase: options of the game and number of solo environments.
+            seed: of the environments and of the scripted players.
+            num_threads: of the simulator; 0 for all cores.
+            obs_mode: "rgb" or "tiles".
+            double_buffer: two halves.
+            absent: agents that do not play in solo environments; the scripted ones by default.
+
+        Raises:
+            ValueError: the simulator or a player refuses its options.
+        """
+        half = num_envs // 2 if double_buffer else num_envs
+        self.kinds = tuple(kinds)
+        self.scripted = tuple(a for a, kind in enumerate(kinds) if kind is not None)
+        self.absent = self.scripted if absent is None else tuple(absent)
+        self.halves: list[list[Part]] = []
+        social = num_envs - phase.num_solo
+        for start, stop in [(0, half), (half, num_envs)] if double_buffer else [(0, num_envs)]:
+            parts = []
+            for low, high, solo in (
+                (start, min(stop, social), False),
+                (max(start, social), stop, True),
+            ):
+                if low < high:
+                    options = dict(phase.options)
+                    if solo:
+                        options["spawn_delay"] = self._absent_delays(game, options)
+                    env = socialgrid.make_vec(
+                        game,
+                        num_envs=high - low,
+                        num_threads=num_threads,
+                        seed=seed,
+                        first_env_index=low,
+                        obs_mode=obs_mode,
+                        num_agents=len(kinds),
+                        **options,
+                    )
+                    team = _make_team(kinds, env, seed)
+                    parts.append(Part(env, team, low, solo))
+            self.halves.append(parts)
+        self.num_envs = num_envs
+        self.solo = np.arange(num_envs) >= social
+        self.actions = np.zeros((num_envs, len(kinds)), np.int32)
+
+    def _absent_delays(self, game: str, options: Mapping[str, Any]) -> list[int]:
+        """Spawn delays that keep scripted players out for as long as an episode can last."""
+        given = options.get("spawn_delay", 0)
+        delays = list(given) if isinstance(given, list | tuple) else [given] * len(self.kinds)
+        defaults = {option.name: option.default for option in socialgrid.game_options(game)}
+        never = int(options.get("max_steps", defaults["max_steps"])) + 1
+        return [never if a in self.absent else delays[a] for a in range(len(self.kinds))]
+
+    @property
+    def parts(self) -> list[Part]:
+        """All parts, in the order of their environments."""
+        return [part for half in self.halves for part in half]
+
+    @property
+    def env(self) -> Any:
+        """One of the simulators, for what all have in common."""
+        return self.parts[0].env
+
+    def reset(self) -> tuple[Array, Array]:
+        """Start new episodes everywhere.
+
+        Returns:
+            first views ``[E, N, ...]`` and who is in play, bool ``[E, N]``.
+        """
+        obs = np.concatenate([part.reset() for part in self.parts])
+        active = np.concatenate([np.asarray(part.info["active"]) for part in self.parts])
+        return obs, active
+
+    def send(self, half: int, actions: Array, slot: Mapping[str, Any]) -> None:
+        """Let the scripted players of one half choose, and start its step.
+
+        Args:
+            half: which.
+            actions: the learners' actions in all columns that are theirs, int32 ``[E, N]`` of
+                the whole batch; the scripted players' columns are filled in.
+            slot: where the simulator writes, arrays of that half by name.
+        """
+        begin = self.halves[half][0].first
+        for part in self.halves[half]:
+            if self.scripted and not part.solo:
+                actions[part.rows, self.scripted] = part.team.act(part.env, None, part.info)
+            rows = slice(part.rows.start - begin, part.rows.stop - begin)
+            out = {name: array[rows] for name, array in slot.items()}
+            part.env.send(actions[part.rows], out=out)
+
+    def recv(self, half: int) -> None:
+        """Finish the step of one half; the scripted players see its outcome."""
+        for part in self.halves[half]:
+            _, reward, _, _, info = part.env.recv()
+            part.info = {
+                name: np.asarray(info[name]) for name in ("active", "done") if name in info
+            }
+            if self.scripted and not part.solo:
+                part.team.observe(part.env, np.asarray(reward), part.info)
+
+    def get_state(self) -> dict[str, Array]:
+        """Snapshot of simulators and scripted players, plain arrays by name."""
+        state: dict[str, Array] = {}
+        for i, part in enumerate(self.parts):
+            state[f"{i}/env"] = np.frombuffer(part.env.get_state(), np.uint8)
+            state[f"{i}/active"] = np.asarray(part.info["active"])
+            for name, array in part.team.get_state().items():
+                state[f"{i}/team/{name}"] = array
+        return state
+
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        """Go on from a snapshot.
+
+        Raises:
+            UsageError: the snapshot is of other worlds.
+        """
+        for i, part in enumerate(self.parts):
+            prefix = f"{i}/team/"
+            try:
+                part.env.set_state(state[f"{i}/env"].tobytes())
+                part.info = {"active": state[f"{i}/active"].astype(bool)}
+                part.team.set_state(
+                    {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+                )
+            except (KeyError, ValueError) as error:
+                raise UsageError(f"the snapshot of environments {part.rows}: {error}") from None
+
+    def close(self) -> None:
+        """Stop the simulators' threads."""
+        for part in self.parts:
+            part.env.close()
+
+
+def _make_team(kinds: Sequence[str | None], env: Any, seed: int) -> Team:
+    players = []
+    for agent, kind in enumerate(kinds):
+        if kind is not None:
+            name, _, rate = kind.partition(":")
+            options = {"error_rate": float(rate)} if rate else {}
+            players.append(make_player(name, env, agent, seed, **options))
+    return Team(players)
+
+
+def num_solo_envs(fraction: float, num_envs: int) -> int:
+    """Whole number of solo environments nearest to a share of the batch."""
+    return math.floor(fraction * num_envs + 0.5)

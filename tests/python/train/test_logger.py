@@ -1,0 +1,75 @@
+"""metrics.jsonl and the console."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from socialgrid.train.errors import UsageError
+from socialgrid.train.logger import MetricsFile, PlainConsole, duration, number, read_metrics
+from socialgrid.train.terminal import beside, half_blocks, keys
+
+
+def row(step, value):
+    return {
+        "env_steps": step, "return": [value], "env_steps_per_second": 10.0,
+        "agent_steps_per_second": 10.0,
+    }  # fmt: skip
+
+
+def test_rows_after_the_checkpoint_are_cut_off(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    metrics = MetricsFile(path)
+    metrics.write({"update": 1, "x": float("nan")})
+    kept = metrics.num_bytes
+    metrics.write({"update": 2})
+    metrics.close()
+    again = MetricsFile(path, kept)
+    again.write({"update": 2, "again": True})
+    again.close()
+    assert read_metrics(path) == [{"update": 1, "x": None}, {"update": 2, "again": True}]
+    with pytest.raises(UsageError, match="the checkpoint was written at 999"):
+        MetricsFile(path, 999)
+
+
+def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps({"update": 1}) + '\n{"upda')
+    assert read_metrics(path) == [{"update": 1}]
+    path.write_text('{"upda\n' + json.dumps({"update": 1}) + "\n")
+    with pytest.raises(UsageError, match="line 1"):
+        read_metrics(path)
+
+
+def test_plain_console_prints_at_intervals_and_at_the_end():
+    stream = io.StringIO()
+    console = PlainConsole(["agent0 learner"], every_seconds=1000, stream=stream)
+    console.update(row(10, 1.0), 30)
+    console.update(row(20, None), 30)
+    console.update(row(30, -0.5), 30)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert "step 10/30" in lines[0]
+    assert "agent0 learner 1.00" in lines[0]
+    assert "-0.50" in lines[1]
+
+
+def test_numbers_and_durations_for_people():
+    assert [duration(s) for s in (0, 61, 3661, float("inf"))] == ["0:00", "1:01", "1:01:01", "-"]
+    assert [number(v) for v in (None, 1.234, float("nan"))] == ["-", "1.23", "-"]
+
+
+def test_half_blocks_carry_two_pixels_a_character():
+    image = np.zeros((3, 2, 3), np.uint8)
+    image[0, 0] = (1, 2, 3)
+    lines = half_blocks(image)
+    assert len(lines) == 2
+    assert lines[0].startswith("\x1b[38;2;1;2;3;48;2;0;0;0m\u2580")
+    assert lines[1].count("\u2580") == 2
+    assert beside(["ab"], 2, ["x", "y"], gap=1) == ["ab x", "   y"]
+
+
+def test_keys_and_arrows_are_read_from_a_pipe():
+    with keys(io.StringIO("w\x1b[A\x1b[D\x1bOCq")) as read:
+        assert [read() for _ in range(6)] == ["w", "up", "left", "right", "q", None]
