@@ -1,0 +1,257 @@
+"""Gymnasium's rules hold for the vector environments and for the single ones."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+
+import socialgrid
+
+GAMES = socialgrid.list_games()
+
+
+def make_rows(game="GoalCycle-v0", num_envs=6, **config):
+    return gymnasium.make_vec(f"socialgrid:socialgrid/{game}", num_envs=num_envs, **config)
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_every_game_is_registered(game):
+    spec = gymnasium.spec(f"socialgrid:socialgrid/{game}")
+    assert spec.vector_entry_point
+    assert spec.kwargs == {"game": game}
+
+
+@pytest.mark.parametrize("obs_mode", ["rgb", "tiles"])
+@pytest.mark.parametrize("game", GAMES)
+def test_single_environments_pass_the_checker(game, obs_mode):
+    env = gymnasium.make(f"socialgrid:socialgrid/{game}", obs_mode=obs_mode, max_steps=30)
+    check_env(env.unwrapped)
+
+
+def test_single_environments_with_teachers_pass_the_checker():
+    env = gymnasium.make(
+        "socialgrid:socialgrid/GoalCycle-v0", players=["expert", "random"], max_steps=30
+    )
+    check_env(env.unwrapped)
+
+
+def test_the_wrapped_environment_goes_through_whole_episodes():
+    env = gymnasium.make("socialgrid:socialgrid/Empty-v0", max_steps=15, grid_size=5)
+    env.action_space.seed(0)
+    endings = set()
+    for _ in range(30):
+        obs, _ = env.reset()
+        assert env.observation_space.contains(obs)
+        for step in range(1, 16):
+            obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+            assert env.observation_space.contains(obs)
+            assert isinstance(reward, float)
+            assert not (terminated and truncated)
+            if terminated or truncated:
+                endings.add(("terminated" if terminated else "truncated", step == 15))
+                assert terminated == (reward > 0)
+                break
+        else:
+            pytest.fail("the time limit was missed")
+        with pytest.raises(RuntimeError, match="reset"):
+            env.step(0)
+    assert ("truncated", True) in endings
+    assert ("terminated", False) in endings
+
+
+def test_the_last_view_of_a_single_episode_is_its_own():
+    short = gymnasium.make("socialgrid:socialgrid/Maze-v0", max_steps=9).unwrapped
+    long = gymnasium.make("socialgrid:socialgrid/Maze-v0", max_steps=50).unwrapped
+    for env in (short, long):
+        env.reset(seed=3)
+    for step in range(9):
+        left, right = short.step(step % 3), long.step(step % 3)
+        np.testing.assert_array_equal(left[0], right[0])
+    assert left[3]
+    assert not right[3]
+
+
+def test_episodes_of_a_single_environment_are_those_of_the_stream():
+    env = gymnasium.make("socialgrid:socialgrid/GoalCycle-v0", max_steps=5).unwrapped
+    direct = socialgrid.make_vec("GoalCycle-v0", num_envs=1, num_agents=1, max_steps=5)
+    direct.reset(seed=12)
+    obs, _ = env.reset(seed=12)
+    for _ in range(3):
+        np.testing.assert_array_equal(obs, direct.observe()[0, 0])
+        for _ in range(5):
+            env.step(2)
+            direct.step([[2]])
+        obs, _ = env.reset()
+    # Half an episode later, reset() goes on to the next one.
+    env.step(2)
+    direct.step([[2]])
+    direct.reset()
+    np.testing.assert_array_equal(env.reset()[0], direct.observe()[0, 0])
+
+
+def test_unseeded_environments_differ():
+    first, second = (gymnasium.make("socialgrid:socialgrid/GoalCycle-v0") for _ in range(2))
+    states = []
+    for env in (first, second):
+        env.reset()
+        states.append(env.unwrapped.simulator.get_layout(0).cells)
+    assert states[0] != states[1]
+
+
+@pytest.mark.parametrize("options", [{"num_agents": 3}, {"num_agents": 1, "players": ["expert"]}])
+def test_an_agent_without_a_player_is_refused(options):
+    with pytest.raises(ValueError, match="agent 0"):
+        gymnasium.make("socialgrid:socialgrid/GoalCycle-v0", **options)
+
+
+def test_wrong_actions_and_modes_are_refused():
+    with pytest.raises(ValueError, match="human"):
+        gymnasium.make(
+            "socialgrid:socialgrid/Empty-v0", disable_env_checker=True
+        ).unwrapped.__class__("Empty-v0", render_mode="human")
+    env = gymnasium.make("socialgrid:socialgrid/Empty-v0").unwrapped
+    env.reset()
+    for action in (7, -1, 0.5, None, "left"):
+        with pytest.raises(ValueError, match="action"):
+            env.step(action)
+
+
+def test_pictures_and_text():
+    env = gymnasium.make("socialgrid:socialgrid/Empty-v0", render_mode="rgb_array", max_steps=3)
+    env.reset(seed=1)
+    picture = env.render()
+    assert picture.shape == (9 * 32, 9 * 32, 3)
+    for _ in range(3):
+        before = env.render()
+        truncated = env.step(0)[3]
+    assert truncated
+    np.testing.assert_array_equal(env.render(), before)
+    text = gymnasium.make("socialgrid:socialgrid/Empty-v0", render_mode="ansi")
+    text.reset(seed=1)
+    lines = text.render().splitlines()
+    assert len(lines) == 9
+    assert lines[0] == "#########"
+    assert sum(lines[row].count(mark) for row in range(9) for mark in ">v<^") == 1
+
+
+def test_teachers_earn_beside_the_caller():
+    env = gymnasium.make("socialgrid:socialgrid/GoalCycle-v0", players=["expert"]).unwrapped
+    direct = env.simulator
+    env.reset(seed=0)
+    for _ in range(100):
+        env.step(6)
+    assert direct.worlds(["agent_last_tile"])["agent_last_tile"][0, 1] >= 0
+
+
+def test_rows_are_agents():
+    envs = make_rows(num_agents=3)
+    assert envs.num_envs == 18
+    assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert envs.single_observation_space.shape == (21, 21, 3)
+    assert envs.observation_space.shape == (18, 21, 21, 3)
+    direct = socialgrid.make_vec("GoalCycle-v0", num_envs=6, num_agents=3)
+    expected, _ = direct.reset(seed=4)
+    obs, info = envs.reset(seed=4)
+    np.testing.assert_array_equal(obs, expected.reshape(obs.shape))
+    assert envs.observation_space.contains(obs)
+    assert info["active"].all()
+    envs.action_space.seed(0)
+    for _ in range(5):
+        actions = envs.action_space.sample()
+        obs, reward, terminated, truncated, info = envs.step(actions)
+        expected = direct.step(actions.reshape(6, 3))
+        np.testing.assert_array_equal(obs, expected[0].reshape(obs.shape))
+        np.testing.assert_array_equal(reward, expected[1].reshape(-1))
+        assert not terminated.any()
+        assert not truncated.any()
+        assert "final_obs" not in info
+    envs.close()
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_rows_end_with_their_environment(game):
+    config = {"num_agents": 3, "max_steps": 25, "grid_size": 9, "ghost_mode": False}
+    envs = make_rows(game, num_envs=8, **config)
+    direct = socialgrid.make_vec(game, num_envs=8, **config)
+    envs.reset(seed=9)
+    direct.reset(seed=9)
+    envs.action_space.seed(1)
+    num_ended = 0
+    for _ in range(80):
+        actions = envs.action_space.sample()
+        obs, _, terminated, truncated, info = envs.step(actions)
+        expected = direct.step(actions.reshape(8, 3))
+        done = np.repeat(expected[4]["done"], 3)
+        np.testing.assert_array_equal(terminated | truncated, done)
+        np.testing.assert_array_equal(terminated, expected[2].reshape(-1) & done)
+        np.testing.assert_array_equal(info["active"], expected[4]["active"].reshape(-1))
+        assert ("final_obs" in info) == done.any()
+        if done.any():
+            np.testing.assert_array_equal(info["_final_obs"], done)
+            final = expected[4]["final_obs"].reshape(obs.shape)
+            for row in range(24):
+                if done[row]:
+                    np.testing.assert_array_equal(info["final_obs"][row], final[row])
+                else:
+                    assert info["final_obs"][row] is None
+        num_ended += done.sum()
+    assert num_ended >= 3 * 24
+
+
+def test_lists_of_seeds_are_per_environment_or_per_row():
+    envs = make_rows(num_envs=3, num_agents=2)
+    by_env, _ = envs.reset(seed=[5, 6, 5])
+    by_row, _ = envs.reset(seed=[5, 5, 6, 6, 5, 5])
+    np.testing.assert_array_equal(by_env, by_row)
+    np.testing.assert_array_equal(by_env[:2], by_env[4:])
+    assert not np.array_equal(by_env[:2], by_env[2:4])
+    with pytest.raises(ValueError, match="4 seeds"):
+        envs.reset(seed=[1, 2, 3, 4])
+    with pytest.raises(ValueError, match="reset_mask"):
+        envs.reset(options={"reset_mask": np.ones(6, bool)})
+
+
+def test_wrong_rows_of_actions_are_refused():
+    envs = make_rows(num_envs=3, num_agents=2)
+    envs.reset()
+    for shape in [(3, 2), (5,), ()]:
+        with pytest.raises(ValueError, match=r"\[6\]"):
+            envs.step(np.zeros(shape, int))
+
+
+def test_unseeded_rows_differ_between_batches_and_a_given_seed_repeats():
+    fresh = [make_rows(num_envs=1).reset()[0] for _ in range(2)]
+    assert not np.array_equal(*fresh)
+    seeded = [make_rows(num_envs=1, seed=3).reset()[0] for _ in range(2)]
+    np.testing.assert_array_equal(*seeded)
+
+
+def test_gymnasiums_own_statistics_understand_the_rows():
+    envs = RecordEpisodeStatistics(make_rows("Empty-v0", num_envs=4, max_steps=10, num_agents=2))
+    envs.reset(seed=0)
+    lengths = []
+    for _ in range(40):
+        *_, terminated, truncated, info = envs.step(np.zeros(8, int))
+        if (terminated | truncated).any():
+            lengths.extend(info["episode"]["l"][info["_episode"]])
+    assert len(lengths) >= 24
+    assert set(lengths) == {10}
+
+
+def test_pictures_of_a_batch():
+    envs = make_rows("Empty-v0", num_envs=2, render_mode="rgb_array", render_tile_size=4)
+    envs.reset()
+    pictures = envs.render()
+    assert [picture.shape for picture in pictures] == [(36, 36, 3)] * 2
+
+
+def test_gymnasium_can_vectorise_the_single_environments_too():
+    envs = gymnasium.make_vec(
+        "socialgrid:socialgrid/Empty-v0", num_envs=3, vectorization_mode="sync", max_steps=4
+    )
+    envs.reset(seed=2)
+    for _ in range(10):
+        obs, *_ = envs.step(envs.action_space.sample())
+    assert obs.shape == (3, 21, 21, 3)
