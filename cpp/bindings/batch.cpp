@@ -1,0 +1,612 @@
+// BatchEnv for Python: checks arguments, lends memory, releases the GIL while environments run.
+#include "socialgrid/batch.hpp"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <limits>
+#include <utility>
+
+#include "arrays.hpp"
+#include "register.hpp"
+#include "values.hpp"
+
+#ifdef _WIN32
+#include <process.h>
+#else
+#include <unistd.h>
+#endif
+
+namespace py = pybind11;
+
+namespace socialgrid::bindings {
+namespace {
+
+constexpr std::int64_t kMaxEnvs = std::int64_t{1} << 24;
+constexpr int kMaxThreads = 1024;
+constexpr int kSignalCheckMilliseconds = 50;
+
+int process_id() {
+#ifdef _WIN32
+  return _getpid();
+#else
+  return getpid();
+#endif
+}
+
+std::string type_name(py::handle object) {
+  return py::str(py::type::of(object).attr("__name__")).cast<std::string>();
+}
+
+// An unsigned 64-bit seed; booleans and numbers with a fraction are refused.
+std::uint64_t to_seed(py::handle object) {
+  if (py::isinstance<py::bool_>(object) || PyIndex_Check(object.ptr()) == 0) {
+    throw py::type_error("seed must be an integer, not " + type_name(object));
+  }
+  const auto integer = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+  if (!integer) throw py::error_already_set();
+  const std::uint64_t seed = PyLong_AsUnsignedLongLong(integer.ptr());
+  if (PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    throw py::value_error("seed = " + py::str(integer).cast<std::string>() +
+                          " is out of range; allowed: 0 to 2**64 - 1");
+  }
+  return seed;
+}
+
+std::int64_t checked(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value < low || value > high) {
+    throw py::value_error(std::string(name) + " = " + std::to_string(value) +
+                          " is out of range; allowed: " + std::to_string(low) + " to " +
+                          std::to_string(high));
+  }
+  return value;
+}
+
+ObsMode to_obs_mode(const std::string& mode) {
+  if (mode == "rgb") return ObsMode::kRgb;
+  if (mode == "tiles") return ObsMode::kTiles;
+  throw py::value_error("obs_mode = '" + mode + "' is unknown; allowed: 'rgb', 'tiles'");
+}
+
+// The arrays of a step, in the order of its results.
+enum ArrayIndex {
+  kObs,
+  kReward,
+  kTerminated,
+  kTruncated,
+  kDone,
+  kFinalObs,
+  kActive,
+  kVisible,
+  kLastActions,
+  kNumArrays
+};
+
+class PyBatch {
+ public:
+  PyBatch(const std::string& game, const py::dict& config, std::int64_t num_envs,
+          std::int64_t num_threads, const py::object& seed, const py::object& first_env_index,
+          const std::string& obs_mode)
+      : process_(process_id()) {
+    checked("num_envs", num_envs, 1, kMaxEnvs);
+    checked("num_threads", num_threads, 0, kMaxThreads);
+    const std::uint64_t seed_value = to_seed(seed);
+    const std::uint64_t first = to_seed(first_env_index);
+    const ObsMode mode = to_obs_mode(obs_mode);
+    std::shared_ptr<const Game> made = make_game(game, to_values(config));
+    batch_ = std::make_unique<BatchEnv>(std::move(made), static_cast<std::size_t>(num_envs),
+                                        static_cast<int>(num_threads), seed_value, first, mode);
+    background_ = std::make_unique<BackgroundTask>();
+    make_pools();
+  }
+
+  ~PyBatch() {
+    if (process_id() != process_) {
+      // The threads stayed in the parent; joining them here would wait for ever.
+      static_cast<void>(batch_.release());
+      static_cast<void>(background_.release());
+      return;
+    }
+    const py::gil_scoped_release unlocked;
+    background_.reset();
+    batch_.reset();
+  }
+
+  py::tuple reset(const py::object& seed) {
+    const Use use(*this);
+    Arrays arrays;
+    for (const ArrayIndex index : {kObs, kActive, kVisible, kLastActions}) {
+      arrays[index] = pools_[index].acquire();
+    }
+    const ObserveBuffers out = observe_buffers(arrays);
+    if (seed.is_none()) {
+      const py::gil_scoped_release unlocked;
+      batch_->reset(out);
+    } else if (py::isinstance<py::sequence>(seed) || py::hasattr(seed, "tolist")) {
+      std::vector<std::uint64_t> seeds;
+      for (const py::handle item : seed) seeds.push_back(to_seed(item));
+      if (seeds.size() != batch_->num_envs()) {
+        throw py::value_error("seed has " + std::to_string(seeds.size()) + " entries for " +
+                              std::to_string(batch_->num_envs()) + " environments");
+      }
+      const py::gil_scoped_release unlocked;
+      batch_->reset(seeds, out);
+    } else {
+      const std::uint64_t value = to_seed(seed);
+      const py::gil_scoped_release unlocked;
+      batch_->reset(value, out);
+    }
+    py::dict info;
+    info["active"] = arrays[kActive].object;
+    info["visible"] = arrays[kVisible].object;
+    info["last_actions"] = arrays[kLastActions].object;
+    return py::make_tuple(arrays[kObs].object, info);
+  }
+
+  py::tuple step(const py::object& actions, const py::object& out) {
+    const Use use(*this);
+    prepare(actions, out);
+    {
+      const py::gil_scoped_release unlocked;
+      batch_->step(actions_, step_buffers(pending_));
+    }
+    return results();
+  }
+
+  void send(const py::object& actions, const py::object& out) {
+    const Use use(*this);
+    prepare(actions, out);
+    const StepBuffers buffers = step_buffers(pending_);
+    background_->start([this, buffers] { batch_->step(actions_, buffers); });
+    in_flight_ = true;
+  }
+
+  py::tuple recv() {
+    const Use use(*this, kMayBeInFlight);
+    if (!in_flight_) throw std::runtime_error("recv() without send(); call send(actions) first");
+    for (bool finished = false; !finished;) {
+      {
+        const py::gil_scoped_release unlocked;
+        finished = background_->wait(kSignalCheckMilliseconds);
+      }
+      // After an interruption the step goes on and a later recv() returns it.
+      if (!finished && PyErr_CheckSignals() != 0) throw py::error_already_set();
+    }
+    in_flight_ = false;
+    background_->collect();
+    return results();
+  }
+
+  py::object observe() {
+    const Use use(*this);
+    require_reset("observe");
+    Arrays arrays;
+    for (const ArrayIndex index : {kObs, kActive, kVisible, kLastActions}) {
+      arrays[index] = pools_[index].acquire();
+    }
+    const ObserveBuffers out = observe_buffers(arrays);
+    {
+      const py::gil_scoped_release unlocked;
+      batch_->observe(out);
+    }
+    return arrays[kObs].object;
+  }
+
+  py::bytes get_state() {
+    const Use use(*this);
+    const std::vector<std::byte> bytes = batch_->snapshot();
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+
+  void set_state(const py::bytes& state) {
+    const Use use(*this);
+    const std::string_view view = state;
+    batch_->restore({reinterpret_cast<const std::byte*>(view.data()), view.size()});
+  }
+
+  py::dict get_layout(std::int64_t env) {
+    const Use use(*this);
+    require_reset("get_layout");
+    const Layout layout = batch_->layout(env_index(env));
+    py::dict out;
+    out["cells"] = layout.cells;
+    out["agent_pos"] = layout.agent_pos;
+    out["agent_dir"] = layout.agent_dir;
+    out["agent_active"] = layout.agent_active;
+    out["agent_carrying"] = layout.agent_carrying;
+    out["agent_prestige"] = layout.agent_prestige;
+    out["agent_last_tile"] = layout.agent_last_tile;
+    out["step"] = layout.step;
+    out["details"] = layout.details;
+    return out;
+  }
+
+  void set_layout(std::int64_t env, const std::vector<std::string>& cells,
+                  const std::vector<std::pair<int, int>>& agent_pos,
+                  const std::vector<int>& agent_dir, const std::vector<bool>& agent_active,
+                  const std::vector<std::optional<std::string>>& agent_carrying,
+                  const std::vector<double>& agent_prestige,
+                  const std::vector<std::optional<int>>& agent_last_tile, int step,
+                  const std::map<std::pair<int, int>, std::string>& details) {
+    const Use use(*this);
+    require_reset("set_layout");
+    batch_->set_layout(env_index(env), {cells, agent_pos, agent_dir, agent_active, agent_carrying,
+                                        agent_prestige, agent_last_tile, step, details});
+  }
+
+  py::dict worlds(const std::vector<std::string>& fields);
+
+  py::array render(std::int64_t env, std::int64_t tile_size) {
+    const Use use(*this);
+    require_reset("render");
+    checked("tile_size", tile_size, 1, 256);
+    const std::size_t index = env_index(env);
+    const std::vector<std::uint8_t> pixels = batch_->render(index, static_cast<int>(tile_size));
+    const WorldShape& shape = batch_->spec().shape;
+    py::array_t<std::uint8_t> image(std::vector<py::ssize_t>{shape.rows * tile_size, shape.cols * tile_size, 3});
+    std::copy(pixels.begin(), pixels.end(), image.mutable_data());
+    return image;
+  }
+
+  py::array tile_atlas() {
+    const Use use(*this, kMayBeInFlight);
+    const TileAtlas& atlas = batch_->observer().atlas();
+    const std::vector<std::uint8_t> pixels = atlas.pixels();
+    py::array_t<std::uint8_t> out(std::vector<py::ssize_t>{atlas.size(), atlas.side(), atlas.side(), 3});
+    std::copy(pixels.begin(), pixels.end(), out.mutable_data());
+    return out;
+  }
+
+  void close() {
+    if (batch_ == nullptr) return;
+    const Use use(*this, kMayBeInFlight);
+    {
+      const py::gil_scoped_release unlocked;
+      background_.reset();  // finishes a step under way
+      batch_.reset();
+    }
+    in_flight_ = false;
+    pending_ = {};
+  }
+
+  bool closed() const { return batch_ == nullptr; }
+
+  // Facts for the Python wrapper, as one dictionary.
+  py::dict facts() {
+    const Use use(*this, kMayBeInFlight);
+    const GameSpec& spec = batch_->spec();
+    py::dict config;
+    for (const auto& [name, value] : spec.config) config[py::str(name)] = from_value(value);
+    py::dict out;
+    out["game"] = spec.name;
+    out["config"] = config;
+    out["num_envs"] = batch_->num_envs();
+    out["num_agents"] = batch_->num_agents();
+    out["num_threads"] = batch_->num_threads();
+    out["action_counts"] = py::tuple(py::cast(spec.action_counts));
+    out["max_steps"] = spec.max_steps;
+    out["grid_shape"] = py::make_tuple(spec.shape.rows, spec.shape.cols);
+    out["obs_shape"] = py::tuple(py::cast(batch_->observer().shape()));
+    out["obs_dtype"] = obs_dtype();
+    out["state_bytes_per_env"] = batch_->state_bytes_per_env();
+    return out;
+  }
+
+ private:
+  using Arrays = std::array<ArrayPool::Handed, kNumArrays>;
+  enum Phase { kIdle, kMayBeInFlight };
+
+  // Refuses use after close, in a forked child, from two threads at once, or during a sent step.
+  class Use {
+   public:
+    explicit Use(PyBatch& owner, Phase phase = kIdle) : owner_(owner) {
+      if (process_id() != owner.process_) {
+        throw std::runtime_error(
+            "this environment was made in another process and its threads did not come along "
+            "through fork(); make it in the process that uses it");
+      }
+      if (owner.in_use_.exchange(true)) {
+        throw std::runtime_error(
+            "another thread is using this environment; give each thread its own");
+      }
+      if (owner.batch_ == nullptr) {
+        owner.in_use_ = false;
+        throw std::runtime_error("this environment is closed; make a new one with make_vec()");
+      }
+      if (phase == kIdle && owner.in_flight_) {
+        owner.in_use_ = false;
+        throw std::runtime_error("a step is under way; call recv() first");
+      }
+    }
+    ~Use() { owner_.in_use_ = false; }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    PyBatch& owner_;
+  };
+
+  py::dtype obs_dtype() const {
+    return batch_->observer().type() == ObsType::kUint8 ? py::dtype::of<std::uint8_t>()
+                                                        : py::dtype::of<std::uint16_t>();
+  }
+
+  void make_pools() {
+    const auto envs = static_cast<py::ssize_t>(batch_->num_envs());
+    const auto agents = static_cast<py::ssize_t>(batch_->num_agents());
+    std::vector<py::ssize_t> obs_shape = {envs, agents};
+    for (const std::size_t extent : batch_->observer().shape()) {
+      obs_shape.push_back(static_cast<py::ssize_t>(extent));
+    }
+    const auto boolean = py::dtype::of<bool>();
+    pools_.emplace_back("obs", obs_dtype(), obs_shape);
+    pools_.emplace_back("reward", py::dtype::of<float>(), std::vector{envs, agents});
+    pools_.emplace_back("terminated", boolean, std::vector{envs, agents});
+    pools_.emplace_back("truncated", boolean, std::vector{envs, agents});
+    pools_.emplace_back("done", boolean, std::vector{envs});
+    pools_.emplace_back("final_obs", obs_dtype(), obs_shape);
+    pools_.emplace_back("active", boolean, std::vector{envs, agents});
+    pools_.emplace_back("visible", py::dtype::of<std::uint8_t>(), std::vector{envs, agents, agents});
+    pools_.emplace_back("last_actions", py::dtype::of<std::int32_t>(), std::vector{envs, agents});
+  }
+
+  std::size_t env_index(std::int64_t env) const {
+    const auto last = static_cast<std::int64_t>(batch_->num_envs()) - 1;
+    if (env < 0 || env > last) {
+      throw py::index_error("environment " + std::to_string(env) +
+                            " does not exist; allowed: 0 to " + std::to_string(last));
+    }
+    return static_cast<std::size_t>(env);
+  }
+
+  void require_reset(const char* what) const {
+    if (!batch_->is_reset()) {
+      throw std::runtime_error(std::string("call reset() before ") + what + "()");
+    }
+  }
+
+  // Checks everything a step needs; nothing changes if it throws.
+  void prepare(const py::object& actions, const py::object& out) {
+    require_reset("step");
+    read_actions(actions);
+    pending_ = take_arrays(out);
+  }
+
+  void read_actions(const py::object& actions) {
+    const bool is_array = py::isinstance<py::array>(actions);
+    const auto array =
+        is_array ? py::reinterpret_borrow<py::array>(actions)
+                 : py::module_::import("numpy").attr("asarray")(actions).cast<py::array>();
+    const auto envs = static_cast<py::ssize_t>(batch_->num_envs());
+    const auto agents = static_cast<py::ssize_t>(batch_->num_agents());
+    const char kind = array.dtype().kind();
+    if (kind != 'i' && kind != 'u') {
+      throw py::type_error("actions must be integers, not " +
+                           py::str(array.dtype()).cast<std::string>());
+    }
+    if (array.ndim() != 2 || array.shape(0) != envs || array.shape(1) != agents) {
+      std::string shape = "(";
+      for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+        if (i > 0) shape += ", ";
+        shape += std::to_string(array.shape(i));
+      }
+      throw py::value_error("actions must have shape (" + std::to_string(envs) + ", " +
+                            std::to_string(agents) + "), environments by agents, not " + shape + ")");
+    }
+    const auto count = static_cast<std::size_t>(envs * agents);
+    actions_.resize(count);
+    // Copied, so that nobody can change them while the environments run.
+    if (py::isinstance<py::array_t<std::int32_t, py::array::c_style>>(array)) {
+      std::copy_n(static_cast<const std::int32_t*>(array.data()), count, actions_.begin());
+    } else {
+      const bool unsigned64 = kind == 'u' && array.itemsize() == 8;
+      const py::array_t<std::int64_t, py::array::c_style | py::array::forcecast> wide(array);
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::int64_t value = wide.data()[i];
+        if (value < std::numeric_limits<std::int32_t>::min() ||
+            value > std::numeric_limits<std::int32_t>::max() || (unsigned64 && value < 0)) {
+          throw batch_->action_error(
+              i, unsigned64 && value < 0 ? std::numeric_limits<std::int64_t>::max() : value);
+        }
+        actions_[i] = static_cast<std::int32_t>(value);
+      }
+    }
+    batch_->check_actions(actions_);
+  }
+
+  Arrays take_arrays(const py::object& out) {
+    Arrays arrays;
+    if (!out.is_none()) {
+      if (!py::hasattr(out, "items")) {
+        throw py::type_error("out must be a mapping from names to arrays, not " + type_name(out));
+      }
+      for (const py::handle entry : out.attr("items")()) {
+        const auto pair = entry.cast<py::tuple>();
+        const auto key = py::str(pair[0]).cast<std::string>();
+        const auto pool = std::find_if(pools_.begin(), pools_.end(),
+                                       [&](const ArrayPool& p) { return p.name() == key; });
+        if (pool == pools_.end()) {
+          std::vector<std::string> names;
+          for (const ArrayPool& p : pools_) names.push_back(p.name());
+          const std::string near = nearest_name(key, names);
+          throw py::key_error("out has no place '" + key + "'" +
+                              (near.empty() ? "" : "; did you mean '" + near + "'?"));
+        }
+        arrays[static_cast<std::size_t>(pool - pools_.begin())] = pool->wrap(pair[1]);
+      }
+      refuse_overlaps(arrays);
+    }
+    for (std::size_t i = 0; i < kNumArrays; ++i) {
+      if (arrays[i].data != nullptr) continue;
+      arrays[i] = i == kFinalObs ? pools_[i].acquire_zeroed() : pools_[i].acquire();
+    }
+    return arrays;
+  }
+
+  void refuse_overlaps(const Arrays& arrays) const {
+    for (std::size_t i = 0; i < kNumArrays; ++i) {
+      for (std::size_t j = 0; j < i; ++j) {
+        if (arrays[i].data == nullptr || arrays[j].data == nullptr) continue;
+        if (arrays[i].data < arrays[j].data + pools_[j].bytes() &&
+            arrays[j].data < arrays[i].data + pools_[i].bytes()) {
+          throw py::value_error("out[\"" + pools_[j].name() + "\"] and out[\"" + pools_[i].name() +
+                                "\"] share memory");
+        }
+      }
+    }
+  }
+
+  static ObserveBuffers observe_buffers(const Arrays& arrays) {
+    return {arrays[kObs].data, reinterpret_cast<std::uint8_t*>(arrays[kActive].data),
+            reinterpret_cast<std::uint8_t*>(arrays[kVisible].data),
+            reinterpret_cast<std::int32_t*>(arrays[kLastActions].data)};
+  }
+
+  static StepBuffers step_buffers(const Arrays& arrays) {
+    const auto bytes = [&](ArrayIndex i) { return reinterpret_cast<std::uint8_t*>(arrays[i].data); };
+    return {.obs = arrays[kObs].data,
+            .reward = reinterpret_cast<float*>(arrays[kReward].data),
+            .terminated = bytes(kTerminated),
+            .truncated = bytes(kTruncated),
+            .done = bytes(kDone),
+            .final_obs = arrays[kFinalObs].data,
+            .active = bytes(kActive),
+            .visible = bytes(kVisible),
+            .last_actions = reinterpret_cast<std::int32_t*>(arrays[kLastActions].data)};
+  }
+
+  py::tuple results() {
+    const Arrays arrays = std::exchange(pending_, {});
+    const auto* done = reinterpret_cast<const std::uint8_t*>(arrays[kDone].data);
+    for (std::size_t env = 0; env < batch_->num_envs(); ++env) {
+      if (done[env] != 0) ArrayPool::mark_dirty(arrays[kFinalObs], env);
+    }
+    py::dict info;
+    for (const ArrayIndex i : {kDone, kFinalObs, kActive, kVisible, kLastActions}) {
+      info[py::str(pools_[i].name())] = arrays[i].object;
+    }
+    return py::make_tuple(arrays[kObs].object, arrays[kReward].object, arrays[kTerminated].object,
+                          arrays[kTruncated].object, info);
+  }
+
+  int process_;
+  std::atomic<bool> in_use_{false};
+  bool in_flight_ = false;
+  std::vector<ArrayPool> pools_;
+  std::vector<std::int32_t> actions_;
+  Arrays pending_;
+  std::unique_ptr<BatchEnv> batch_;
+  std::unique_ptr<BackgroundTask> background_;
+};
+
+py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
+  const Use use(*this);
+  require_reset("worlds");
+  const auto envs = static_cast<py::ssize_t>(batch_->num_envs());
+  const auto agents = static_cast<py::ssize_t>(batch_->num_agents());
+  const BatchEnv& batch = *batch_;
+  const auto per_agent = [&]<typename T>(T, auto read) {
+    py::array_t<T> out(std::vector<py::ssize_t>{envs, agents});
+    T* data = out.mutable_data();
+    for (std::size_t env = 0; env < batch.num_envs(); ++env) {
+      for (const Agent& agent : batch.world(env).agents()) *data++ = read(agent);
+    }
+    return out;
+  };
+  const auto per_env = [&]<typename T>(T, auto read) {
+    py::array_t<T> out(envs);
+    for (std::size_t env = 0; env < batch.num_envs(); ++env) {
+      out.mutable_data()[env] = read(batch.world(env).header());
+    }
+    return out;
+  };
+  py::dict out;
+  for (const std::string& field : fields) {
+    py::object value;
+    if (field == "agent_pos") {
+      py::array_t<std::int32_t> positions(std::vector<py::ssize_t>{envs, agents, 2});
+      std::int32_t* data = positions.mutable_data();
+      for (std::size_t env = 0; env < batch.num_envs(); ++env) {
+        for (const Agent& agent : batch.world(env).agents()) {
+          *data++ = agent.row;
+          *data++ = agent.col;
+        }
+      }
+      value = positions;
+    } else if (field == "agent_dir") {
+      value = per_agent(std::int32_t{}, [](const Agent& a) { return std::int32_t{a.dir}; });
+    } else if (field == "agent_active") {
+      value = per_agent(bool{}, [](const Agent& a) { return a.active(); });
+    } else if (field == "agent_last_tile") {
+      value = per_agent(std::int32_t{}, [](const Agent& a) { return std::int32_t{a.last_tile}; });
+    } else if (field == "agent_prestige") {
+      value = per_agent(double{}, [](const Agent& a) { return a.prestige; });
+    } else if (field == "agent_carrying") {
+      value = per_agent(std::uint8_t{}, [](const Agent& a) {
+        return a.carrying == kEmpty ? std::uint8_t{0}
+                                    : static_cast<std::uint8_t>(kTiles[a.carrying].glyph);
+      });
+    } else if (field == "step") {
+      value = per_env(std::int32_t{}, [](const WorldHeader& h) { return h.step; });
+    } else if (field == "episode") {
+      value = per_env(std::int64_t{},
+                      [](const WorldHeader& h) { return std::int64_t{h.stream.episode}; });
+    } else if (field == "cells") {
+      const WorldShape& shape = batch.spec().shape;
+      py::array_t<std::uint8_t> cells(std::vector<py::ssize_t>{envs, shape.rows, shape.cols});
+      std::uint8_t* data = cells.mutable_data();
+      for (std::size_t env = 0; env < batch.num_envs(); ++env) {
+        for (const Tile tile : batch.world(env).cells()) {
+          *data++ = static_cast<std::uint8_t>(kTiles[tile].glyph);
+        }
+      }
+      value = cells;
+    } else {
+      const std::string near = nearest_name(
+          field, {"agent_pos", "agent_dir", "agent_active", "agent_last_tile", "agent_prestige",
+                  "agent_carrying", "step", "episode", "cells"});
+      throw py::key_error("worlds have no field '" + field + "'" +
+                          (near.empty() ? "" : "; did you mean '" + near + "'?"));
+    }
+    out[py::str(field)] = value;
+  }
+  return out;
+}
+
+}  // namespace
+
+void register_batch(py::module_& module) {
+  py::register_exception<ActionError>(module, "ActionError", PyExc_ValueError);
+  py::register_exception<LayoutError>(module, "LayoutError", PyExc_ValueError);
+  py::register_exception<SnapshotError>(module, "SnapshotError", PyExc_ValueError);
+  py::register_exception<EnvStepError>(module, "EnvStepError", PyExc_RuntimeError);
+
+  py::class_<PyBatch>(module, "BatchEnv", "A batch of environments; see socialgrid.VecEnv.")
+      .def(py::init<const std::string&, const py::dict&, std::int64_t, std::int64_t,
+                    const py::object&, const py::object&, const std::string&>(),
+           py::arg("game"), py::arg("config"), py::arg("num_envs"), py::arg("num_threads"),
+           py::arg("seed"), py::arg("first_env_index"), py::arg("obs_mode"))
+      .def("facts", &PyBatch::facts)
+      .def("reset", &PyBatch::reset, py::arg("seed"))
+      .def("step", &PyBatch::step, py::arg("actions"), py::arg("out"))
+      .def("send", &PyBatch::send, py::arg("actions"), py::arg("out"))
+      .def("recv", &PyBatch::recv)
+      .def("observe", &PyBatch::observe)
+      .def("get_state", &PyBatch::get_state)
+      .def("set_state", &PyBatch::set_state, py::arg("state"))
+      .def("get_layout", &PyBatch::get_layout, py::arg("env"))
+      .def("set_layout", &PyBatch::set_layout, py::arg("env"), py::arg("cells"),
+           py::arg("agent_pos"), py::arg("agent_dir"), py::arg("agent_active"),
+           py::arg("agent_carrying"), py::arg("agent_prestige"), py::arg("agent_last_tile"),
+           py::arg("step"), py::arg("details"))
+      .def("worlds", &PyBatch::worlds, py::arg("fields"))
+      .def("render", &PyBatch::render, py::arg("env"), py::arg("tile_size"))
+      .def("tile_atlas", &PyBatch::tile_atlas)
+      .def("close", &PyBatch::close)
+      .def_property_readonly("closed", &PyBatch::closed);
+}
+
+}  // namespace socialgrid::bindings

@@ -1,0 +1,101 @@
+// Pure functions that players and tests use.
+#include <pybind11/numpy.h>
+
+#include <cstring>
+
+#include "register.hpp"
+#include "socialgrid/distances.hpp"
+#include "socialgrid/game.hpp"
+#include "socialgrid/map.hpp"
+#include "socialgrid/rng.hpp"
+#include "socialgrid/visibility.hpp"
+
+namespace py = pybind11;
+
+namespace socialgrid::bindings {
+namespace {
+
+using BoolArray = py::array_t<bool, py::array::c_style>;
+using IntArray = py::array_t<std::int32_t, py::array::c_style | py::array::forcecast>;
+
+py::array_t<std::int32_t> distances(const BoolArray& passable, const IntArray& targets) {
+  if (passable.ndim() != 3) throw py::value_error("passable must have shape (N, rows, cols)");
+  const py::ssize_t count = passable.shape(0), rows = passable.shape(1), cols = passable.shape(2);
+  if (targets.ndim() != 2 || targets.shape(0) != count || targets.shape(1) != 2) {
+    throw py::value_error("targets must have shape (N, 2) with N = " + std::to_string(count));
+  }
+  if (rows < 1 || cols < 1 || rows > kMaxSide || cols > kMaxSide) {
+    throw py::value_error("grids must have 1 to " + std::to_string(kMaxSide) + " rows and columns");
+  }
+  for (py::ssize_t i = 0; i < count; ++i) {
+    const std::int32_t row = targets.at(i, 0), col = targets.at(i, 1);
+    if (row < 0 || col < 0 || row >= rows || col >= cols) {
+      throw py::value_error("targets[" + std::to_string(i) + "] = (" + std::to_string(row) + ", " +
+                            std::to_string(col) + ") is outside the grid");
+    }
+  }
+  py::array_t<std::int32_t> out({count, py::ssize_t{4}, rows, cols});
+  const auto cells = static_cast<std::size_t>(rows * cols);
+  const auto* free_cells = reinterpret_cast<const std::uint8_t*>(passable.data());
+  const std::int32_t* target = targets.data();
+  std::int32_t* result = out.mutable_data();
+  const py::gil_scoped_release unlocked;
+  for (py::ssize_t i = 0; i < count; ++i) {
+    action_distances({free_cells, cells}, static_cast<int>(rows), static_cast<int>(cols),
+                     {target[0], target[1]}, {result, 4 * cells});
+    free_cells += cells;
+    target += 2;
+    result += 4 * cells;
+  }
+  return out;
+}
+
+BoolArray occlusion(const BoolArray& opaque, int view_offset) {
+  if (opaque.ndim() != 3 || opaque.shape(1) != opaque.shape(2)) {
+    throw py::value_error("opaque must have shape (N, V, V)");
+  }
+  const auto size = static_cast<int>(opaque.shape(1));
+  if (size < 3 || size > kMaxViewSize || size % 2 == 0 || view_offset < 0 || view_offset >= size) {
+    throw py::value_error("views are odd, 3 to " + std::to_string(kMaxViewSize) +
+                          " cells a side, and view_offset is below that");
+  }
+  BoolArray visible({opaque.shape(0), opaque.shape(1), opaque.shape(2)});
+  const bool* in = opaque.data();
+  bool* out = visible.mutable_data();
+  for (py::ssize_t i = 0; i < opaque.shape(0); ++i) {
+    std::uint32_t transparent[kMaxViewSize], seen[kMaxViewSize];
+    for (int row = 0; row < size; ++row) {
+      transparent[row] = 0;
+      for (int col = 0; col < size; ++col) {
+        transparent[row] |= static_cast<std::uint32_t>(*in++ ? 0 : 1) << col;
+      }
+    }
+    flood_visible(transparent, seen, size, size - 1 - view_offset, size / 2);
+    for (int row = 0; row < size; ++row) {
+      for (int col = 0; col < size; ++col) *out++ = ((seen[row] >> col) & 1) != 0;
+    }
+  }
+  return visible;
+}
+
+py::array_t<std::uint32_t> stream_words(std::uint64_t seed, std::uint64_t stream,
+                                        std::uint32_t episode, std::size_t count) {
+  py::array_t<std::uint32_t> words(static_cast<py::ssize_t>(count));
+  StreamState state{.seed = seed, .stream = stream, .episode = episode};
+  Rng rng(state);
+  for (std::size_t i = 0; i < count; ++i) words.mutable_data()[i] = rng.next_u32();
+  return words;
+}
+
+}  // namespace
+
+void register_tools(py::module_& module) {
+  module.def("action_distances", &distances, py::arg("passable"), py::arg("targets"),
+             "Fewest actions into each target; see socialgrid.action_distances.");
+  module.def("occlusion", &occlusion, py::arg("opaque"), py::arg("view_offset"),
+             "Visible cells of views; see socialgrid.occlusion.");
+  module.def("stream_words", &stream_words, py::arg("seed"), py::arg("stream"), py::arg("episode"),
+             py::arg("count"), "The first 32-bit words of a random stream.");
+}
+
+}  // namespace socialgrid::bindings

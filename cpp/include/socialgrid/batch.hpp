@@ -1,0 +1,144 @@
+// Many environments of one game, stepped together.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "socialgrid/observer.hpp"
+#include "socialgrid/thread_pool.hpp"
+
+namespace socialgrid {
+
+// An environment's rules threw while the batch was stepped; the batch is as it was before.
+class EnvStepError : public std::runtime_error {
+ public:
+  EnvStepError(std::size_t env, const std::string& what)
+      : std::runtime_error("environment " + std::to_string(env) + ": " + what), env_(env) {}
+  std::size_t env() const { return env_; }
+
+ private:
+  std::size_t env_;
+};
+
+// An action outside its agent's range; nothing was changed.
+class ActionError : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+// A snapshot that is damaged or belongs to another configuration; nothing was changed.
+class SnapshotError : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+// Where a step's results go. E environments, A agents; all memory is the caller's.
+struct StepBuffers {
+  std::byte* obs = nullptr;               // [E, A, ...] views before the next step
+  float* reward = nullptr;                // [E, A]
+  std::uint8_t* terminated = nullptr;     // [E, A] the agent's play has ended in this episode
+  std::uint8_t* truncated = nullptr;      // [E, A] the time limit cut the agent off
+  std::uint8_t* done = nullptr;           // [E] the episode ended and a new one began
+  std::byte* final_obs = nullptr;         // [E, A, ...] last views; only rows that are done
+  std::uint8_t* active = nullptr;         // [E, A] in play before the next step
+  std::uint8_t* visible = nullptr;        // [E, A, A] agent i sees agent j
+  std::int32_t* last_actions = nullptr;   // [E, A] -1 at the start of an episode
+};
+
+// The part of StepBuffers that reset and observe fill.
+struct ObserveBuffers {
+  std::byte* obs = nullptr;
+  std::uint8_t* active = nullptr;
+  std::uint8_t* visible = nullptr;
+  std::int32_t* last_actions = nullptr;
+};
+
+class BatchEnv {
+ public:
+  BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int num_threads,
+           std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode);
+
+  const GameSpec& spec() const { return game_->spec(); }
+  const Observer& observer() const { return observer_; }
+  std::size_t num_envs() const { return num_envs_; }
+  std::size_t num_agents() const { return static_cast<std::size_t>(spec().shape.num_agents); }
+  int num_threads() const { return pool_.num_threads(); }
+  bool is_reset() const { return is_reset_; }
+  std::size_t state_bytes_per_env() const { return spec().shape.bytes(); }
+
+  // Starts the next episode of every environment's stream.
+  void reset(const ObserveBuffers& out);
+  // Starts episode 0 of the streams (seed, first_env_index + e).
+  void reset(std::uint64_t seed, const ObserveBuffers& out);
+  // Starts episode 0 of the streams (seeds[e], 0).
+  void reset(std::span<const std::uint64_t> seeds, const ObserveBuffers& out);
+
+  // Throws ActionError naming environment, agent, value and allowed range.
+  void check_actions(std::span<const std::int32_t> actions) const;
+  // The error for action number `index` of [E, A].
+  ActionError action_error(std::size_t index, std::int64_t value) const;
+  // Steps all environments with checked actions [E, A]; ended episodes are followed by new ones.
+  // All or nothing: if an environment throws, EnvStepError tells which and no state changes
+  // (the contents of the buffers are then undefined).
+  void step(std::span<const std::int32_t> actions, const StepBuffers& out);
+
+  void observe(const ObserveBuffers& out);
+
+  // The whole state, random streams included: versioned, with a checksum, little-endian.
+  std::vector<std::byte> snapshot() const;
+  // Throws SnapshotError and changes nothing if it does not fit.
+  void restore(std::span<const std::byte> bytes);
+
+  Layout layout(std::size_t env) const;
+  void set_layout(std::size_t env, const Layout& layout);
+  std::vector<std::uint8_t> render(std::size_t env, int tile_size) const;
+
+  World world(std::size_t env) { return {spec().shape, block(current_, env)}; }
+  // Read-only by convention: World views do not own.
+  World world(std::size_t env) const {
+    return {spec().shape, const_cast<std::byte*>(block_of(current_, env))};
+  }
+
+ private:
+  struct alignas(64) Workspace {  // one per thread
+    ObserverScratch scratch;
+    std::vector<std::uint8_t> visible;
+  };
+
+  std::byte* block(int which, std::size_t env) {
+    return worlds_[which].data() + env * spec().shape.bytes();
+  }
+  const std::byte* block_of(int which, std::size_t env) const {
+    return worlds_[which].data() + env * spec().shape.bytes();
+  }
+  template <typename StreamOf>
+  void restart(StreamOf stream_of, const ObserveBuffers& out);
+  void step_one(std::size_t env, std::span<const std::int32_t> actions, const StepBuffers& out,
+                Workspace& workspace);
+  void begin_next_episode(World& world) const;
+  void write_views(const World& world, std::size_t env, const ObserveBuffers& out,
+                   Workspace& workspace) const;
+  template <typename Fn>
+  void for_each_env(Fn fn);
+
+  std::shared_ptr<const Game> game_;
+  Observer observer_;
+  std::size_t num_envs_;
+  std::uint64_t seed_;
+  std::uint64_t first_env_index_;
+  bool is_reset_ = false;
+  // Two copies of all worlds: a step writes into the other copy, which becomes current only when
+  // all environments have succeeded.
+  std::vector<std::byte> worlds_[2];
+  int current_ = 0;
+  std::vector<Workspace> workspaces_;
+  ThreadPool pool_;
+};
+
+}  // namespace socialgrid

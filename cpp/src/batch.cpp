@@ -1,0 +1,179 @@
+#include "socialgrid/batch.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace socialgrid {
+
+BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int num_threads,
+                   std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode)
+    : game_(std::move(game)),
+      observer_(game_, mode),
+      num_envs_(num_envs),
+      seed_(seed),
+      first_env_index_(first_env_index),
+      pool_(num_threads) {
+  for (auto& copy : worlds_) copy.resize(num_envs_ * spec().shape.bytes());
+  for (int thread = 0; thread < pool_.num_threads(); ++thread) {
+    workspaces_.push_back({observer_.make_scratch(), {}});
+    workspaces_.back().visible.resize(num_agents() * num_agents());
+  }
+  for (std::size_t env = 0; env < num_envs_; ++env) {
+    World world = this->world(env);
+    world.construct();
+    world.header().stream.seed = seed_;
+    world.header().stream.stream = first_env_index_ + env;
+  }
+}
+
+template <typename Fn>
+void BatchEnv::for_each_env(Fn fn) {
+  pool_.parallel_for(num_envs_, [&](std::size_t begin, std::size_t end, int thread) {
+    for (std::size_t env = begin; env < end; ++env) {
+      try {
+        fn(env, workspaces_[static_cast<std::size_t>(thread)]);
+      } catch (const std::exception& error) {
+        throw EnvStepError(env, error.what());
+      }
+    }
+  });
+}
+
+template <typename StreamOf>
+void BatchEnv::restart(StreamOf stream_of, const ObserveBuffers& out) {
+  const int next = 1 - current_;
+  for_each_env([&](std::size_t env, Workspace& workspace) {
+    World world(spec().shape, block(next, env));
+    std::memcpy(block(next, env), block(current_, env), spec().shape.bytes());
+    world.header().stream = stream_of(env, world.header().stream);
+    Rng rng(world.header().stream);
+    game_->reset(world, rng);
+    write_views(world, env, out, workspace);
+  });
+  current_ = next;
+  is_reset_ = true;
+}
+
+void BatchEnv::reset(const ObserveBuffers& out) {
+  const std::uint32_t advance = is_reset_ ? 1 : 0;
+  restart(
+      [&](std::size_t, StreamState stream) {
+        stream.episode += advance;
+        stream.used = 0;
+        return stream;
+      },
+      out);
+}
+
+void BatchEnv::reset(std::uint64_t seed, const ObserveBuffers& out) {
+  restart(
+      [&](std::size_t env, const StreamState&) {
+        return StreamState{.seed = seed, .stream = first_env_index_ + env};
+      },
+      out);
+}
+
+void BatchEnv::reset(std::span<const std::uint64_t> seeds, const ObserveBuffers& out) {
+  restart([&](std::size_t env, const StreamState&) { return StreamState{.seed = seeds[env]}; }, out);
+}
+
+void BatchEnv::check_actions(std::span<const std::int32_t> actions) const {
+  const std::vector<int>& counts = spec().action_counts;
+  const std::size_t agents = num_agents();
+  // One branch-free sweep decides; the culprit is looked for only when there is one.
+  std::uint32_t wrong = 0;
+  for (std::size_t env = 0; env < num_envs_; ++env) {
+    const std::int32_t* row = &actions[env * agents];
+    for (std::size_t a = 0; a < agents; ++a) {
+      wrong |= static_cast<std::uint32_t>(row[a]) >= static_cast<std::uint32_t>(counts[a]) ? 1u : 0u;
+    }
+  }
+  if (wrong == 0) return;
+  for (std::size_t i = 0; i < actions.size(); ++i) {
+    if (actions[i] < 0 || actions[i] >= counts[i % agents]) throw action_error(i, actions[i]);
+  }
+}
+
+ActionError BatchEnv::action_error(std::size_t index, std::int64_t value) const {
+  const std::size_t agent = index % num_agents();
+  return ActionError("actions[environment " + std::to_string(index / num_agents()) + ", agent " +
+                     std::to_string(agent) + "] = " + std::to_string(value) +
+                     " is out of range; " + spec().name + " allows 0 to " +
+                     std::to_string(spec().action_counts[agent] - 1));
+}
+
+void BatchEnv::step(std::span<const std::int32_t> actions, const StepBuffers& out) {
+  const std::size_t agents = num_agents();
+  for_each_env([&](std::size_t env, Workspace& workspace) {
+    step_one(env, actions.subspan(env * agents, agents), out, workspace);
+  });
+  current_ = 1 - current_;
+}
+
+void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
+                        const StepBuffers& out, Workspace& workspace) {
+  const std::size_t agents = num_agents();
+  const std::size_t first = env * agents;
+  World world(spec().shape, block(1 - current_, env));
+  std::memcpy(world.block().data(), block_of(current_, env), spec().shape.bytes());
+  {
+    Rng rng(world.header().stream);
+    game_->step(world, actions, {out.reward + first, agents}, rng);
+  }
+  const bool out_of_time = world.header().step >= spec().max_steps;
+  bool all_ended = true;
+  for (std::size_t a = 0; a < agents; ++a) {
+    const bool ended = world.agents()[a].status == AgentStatus::kEnded;
+    all_ended = all_ended && ended;
+    out.terminated[first + a] = ended ? 1 : 0;
+    out.truncated[first + a] = !ended && out_of_time ? 1 : 0;
+  }
+  const bool done = all_ended || out_of_time;
+  out.done[env] = done ? 1 : 0;
+  if (done) {
+    observer_.observe(world, workspace.scratch,
+                      out.final_obs + first * observer_.bytes_per_agent(),
+                      workspace.visible.data());
+    begin_next_episode(world);
+  }
+  write_views(world, env, {out.obs, out.active, out.visible, out.last_actions}, workspace);
+}
+
+void BatchEnv::begin_next_episode(World& world) const {
+  StreamState& stream = world.header().stream;
+  ++stream.episode;
+  stream.used = 0;
+  Rng rng(stream);
+  game_->reset(world, rng);
+}
+
+void BatchEnv::write_views(const World& world, std::size_t env, const ObserveBuffers& out,
+                           Workspace& workspace) const {
+  const std::size_t agents = num_agents();
+  const std::size_t first = env * agents;
+  observer_.observe(world, workspace.scratch, out.obs + first * observer_.bytes_per_agent(),
+                    out.visible + first * agents);
+  for (std::size_t a = 0; a < agents; ++a) {
+    out.active[first + a] = world.agents()[a].active() ? 1 : 0;
+    out.last_actions[first + a] = world.agents()[a].last_action;
+  }
+}
+
+void BatchEnv::observe(const ObserveBuffers& out) {
+  for_each_env([&](std::size_t env, Workspace& workspace) {
+    write_views(world(env), env, out, workspace);
+  });
+}
+
+Layout BatchEnv::layout(std::size_t env) const { return game_->layout(world(env)); }
+
+void BatchEnv::set_layout(std::size_t env, const Layout& layout) {
+  World target = world(env);
+  game_->apply_layout(target, layout);
+}
+
+std::vector<std::uint8_t> BatchEnv::render(std::size_t env, int tile_size) const {
+  return observer_.render(world(env), tile_size);
+}
+
+}  // namespace socialgrid

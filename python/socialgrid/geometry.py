@@ -1,0 +1,45 @@
+"""Pure functions on grids: shortest ways and lines of sight."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from socialgrid import _core
+
+
+def action_distances(passable: NDArray[np.bool_], targets: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Fewest actions (turn left, turn right, forward) that take an agent into a target cell.
+
+    Args:
+        passable: bool [N, H, W], cells an agent may walk over; the target need not be one.
+        targets: int [N, 2], (row, col) of one target per grid.
+
+    Returns:
+        int32 [N, 4, H, W] by direction (0 right, 1 down, 2 left, 3 up), row and column; -1 where
+        there is no way. On the target itself: leaving and entering it again.
+
+    Raises:
+        ValueError: shapes do not agree, or a target is outside its grid.
+    """
+    return _core.action_distances(
+        np.ascontiguousarray(passable, dtype=np.bool_),
+        np.ascontiguousarray(targets, dtype=np.int32),
+    )
+
+
+def occlusion(opaque: NDArray[np.bool_], view_offset: int) -> NDArray[np.bool_]:
+    """The cells of square views that are visible past opaque ones.
+
+    Args:
+        opaque: bool [N, V, V], V odd from 3 to 31; row 0 is farthest ahead of the viewer.
+        view_offset: rows behind the viewer, who is at row ``V - 1 - view_offset``, column
+            ``V // 2``.
+
+    Returns:
+        bool [N, V, V], True where the viewer sees the cell.
+
+    Raises:
+        ValueError: the shape or the offset is not one of a view.
+    """
+    return _core.occlusion(np.ascontiguousarray(opaque, dtype=np.bool_), view_offset)

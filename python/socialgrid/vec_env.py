@@ -1,0 +1,276 @@
+"""VecEnv: many environments of one game behind one pair of calls, arrays in and arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from socialgrid import _core
+from socialgrid.layout import Layout
+
+Info = dict[str, NDArray[Any]]
+Step = tuple[
+    NDArray[Any], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Info
+]
+
+
+def make_vec(
+    game: str,
+    num_envs: int = 1,
+    num_threads: int = 0,
+    seed: int = 0,
+    first_env_index: int = 0,
+    obs_mode: str = "rgb",
+    **config: Any,
+) -> VecEnv:
+    """Make a batch of environments.
+
+    Args:
+        game: a name from :func:`socialgrid.list_games`.
+        num_envs: environments in the batch, E.
+        num_threads: threads that step them; 0: one per core. Results do not depend on it.
+        seed: names the random streams together with each environment's index.
+        first_env_index: index of the first environment. Batches that split one range of indices
+            produce together what a single batch produces.
+        obs_mode: ``"rgb"`` for pixels, ``"tiles"`` for one integer a cell (see
+            :attr:`VecEnv.tile_atlas`).
+        config: the game's options, see :func:`socialgrid.game_options`.
+
+    Raises:
+        ConfigError: unknown game, unknown option (the nearest is named) or a value out of range.
+        ValueError, TypeError: another argument is out of range or of the wrong type.
+    """
+    return VecEnv(game, num_envs, num_threads, seed, first_env_index, obs_mode, **config)
+
+
+class VecEnv:
+    """E environments of one game with A agents each, stepped together.
+
+    Memory handed out is not written again while any view of it is held. Results depend on the
+    game, its options, the seed and the actions; not on threads, batch splits or compilers.
+
+    Attributes:
+        game: name of the game.
+        config: every option with its value.
+        num_envs: E.
+        num_agents: A.
+        num_actions: largest number of actions any agent has.
+        action_counts: number of actions of each agent.
+        max_steps: steps after which an episode is truncated.
+        grid_shape: (rows, columns) of the grid.
+        obs_shape: shape of one agent's view: (H, W, 3) for ``"rgb"``, (V, V) for ``"tiles"``.
+        obs_dtype: uint8, or uint16 for ``"tiles"`` of a game with more than 256 pictures.
+        obs_mode: ``"rgb"`` or ``"tiles"``.
+        num_threads: threads in use.
+        seed: the seed given at construction.
+        first_env_index: index of the first environment's stream.
+        state_bytes_per_env: memory of one environment's state.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        num_envs: int = 1,
+        num_threads: int = 0,
+        seed: int = 0,
+        first_env_index: int = 0,
+        obs_mode: str = "rgb",
+        **config: Any,
+    ) -> None:
+        self._core = _core.BatchEnv(
+            game=game,
+            config=config,
+            num_envs=num_envs,
+            num_threads=num_threads,
+            seed=seed,
+            first_env_index=first_env_index,
+            obs_mode=obs_mode,
+        )
+        facts = self._core.facts()
+        self.game: str = facts["game"]
+        self.config: dict[str, Any] = facts["config"]
+        self.num_envs: int = facts["num_envs"]
+        self.num_agents: int = facts["num_agents"]
+        self.action_counts: tuple[int, ...] = facts["action_counts"]
+        self.num_actions: int = max(self.action_counts)
+        self.max_steps: int = facts["max_steps"]
+        self.grid_shape: tuple[int, int] = facts["grid_shape"]
+        self.obs_shape: tuple[int, ...] = facts["obs_shape"]
+        self.obs_dtype: np.dtype[Any] = facts["obs_dtype"]
+        self.obs_mode = obs_mode
+        self.num_threads: int = facts["num_threads"]
+        self.seed = seed
+        self.first_env_index = first_env_index
+        self.state_bytes_per_env: int = facts["state_bytes_per_env"]
+
+    @cached_property
+    def tile_atlas(self) -> NDArray[np.uint8]:
+        """Pictures of the tiles, uint8 [K, t, t, 3], read-only.
+
+        ``tile_atlas[tiles]`` laid out as an image is the rgb view, pixel for pixel.
+        """
+        atlas = self._core.tile_atlas()
+        atlas.flags.writeable = False
+        return atlas
+
+    @cached_property
+    def single_observation_space(self) -> gymnasium.spaces.Box:
+        """Space of one agent's view."""
+        high = 255 if self.obs_mode == "rgb" else len(self.tile_atlas) - 1
+        return gymnasium.spaces.Box(0, high, self.obs_shape, self.obs_dtype.type)
+
+    @cached_property
+    def single_action_spaces(self) -> tuple[gymnasium.spaces.Discrete, ...]:
+        """Space of each agent's actions."""
+        return tuple(gymnasium.spaces.Discrete(count) for count in self.action_counts)
+
+    def reset(self, seed: int | Sequence[int] | None = None) -> tuple[NDArray[Any], Info]:
+        """Start new episodes everywhere.
+
+        Args:
+            seed: None: the next episode of every environment's stream. An integer: episode 0 of
+                the streams (seed, first_env_index + e). E integers: environment e starts episode 0
+                of the stream (seed[e], 0).
+
+        Returns:
+            obs [E, A, ...] and info with ``active`` bool [E, A], ``visible`` uint8 [E, A, A] and
+            ``last_actions`` int32 [E, A] (-1 before the first step).
+
+        Raises:
+            ValueError, TypeError: the seed is out of range (0 to 2**64 - 1) or no integer.
+        """
+        return self._core.reset(seed)
+
+    def step(self, actions: Any, out: Mapping[str, Any] | None = None) -> Step:
+        """Let every agent act once; environments whose episode ends begin the next one at once.
+
+        Args:
+            actions: integers [E, A]; checked as a whole before anything changes. Agents out of
+                play ignore theirs.
+            out: names of results with the caller's own memory for them: C-contiguous numpy arrays
+                or CPU tensors of exactly the result's shape and dtype. ``final_obs`` given so is
+                written only in rows that are done.
+
+        Returns:
+            obs [E, A, ...]: views before the next step.
+            reward: float32 [E, A].
+            terminated: bool [E, A], True from the step in which an agent's play ends to the end of
+                the episode.
+            truncated: bool [E, A], True where the time limit cut an agent off; never together with
+                terminated.
+            info: ``done`` bool [E], the episode ended in this step and obs shows the next one;
+            ``final_obs`` [E, A, ...], last views of ended episodes (other rows are zero);
+            ``active`` bool [E, A], the agent is in play before the next step; ``visible`` uint8
+            [E, A, A], 1 where agent i sees the cell of agent j; ``last_actions`` int32 [E, A].
+
+        Raises:
+            ActionError: an action is out of range; names environment, agent, value and range.
+            TypeError, ValueError: wrong dtype, shape or memory layout.
+            RuntimeError: before reset(), after close(), or while a sent step is under way.
+            EnvStepError: an environment failed; the state is as before the call.
+        """
+        return self._core.step(actions, out)
+
+    def send(self, actions: Any, out: Mapping[str, Any] | None = None) -> None:
+        """Begin a step and return at once; :meth:`recv` returns its results."""
+        self._core.send(actions, out)
+
+    def recv(self) -> Step:
+        """Wait for the step begun by :meth:`send` and return what :meth:`step` returns.
+
+        Ctrl-C is answered while waiting; the step then goes on and a later call returns it.
+        """
+        return self._core.recv()
+
+    def observe(self) -> NDArray[Any]:
+        """The views [E, A, ...] as they are now, without stepping."""
+        return self._core.observe()
+
+    def get_state(self) -> bytes:
+        """An exact snapshot of the batch, random streams included."""
+        return self._core.get_state()
+
+    def set_state(self, state: bytes) -> None:
+        """Restore a snapshot of a batch with the same game, options and number of environments.
+
+        What follows is bit for bit what followed the snapshot, also in another process and with
+        another number of threads.
+
+        Raises:
+            SnapshotError: damaged, truncated, or of another configuration; nothing has changed.
+        """
+        self._core.set_state(state)
+
+    def get_layout(self, env: int) -> Layout:
+        """Readable state of one environment."""
+        return Layout(**self._core.get_layout(env))
+
+    def set_layout(self, env: int, layout: Layout) -> None:
+        """Put one environment into a given state; its random stream goes on.
+
+        Raises:
+            LayoutError: impossible; the message says where and why, and nothing has changed.
+        """
+        self._core.set_layout(
+            env,
+            cells=list(layout.cells),
+            agent_pos=[(int(row), int(col)) for row, col in layout.agent_pos],
+            agent_dir=list(layout.agent_dir),
+            agent_active=list(layout.agent_active or []),
+            agent_carrying=list(layout.agent_carrying or []),
+            agent_prestige=list(layout.agent_prestige or []),
+            agent_last_tile=list(layout.agent_last_tile or []),
+            step=layout.step,
+            details=dict(layout.details or {}),
+        )
+
+    def worlds(self, fields: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """State of all environments as arrays, for scripted players and analysis.
+
+        Args:
+            fields: any of ``agent_pos`` int32 [E, A, 2], ``agent_dir`` int32 [E, A],
+                ``agent_active`` bool [E, A], ``agent_last_tile`` int32 [E, A] (-1 none),
+                ``agent_prestige`` float64 [E, A], ``agent_carrying`` uint8 [E, A] (character of
+                the thing, 0 none), ``step`` int32 [E], ``episode`` int64 [E], ``cells`` uint8
+                [E, H, W] (characters as in :class:`socialgrid.Layout`).
+
+        Raises:
+            KeyError: there is no such field.
+        """
+        return self._core.worlds(list(fields))
+
+    def render(self, env: int, tile_size: int = 32) -> NDArray[np.uint8]:
+        """The whole grid of one environment with its agents, uint8 [H * t, W * t, 3]."""
+        return self._core.render(env, tile_size)
+
+    def close(self) -> None:
+        """Stop the threads and free the memory; arrays already handed out stay valid."""
+        self._core.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() has been called."""
+        return self._core.closed
+
+    def __enter__(self) -> VecEnv:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"VecEnv({self.game!r}, num_envs={self.num_envs}, num_agents={self.num_agents}, "
+            f"obs_mode={self.obs_mode!r}, num_threads={self.num_threads})"
+        )
