@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import socialgrid
 from socialgrid.algos.ppo import PPO
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ViewSpec
@@ -90,9 +91,11 @@ def agent_names(config: TrainConfig) -> list[str]:
 def phase_at(config: TrainConfig, players: Sequence[PlayerSpec], episodes: int) -> Phase:
     """What the schedules say after some episodes."""
     options = dict(config.env.options)
-    for name, schedule in config.schedule.game_options().items():
+    schedules = config.schedule.game_options()
+    whole = _integer_options(config.env.game) if schedules else set()
+    for name, schedule in schedules.items():
         value = schedule.at(episodes)
-        options[name] = int(value) if value.is_integer() and name != "penalty" else value
+        options[name] = int(value) if name in whole and value.is_integer() else value
     if config.players.hide_from_learners:
         given = options.get("hide", [])
         everybody = given if any(isinstance(item, str) for item in given) else None
@@ -103,6 +106,13 @@ def phase_at(config: TrainConfig, players: Sequence[PlayerSpec], episodes: int) 
         ]
     solo = num_solo_envs(config.schedule.solo().at(episodes), config.env.num_envs)
     return Phase(options, solo)
+
+
+def _integer_options(game: str) -> set[str]:
+    try:
+        return {option.name for option in socialgrid.game_options(game) if option.type == "int"}
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _is_novice(player: PlayerSpec) -> bool:

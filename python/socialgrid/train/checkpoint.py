@@ -98,7 +98,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2) -> Path
                  for name, tensor in checkpoint.weights.items()}
             ),
             _ARRAYS: safetensors.numpy.save(
-                {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
+                {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
             ),
             _STATE: json.dumps(checkpoint.state, allow_nan=False).encode(),
         }  # fmt: skip
@@ -201,9 +201,9 @@ def _check_manifest(manifest: dict[str, Any], path: Path) -> dict[str, tuple[int
         entry = files[name]
         size = entry.get("bytes") if isinstance(entry, dict) else None
         digest = entry.get("sha256") if isinstance(entry, dict) else None
-        if not _is_count(size) or not isinstance(digest, str):
+        if not isinstance(size, int) or not _is_count(size) or not isinstance(digest, str):
             raise CheckpointError(f"{where}: {name} needs bytes and sha256")
-        sizes[name] = (int(size), digest)
+        sizes[name] = (size, digest)
     return sizes
 
 

@@ -229,7 +229,7 @@ class Events:
 
             if from_step == 0:
                 shutil.rmtree(folder, ignore_errors=True)
-            self._writer = SummaryWriter(  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(
                 str(folder), purge_step=from_step + 1 if from_step else None
             )
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.train import build, checkpoint
-from socialgrid.train.config import TrainConfig, to_dict
+from socialgrid.train.config import TrainConfig, from_dict, to_dict
 from socialgrid.train.errors import CheckpointError, UsageError
 from socialgrid.train.logger import Console, Events, MetricsFile, make_console
 from socialgrid.train.worlds import Phase, derived_seed
@@ -399,7 +399,7 @@ def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[Trainer, 
     if total_steps is not None:
         data = to_dict(config)
         data["run"]["total_steps"] = total_steps
-        config = build.from_dict(data)
+        config = from_dict(data)
         (run_dir / "config.json").write_text(json.dumps(data, indent=1) + "\n")
     folder = run_dir / "checkpoints"
     if not checkpoint.found(folder):

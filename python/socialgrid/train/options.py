@@ -73,8 +73,8 @@ def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = No
                 kind,
                 prog=prog,
                 args=list(words),
+                default=kind() if default is None else default,
                 return_unknown_args=True,
-                **({} if default is None else {"default": default}),
             )
     except UsageError:
         raise

@@ -16,7 +16,8 @@ def view_image(env: Any, view: npt.NDArray[Any]) -> Image:
         return np.asarray(view, np.uint8)
     tiles = np.asarray(env.tile_atlas, np.uint8)[view]
     rows, cols, tile = tiles.shape[:3]
-    return tiles.transpose(0, 2, 1, 3, 4).reshape(rows * tile, cols * tile, 3)
+    pixels: Image = tiles.transpose(0, 2, 1, 3, 4).reshape(rows * tile, cols * tile, 3)
+    return pixels
 
 
 def enlarge(image: Image, factor: int) -> Image:

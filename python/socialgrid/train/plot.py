@@ -175,6 +175,7 @@ def draw_curves(runs: Sequence[RunCurves], path: Path) -> Path:
                 )
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("environment steps")
+        axes.margins(x=0.08)
         axes.grid(alpha=0.2)
         axes.legend(fontsize=7)
     return save_figure(figure, path)

@@ -21,7 +21,7 @@ def make(value=1.0):
         {"model/w": torch.full((3, 5), value), "model/b": torch.ones(2, dtype=torch.bfloat16),
          "generator": torch.arange(40, dtype=torch.uint8)},
         {"worlds/0/env": np.arange(1000, dtype=np.uint8), "reset": np.array([True, False]),
-         "rng": np.array([2**64 - 1], np.uint64)},
+         "rng": np.array([2**64 - 1], np.uint64), "calls": np.array(3)},
         {"env_steps": 7, "nested": {"big": 2**80, "text": "é"}},
     )  # fmt: skip
 

@@ -84,7 +84,7 @@ def test_presets_of_ones_own_and_their_errors(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
     assert load_preset(str(tmp_path / "config.json")).config == config
     own.write_text("[env]\nnum_envs = 4 4\n")
-    with pytest.raises(UsageError, match="mine.toml"):
+    with pytest.raises(UsageError, match=r"mine\.toml"):
         load_preset(str(own))
     own.write_text(f'base = "{own}"\n')
     with pytest.raises(UsageError, match="returns to itself"):
@@ -102,13 +102,13 @@ def test_schedules_hold_their_value_until_the_next_start():
 
 
 def test_command_line_words_become_overrides():
-    words = (
+    line = (
         "--seed 3 --total-steps 2_000_000 --players expert,expert,learner --aux none "
         "--set penalty=0.5 map=['#.'] color=red --no-tensorboard --learning-rate 1e-4,1e-5 "
         "--kl-target none --solo-fraction 0:0,10:0.75 --schedule.options penalty=0:0.5,8:1 "
         "--env.double-buffer --num_envs=6"
-    ).split()
-    config = parse_train(words, TrainConfig(), "x")
+    )
+    config = parse_train(line.split(), TrainConfig(), "x")
     assert (config.run.seed, config.run.total_steps) == (3, 2_000_000)
     assert config.players.kinds == ("expert", "expert", "learner")
     assert config.algorithm.aux == "none"

@@ -1,0 +1,172 @@
+# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
+"""Predicted next views for each action, as in fig. 2 of Ndousse et al. (2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from socialgrid.models.encoders import from_patches
+from socialgrid.train import build
+from socialgrid.train.errors import UsageError
+from socialgrid.train.evaluate import EvalOptions, evaluation_config, load_learner
+from socialgrid.train.pictures import view_image
+from socialgrid.train.plot import need_matplotlib, save_figure
+from socialgrid.train.worlds import Phase, Worlds, derived_seed
+
+ACTIONS = {"left": 0, "right": 1, "forward": 2}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One step of one agent.
+
+    Attributes:
+        step: of the episode.
+        view: what it saw, uint8 ``[H, W, 3]``.
+        predicted: the next view it expected after each of ``ACTIONS``, the same kind.
+        action: the action it took.
+        next_view: what it saw then.
+        company: another agent was in sight, before or after.
+    """
+
+    step: int
+    view: npt.NDArray[np.uint8]
+    predicted: dict[str, npt.NDArray[np.uint8]]
+    action: int
+    next_view: npt.NDArray[np.uint8]
+    company: bool
+
+
+def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
+    """Play one episode and ask the first learner for its expectations at every step.
+
+    Returns:
+        the learner's slot and the moments.
+
+    Raises:
+        UsageError: not a run, or one without the prediction loss.
+    """
+    run = build.load_config(run_dir)
+    if run.algorithm.aux != "prediction":
+        raise UsageError(
+            f"{run_dir}: trained with aux {run.algorithm.aux}; predicted views need prediction"
+        )
+    config = evaluation_config(run, EvalOptions(), {})
+    players = build.parse_players(config)
+    slots = build.learner_slots(players)
+    options = build.phase_at(config, players, 0).options
+    worlds = Worlds(
+        config.env.game,
+        1,
+        [player.scripted for player in players],
+        Phase(options, 0),
+        seed=derived_seed(seed, 4),
+        num_threads=1,
+        obs_mode=config.env.obs_mode,
+    )
+    learner = load_learner(run_dir, run, config, worlds.env, torch.device("cpu"))
+    moments = _episode(worlds, learner, slots)
+    worlds.close()
+    return slots[0], moments
+
+
+def _episode(worlds: Worlds, learner: Any, slots: tuple[int, ...]) -> list[Moment]:
+    model, watched = learner.model, slots[0]
+    columns = list(slots)
+    obs, active = worlds.reset()
+    num_agents = worlds.env.num_agents
+    slot: dict[str, npt.NDArray[Any]] = {
+        "obs": np.zeros_like(obs),
+        "done": np.zeros(1, bool),
+        "active": np.zeros((1, num_agents), bool),
+        "visible": np.zeros((1, num_agents, num_agents), np.uint8),
+    }
+    memory = learner.initial_state(1)
+    reset = np.ones((1, num_agents), bool)
+    moments: list[Moment] = []
+    company = False
+    for step in range(worlds.env.max_steps - 1):
+        out = learner.act(
+            torch.from_numpy(np.ascontiguousarray(obs[:, columns])),
+            memory,
+            torch.from_numpy(np.ascontiguousarray((reset | ~active)[:, columns])),
+        )
+        memory = out.state
+        core = memory.transpose(0, 1)[..., : model.config.memory]
+        predicted = {}
+        for name, action in ACTIONS.items():
+            actions = torch.full(core.shape[:2], action, dtype=torch.int64)
+            with torch.no_grad():
+                pixels = model.predict_view(core.to(model.dtype), actions)[:1, 0].float()
+            view = from_patches(pixels, model.spec)[0]
+            predicted[name] = (view.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+        before = view_image(worlds.env, obs[0, watched]).copy()
+        worlds.actions[:, columns] = out.action.numpy()
+        worlds.send(0, worlds.actions, slot)
+        worlds.recv(0)
+        if slot["done"][0] or not active[0, watched]:
+            break
+        seen = bool(slot["visible"][0, watched].any())
+        moments.append(
+            Moment(
+                step,
+                before,
+                predicted,
+                int(out.action[0, 0]),
+                view_image(worlds.env, slot["obs"][0, watched]).copy(),
+                seen or company,
+            )
+        )
+        company = seen
+        obs, active = slot["obs"], slot["active"]
+        reset = np.zeros((1, num_agents), bool)
+    return moments
+
+
+def draw_predictions(run_dir: Path, seed: int = 0, rows: int = 6) -> Path:
+    """Draw views, what the agent expects after each turn or step, and what came.
+
+    Args:
+        run_dir: a run with the prediction loss.
+        seed: of the episode.
+        rows: how many moments; those with another agent in sight come first.
+
+    Returns:
+        ``predictions.png`` in the run directory.
+
+    Raises:
+        UsageError: not a run, one without the prediction loss, or matplotlib is missing.
+    """
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    agent, moments = watch(run_dir, seed)
+    if not moments:
+        raise UsageError(f"{run_dir}: the agent never came into play")
+    social = [moment for moment in moments if moment.company] or moments
+    chosen = [
+        social[i]
+        for i in np.unique(np.linspace(0, len(social) - 1, min(rows, len(social))).astype(int))
+    ]
+    figure = Figure(figsize=(8, 1.7 * len(chosen) + 0.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{run_dir.name}: views of agent {agent} and what it expects next", fontsize=9)
+    names = {number: name for name, number in ACTIONS.items()}
+    for row, moment in enumerate(chosen):
+        pictures = [(f"step {moment.step}: view", moment.view)]
+        pictures += [(f"predicted: {name}", image) for name, image in moment.predicted.items()]
+        taken = names.get(moment.action, f"action {moment.action}")
+        pictures.append((f"came ({taken})", moment.next_view))
+        for column, (title, image) in enumerate(pictures):
+            axes = figure.add_subplot(len(chosen), 5, row * 5 + column + 1)
+            axes.imshow(image, interpolation="nearest")
+            axes.set_title(title, fontsize=7)
+            axes.set_axis_off()
+    return save_figure(figure, run_dir / "predictions.png")

@@ -1,0 +1,361 @@
+"""Whole runs: killed and resumed, interrupted, with every kind of player and schedule."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.python.train.runs import command, run, tiny
+
+from socialgrid.algos.learner import NonFiniteError
+from socialgrid.train import build, checkpoint, cli
+from socialgrid.train.config import from_dict, load_preset, to_dict
+from socialgrid.train.errors import CheckpointError, UsageError
+from socialgrid.train.logger import read_metrics
+from socialgrid.train.loop import Trainer, create_run, resume_run
+
+
+class Silent:
+    """A console that shows nothing."""
+
+    def update(self, row, total_steps):
+        pass
+
+    def say(self, text):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny_config(tmp_path, changes=None):
+    return from_dict(changes or {}, load_preset(tiny(tmp_path)).config)
+
+
+def final(run_dir):
+    _, stored, complaints = checkpoint.load_newest(Path(run_dir) / "checkpoints")
+    assert not complaints
+    return stored
+
+
+def without_times(rows):
+    return [{k: v for k, v in row.items() if "second" not in k and k != "time"} for row in rows]
+
+
+def assert_same_end(one, other):
+    first, second = final(one), final(other)
+    assert first.weights.keys() == second.weights.keys()
+    for name, tensor in first.weights.items():
+        assert torch.equal(tensor, second.weights[name]), name
+    assert first.arrays.keys() == second.arrays.keys()
+    for name, array in first.arrays.items():
+        np.testing.assert_array_equal(array, second.arrays[name], err_msg=name)
+    rows, others = (read_metrics(Path(path) / "metrics.jsonl") for path in (one, other))
+    assert [row["update"] for row in rows] == list(range(1, len(rows) + 1))
+    assert without_times(rows) == without_times(others)
+
+
+def test_kill_minus_nine_at_random_moments_then_resume_equals_an_uninterrupted_run(tmp_path):
+    preset = tiny(tmp_path)
+    straight = tmp_path / "straight"
+    begun = time.monotonic()
+    done = run("train", preset, "--run-dir", straight, "--total-steps", 8192)
+    length = time.monotonic() - begun
+    assert done.returncode == 0, done.stderr
+    assert "last tenth" in done.stdout
+    killed = tmp_path / "killed"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    random.seed(20)
+    kills = 0
+    words = command("train", preset, "--run-dir", killed, "--total-steps", 8192)
+    for _ in range(3):
+        process = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        while process.poll() is None and not (killed / "checkpoints").exists():
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.25) * min(length, 4))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+        words = command("train", "--resume", killed)
+    assert kills
+    resumed = run("train", "--resume", killed)
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_end(straight, killed)
+
+
+def test_resume_after_any_update_is_bit_for_bit(tmp_path):
+    # Rollouts shorter than episodes: memory, views and returns must cross the boundary.
+    config = tiny_config(tmp_path)
+    straight = create_run(config, tmp_path / "straight")
+    straight.train(Silent())
+    for updates in (1, 5):
+        part = tmp_path / f"part{updates}"
+        goal = {"run": {"total_steps": 128 * updates}}
+        create_run(from_dict(goal, config), part).train(Silent())
+        trainer, messages = resume_run(part, config.run.total_steps)
+        assert not messages
+        trainer.train(Silent())
+        assert_same_end(tmp_path / "straight", part)
+
+
+def test_a_damaged_newest_checkpoint_is_refused_loudly_and_the_run_ends_the_same(tmp_path):
+    config = tiny_config(tmp_path)
+    create_run(config, tmp_path / "straight").train(Silent())
+    create_run(from_dict({"run": {"total_steps": 512}}, config), tmp_path / "hurt").train(Silent())
+    newest = checkpoint.found(tmp_path / "hurt" / "checkpoints")[0] / "weights.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1] + b"\xff")
+    trainer, messages = resume_run(tmp_path / "hurt", 1024)
+    assert "refused a damaged checkpoint" in messages[0]
+    assert "SHA-256" in messages[0]
+    trainer.train(Silent())
+    assert_same_end(tmp_path / "straight", tmp_path / "hurt")
+
+
+def test_schedules_change_the_worlds_and_resume_with_them(tmp_path):
+    changes = {
+        "schedule": {
+            "solo_fraction": "0:0, 16:0.5, 40:1",
+            "options": {"penalty": "0:0.25, 24:1.0"},
+        },
+        "env": {"double_buffer": True, "rollout_steps": 24},
+        "run": {"total_steps": 8 * 24 * 8},
+    }
+    config = tiny_config(tmp_path, changes)
+    create_run(config, tmp_path / "straight").train(Silent())
+    rows = read_metrics(tmp_path / "straight" / "metrics.jsonl")
+    assert [row["options"]["penalty"] for row in rows] == [0.25] * 3 + [1.0] * 5
+    assert [row["solo_episodes_finished"] for row in rows] == [0] * 2 + [4] * 3 + [8] * 3
+    assert [row["episodes"] for row in rows] == [8 * (i + 1) for i in range(8)]
+    assert rows[3]["solo_return"][0] is None
+    assert rows[3]["solo_return"][1] is not None
+    assert rows[-1]["return"] == [None] * 3
+    part = {"run": {"total_steps": 8 * 24 * 4}}
+    create_run(from_dict(part, config), tmp_path / "part").train(Silent())
+    resume_run(tmp_path / "part", config.run.total_steps)[0].train(Silent())
+    assert_same_end(tmp_path / "straight", tmp_path / "part")
+
+
+def test_scripted_players_do_not_act_in_solo_worlds_and_returns_are_true(tmp_path):
+    config = tiny_config(
+        tmp_path, {"schedule": {"solo_fraction": "0.5"}, "env": {"rollout_steps": 24}}
+    )
+    trainer = create_run(config, tmp_path / "run")
+    trainer.start()
+    row = trainer.step()
+    active, reward = trainer.rollout.active[:-1], trainer.rollout.reward
+    assert active[:, :4].all()
+    assert not active[:, 4:, 0].any()
+    assert active[:, 4:, 1:].all()
+    # Episodes are as long as the rollout: returns are sums over it.
+    np.testing.assert_allclose(row["return"], reward[:, :4].sum(0).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(row["solo_return"][1:], reward[:, 4:, 1:].sum(0).mean(0), rtol=1e-5)
+    assert row["learner"].keys()
+    assert all(values[0] is None for values in row["learner"].values())
+
+
+def test_frozen_players_play_and_stay_as_they_are(tmp_path):
+    first = create_run(tiny_config(tmp_path), tmp_path / "first")
+    first.train(Silent())
+    kinds = [f"checkpoint:{tmp_path / 'first'}#2", "random", f"learner:{tmp_path / 'first'}",
+             "learner"]  # fmt: skip
+    trainer = create_run(tiny_config(tmp_path, {"players": {"kinds": kinds}}), tmp_path / "second")
+    before = {name: tensor.clone() for name, tensor in trainer.learner.tensors().items()}
+    taught = final(tmp_path / "first").weights
+    models = [name for name in before if name.startswith("model/")]
+    assert models
+    trainer.train(Silent())
+    after = trainer.learner.tensors()
+    for name in models:
+        assert torch.equal(before[name][0], taught[name][1])
+        assert torch.equal(before[name][1], taught[name][0])
+        assert torch.equal(after[name][0], before[name][0])
+    for learning in (1, 2):
+        assert any(not torch.equal(after[n][learning], before[n][learning]) for n in models)
+
+
+def test_novices_do_not_see_what_is_hidden_from_them(tmp_path):
+    config = tiny_config(
+        tmp_path, {"players": {"kinds": ["expert", "learner"], "hide_from_learners": ["goal"]}}
+    )
+    players = build.parse_players(config)
+    assert build.phase_at(config, players, 0).options["hide"] == [[], ["goal"]]
+    trainer = Trainer(config, tmp_path / "run")
+    trainer.start()
+    yellow = np.array([255, 255, 0], np.uint8)
+    seen = (trainer.rollout.obs[0].numpy() == yellow).all(-1).any((-1, -2))
+    assert seen[:, 0].any()
+    assert not seen[:, 1].any()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"env": {"obs_mode": "tiles"}},
+        {"algorithm": {"precision": "bf16"}},
+        {"algorithm": {"aux": "none"}},
+        {"algorithm": {"aux": "reconstruction"}},
+        {"env": {"double_buffer": True}},
+        {"players": {"kinds": ["learner"]}},
+        {"env": {"game": "Maze-v0", "options": {}}, "players": {"kinds": ["expert", "learner"]}},
+    ],
+)
+def test_every_way_of_running_runs_and_resumes(tmp_path, changes):
+    data = to_dict(tiny_config(tmp_path))
+    if changes.get("env", {}).get("game"):
+        data["env"]["options"] = {"max_steps": 24}
+    config = from_dict(changes, from_dict(data))
+    if changes.get("env", {}).get("game"):
+        for name in ("grid_size", "num_clutter", "penalty"):
+            config.env.options.pop(name, None)
+    create_run(from_dict({"run": {"total_steps": 256}}, config), tmp_path / "a").train(Silent())
+    create_run(from_dict({"run": {"total_steps": 128}}, config), tmp_path / "b").train(Silent())
+    resume_run(tmp_path / "b", 256)[0].train(Silent())
+    assert_same_end(tmp_path / "a", tmp_path / "b")
+
+
+def test_ctrl_c_ends_cleanly_with_a_checkpoint(tmp_path):
+    preset = tiny(tmp_path)
+    process = subprocess.Popen(
+        command("train", preset, "--run-dir", tmp_path / "run", "--total-steps", 10**9,
+                "--checkpoint-minutes", 60),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "stopping after this update" in out
+    assert "last tenth" in out
+    updates = [row["update"] for row in read_metrics(metrics)]
+    assert final(tmp_path / "run").state["update"] == updates[-1]
+
+
+def test_a_network_that_stops_being_finite_stops_the_run_without_a_checkpoint(tmp_path, capsys):
+    trainer = create_run(tiny_config(tmp_path), tmp_path / "run")
+    trainer.start()
+    tensors = trainer.learner.tensors()
+    name = next(n for n in tensors if n.startswith("model/") and "bias" not in n)
+    tensors[name][1].fill_(float("nan"))
+    trainer.learner.load_tensors(tensors)
+    with pytest.raises(NonFiniteError) as error:
+        trainer.train(Silent())
+    assert error.value.agent == 1
+    assert error.value.dump is not None
+    assert error.value.dump.exists()
+    assert checkpoint.found(tmp_path / "run" / "checkpoints") == []
+    with pytest.raises(CheckpointError, match="not finite"):
+        checkpoint.save(tmp_path / "c", 1, checkpoint.Checkpoint(trainer.learner.tensors(), {}, {}))
+
+
+def test_a_reward_that_is_not_finite_stops_the_run_with_a_dump(tmp_path, monkeypatch):
+    trainer = create_run(tiny_config(tmp_path), tmp_path / "run")
+    trainer.start()
+    collect = trainer.collect
+
+    def spoiled():
+        result = collect()
+        trainer.rollout.reward[3, 2, 1] = float("inf")
+        return result
+
+    monkeypatch.setattr(trainer, "collect", spoiled)
+    with pytest.raises(NonFiniteError, match="non-finite reward in update 1, agent 1") as error:
+        trainer.step()
+    assert error.value.dump.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "unknown preset 'nowhere'"),
+        (["goal-cycle-mimi"], "did you mean 'goal-cycle-mini'?"),
+        (["TINY", "--players", "exprt,learner"], "exprt"),
+        (["TINY", "--players", "expert"], "nobody in expert learns"),
+        (["TINY", "--players", "checkpoint:nowhere,learner"], "not a run directory"),
+        (["TINY", "--game", "GoalCicle-v0"], "GoalCycle-v0"),
+        (["TINY", "--set", "penalti=1"], "penalty"),
+        (["TINY", "--set", "num_goals=99"], "num_goals"),
+        (["TINY", "--set", "penalty=high"], "penalty"),
+        (["TINY", "--run-dir", "/proc/nothing/here"], "/proc/nothing/here"),
+        (["TINY", "--run-dir", "OCCUPIED"], "holds a run already"),
+        (["TINY", "--run-dir", "FILE"], "is not a directory"),
+        (["--resume", "nowhere"], "not a run directory"),
+        (["--resume"], "which run?"),
+        (["--seed", "3"], "the preset comes first"),
+        ([], "which preset?"),
+        (["TINY", "--channels", "8,8,8,8"], "view"),
+    ],
+)
+def test_mistakes_cost_one_line_and_exit_code_two(tmp_path, capsys, words, message):
+    occupied = tmp_path / "occupied"
+    occupied.mkdir()
+    (occupied / "config.json").write_text("{}")
+    (tmp_path / "file").write_text("")
+    names = {"TINY": tiny(tmp_path), "OCCUPIED": str(occupied), "FILE": str(tmp_path / "file")}
+    words = [names.get(word, word) for word in words]
+    if "--run-dir" not in words and words and words[0].endswith(".toml"):
+        words += ["--run-dir", str(tmp_path / "run")]
+    assert cli.train(words) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_list_names_every_preset(capsys):
+    assert cli.train(["--list"]) == 0
+    out = capsys.readouterr().out
+    assert "goal-cycle-mini" in out
+    assert "Traceback" not in out
+
+
+def test_importing_the_package_and_the_commands_needs_no_torch():
+    code = "import sys, socialgrid, socialgrid.train.cli; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_without_the_extra_the_commands_name_it(capsys, monkeypatch):
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    for entry in (cli.train, cli.evaluate, cli.play, cli.plot):
+        assert entry(["x"]) == 2
+        error = capsys.readouterr().err
+        assert 'pip install "socialgrid[train]"' in error
+        assert error.count("\n") == 1
+
+
+def test_the_configuration_left_behind_repeats_the_run(tmp_path):
+    create_run(tiny_config(tmp_path), tmp_path / "one").train(Silent())
+    again = load_preset(str(tmp_path / "one" / "config.json")).config
+    create_run(again, tmp_path / "two").train(Silent())
+    assert_same_end(tmp_path / "one", tmp_path / "two")
+    assert json.loads((tmp_path / "one" / "config.json").read_text())["run"]["seed"] == 0
+
+
+def test_a_learner_wants_weights_that_fit(tmp_path):
+    create_run(tiny_config(tmp_path), tmp_path / "one").train(Silent())
+    other = tiny_config(
+        tmp_path,
+        {"players": {"kinds": [f"learner:{tmp_path / 'one'}"]}, "network": {"memory": 9}},
+    )
+    with pytest.raises(UsageError, match="differs from this run's"):
+        create_run(other, tmp_path / "two")

@@ -1,0 +1,181 @@
+"""Evaluation, play, curves, predicted views, videos: everything around a finished run."""
+
+import io
+import itertools
+import json
+
+import numpy as np
+import pytest
+from tests.python.train.runs import tiny
+
+from socialgrid.train import cli
+from socialgrid.train.evaluate import EvalOptions, evaluate
+from socialgrid.train.pictures import enlarge, fit_into, view_image
+from socialgrid.train.play import PlayOptions, play
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Two seeds of one tiny run, made by the command itself."""
+    folder = tmp_path_factory.mktemp("runs")
+    preset = tiny(folder)
+    runs = []
+    for seed in (0, 1):
+        runs.append(folder / f"seed{seed}")
+        words = [preset, "--run-dir", str(runs[-1]), "--seed", str(seed), "--total-steps", "512",
+                 "--curves", "--video", "--set", "max_steps=12"]  # fmt: skip
+        assert cli.train(words) == 0
+    return runs
+
+
+def test_a_run_leaves_curves_and_a_video(finished):
+    for run in finished:
+        assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+        assert (run / "episode.mp4").stat().st_size > 1000
+
+
+def test_the_video_shows_every_step_once(finished):
+    import imageio.v2 as imageio
+
+    with imageio.get_reader(finished[0] / "episode.mp4") as reader:
+        frames = list(reader.iter_data())
+    assert len(frames) == 12
+    assert frames[0].shape[0] % 2 == 0
+    assert frames[0].std() > 10
+
+
+def test_evaluation_tells_returns_with_and_without_the_others(finished, capsys):
+    words = [str(finished[0]), "--episodes", "3", "--seeds", "5,6"]
+    assert cli.evaluate(words) == 0
+    out = capsys.readouterr().out
+    assert out.count("together") == 6
+    assert out.count("alone") == 4
+    data = json.loads((finished[0] / "eval-training-world.json").read_text())
+    assert {entry["seed"] for entry in data["results"]} == {5, 6}
+    assert all(len(entry["returns"]) == 3 for entry in data["results"])
+    again = evaluate(finished[0], EvalOptions(episodes=3, seeds=(5, 6)), {})
+    assert [list(result.returns) for result in again] == [r["returns"] for r in data["results"]]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--world", "four-goals"],
+        ["--world", "four-rooms", "--set", "max_steps=20"],
+        ["--game", "Maze-v0", "--set", "max_steps=20", "grid_size=9"],
+        ["--set", "num_goals=2", "max_steps=9"],
+        ["--players", "learner"],
+        ["--greedy", "--players", "expert,learner,random"],
+    ],
+)
+def test_evaluation_in_other_worlds(finished, capsys, words):
+    if "four-goals" in words:
+        words = [*words, "--set", "max_steps=20"]
+    assert cli.evaluate([str(finished[1]), "--episodes", "2", "--seeds", "0", *words]) == 0
+    assert "together" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "not a run directory"),
+        ([], "which run?"),
+        (["RUN", "--world", "four-gaols"], "four-goals"),
+        (["RUN", "--game", "Maze"], "Maze-v0"),
+        (["RUN", "--episodes", "0"], "episodes: 0"),
+        (["RUN", "--players", "learner,learner,learner"], "3 learners"),
+        (["RUN", "--episodez", "3"], "did you mean --episodes?"),
+        (["RUN", "--seeds", "a"], "seeds"),
+        (["RUN", "--set", "penalti=1"], "penalty"),
+        (["RUN", "--json", "/proc/no/where.json"], "/proc/no/where.json"),
+    ],
+)
+def test_mistakes_in_evaluation_cost_one_line(finished, capsys, words, message):
+    words = [str(finished[0]) if word == "RUN" else word for word in words]
+    if "--json" in words:
+        words += ["--episodes", "1", "--seeds", "0"]
+    assert cli.evaluate(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_curves_of_several_seeds_in_one_picture(finished, tmp_path, capsys):
+    out = tmp_path / "both.png"
+    assert cli.plot([*map(str, finished), "--out", str(out)]) == 0
+    assert out.stat().st_size > 10_000
+    assert cli.plot([str(tmp_path)]) == 2
+    assert cli.plot([str(finished[0]), "--out", "/proc/no/where.png"]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_predicted_views_for_each_action(finished):
+    from socialgrid.train.predictions import watch
+
+    assert cli.plot([str(finished[0]), "--predictions"]) == 0
+    assert (finished[0] / "predictions.png").stat().st_size > 10_000
+    agent, moments = watch(finished[0], seed=1)
+    assert agent == 1
+    assert len(moments) >= 10
+    for earlier, later in itertools.pairwise(moments):
+        np.testing.assert_array_equal(earlier.next_view, later.view)
+        assert earlier.predicted.keys() == {"left", "right", "forward"}
+        assert earlier.predicted["left"].shape == earlier.view.shape
+
+
+def test_a_person_plays_through_a_pipe():
+    out = io.StringIO()
+    options = PlayOptions(agent=1, players=("expert", "expert", "random"), seed=3)
+    returns = play("GoalCycle-v0", options, {"max_steps": 9}, io.StringIO("w" * 50), out)
+    assert len(returns) == 3
+    assert returns[0] >= 1
+    assert "agent 1 (you)" in out.getvalue()
+    assert "step 8/9" in out.getvalue()
+    assert "\u2580" in out.getvalue()
+
+
+def test_play_stops_at_q_and_ignores_other_keys():
+    out = io.StringIO()
+    returns = play("Empty-v0", PlayOptions(view_only=True), {}, io.StringIO("zz\x1b[Aq"), out)
+    assert len(returns) == 1
+    assert "step 1/" in out.getvalue()
+    assert "step 2/" not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "which game?"),
+        (["Goal"], "GoalCycle-v0"),
+        (["Empty-v0", "--agent", "4"], "agent: 4"),
+        (["Empty-v0", "--players", "exprt,me", "--agent", "1"], "expert"),
+        (["Empty-v0", "--set", "grid_size=1"], "grid_size"),
+    ],
+)
+def test_mistakes_in_play_cost_one_line(capsys, words, message):
+    assert cli.play(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_pictures_are_scaled_without_blur():
+    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    large = enlarge(image, 3)
+    assert large.shape == (6, 6, 3)
+    assert (large[:3, :3] == image[0, 0]).all()
+    boxed = fit_into(image, 5, 7)
+    assert boxed.shape == (5, 7, 3)
+    np.testing.assert_array_equal(boxed[0:4, 1:5], enlarge(image, 2))
+
+
+def test_tile_views_are_drawn_as_their_pixels():
+    import socialgrid
+
+    pixels = socialgrid.make_vec("GoalCycle-v0", num_envs=1, seed=5)
+    tiles = socialgrid.make_vec("GoalCycle-v0", num_envs=1, seed=5, obs_mode="tiles")
+    views, numbers = pixels.reset()[0], tiles.reset()[0]
+    for agent in range(3):
+        np.testing.assert_array_equal(
+            view_image(tiles, numbers[0, agent]), view_image(pixels, views[0, agent])
+        )
