@@ -3,6 +3,8 @@
 python examples/own_map.py
 """
 
+from dataclasses import replace
+
 import socialgrid
 from socialgrid.players import make_player
 
@@ -25,12 +27,10 @@ def main(steps: int = 60) -> float:
     obs, info = env.reset()
 
     # Readable state goes both ways: look at the environment, change it, put it back.
-    layout = env.get_layout(0)
-    layout.agent_pos = [(1, 1), (6, 9)]
-    layout.agent_dir = [0, 2]
+    layout = replace(env.get_layout(0), agent_pos=[(1, 1), (6, 9)], agent_dir=[0, 2])
     env.set_layout(0, layout)
     obs = env.observe()
-    print("\n".join(env.get_layout(0).cells))
+    print(layout)
 
     expert = make_player("expert", env, agent=0)
     other = make_player("random", env, agent=1, seed=1)

@@ -104,12 +104,4 @@ class Episode:
         if self._render_mode == "rgb_array":
             picture: NDArray[np.uint8] = self.simulator.render(0, tile_size=self._render_tile_size)
             return picture
-        layout = self.simulator.get_layout(0)
-        grid = [list(row) for row in layout.cells]
-        active = layout.agent_active or [True] * len(layout.agent_pos)
-        for (row, col), direction, plays in zip(
-            layout.agent_pos, layout.agent_dir, active, strict=True
-        ):
-            if plays:
-                grid[row][col] = ">v<^"[direction]
-        return "\n".join("".join(row) for row in grid) + "\n"
+        return f"{self.simulator.get_layout(0)}\n"

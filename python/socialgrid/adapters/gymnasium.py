@@ -38,17 +38,6 @@ def register() -> None:
             )
 
 
-def view_space(simulator: Any) -> spaces.Box:
-    """One agent's view as a Gymnasium space, for the simulator's observation mode."""
-    tiles = simulator.obs_mode == "tiles"
-    return spaces.Box(
-        low=0,
-        high=len(simulator.tile_atlas) - 1 if tiles else 255,
-        shape=tuple(simulator.obs_shape),
-        dtype=np.dtype(simulator.obs_dtype).type,
-    )
-
-
 class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     """A batch of environments in which every agent is a row: row ``e * num_agents + a``.
 
@@ -95,7 +84,7 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self.render_mode = render_mode
         self._render_tile_size = render_tile_size
         self.num_envs = num_envs * self.simulator.num_agents
-        self.single_observation_space = view_space(self.simulator)
+        self.single_observation_space = self.simulator.single_observation_space
         self.single_action_space = spaces.Discrete(self.simulator.num_actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = spaces.MultiDiscrete(
@@ -105,7 +94,7 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     def reset(
         self,
         *,
-        seed: int | Sequence[int] | None = None,  # type: ignore[override]
+        seed: int | Sequence[int] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         """Begin an episode in every environment.
@@ -161,7 +150,7 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             infos,
         )
 
-    def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """One picture of the whole grid for every environment (not for every row)."""
         if self.render_mode is None:
             return None
@@ -227,8 +216,8 @@ class SingleAgentEnv(gymnasium.Env[NDArray[Any], np.int64]):
         self.render_mode = render_mode
         self._episode = Episode(game, render_mode, render_tile_size, **config)
         self.simulator = self._episode.simulator
-        self.observation_space = view_space(self.simulator)
-        self.action_space = spaces.Discrete(self.simulator.action_counts[0])
+        self.observation_space = self.simulator.single_observation_space
+        self.action_space = self.simulator.single_action_spaces[0]
         self._actions = np.zeros(num_agents, dtype=np.int32)
         self._players = list(players)
         self._team: Any = None

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from pettingzoo.utils.conversions import parallel_to_aec
-from pettingzoo.utils.env import AECEnv, ParallelEnv
+from pettingzoo.utils.conversions import parallel_to_aec  # type: ignore[import-untyped]
+from pettingzoo.utils.env import AECEnv, ParallelEnv  # type: ignore[import-untyped]
 
 from .episode import RENDER_FPS, RENDER_MODES, Episode
-from .gymnasium import view_space
 
 
-class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):
+class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):  # type: ignore[misc]
     """One environment of a game; see :func:`parallel_env`."""
 
     def __init__(
@@ -40,15 +39,15 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):
         self.possible_agents = [f"agent_{i}" for i in range(self.simulator.num_agents)]
         self.agents: list[str] = []
         self._slot = {name: i for i, name in enumerate(self.possible_agents)}
-        self._views = {name: view_space(self.simulator) for name in self.possible_agents}
-        self._choices = {
-            name: spaces.Discrete(count)
-            for name, count in zip(self.possible_agents, self.simulator.action_counts, strict=True)
-        }
+        self._choices = dict(
+            zip(self.possible_agents, self.simulator.single_action_spaces, strict=True)
+        )
 
     def observation_space(self, agent: str) -> spaces.Box:
         """The agent's view; the same object on every call."""
-        return self._views[agent]
+        if agent not in self._slot:
+            raise KeyError(f"no agent {agent!r}: there are {self.possible_agents}")
+        return self.simulator.single_observation_space
 
     def action_space(self, agent: str) -> spaces.Discrete:
         """The agent's actions; the same object on every call."""
@@ -60,7 +59,10 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):
         """Begin an episode with all agents. ``options`` are ignored."""
         views = self._episode.reset(seed)
         self.agents = list(self.possible_agents)
-        return self._named(views), {name: {} for name in self.agents}
+        return (
+            {name: views[slot] for name, slot in self._slot.items()},
+            {name: {} for name in self.agents},
+        )
 
     def step(
         self, actions: Mapping[str, int]
@@ -92,17 +94,16 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):
                 )
             chosen[self._slot[name]] = action
         views, reward, terminated, truncated = self._episode.step(chosen)
-        stepped, slot = self.agents, self._slot
-        results = (
-            self._named(views),
-            {name: float(reward[slot[name]]) for name in stepped},
-            {name: bool(terminated[slot[name]]) for name in stepped},
-            {name: bool(truncated[slot[name]]) for name in stepped},
+        stepped = {name: self._slot[name] for name in self.agents}
+        ended = terminated | truncated
+        self.agents = [name for name, slot in stepped.items() if not ended[slot]]
+        return (
+            {name: views[slot] for name, slot in stepped.items()},
+            {name: float(reward[slot]) for name, slot in stepped.items()},
+            {name: bool(terminated[slot]) for name, slot in stepped.items()},
+            {name: bool(truncated[slot]) for name, slot in stepped.items()},
             {name: {} for name in stepped},
         )
-        ended = terminated | truncated
-        self.agents = [name for name in stepped if not ended[slot[name]]]
-        return results
 
     def render(self) -> NDArray[np.uint8] | str | None:
         """The whole grid: uint8 [height, width, 3] or, in the mode ``"ansi"``, text."""
@@ -111,9 +112,6 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):
     def close(self) -> None:
         """Release the simulator."""
         self._episode.close()
-
-    def _named(self, views: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        return {name: views[self._slot[name]] for name in self.agents}
 
 
 def parallel_env(

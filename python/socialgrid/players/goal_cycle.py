@@ -131,7 +131,7 @@ class TrialAndErrorPlayer(Walker):
         certain = (last >= 0) & (known[each, at] >= 0)
         possible[certain] = False
         possible[each[certain], known[each, at][certain]] = True
-        return np.where(possible.any(axis=1)[:, None], possible, others)
+        return np.where(possible.any(axis=1, keepdims=True), possible, others)
 
     def learn(  # noqa: D102
         self, env: VecEnv, reward: NDArray[np.float32], done: NDArray[np.bool_]
@@ -140,8 +140,8 @@ class TrialAndErrorPlayer(Walker):
             return
         maps = self._maps[self._terrain]
         pos = env.worlds(["agent_pos"])["agent_pos"][:, self.agent]
-        stepped = (pos == self._pos + HEADINGS[self._dir]).all(axis=1)
-        on_tile = (pos[:, None, :] == maps.position).all(axis=2) & maps.present
+        stepped = np.all(pos == self._pos + HEADINGS[self._dir], axis=1)
+        on_tile = np.all(pos[:, None, :] == maps.position, axis=2) & maps.present
         rows = np.flatnonzero(self._known & ~done & stepped & on_tile.any(axis=1))
         if not rows.size:
             return
@@ -151,7 +151,7 @@ class TrialAndErrorPlayer(Walker):
         wrong = (reward[rows] <= 0) & (last >= 0)
         self._successor[rows[right], last[right]] = tile[right]
         self._refuted[rows[wrong], last[wrong], tile[wrong]] = True
-        moves_on = ~wrong | self._forgets_on_mistake
+        moves_on = np.logical_or(~wrong, self._forgets_on_mistake)
         self._last[rows[moves_on]] = tile[moves_on]
         self._goal[rows] = -1
 

@@ -57,6 +57,7 @@ class Player:
         self._pos = np.zeros((self.num_envs, 2), dtype=np.int32)
         self._dir = np.zeros(self.num_envs, dtype=np.int32)
         self._action = np.zeros(self.num_envs, dtype=np.int32)
+        self._aside = np.zeros(self.num_envs, dtype=np.bool_)
 
     def reset(self, env: VecEnv, env_mask: NDArray[np.bool_] | None = None) -> None:
         """Forget the episode of the marked environments.
@@ -88,10 +89,13 @@ class Player:
         active = world["agent_active"][:, self.agent]
         chosen = self.choose(env, pos, direction, world["episode"])
         if self._can_block:
+            # Two that want past each other would stand there for ever, so each of them now and
+            # then takes a turn and a step aside.
             stuck = self._known & (self._action == FORWARD) & (pos == self._pos).all(axis=1)
-            yields = stuck & (as_unit(self._words(_BLOCKED)) < 0.5)
-            step_aside = as_choice(self._words(_BLOCKED_ACTION), FORWARD + 1) + LEFT
-            chosen = np.where(yields, step_aside, chosen)
+            turns = stuck & (as_unit(self._words(_BLOCKED)) < 0.5)
+            side = LEFT + as_choice(self._words(_BLOCKED_ACTION), 2)
+            chosen = np.where(turns, side, np.where(self._aside & self._known, FORWARD, chosen))
+            self._aside = turns
         if self.error_rate > 0.0:
             errs = as_unit(self._words(_ERROR)) < self.error_rate
             random = as_choice(self._words(_ERROR_ACTION), self._num_actions)
@@ -146,6 +150,7 @@ class Player:
             "pos": self._pos,
             "dir": self._dir,
             "action": self._action,
+            "aside": self._aside,
         }
         return {key: value.copy() for key, value in {**state, **self.memory()}.items()}
 
@@ -175,6 +180,7 @@ class Player:
         self._pos = np.array(state["pos"])
         self._dir = np.array(state["dir"])
         self._action = np.array(state["action"])
+        self._aside = np.array(state["aside"])
         for key, array in self.memory().items():
             array[...] = state[key]
         self.restored()

@@ -18,7 +18,7 @@ def make_rows(game="GoalCycle-v0", num_envs=6, **config):
 
 @pytest.mark.parametrize("game", GAMES)
 def test_every_game_is_registered(game):
-    spec = gymnasium.spec(f"socialgrid:socialgrid/{game}")
+    spec = gymnasium.spec(f"socialgrid/{game}")
     assert spec.vector_entry_point
     assert spec.kwargs == {"game": game}
 
