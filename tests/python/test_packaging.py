@@ -1,0 +1,198 @@
+"""What an installed socialgrid consists of: files, symbols, dependencies; and sdist to wheel."""
+
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import socialgrid
+from socialgrid import _core
+
+ROOT = Path(__file__).parents[2]
+EXTRA_MODULES = (
+    "torch",
+    "tyro",
+    "rich",
+    "tensorboard",
+    "safetensors",
+    "pettingzoo",
+    "imageio",
+    "matplotlib",
+    "socialgrid.train",
+)
+
+
+def pyproject():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def read_constraints():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(pin.name): pin for pin in pins}
+
+
+def test_the_core_depends_on_numpy_and_gymnasium_only():
+    requirements = [Requirement(text) for text in metadata.requires("socialgrid")]
+    core = {r.name for r in requirements if r.marker is None or "extra" not in str(r.marker)}
+    assert core == {"numpy", "gymnasium"}
+
+
+def test_importing_and_stepping_load_no_training_module():
+    program = f"""
+import sys
+import numpy as np
+import socialgrid
+env = socialgrid.make_vec("GoalCycle-v0", num_envs=2, num_threads=1, seed=0)
+env.reset()
+env.step(np.zeros((2, env.num_agents), dtype=np.int32))
+loaded = [name for name in {EXTRA_MODULES!r} if name in sys.modules]
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_the_version_is_written_once():
+    assert socialgrid.__version__ == metadata.version("socialgrid")
+    assert socialgrid.__version__ == pyproject()["project"]["version"]
+
+
+def test_types_are_shipped():
+    package = Path(socialgrid.__file__).parent
+    assert (package / "py.typed").is_file()
+    assert (package / "_core.pyi").is_file()
+
+
+@pytest.mark.parametrize("script", ["train", "eval", "play", "plot"])
+def test_every_command_loads(script):
+    (entry,) = metadata.entry_points(group="console_scripts", name=f"socialgrid-{script}")
+    assert callable(entry.load())
+
+
+if sys.platform == "linux":
+
+    def test_the_extension_exports_nothing_but_its_entry_point():
+        # An exported name such as `step` can be bound to another library's function of that name.
+        from elftools.elf.elffile import ELFFile
+
+        with open(_core.__file__, "rb") as file:
+            symbols = ELFFile(file).get_section_by_name(".dynsym").iter_symbols()
+            exported = {s.name for s in symbols if s.name and s["st_shndx"] != "SHN_UNDEF"}
+        assert exported == {"PyInit__core"}
+
+
+def test_constraints_pin_every_requirement_within_its_range():
+    project = pyproject()["project"]
+    extras = project["optional-dependencies"]
+    pinned_extras = ("train", "pettingzoo", "video", "plot", "test", "lint")
+    requirements = [
+        Requirement(text)
+        for text in (
+            *pyproject()["build-system"]["requires"],
+            *project["dependencies"],
+            *(text for extra in pinned_extras for text in extras[extra]),
+        )
+    ]
+    pins = read_constraints()
+    for requirement in requirements:
+        if requirement.name == "socialgrid":
+            continue
+        (pin,) = pins[canonicalize_name(requirement.name)].specifier
+        assert pin.operator == "=="
+        assert requirement.specifier.contains(pin.version), f"{requirement} excludes {pin}"
+
+
+def test_constraints_cover_what_the_requirements_pull_in():
+    pins = read_constraints()
+    known = {canonicalize_name(d.name) for d in metadata.distributions()}
+    seen = set()
+
+    def visit(name, extras):
+        for requirement in map(Requirement, metadata.requires(name) or []):
+            wanted = requirement.marker is None or any(
+                requirement.marker.evaluate({"extra": extra}) for extra in ("", *extras)
+            )
+            dependency = canonicalize_name(requirement.name)
+            if not wanted or dependency in seen or dependency not in known:
+                continue
+            if re.match(r"nvidia-|cuda-|triton|pytorch-triton", dependency):
+                continue  # torch pins its own accelerator libraries
+            if dependency != "socialgrid":
+                seen.add(dependency)
+            visit(dependency, requirement.extras)
+
+    visit("socialgrid", ("test",))
+    assert {"torch", "pytest"} <= seen
+    assert seen - set(pins) == set()
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdist")
+    program = f"from scikit_build_core.build import build_sdist as b; print(b({str(folder)!r}))"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
+    (archive,) = folder.glob("socialgrid-*.tar.gz")
+    return archive
+
+
+def test_the_sdist_holds_the_sources_and_nothing_built(sdist):
+    with tarfile.open(sdist) as archive:
+        paths = {name.partition("/")[2] for name in archive.getnames()}
+    for path in (
+        "CMakeLists.txt",
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "constraints.txt",
+        "cpp/bindings/module.cpp",
+        "cpp/include/socialgrid/batch.hpp",
+        "python/socialgrid/_core.pyi",
+        "python/socialgrid/py.typed",
+        "tests/python/test_packaging.py",
+    ):
+        assert path in paths
+    built = re.compile(r"(^|/)(build|\.venv|__pycache__)/|\.(so|pyd|o|a)$")
+    assert [path for path in paths if built.search(path)] == []
+
+
+@pytest.mark.slow
+def test_a_wheel_builds_from_the_sdist_and_steps(sdist, tmp_path):
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.glob("socialgrid-*")
+    dist = tmp_path / "dist"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    offline = ["--no-build-isolation", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "wheel", "-q", *offline, "-w", str(dist), str(source)], check=True)
+    (wheel,) = dist.glob("socialgrid-*.whl")
+
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    package_files = {
+        path.relative_to(ROOT / "python").as_posix()
+        for path in (ROOT / "python" / "socialgrid").rglob("*")
+        if path.is_file() and path.suffix not in {".pyc", ".so", ".pyd"}
+    }
+    assert package_files - set(names) == set()
+    assert sum(name.startswith("socialgrid/_core.") for name in names) == 2  # extension and stub
+
+    # The wheel's files, then this environment's packages; -S keeps editable installs out.
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    program = f"""
+import runpy, sys
+sys.path[:0] = [{str(tmp_path / "site")!r}]
+sys.path += {[path for path in sys.path if path.endswith("site-packages")]!r}
+import socialgrid
+assert socialgrid.__file__.startswith({str(tmp_path)!r}), socialgrid.__file__
+runpy.run_path({str(ROOT / "tests" / "wheel_smoke.py")!r})
+"""
+    subprocess.run([sys.executable, "-S", "-c", program], cwd=tmp_path, check=True)
