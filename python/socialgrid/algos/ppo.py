@@ -1,0 +1,301 @@
+"""Recurrent PPO with auxiliary losses (Ndousse et al. 2021, section 3 and appendix 7.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from socialgrid.algos.adam import clip_gradients
+from socialgrid.algos.config import PPOConfig
+from socialgrid.algos.recurrent_learner import RecurrentLearner
+from socialgrid.data.returns import discounted_returns, gae, next_values
+from socialgrid.data.rollout import Rollout
+from socialgrid.data.sequences import Minibatch, SequenceBatch, piece_length
+from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.config import ModelConfig
+from socialgrid.models.spec import ViewSpec
+from socialgrid.social.protocols import Outputs, RewardTerm
+from socialgrid.social.registry import find_aux_loss, learning_reward
+
+
+class PPO(RecurrentLearner):
+    """Independent PPO learners on one stack; implements ``Learner``."""
+
+    algorithm = "ppo"
+    config: PPOConfig
+
+    def __init__(
+        self,
+        spec: ViewSpec,
+        model: ModelConfig | None = None,
+        config: PPOConfig | None = None,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        agent_ids: Sequence[int] | None = None,
+        reward_terms: Sequence[RewardTerm] = (),
+        dump_dir: Path | str | None = None,
+    ) -> None:
+        """Initialise networks, optimisers and random streams.
+
+        Args:
+            spec: views and actions of the agents to learn for.
+            model: sizes of the network; the paper's by default.
+            config: hyper-parameters; the paper's by default.
+            seed: of the run.
+            device: where networks live and updates happen.
+            agent_ids: integers that tell the agents' random streams apart, by default 0 to A - 1.
+                An agent's initial weights and draws depend on (seed, id) alone.
+            reward_terms: added to the environment's reward.
+            dump_dir: where to write the batch that made something non-finite.
+
+        Raises:
+            ValueError: an unknown auxiliary loss, or numbers of rates or ids that do not fit.
+        """
+        config = config or PPOConfig()
+        self._aux_loss = find_aux_loss(config.aux)
+        super().__init__(
+            spec,
+            model or ModelConfig(),
+            config,
+            decoder=config.aux != "none",
+            seed=seed,
+            device=device,
+            agent_ids=agent_ids,
+            dump_dir=dump_dir,
+        )
+        self.reward_terms = tuple(reward_terms)
+
+    def update(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Learn from one batch; every agent stops, or is set back, on its own.
+
+        Returns:
+            float32 ``[A]`` each, NaN for agents that do not learn: policy_loss, value_loss,
+            entropy, clip_fraction, kl, aux_loss and the auxiliary loss's own (means over the
+            gradient steps done), kl_final (whole batch, after the last step), gradient_steps,
+            restored (1 if set back), value_mean, reward_mean (per step in play).
+
+        Raises:
+            NonFiniteError: parameters and optimisers are as before the call.
+        """
+        self.updates += 1
+        reward = learning_reward(rollout, self.reward_terms).to(self.device)
+        self._check_finite("reward", reward.permute(2, 0, 1), range(self.num_agents))
+        batch = SequenceBatch(rollout, self.model, self.device)
+        learners = self._learners(batch)
+        snapshot = self._snapshot(learners)
+        log = _Metrics(self.num_agents)
+        try:
+            self._optimise(batch, reward, learners, snapshot, log)
+            self._check_parameters(learners)
+        except BaseException:
+            for agent in learners:
+                self._restore(agent, snapshot[agent])
+            raise
+        for agent in learners:
+            seen = batch.mask[..., agent]
+            log.set(agent, "value_mean", batch.value[..., agent][seen].mean())
+            log.set(agent, "reward_mean", reward[..., agent][seen].mean())
+        return log.means()
+
+    def _optimise(
+        self,
+        batch: SequenceBatch,
+        reward: Tensor,
+        learners: list[int],
+        snapshot: dict[int, dict[str, Tensor]],
+        log: _Metrics,
+    ) -> None:
+        config = self.config
+        going, moved = list(learners), set[int]()
+        network, members = self._network_of(going)
+        if going:
+            self._estimate(batch, reward, network, members)
+        for i in range(config.num_minibatches):
+            if not going:
+                break
+            if i and config.refresh_interval and i % config.refresh_interval == 0:
+                batch.refresh(network, members)
+                self._estimate(batch, reward, network, members)
+            numbers = self._accumulate_gradients(batch, network, members)
+            kl = numbers["kl"].tolist()
+            steps = [a for a in going if not self._beyond(kl[members.index(a)])]
+            for agent in going:
+                log.add(agent, numbers, members.index(agent), stepped=agent in steps)
+                limit = config.kl_hard_limit
+                if limit is not None and kl[members.index(agent)] > limit:
+                    log.set(agent, "restored", 1.0)
+            rows = [members.index(agent) for agent in steps]
+            if config.max_grad_norm is not None and rows:
+                clip_gradients(network, rows, config.max_grad_norm)
+            self.optimiser.step(network, steps, rows)
+            moved |= set(steps)
+            if steps != going:
+                self._write_back(network, members)
+                going = steps
+                if going:
+                    network, members = self._network_of(going)
+        if going:
+            self._write_back(network, members)
+        self.model.zero_grad(set_to_none=True)
+        self._undo_divergence(batch, sorted(moved), snapshot, log)
+
+    def _beyond(self, kl: float) -> bool:
+        """Whether a minibatch's divergence ends an agent's update."""
+        config = self.config
+        target = None if config.kl_target is None else config.kl_target * config.kl_stop_factor
+        return any(limit is not None and kl > limit for limit in (target, config.kl_hard_limit))
+
+    def _undo_divergence(
+        self,
+        batch: SequenceBatch,
+        moved: list[int],
+        snapshot: dict[int, dict[str, Tensor]],
+        log: _Metrics,
+    ) -> None:
+        """Set back every agent that a minibatch or the whole batch finds beyond the hard limit."""
+        limit = self.config.kl_hard_limit
+        if limit is None or not moved:
+            return
+        network, members = self._network_of(moved)
+        log_prob = batch.refresh(network, members, policy=True)
+        if log_prob is None:
+            raise AssertionError("refresh(policy=True) returns log-probabilities")
+        for agent in moved:
+            seen = batch.mask[..., agent]
+            change = batch.log_prob[..., agent] - log_prob[..., members.index(agent)]
+            kl = float(change[seen].mean())
+            log.set(agent, "kl_final", kl)
+            if kl > limit or log.get(agent, "restored") == 1.0:
+                log.set(agent, "restored", 1.0)
+                self._restore(agent, snapshot[agent])
+
+    def _estimate(
+        self, batch: SequenceBatch, reward: Tensor, network: ActorCritic, members: list[int]
+    ) -> None:
+        """Advantages and value targets of the network's agents from stored values."""
+        config = self.config
+        last, final = batch.bootstrap(network, members)
+        reward, value = reward[..., members], batch.value[..., members]
+        following = next_values(
+            value, last, batch.terminated[..., members], batch.truncated[..., members], final
+        )
+        continues = batch.continues[..., members]
+        advantage = gae(
+            *(reward, value, following, continues),
+            gamma=config.gamma,
+            lam=config.gae_lambda,
+            delta=config.delta,
+        )
+        if config.value_target == "lambda_return":
+            target = advantage + value
+        else:
+            target = discounted_returns(reward, following, continues, gamma=config.gamma)
+        if config.normalize_advantages:
+            mask = batch.mask[..., members]
+            count = mask.sum((0, 1)).clamp(min=1)
+            mean = (advantage * mask).sum((0, 1)) / count
+            variance = ((advantage - mean).square() * mask).sum((0, 1)) / count
+            advantage = (advantage - mean) / (variance.sqrt() + 1e-8)
+        batch.advantage[..., members] = advantage
+        batch.target[..., members] = target
+
+    def _accumulate_gradients(
+        self, batch: SequenceBatch, network: ActorCritic, members: list[int]
+    ) -> dict[str, Tensor]:
+        """Gradients of one fresh minibatch, piece by piece; returns its numbers, each [A]."""
+        config = self.config
+        length = min(config.sequence_length, batch.num_steps)
+        generators = [self._generators[agent] for agent in members]
+        starts, envs = batch.sample(generators, config.minibatch_sequences, length)
+        network.zero_grad(set_to_none=True)
+        total: dict[str, Tensor] = {}
+        piece = piece_length(network, len(members), length)
+        for part in batch.minibatches(members, starts, envs, length, piece):
+            loss, numbers = self._loss(network, part)
+            self._check_finite("loss", loss.detach(), members, part)
+            loss.sum().backward()  # type: ignore[no-untyped-call]
+            for name, x in numbers.items():
+                total[name] = total[name] + x if name in total else x
+        return total
+
+    def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of each agent, [A], and its ingredients."""
+        config = self.config
+        agents, length, sequences = part.action.shape
+        features = network.encode(part.views[:, :-1].flatten(1, 2))
+        h, _ = network.remember(
+            features.view(agents, length, sequences, -1), part.state, part.reset
+        )
+        core = h.flatten(1, 2)
+        outputs = Outputs(network, core, network.logits(core), network.value(core))
+        weight = part.weight.flatten(1)
+        log_probs = outputs.logits.log_softmax(-1)
+        action = part.action.flatten(1).unsqueeze(-1)
+        change = log_probs.gather(-1, action).squeeze(-1) - part.log_prob.flatten(1)
+        ratio, advantage = change.exp(), part.advantage.flatten(1)
+        clipped = ratio.clamp(1.0 - config.clip, 1.0 + config.clip)
+        gain = torch.minimum(ratio * advantage, clipped * advantage)
+        policy_loss = -(gain * weight).sum(1)
+        value_loss = ((outputs.value - part.target.flatten(1)).square() * weight).sum(1)
+        entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
+        aux_loss, aux_numbers = self._aux_loss(outputs, part)
+        loss = (
+            policy_loss
+            + config.value_coef * value_loss
+            + config.aux_coef * aux_loss
+            - config.entropy_coef * entropy
+        )
+        numbers = {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "aux_loss": aux_loss,
+            "kl": -(change * weight).sum(1),
+            "clip_fraction": ((ratio != clipped) * weight).sum(1),
+            **aux_numbers,
+        }
+        return loss, {name: x.detach() for name, x in numbers.items()}
+
+
+class _Metrics:
+    """Running means by agent and name."""
+
+    def __init__(self, num_agents: int) -> None:
+        self.num_agents = num_agents
+        self._sums: dict[str, list[float]] = {}
+        self._counts: dict[str, list[int]] = {}
+        for name in ("gradient_steps", "restored", "kl_final"):
+            self._row(name)
+
+    def _row(self, name: str) -> list[float]:
+        self._counts.setdefault(name, [0] * self.num_agents)
+        return self._sums.setdefault(name, [0.0] * self.num_agents)
+
+    def add(self, agent: int, numbers: dict[str, Tensor], row: int, *, stepped: bool) -> None:
+        """Average a minibatch's numbers in; count it if it led to a step."""
+        for name, x in numbers.items():
+            self._row(name)[agent] += float(x[row])
+            self._counts[name][agent] += 1
+        self._row("gradient_steps")[agent] += float(stepped)
+        self._counts["gradient_steps"][agent] = 1
+        self._counts["restored"][agent] = 1
+
+    def set(self, agent: int, name: str, value: Tensor | float) -> None:
+        """Replace a number."""
+        self._row(name)[agent] = float(value)
+        self._counts[name][agent] = 1
+
+    def get(self, agent: int, name: str) -> float:
+        """Sum of a number so far."""
+        return self._row(name)[agent]
+
+    def means(self) -> dict[str, Tensor]:
+        """Everything, float32 [A]; NaN where nothing was recorded."""
+        return {
+            name: torch.tensor(sums) / torch.tensor(self._counts[name])
+            for name, sums in self._sums.items()
+        }

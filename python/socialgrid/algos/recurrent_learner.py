@@ -1,0 +1,293 @@
+"""What all learners with a recurrent actor-critic have in common: acting and being saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from socialgrid.algos.adam import StackedAdam
+from socialgrid.algos.config import CloningConfig, PPOConfig
+from socialgrid.algos.learner import ActOutput, NonFiniteError
+from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob
+from socialgrid.models.actor_critic import ActorCritic, agent_generator, put_agent, take_agent
+from socialgrid.models.config import ModelConfig
+from socialgrid.models.spec import ViewSpec
+
+_FORMAT = 1
+
+
+class RecurrentLearner:
+    """Independent recurrent actor-critics with one Adam each; subclasses add ``update``."""
+
+    algorithm: str
+
+    def __init__(
+        self,
+        spec: ViewSpec,
+        model: ModelConfig,
+        config: PPOConfig | CloningConfig,
+        *,
+        decoder: bool,
+        seed: int,
+        device: torch.device | str,
+        agent_ids: Sequence[int] | None,
+        dump_dir: Path | str | None,
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.num_agents = spec.num_agents
+        ids = range(spec.num_agents) if agent_ids is None else agent_ids
+        self.agent_ids = tuple(int(agent) for agent in ids)
+        self.model = ActorCritic(
+            spec,
+            model,
+            decoder=decoder,
+            seed=seed,
+            agent_ids=self.agent_ids,
+            precision=config.precision,
+        ).to(self.device)
+        self.state_size = self.model.state_size
+        self.optimiser = StackedAdam(
+            self.model, self.num_agents, config.learning_rate, config.adam_betas, config.adam_eps
+        )
+        if config.compile:
+            self.model.compile_parts()
+        self.dump_dir = None if dump_dir is None else Path(dump_dir)
+        self.updates = 0
+        # Streams for acting and for drawing minibatches; initial weights have another one.
+        self._generators = [agent_generator(seed, agent, purpose=1) for agent in self.agent_ids]
+        self._learning = torch.ones(self.num_agents, dtype=torch.bool)
+
+    def initial_state(self, num_envs: int) -> Tensor:
+        """Zero memory, float32 ``[E, A, S]``."""
+        return torch.zeros((num_envs, self.num_agents, self.state_size), device=self.device)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, state: Tensor, reset: Tensor, *, greedy: bool = False) -> ActOutput:
+        """Choose actions; see ``Learner.act``."""
+        views, state, reset = self._agents_first(obs, state, reset)
+        before = state.masked_fill(reset.unsqueeze(-1), 0.0)
+        core, after = self.model.step(views, state, reset)
+        logits = self.model.logits(core)
+        action = logits.argmax(-1) if greedy else self._sample(logits)
+        return ActOutput(
+            action=action.t(),
+            log_prob=chosen_log_prob(logits, action).t(),
+            value=self.model.value(core).t(),
+            state_before=before.transpose(0, 1),
+            state=after.transpose(0, 1),
+        )
+
+    @torch.no_grad()
+    def values(self, obs: Tensor, state: Tensor, reset: Tensor | None = None) -> Tensor:
+        """Value estimates float32 ``[E, A]``; see ``Learner.values``."""
+        if reset is None:
+            reset = torch.zeros(state.shape[:2], dtype=torch.bool)
+        core, _ = self.model.step(*self._agents_first(obs, state, reset))
+        return self.model.value(core).t()
+
+    @torch.no_grad()
+    def predict_views(self, obs: Tensor, state: Tensor, reset: Tensor) -> Tensor:
+        """Predicted next view for every action (paper, fig. 2).
+
+        Returns:
+            float32 ``[E, A, num_actions, rows * t, cols * t, 3]``, 1 being white, not clipped.
+
+        Raises:
+            RuntimeError: the network has no auxiliary branch.
+        """
+        from socialgrid.models.encoders import from_patches  # noqa: PLC0415
+
+        core, _ = self.model.step(*self._agents_first(obs, state, reset))
+        views = []
+        for action in range(self.model.spec.num_actions):
+            chosen = torch.full(core.shape[:2], action, device=self.device)
+            patches = self.model.predict_view(core, chosen).float()
+            views.append(from_patches(patches, self.model.spec).transpose(0, 1))
+        return torch.stack(views, 2)
+
+    def set_learning(self, mask: Sequence[bool]) -> None:
+        """Choose which agents learn from now on; the others stay exactly as they are.
+
+        Raises:
+            ValueError: the number of entries is not the number of agents.
+        """
+        if len(mask) != self.num_agents:
+            raise ValueError(f"learning mask of {len(mask)} entries for {self.num_agents} agents")
+        self._learning = torch.tensor([bool(m) for m in mask])
+
+    def set_learning_rate(self, rates: float | Sequence[float]) -> None:
+        """Change learning rates: one for all agents or one for each."""
+        self.optimiser.set_rate(rates)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a continuation needs, flat, CPU, contiguous, every one ``[A, ...]``."""
+        generators = torch.stack([g.get_state() for g in self._generators])
+        found = {**self._live_tensors(), "generator": generators}
+        return {name: x.detach().cpu().clone().contiguous() for name, x in found.items()}
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of ``tensors``.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a shape or dtype differs. Nothing has
+                changed then.
+        """
+        live = self._live_tensors()
+        expected = {**live, "generator": torch.stack([g.get_state() for g in self._generators])}
+        if expected.keys() != tensors.keys():
+            missing = sorted(expected.keys() - tensors.keys())
+            unknown = sorted(tensors.keys() - expected.keys())
+            raise ValueError(f"learner's tensors: missing {missing}, unknown {unknown}")
+        for name, x in expected.items():
+            given = tensors[name]
+            if given.shape != x.shape or given.dtype != x.dtype:
+                raise ValueError(
+                    f"learner's tensor {name}: {given.dtype} {tuple(given.shape)}, "
+                    f"expected {x.dtype} {tuple(x.shape)}"
+                )
+        with torch.no_grad():
+            for name, x in live.items():
+                x.copy_(tensors[name])
+        for generator, state in zip(self._generators, tensors["generator"], strict=True):
+            generator.set_state(state.cpu().clone())
+
+    def take_agent(self, agent: int) -> dict[str, Tensor]:
+        """One agent's part of ``tensors()``, without the agent axis."""
+        return {name: x[agent].clone() for name, x in self.tensors().items()}
+
+    def put_agent(self, agent: int, tensors: Mapping[str, Tensor]) -> None:
+        """Overwrite one agent with ``take_agent`` of this or another learner.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a shape differs. Nothing has changed then.
+        """
+        everything = self.tensors()
+        if everything.keys() != tensors.keys():
+            raise ValueError(
+                f"agent's tensors: missing {sorted(everything.keys() - tensors.keys())}, "
+                f"unknown {sorted(tensors.keys() - everything.keys())}"
+            )
+        for name, x in everything.items():
+            if x.shape[1:] != tensors[name].shape:
+                raise ValueError(
+                    f"agent's tensor {name}: shape {tuple(tensors[name].shape)}, "
+                    f"expected {tuple(x.shape[1:])}"
+                )
+            x[agent] = tensors[name]
+        self.load_tensors(everything)
+
+    def meta(self) -> dict[str, Any]:
+        """JSON-able description and counters."""
+        return {
+            "format": _FORMAT,
+            "algorithm": self.algorithm,
+            "updates": self.updates,
+            "agent_ids": list(self.agent_ids),
+            "model": asdict(self.model.config),
+        }
+
+    def load_meta(self, meta: Mapping[str, Any]) -> None:
+        """Inverse of ``meta``.
+
+        Raises:
+            ValueError: it is of another format or algorithm.
+        """
+        for key, own in (("format", _FORMAT), ("algorithm", self.algorithm)):
+            if meta.get(key) != own:
+                raise ValueError(f"learner's {key} is {meta.get(key)!r}, expected {own!r}")
+        self.updates = int(meta["updates"])
+
+    def _live_tensors(self) -> dict[str, Tensor]:
+        model = {f"model/{name}": p.detach() for name, p in self.model.named_parameters()}
+        moments = {f"optimiser/{name}": x for name, x in self.optimiser.tensors().items()}
+        return {**model, **moments, "learning": self._learning}
+
+    def _agents_first(
+        self, obs: Tensor, state: Tensor, reset: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        moved = obs.to(self.device, non_blocking=True).transpose(0, 1)
+        state = state.to(self.device).transpose(0, 1)
+        reset = reset.to(self.device, non_blocking=True).transpose(0, 1)
+        return self.model.prepare(moved), state, reset
+
+    def _sample(self, logits: Tensor) -> Tensor:
+        """Actions ``[A, E]`` by inverting the cumulative distribution, each agent's own draws."""
+        draws = [torch.rand(logits.shape[1], generator=g) for g in self._generators]
+        uniform = torch.stack(draws).to(self.device).unsqueeze(-1)
+        cumulative = logits.softmax(-1).cumsum(-1)
+        # Scaling by the last entry keeps rounding from choosing an action beyond the table.
+        return (cumulative[..., :-1] <= uniform * cumulative[..., -1:]).sum(-1)
+
+    def _network_of(self, agents: Sequence[int]) -> tuple[ActorCritic, list[int]]:
+        """A network to compute gradients of these agents in, and the agents it holds.
+
+        It is a copy if that saves work; ``_write_back`` brings its parameters home.
+        """
+        everyone = list(range(self.num_agents))
+        if list(agents) == everyone or self.config.compile:
+            return self.model, everyone
+        return self.model.take_agents(agents), list(agents)
+
+    def _write_back(self, network: ActorCritic, members: Sequence[int]) -> None:
+        if network is not self.model:
+            self.model.put_agents(members, network)
+
+    def _learners(self, batch: SequenceBatch) -> list[int]:
+        """Agents that learn and were in play at all."""
+        played = batch.mask.flatten(0, 1).any(0).tolist()
+        return [a for a in range(self.num_agents) if bool(self._learning[a]) and played[a]]
+
+    def _snapshot(self, agents: Sequence[int]) -> dict[int, dict[str, Tensor]]:
+        return {
+            agent: {
+                **{f"model/{name}": x for name, x in take_agent(self.model, agent).items()},
+                **{f"adam/{name}": x for name, x in self.optimiser.take_agent(agent).items()},
+            }
+            for agent in agents
+        }
+
+    def _restore(self, agent: int, snapshot: Mapping[str, Tensor]) -> None:
+        """Put back parameters and optimiser of one agent: copies, so nothing is shared."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): x for k, x in snapshot.items() if k.startswith(prefix)}
+
+        put_agent(self.model, agent, part("model/"))
+        self.optimiser.put_agent(agent, part("adam/"))
+
+    def _check_finite(
+        self, what: str, x: Tensor, agents: Sequence[int], batch: Minibatch | None = None
+    ) -> None:
+        """Raise for the first agent with a non-finite entry in ``x`` [len(agents), ...]."""
+        bad = (~x.isfinite()).flatten(1).any(1) if x.dim() > 1 else ~x.isfinite()
+        if not bool(bad.any()):
+            return
+        agent = agents[int(bad.nonzero()[0, 0])]
+        tensors = {"values": x.detach().cpu().contiguous()}
+        if batch is not None:
+            tensors |= batch.tensors()
+        raise NonFiniteError(what, self.updates, agent, self._dump(agent, tensors))
+
+    def _dump(self, agent: int, tensors: Mapping[str, Tensor]) -> Path | None:
+        if self.dump_dir is None:
+            return None
+        from safetensors.torch import save_file  # noqa: PLC0415
+
+        self.dump_dir.mkdir(parents=True, exist_ok=True)
+        path = self.dump_dir / f"non-finite-update-{self.updates}-agent-{agent}.safetensors"
+        save_file({name: x.clone() for name, x in tensors.items()}, path)
+        return path
+
+    def _check_parameters(self, agents: Sequence[int]) -> None:
+        rows = [
+            torch.stack(torch._foreach_norm([p[a] for p in self.model.parameters()])).sum()
+            for a in agents
+        ]
+        if rows:
+            self._check_finite("parameter", torch.stack(rows).detach(), agents)

@@ -1,0 +1,162 @@
+"""Returns and advantages: pure functions of arrays whose first axis is time.
+
+All arrays are ``[T, ...]`` of the same shape. Three inputs describe how steps hang together:
+
+- ``next_value[t]`` is the value of what follows step ``t`` for the agent: the next view's in the
+  same episode, the last view's when a time limit cut the episode off, 0 after termination.
+  ``next_values`` builds it.
+- ``continues[t]`` (bool) says that step ``t + 1`` is of the same episode and the agent is still
+  in play, so that estimates flow back over the border.
+- Steps in which an agent was not in play have values here too; whoever uses the results masks
+  them out.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+def next_values(
+    value: Tensor,
+    last_value: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    final_value: Tensor,
+) -> Tensor:
+    """Value of what follows each step; time limits bootstrap, terminations do not.
+
+    Args:
+        value: float ``[T, ...]``, estimates before each step.
+        last_value: ``[...]``, estimate after the last step, if its episode goes on.
+        terminated, truncated: bool ``[T, ...]``.
+        final_value: ``[T, ...]``, estimates of the last views of truncated episodes; read only
+            where ``truncated``.
+
+    Returns:
+        ``[T, ...]``.
+    """
+    following = torch.cat((value[1:], last_value[None]))
+    following = torch.where(truncated, final_value, following)
+    return following.masked_fill(terminated, 0.0)
+
+
+def gae(
+    reward: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    continues: Tensor,
+    *,
+    gamma: float,
+    lam: float,
+    delta: Literal["td", "public"] = "td",
+) -> Tensor:
+    """Generalised advantage estimates (Schulman et al. 2016, eq. 16).
+
+    Args:
+        reward, value, next_value: float ``[T, ...]``.
+        continues: bool ``[T, ...]``.
+        gamma: discount.
+        lam: lambda; 0 gives one-step differences, 1 returns minus values.
+        delta: "td" for r + gamma V' - V; "public" for r + gamma (V' - V), what the public code of
+            Ndousse et al. (2021) computes.
+
+    Returns:
+        ``[T, ...]``.
+    """
+    if delta == "public":
+        difference = reward + gamma * (next_value - value)
+    else:
+        difference = reward + gamma * next_value - value
+    decay = continues.to(reward.dtype) * (gamma * lam)
+    return _discounted_sum(difference, decay)
+
+
+def discounted_returns(
+    reward: Tensor, next_value: Tensor, continues: Tensor, *, gamma: float
+) -> Tensor:
+    """Discounted sum of rewards, bootstrapped where the recorded episode breaks off.
+
+    Args:
+        reward, next_value: float ``[T, ...]``.
+        continues: bool ``[T, ...]``; the last step bootstraps in any case.
+        gamma: discount.
+
+    Returns:
+        ``[T, ...]``.
+    """
+    flows = continues.clone()
+    flows[-1] = False
+    first = reward + gamma * next_value.masked_fill(flows, 0.0)
+    return _discounted_sum(first, flows.to(reward.dtype) * gamma)
+
+
+def n_step_returns(
+    reward: Tensor, next_value: Tensor, continues: Tensor, *, gamma: float, n: int
+) -> Tensor:
+    """Sum of up to ``n`` discounted rewards plus the value of what follows them.
+
+    Args:
+        reward, next_value: float ``[T, ...]``.
+        continues: bool ``[T, ...]``; the last step bootstraps in any case.
+        gamma: discount.
+        n: number of rewards, at least 1; fewer where the episode or the array ends earlier.
+
+    Raises:
+        ValueError: ``n`` is less than 1.
+    """
+    if n < 1:
+        raise ValueError(f"n {n}: must be at least 1")
+    flows = continues.clone()
+    flows[-1] = False
+    returns = reward + gamma * next_value
+    for _ in range(n - 1):
+        # One more reward in front of the return of the following step, where there is one.
+        later = torch.cat((returns[1:], returns[-1:]))
+        returns = reward + gamma * torch.where(flows, later, next_value)
+    return returns
+
+
+def vtrace(
+    log_rho: Tensor,
+    reward: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    continues: Tensor,
+    *,
+    gamma: float,
+    rho_max: float = 1.0,
+    c_max: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """V-trace targets and policy-gradient advantages (Espeholt et al. 2018, eq. 1 and 3.2).
+
+    Args:
+        log_rho: log of target over behaviour probability of each action, ``[T, ...]``.
+        reward, value, next_value: float ``[T, ...]``.
+        continues: bool ``[T, ...]``.
+        gamma: discount.
+        rho_max, c_max: truncation of the importance weights.
+
+    Returns:
+        targets and advantages, each ``[T, ...]``.
+    """
+    rho = log_rho.exp()
+    clipped = rho.clamp(max=rho_max)
+    difference = clipped * (reward + gamma * next_value - value)
+    decay = continues.to(reward.dtype) * gamma * rho.clamp(max=c_max)
+    targets = value + _discounted_sum(difference, decay)
+    flows = continues.clone()
+    flows[-1] = False
+    following = torch.where(flows, torch.cat((targets[1:], targets[-1:])), next_value)
+    return targets, clipped * (reward + gamma * following - value)
+
+
+def _discounted_sum(x: Tensor, decay: Tensor) -> Tensor:
+    """y[t] = x[t] + decay[t] * y[t + 1], with y[T] = 0."""
+    total = torch.empty_like(x)
+    carry = torch.zeros_like(x[0])
+    for t in range(len(x) - 1, -1, -1):
+        carry = torch.addcmul(x[t], decay[t], carry, out=total[t])
+    return total

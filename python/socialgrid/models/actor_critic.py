@@ -1,0 +1,227 @@
+"""The recurrent actor-critic of ``A`` independent agents."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from socialgrid.models.config import ModelConfig
+from socialgrid.models.decoder import Decoder
+from socialgrid.models.encoders import Encoder
+from socialgrid.models.heads import Head
+from socialgrid.models.recurrent import StackedLSTM
+from socialgrid.models.spec import ViewSpec
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def agent_generator(seed: int, agent_id: int, purpose: int = 0) -> torch.Generator:
+    """Random stream of one agent; other agents, seeds and purposes have unrelated ones."""
+    words = np.random.SeedSequence((seed, agent_id, purpose)).generate_state(2, np.uint32)
+    generator = torch.Generator()
+    generator.manual_seed(int(words[0]) << 32 | int(words[1]))
+    return generator
+
+
+class ActorCritic(nn.Module):
+    """Encoder, LSTM, value and policy head, and the auxiliary branch, stacked over agents.
+
+    Agents share nothing: every parameter is ``[A, ...]`` and agent ``a`` uses row ``a``. A single
+    agent of the default sizes has 668,555 parameters with the auxiliary branch. Its initial
+    weights depend on (seed, its id) only, not on the other agents.
+    """
+
+    action_mask: Tensor
+
+    def __init__(
+        self,
+        spec: ViewSpec,
+        config: ModelConfig | None = None,
+        *,
+        decoder: bool = True,
+        seed: int = 0,
+        agent_ids: Sequence[int] | None = None,
+        precision: str = "fp32",
+    ) -> None:
+        """Initialise every agent from its own random stream.
+
+        Args:
+            spec: views and numbers of actions.
+            config: sizes; the paper's by default.
+            decoder: with the auxiliary branch.
+            seed: of the run.
+            agent_ids: one integer >= 0 for each agent, its own within the run; 0 to A - 1 by
+                default.
+            precision: "fp32" or "bf16", the dtype of products and activations.
+
+        Raises:
+            ValueError: wrong number of ids, unknown precision, or a view that is too small.
+        """
+        super().__init__()
+        config = config or ModelConfig()
+        ids = tuple(range(spec.num_agents)) if agent_ids is None else tuple(agent_ids)
+        if len(ids) != spec.num_agents:
+            raise ValueError(f"{len(ids)} agent_ids for {spec.num_agents} agents")
+        if precision not in _DTYPES:
+            raise ValueError(f"precision {precision!r}: must be one of {sorted(_DTYPES)}")
+        self.spec, self.config = spec, config
+        self.num_agents = spec.num_agents
+        self.dtype = _DTYPES[precision]
+        generators = [agent_generator(seed, agent) for agent in ids]
+        self.encoder = Encoder(generators, spec, config)
+        self.lstm = StackedLSTM(generators, config.features, config.memory)
+        self.value_head = Head(generators, config.memory, config.heads, 1)
+        self.policy_head = Head(generators, config.memory, config.heads, spec.num_actions)
+        # Drawn last, so that the other weights are the same with and without it.
+        self.decoder = Decoder(generators, spec, config) if decoder else None
+        self._register_action_mask(spec)
+
+    def _register_action_mask(self, spec: ViewSpec) -> None:
+        counts = torch.tensor(spec.action_counts)
+        missing = torch.arange(spec.num_actions) >= counts[:, None]
+        penalty = torch.zeros(missing.shape).masked_fill_(missing, -1e9)
+        self.has_masked_actions = bool(missing.any())
+        self.register_buffer("action_mask", penalty[:, None], persistent=False)
+
+    @property
+    def state_size(self) -> int:
+        """S: numbers in one agent's memory (h, then c)."""
+        return 2 * self.config.memory
+
+    def prepare(self, obs: Tensor) -> Tensor:
+        """Observations ``[..., *obs_shape]`` in the layout ``encode`` reads, still integers."""
+        return self.encoder.prepare(obs)
+
+    def encode(self, views: Tensor) -> Tensor:
+        """Prepared views ``[A, N, ...]`` to features ``[A, N, features]``."""
+        features: Tensor = self.encoder(views, self.dtype)
+        return features
+
+    def remember(self, features: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+        """Unroll the memory.
+
+        Args:
+            features: ``[A, T, N, features]``.
+            state: float32 ``[A, N, S]`` before the first step.
+            reset: bool ``[A, T, N]``.
+
+        Returns:
+            ``(h, c)`` after every step, each ``[A, T, N, memory]``.
+        """
+        h, c = state.chunk(2, -1)
+        outputs: tuple[Tensor, Tensor] = self.lstm(features, h, c, reset)
+        return outputs
+
+    def value(self, core: Tensor) -> Tensor:
+        """Value estimates float32 ``[A, N]`` of memory outputs ``[A, N, memory]``."""
+        value: Tensor = self.value_head(core)
+        return value.squeeze(-1)
+
+    def logits(self, core: Tensor) -> Tensor:
+        """Policy logits float32 ``[A, N, num_actions]``; -1e9 for actions an agent lacks."""
+        logits: Tensor = self.policy_head(core)
+        return logits + self.action_mask if self.has_masked_actions else logits
+
+    def step(self, views: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of encoder and memory.
+
+        Args:
+            views: prepared, ``[A, N, ...]``.
+            state: float32 ``[A, N, S]``.
+            reset: bool ``[A, N]``.
+
+        Returns:
+            memory output ``[A, N, memory]`` and float32 state ``[A, N, S]`` after the step.
+        """
+        h, c = self.remember(self.encode(views)[:, None], state, reset[:, None])
+        return h[:, 0], torch.cat((h[:, 0].float(), c[:, 0]), -1)
+
+    def predict_view(self, core: Tensor, action: Tensor) -> Tensor:
+        """Auxiliary branch: pixels ``[A, N, cells, t * t * 3]``, 1 being white.
+
+        Raises:
+            RuntimeError: the network was built without it.
+        """
+        if self.decoder is None:
+            raise RuntimeError("this network has no auxiliary branch; build it with decoder=True")
+        return self.decoder.predict(core, action)
+
+    def view_error(self, core: Tensor, action: Tensor, views: Tensor) -> Tensor:
+        """Mean absolute error float32 ``[A, N]`` of the auxiliary branch against given views.
+
+        Args:
+            core: ``[A, N, memory]``.
+            action: int64 ``[A, N]``.
+            views: prepared, ``[A, N, ...]``.
+
+        Raises:
+            RuntimeError: the network was built without the branch.
+        """
+        if self.decoder is None:
+            raise RuntimeError("this network has no auxiliary branch; build it with decoder=True")
+        error: Tensor = self.decoder(core, action, self.encoder.pixels(views))
+        return error
+
+    def parameters_per_agent(self) -> int:
+        """Number of parameters of one agent."""
+        return sum(p[0].numel() for p in self.parameters())
+
+    def compile_parts(self) -> None:
+        """Compile what has no loop over time: encoder, heads and auxiliary branch."""
+        self.encoder.compile()
+        self.value_head.compile()
+        self.policy_head.compile()
+        if self.decoder is not None:
+            self.decoder.compile()
+
+    def take_agents(self, agents: Sequence[int]) -> ActorCritic:
+        """A network of the given agents only, with copies of their parameters."""
+        rows = torch.tensor(list(agents), device=self.action_mask.device)
+        shared: dict[int, object] = {
+            id(self.spec): self.spec,
+            id(self.config): self.config,
+            id(self.encoder.first.atlas): self.encoder.first.atlas,
+            id(self.action_mask): self.action_mask[rows],
+        }
+        for p in self.parameters():
+            shared[id(p)] = nn.Parameter(p.detach()[rows], requires_grad=p.requires_grad)
+        part = copy.deepcopy(self, shared)
+        part.num_agents = len(rows)
+        return part
+
+    def put_agents(self, agents: Sequence[int], part: ActorCritic) -> None:
+        """Overwrite the given agents' parameters with those of ``part``, in this order."""
+        with torch.no_grad():
+            for p, new in zip(self.parameters(), part.parameters(), strict=True):
+                for row, agent in enumerate(agents):
+                    p[agent].copy_(new[row])
+
+
+def take_agent(module: nn.Module, agent: int) -> dict[str, Tensor]:
+    """Copies of one agent's parameters by name, without the agent axis."""
+    return {name: p.detach()[agent].clone() for name, p in module.named_parameters()}
+
+
+def put_agent(module: nn.Module, agent: int, parameters: Mapping[str, Tensor]) -> None:
+    """Overwrite one agent's parameters with those of ``take_agent``.
+
+    Raises:
+        ValueError: a name is missing or unknown, or a shape differs. Nothing has changed then.
+    """
+    own = dict(module.named_parameters())
+    if own.keys() != parameters.keys():
+        missing, unknown = sorted(own.keys() - parameters), sorted(parameters.keys() - own.keys())
+        raise ValueError(f"agent's parameters: missing {missing}, unknown {unknown}")
+    for name, p in own.items():
+        if p.shape[1:] != parameters[name].shape:
+            raise ValueError(
+                f"agent's parameter {name}: shape {tuple(parameters[name].shape)}, "
+                f"expected {tuple(p.shape[1:])}"
+            )
+    with torch.no_grad():
+        for name, p in own.items():
+            p[agent].copy_(parameters[name])

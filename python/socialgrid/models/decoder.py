@@ -1,0 +1,133 @@
+"""Auxiliary branch: from memory and action to a predicted view (paper, figure 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from socialgrid.models.config import ModelConfig
+from socialgrid.models.layers import (
+    StackedLinear,
+    StackedTransposedConv,
+    agent_rows,
+    uniform_parameter,
+)
+from socialgrid.models.spec import ViewSpec
+
+
+class Decoder(nn.Module):
+    """One fully connected layer and transposed convolutions that mirror the encoder's."""
+
+    def __init__(
+        self, generators: Sequence[torch.Generator], spec: ViewSpec, config: ModelConfig
+    ) -> None:
+        super().__init__()
+        shrink = (config.kernel - 1) * (len(config.channels) - 1)
+        self.rows, self.cols = spec.rows - shrink, spec.cols - shrink
+        self.num_actions = spec.num_actions
+        self.slope = config.negative_slope if config.decoder_output == "leaky_relu" else 1.0
+        channels = config.channels[::-1]
+        self.expand = StackedLinear(
+            generators,
+            config.memory + spec.num_actions,
+            self.rows * self.cols * channels[0],
+        )
+        self.convs = nn.ModuleList(
+            StackedTransposedConv(generators, inputs, outputs, config.kernel, config.negative_slope)
+            for inputs, outputs in pairwise(channels)
+        )
+        pixels = spec.tile_size**2
+        bound = 1.0 / math.sqrt(3 * pixels)
+        self.weight = uniform_parameter(generators, (channels[-1], pixels * 3), bound)
+        self.bias = uniform_parameter(generators, (3,), bound)
+
+    def predict(self, core: Tensor, action: Tensor) -> Tensor:
+        """Predicted pixels, 1 being white.
+
+        Args:
+            core: ``[A, N, memory]``, the LSTM's output.
+            action: int64 ``[A, N]``.
+
+        Returns:
+            ``[A, N, cells, t * t * 3]``, the layout of ``to_patches``.
+        """
+        x = self._expand(core, action)
+        pixels = []
+        for rows in agent_rows(x):
+            grid = self._convolve(x[rows], rows)
+            weight, bias = self._last(grid.dtype, rows)
+            out = torch.baddbmm(bias[:, None], grid.flatten(1, 3), weight)
+            pixels.append(F.leaky_relu(out, self.slope))
+        return torch.cat(pixels).view(*action.shape, -1, self.weight.shape[2])
+
+    def forward(self, core: Tensor, action: Tensor, target: Tensor) -> Tensor:
+        """Mean absolute error of each predicted view (eq. 3), without keeping the prediction.
+
+        Args:
+            core: ``[A, N, memory]``.
+            action: int64 ``[A, N]``.
+            target: uint8 ``[A, N, cells, t * t * 3]``.
+
+        Returns:
+            float32 ``[A, N]``, pixels counting 0 to 1.
+        """
+        x = self._expand(core, action)
+        errors: list[Tensor] = []
+        for rows in agent_rows(x):
+            grid = self._convolve(x[rows], rows)
+            weight, bias = self._last(grid.dtype, rows)
+            errors.append(
+                _AbsoluteError.apply(  # type: ignore[no-untyped-call]
+                    grid.flatten(1, 3), weight, bias, target[rows].flatten(1, 2), self.slope
+                )
+            )
+        per_cell = errors[0] if len(errors) == 1 else torch.cat(errors)
+        return per_cell.view(*action.shape, -1).mean(-1)
+
+    def _expand(self, core: Tensor, action: Tensor) -> Tensor:
+        chosen = F.one_hot(action, self.num_actions).to(core.dtype)
+        x: Tensor = self.expand(torch.cat((core, chosen), -1)).tanh_()
+        return x.view(*action.shape, self.rows, self.cols, -1)
+
+    def _convolve(self, x: Tensor, rows: slice) -> Tensor:
+        grid = x
+        for conv in self.convs:
+            grid = conv(grid, rows)
+        return grid
+
+    def _last(self, dtype: torch.dtype, rows: slice) -> tuple[Tensor, Tensor]:
+        """The last layer has kernel = stride = tile size: every cell becomes its own pixels."""
+        weight = self.weight[rows].to(dtype)
+        return weight, self.bias[rows].to(dtype).repeat(1, weight.shape[2] // 3)
+
+
+class _AbsoluteError(torch.autograd.Function):
+    """mean_j |leaky_relu(x @ weight + bias)_j - target_j / 255| over the pixels of a cell."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, target: Tensor, slope: float
+    ) -> Tensor:
+        out = torch.baddbmm(bias[:, None], x, weight)
+        F.leaky_relu_(out, slope)
+        difference = target.to(out.dtype).div_(-255.0).add_(out)
+        error = difference.abs().mean(-1).float()
+        # What is left of the chain rule up to the matrix product, apart from the incoming factor.
+        factor = torch.ops.aten.leaky_relu_backward(difference.sign_(), out, slope, True)
+        ctx.save_for_backward(x, weight, factor)
+        return error
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        x, weight, factor = ctx.saved_tensors
+        scale = (grads[0] / factor.shape[-1]).to(x.dtype).unsqueeze(-1)
+        dx = torch.bmm(factor, weight.transpose(1, 2)).mul_(scale)
+        d_weight = torch.bmm((x * scale).transpose(1, 2), factor)
+        d_bias = torch.bmm(scale.transpose(1, 2), factor).squeeze(1)
+        return dx, d_weight, d_bias, None, None

@@ -1,0 +1,183 @@
+"""From views to features: the convolutions every agent has for itself.
+
+The first convolution's kernel and stride are the tile size, so it is one matrix product over the
+pixels of each tile; for observations that are tile numbers it is a table look-up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from socialgrid.models.config import ModelConfig
+from socialgrid.models.layers import StackedConv, StackedLinear, agent_rows, uniform_parameter
+from socialgrid.models.spec import ViewSpec
+
+_PIECE = 1024
+
+
+def to_patches(obs: Tensor, spec: ViewSpec) -> Tensor:
+    """Pixels grouped by tile: the layout in which networks read and predict views.
+
+    Args:
+        obs: ``[..., rows * t, cols * t, 3]`` pixels, any dtype.
+        spec: geometry of the view.
+
+    Returns:
+        ``[..., rows * cols, t * t * 3]``, the same dtype.
+    """
+    lead, t = obs.shape[:-3], spec.tile_size
+    grid = obs.reshape(-1, spec.rows, t, spec.cols, t, 3).transpose(2, 3)
+    return grid.reshape(*lead, spec.rows * spec.cols, t * t * 3)
+
+
+def from_patches(patches: Tensor, spec: ViewSpec) -> Tensor:
+    """Inverse of ``to_patches``."""
+    lead, t = patches.shape[:-2], spec.tile_size
+    grid = patches.reshape(-1, spec.rows, spec.cols, t, t, 3).transpose(2, 3)
+    return grid.reshape(*lead, spec.rows * t, spec.cols * t, 3)
+
+
+class TileConv(nn.Module):
+    """First convolution (kernel = stride = tile size) and leaky ReLU.
+
+    Reads what ``prepare`` returns: uint8 patches ``[A, N, cells, t * t * 3]`` or tile numbers
+    ``[A, N, cells]``, both giving the same ``[A, N, cells, outputs]``. Pixels count 0 to 1.
+    """
+
+    atlas: Tensor
+
+    def __init__(
+        self,
+        generators: Sequence[torch.Generator],
+        spec: ViewSpec,
+        outputs: int,
+        negative_slope: float,
+    ) -> None:
+        super().__init__()
+        inputs = 3 * spec.tile_size**2
+        bound = 1.0 / math.sqrt(inputs)
+        self.weight = uniform_parameter(generators, (outputs, inputs), bound)
+        self.bias = uniform_parameter(generators, (outputs,), bound)
+        self.negative_slope = negative_slope
+        atlas = torch.zeros((0, inputs), dtype=torch.uint8)
+        if spec.atlas is not None:
+            atlas = torch.tensor(spec.atlas).reshape(-1, inputs)
+        self.register_buffer("atlas", atlas, persistent=False)
+
+    def forward(self, views: Tensor, dtype: torch.dtype, rows: slice = slice(None)) -> Tensor:
+        """Features ``[A, N, cells, outputs]`` in ``dtype`` for the agents in ``rows``."""
+        scaled = self.weight[rows] / 255.0
+        out: Tensor = _TileConvolve.apply(  # type: ignore[no-untyped-call]
+            views, self.atlas, scaled, self.bias[rows], self.negative_slope, dtype
+        )
+        return out
+
+
+class _TileConvolve(torch.autograd.Function):
+    """leaky_relu(patches @ weight + bias); keeps bytes, not floats, for the way back."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917
+        ctx: Any,
+        views: Tensor,
+        atlas: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        slope: float,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        transposed, offset = weight.to(dtype).transpose(1, 2), bias.to(dtype)[:, None]
+        agents, count, cells = views.shape[:3]
+        if views.dim() == 3:
+            tiles = atlas.to(dtype).expand(agents, -1, -1)
+            table = F.leaky_relu_(torch.baddbmm(offset, tiles, transposed), slope)
+            numbers = views.flatten(1).int()
+            found = [F.embedding(numbers[a], table[a]) for a in range(agents)]
+            out = found[0][None] if agents == 1 else torch.stack(found)
+        else:
+            out = torch.baddbmm(offset, views.flatten(1, 2).to(dtype), transposed)
+            F.leaky_relu_(out, slope)
+        ctx.save_for_backward(views, atlas, out)
+        ctx.slope = slope
+        return out.view(agents, count, cells, -1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, Tensor, None, None]:
+        views, atlas, out = ctx.saved_tensors
+        grad = torch.ops.aten.leaky_relu_backward(grads[0].reshape(out.shape), out, ctx.slope, True)
+        if views.dim() == 3:
+            patches = F.embedding(views.flatten(1).int(), atlas.to(out.dtype))
+        else:
+            patches = views.flatten(1, 2).to(out.dtype)
+        weight = torch.bmm(grad.transpose(1, 2), patches).float()
+        return None, None, weight, grad.sum(1).float(), None, None
+
+
+class Encoder(nn.Module):
+    """Convolutions and one fully connected layer (paper, appendix 7.7)."""
+
+    def __init__(
+        self, generators: Sequence[torch.Generator], spec: ViewSpec, config: ModelConfig
+    ) -> None:
+        """Build for one view geometry.
+
+        Raises:
+            ValueError: the view is too small for the convolutions.
+        """
+        super().__init__()
+        shrink = (config.kernel - 1) * (len(config.channels) - 1)
+        self.rows, self.cols = spec.rows - shrink, spec.cols - shrink
+        if min(self.rows, self.cols) < 1:
+            raise ValueError(
+                f"a view of {spec.rows}x{spec.cols} cells is too small for "
+                f"{len(config.channels)} convolutions with kernel {config.kernel}; "
+                "give fewer channels or a smaller kernel"
+            )
+        self.spec = spec
+        slope = config.negative_slope
+        self.first = TileConv(generators, spec, config.channels[0], slope)
+        self.convs = nn.ModuleList(
+            StackedConv(generators, inputs, outputs, config.kernel, slope)
+            for inputs, outputs in pairwise(config.channels)
+        )
+        self.flat = self.rows * self.cols * config.channels[-1]
+        self.project = StackedLinear(generators, self.flat, config.features)
+
+    def prepare(self, obs: Tensor) -> Tensor:
+        """Observations ``[..., *obs_shape]`` in the layout ``forward`` reads, still integers."""
+        if self.spec.atlas is not None:
+            return obs.flatten(-2)
+        return to_patches(obs, self.spec)
+
+    def pixels(self, views: Tensor) -> Tensor:
+        """uint8 patches ``[..., cells, t * t * 3]`` of prepared views of either kind."""
+        if self.spec.atlas is None:
+            return views
+        return self.first.atlas[views.long()]
+
+    def forward(self, views: Tensor, dtype: torch.dtype) -> Tensor:
+        """Prepared views ``[A, N, ...]`` to features ``[A, N, features]``."""
+        on_cpu = views.device.type == "cpu"
+        if on_cpu and views.shape[1] > _PIECE and not torch.is_grad_enabled():
+            # Nothing is kept, so pieces that fit the cache are faster than everything at once.
+            starts = range(0, views.shape[1], _PIECE)
+            return torch.cat([self(views[:, i : i + _PIECE], dtype) for i in starts], 1)
+        flat = [self._convolve(views[rows], dtype, rows) for rows in agent_rows(views)]
+        features: Tensor = self.project(flat[0] if len(flat) == 1 else torch.cat(flat))
+        return features.tanh_()
+
+    def _convolve(self, views: Tensor, dtype: torch.dtype, rows: slice) -> Tensor:
+        agents, count = views.shape[:2]
+        x = self.first(views, dtype, rows)
+        x = x.view(agents, count, self.spec.rows, self.spec.cols, -1)
+        for conv in self.convs:
+            x = conv(x, rows)
+        flat: Tensor = x.reshape(agents, count, self.flat)
+        return flat
