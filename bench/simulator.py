@@ -8,6 +8,10 @@ marlgrid and Minigrid are measured in the same run when they are importable. Eve
 median of several repeats, with the lowest and highest beside it. An agent-step is one agent acting
 once: E environments of A agents make E * A of them per step, with movement, rewards, occlusion,
 rendering and autoresets included.
+
+Rates are by the clock, and per CPU second beside it: where other programs use the machine too, the
+latter is what one thread would reach on a core of its own. Comparisons of one thread with a peer or
+with a copy are made per CPU second, those of several threads by the clock.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,14 +52,15 @@ class Effort:
 
 @dataclass(frozen=True)
 class Rate:
-    """Operations per second: median, lowest and highest of the repeats."""
+    """Operations per second: median, lowest and highest of the repeats; median per CPU second."""
 
     median: float
     low: float
     high: float
+    per_cpu_second: float
 
     def scaled(self, factor: float) -> Rate:
-        return Rate(self.median * factor, self.low * factor, self.high * factor)
+        return Rate(*(value * factor for value in astuple(self)))
 
 
 def measure(run: Callable[[int], None], effort: Effort) -> Rate:
@@ -69,12 +74,13 @@ def measure(run: Callable[[int], None], effort: Effort) -> Rate:
             break
         count *= 2
     count = max(1, round(count * effort.seconds / elapsed))
-    rates = []
+    rates, cpu_rates = [], []
     for _ in range(effort.repeats):
-        begin = time.perf_counter()
+        begin, cpu_begin = time.perf_counter(), time.process_time()
         run(count)
+        cpu_rates.append(count / max(time.process_time() - cpu_begin, 1e-9))
         rates.append(count / (time.perf_counter() - begin))
-    return Rate(statistics.median(rates), min(rates), max(rates))
+    return Rate(statistics.median(rates), min(rates), max(rates), statistics.median(cpu_rates))
 
 
 def measure_game(
@@ -197,15 +203,24 @@ def measure_peers(effort: Effort) -> tuple[list[dict[str, Any]], dict[str, str]]
     return rows, absent
 
 
-def peer_rate(
-    peers: list[dict[str, Any]], peer: str, game: str, obs_mode: str
+def comparable(row: dict[str, Any]) -> float:
+    """The rate that comparisons use: per CPU second for one thread, by the clock for several."""
+    return float(row["per_cpu_second"] if row.get("threads", 1) == 1 else row["median"])
+
+
+def times_peer(
+    row: dict[str, Any], peers: list[dict[str, Any]], peer: str
 ) -> tuple[float, bool] | None:
-    """The peer's agent-steps/s: in the same game and mode if it has that, else its fastest."""
-    own = [row for row in peers if row["peer"] == peer]
-    same = [row for row in own if (row["game"], row["obs_mode"]) == (game, obs_mode)]
-    if same:
-        return same[0]["median"], True
-    return (max(row["median"] for row in own), False) if own else None
+    """How many times the peer's rate a row is; whether the peer has that game and view.
+
+    Where it has not, its fastest game counts.
+    """
+    own = [other for other in peers if other["peer"] == peer]
+    key = ("game", "obs_mode")
+    same = [other for other in own if all(other[name] == row[name] for name in key)]
+    if not own:
+        return None
+    return comparable(row) / max(map(comparable, same or own)), bool(same)
 
 
 def measure_games(
@@ -217,7 +232,6 @@ def measure_games(
             for threads in sorted({1, cores}):
                 rate, num_bytes, agents = measure_game(game, batch, threads, obs_mode, effort)
                 copy = measure_copy(num_bytes, effort)
-                byte_rate = rate.median * num_bytes / (batch * agents)
                 row: dict[str, Any] = {
                     "game": game,
                     "obs_mode": obs_mode,
@@ -226,12 +240,13 @@ def measure_games(
                     "agents": agents,
                     **asdict(rate),
                     "obs_bytes_per_step": num_bytes,
-                    "copy_bytes_per_second": copy.median,
-                    "share_of_copy_rate": byte_rate / copy.median,
+                    "copy_bytes_per_second": copy.per_cpu_second,
                 }
+                byte_rate = comparable(row) * num_bytes / (batch * agents)
+                row["share_of_copy_rate"] = byte_rate / copy.per_cpu_second
                 for peer in PEERS:
-                    found = peer_rate(peers, peer, game, obs_mode)
-                    row[f"times_{peer}"] = rate.median / found[0] if found else None
+                    found = times_peer(row, peers, peer)
+                    row[f"times_{peer}"] = found[0] if found else None
                     row[f"same_game_in_{peer}"] = bool(found and found[1])
                 rows.append(row)
     return rows
@@ -244,14 +259,14 @@ def measure_threads(cores: int, batch: int, effort: Effort) -> list[dict[str, An
         single = None
         for threads in counts:
             rate, _, _ = measure_game(SCALING_GAME, batch, threads, obs_mode, effort)
-            single = single or rate.median
+            single = single or rate
             rows.append(
                 {
                     "obs_mode": obs_mode,
                     "threads": threads,
                     "num_envs": batch,
                     **asdict(rate),
-                    "times_one_thread": rate.median / single,
+                    "times_one_thread": rate.median / single.median,
                 }
             )
     return rows
@@ -407,6 +422,10 @@ def rate_text(row: dict[str, Any]) -> str:
     return f"{row['median']:,.0f} ({row['low']:,.0f}-{row['high']:,.0f})"
 
 
+def cpu_text(row: dict[str, Any]) -> str:
+    return f"{row['per_cpu_second']:,.0f}"
+
+
 def times_text(row: dict[str, Any], peer: str) -> str:
     times = row[f"times_{peer}"]
     if times is None:
@@ -425,6 +444,7 @@ def game_cells(row: dict[str, Any]) -> list[str]:
         row["obs_mode"],
         str(row["threads"]),
         rate_text(row),
+        cpu_text(row),
         times_text(row, "marlgrid"),
         times_text(row, "minigrid"),
         f"{row['copy_bytes_per_second'] / 1e9:.1f}",
@@ -433,7 +453,14 @@ def game_cells(row: dict[str, Any]) -> list[str]:
 
 
 def peer_cells(row: dict[str, Any]) -> list[str]:
-    return [row["peer"], row["game"], str(row["agents"]), row["obs_mode"], rate_text(row)]
+    return [
+        row["peer"],
+        row["game"],
+        str(row["agents"]),
+        row["obs_mode"],
+        rate_text(row),
+        cpu_text(row),
+    ]
 
 
 def thread_cells(row: dict[str, Any]) -> list[str]:
@@ -441,7 +468,7 @@ def thread_cells(row: dict[str, Any]) -> list[str]:
 
 
 def batch_cells(row: dict[str, Any]) -> list[str]:
-    return [f"{row['num_envs']:,}", str(row["threads"]), rate_text(row)]
+    return [f"{row['num_envs']:,}", str(row["threads"]), rate_text(row), cpu_text(row)]
 
 
 def memory_cells(row: dict[str, Any]) -> list[str]:
@@ -455,7 +482,8 @@ def memory_cells(row: dict[str, Any]) -> list[str]:
 
 def tables_of(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, head, rows of text) of every table."""
-    rate = "agent-steps/s (lowest-highest)"
+    rate = "agent-steps/s (lowest-highest),per CPU second"
+    clock = "agent-steps/s (lowest-highest)"
     games, peers, threads, batches, memory = (
         report[name] for name in ("games", "peers", "threads", "batches", "memory")
     )
@@ -469,7 +497,7 @@ def tables_of(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[st
         ),
         (
             f"{SCALING_GAME} over threads, {threads[0]['num_envs']} environments",
-            f"view,threads,{rate},x one thread",
+            f"view,threads,{clock},x one thread",
             map(thread_cells, threads),
         ),
         (
@@ -514,7 +542,7 @@ def print_tables(report: dict[str, Any]) -> None:
         f" ({overhead['low']:.2f}-{overhead['high']:.2f}), all of Python's overhead included."
     )
     if report["peers"]:
-        print("* the peer has no such game or view; compared with its fastest.")
+        print("* the peer has no such game or view: compared with the fastest it has.")
     for peer, reason in report["peers_absent"].items():
         print(f"{peer} not measured: {reason}")
     machine = report["machine"]
