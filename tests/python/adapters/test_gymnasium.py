@@ -1,5 +1,8 @@
 """Gymnasium's rules hold for the vector environments and for the single ones."""
 
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -21,6 +24,20 @@ def test_every_game_is_registered(game):
     spec = gymnasium.spec(f"socialgrid/{game}")
     assert spec.vector_entry_point
     assert spec.kwargs == {"game": game}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import gymnasium; gymnasium.make_vec('socialgrid:socialgrid/Maze-v0', num_envs=2).reset()",
+        "import gymnasium, socialgrid; gymnasium.make_vec('socialgrid/Maze-v0', 2).reset()",
+        "import socialgrid, gymnasium; gymnasium.make('socialgrid/Maze-v0').reset()",
+        "import socialgrid.adapters.gymnasium, gymnasium; gymnasium.make('socialgrid/Maze-v0')",
+    ],
+)
+def test_the_names_are_known_in_a_fresh_process(script):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("obs_mode", ["rgb", "tiles"])
