@@ -76,7 +76,7 @@ class Canvas {
 
 // Inside the triangle (0.12, 0.19) (0.87, 0.50) (0.12, 0.81), by barycentric coordinates.
 bool in_agent_triangle(double x, double y) {
-  constexpr double ax = 0.12f, ay = 0.19f, bx = 0.87f, by = 0.50f, cx = 0.12f, cy = 0.81f;
+  constexpr double ax = 0.12, ay = 0.19, bx = 0.87, by = 0.50, cx = 0.12, cy = 0.81;
   constexpr double v0x = cx - ax, v0y = cy - ay, v1x = bx - ax, v1y = by - ay;
   const double v2x = x - ax, v2y = y - ay;
   const double dot00 = v0x * v0x + v0y * v0y, dot01 = v0x * v1x + v0y * v1y;

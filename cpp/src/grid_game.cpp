@@ -499,11 +499,12 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
     agent.dir = static_cast<std::uint8_t>(layout.agent_dir[a]);
     if (active) {
       agent.status = AgentStatus::kActive;
-      agent.arrival = next.header().arrivals++;
     } else {
-      const bool waiting = spawn_delay_[a] > 0 && spawn_delay_[a] >= layout.step;
+      const bool waiting = position == Position{} ||
+                           (spawn_delay_[a] > 0 && spawn_delay_[a] >= layout.step);
       agent.status = waiting ? AgentStatus::kWaiting : AgentStatus::kEnded;
     }
+    if (agent.shown()) agent.arrival = next.header().arrivals++;
     if (!layout.agent_carrying.empty() && layout.agent_carrying[a]) {
       const std::optional<Tile> tile = parse_tile_description(*layout.agent_carrying[a]);
       if (!tile || !kTiles[*tile].portable || !in_tile_set(*tile)) {
@@ -553,8 +554,7 @@ void GridGame::validate(const World& world) const {
     require(std::isfinite(agent.prestige) && agent.prestige >= 0, "an agent's prestige is wrong");
     require(agent.last_action >= -1 && agent.last_action < kNumGridActions,
             "an agent's last action is unknown");
-    require(world.contains(agent.position()) ||
-                (!agent.active() && agent.position() == Position{}),
+    require(world.contains(agent.position()) || (!agent.shown() && agent.position() == Position{}),
             "an agent is outside the grid");
     require(!agent.active() || kTiles[world.at(agent.position())].walkable,
             "an agent stands in a solid cell");

@@ -93,9 +93,9 @@ void Observer::observe(const World& world, ObserverScratch& scratch, std::byte* 
   const std::span<const Agent> agents = world.agents();
   for (std::size_t i = 0; i < agents.size(); ++i) {
     scratch.slots[i] = palette_.slot(agents[i], i);
-    scratch.drawn[i] = agents[i].active() ? 1 : 0;
+    scratch.drawn[i] = agents[i].shown() ? 1 : 0;
     for (std::size_t j = 0; j < agents.size() && scratch.drawn[i] != 0; ++j) {
-      if (agents[j].active() && agents[j].position() == agents[i].position() &&
+      if (agents[j].shown() && agents[j].position() == agents[i].position() &&
           agents[j].arrival < agents[i].arrival) {
         scratch.drawn[i] = 0;
       }
@@ -168,14 +168,14 @@ void Observer::observe_agent(const World& world, const ObserverScratch& scratch,
   };
   for (std::size_t j = 0; j < agents.size(); ++j) {
     const Agent& other = agents[j];
-    if (j == viewer || !other.active()) continue;
+    if (j == viewer || !other.shown()) continue;
     const int down = other.row - self.row;
     const int across = other.col - self.col;
     const int row = view.agent_row() + down * kRowStep[back] + across * kColStep[back];
     const int col = view.agent_col() + down * kRowStep[right] + across * kColStep[right];
     if (row < 0 || col < 0 || row >= size || col >= size) continue;
     if (((seen[static_cast<std::size_t>(row)] >> col) & 1) == 0) continue;
-    visible[j] = 1;
+    visible[j] = other.active() ? 1 : 0;
     if (scratch.drawn[j] != 0) lay_agent(j, row * size + col);
   }
   lay_agent(viewer, view.agent_row() * size + view.agent_col());
@@ -214,7 +214,7 @@ std::vector<std::uint8_t> Observer::render(const World& world, int side) const {
       const Agent* top = nullptr;
       int slot = -1;
       for (std::size_t i = 0; i < agents.size(); ++i) {
-        if (agents[i].active() && agents[i].position() == Position{row, col} &&
+        if (agents[i].shown() && agents[i].position() == Position{row, col} &&
             (top == nullptr || agents[i].arrival < top->arrival)) {
           top = &agents[i];
           slot = palette_.slot(agents[i], i);

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass
 class Layout:
     """What is where in one environment: for reading, writing and drawing up situations.
 

@@ -25,7 +25,7 @@ enum class AgentStatus : std::uint8_t {
   kWaiting,  // not yet in play
   kActive,
   kLeaving,  // its play ended in this step; still in its cell until the step's last pass
-  kEnded
+  kEnded     // out of play, but its figure stays drawn where it ended
 };
 
 struct Agent {
@@ -39,10 +39,12 @@ struct Agent {
   std::uint32_t arrival = 0;      // smaller: entered its cell earlier
   double prestige = 0.0;
 
-  // In play: it fills a cell, is drawn, and sees.
+  // In play: it fills a cell and sees.
   bool active() const {
     return status == AgentStatus::kActive || status == AgentStatus::kLeaving;
   }
+  // Its figure is on the grid.
+  bool shown() const { return status != AgentStatus::kWaiting; }
   Position position() const { return {row, col}; }
 };
 
