@@ -40,17 +40,17 @@ std::string type_name(py::handle object) {
   return py::str(py::type::of(object).attr("__name__")).cast<std::string>();
 }
 
-// An unsigned 64-bit seed; booleans and numbers with a fraction are refused.
-std::uint64_t to_seed(py::handle object) {
+// An unsigned 64-bit integer; booleans and numbers with a fraction are refused.
+std::uint64_t to_seed(py::handle object, const std::string& name = "seed") {
   if (py::isinstance<py::bool_>(object) || PyIndex_Check(object.ptr()) == 0) {
-    throw py::type_error("seed must be an integer, not " + type_name(object));
+    throw py::type_error(name + " must be an integer, not " + type_name(object));
   }
   const auto integer = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
   if (!integer) throw py::error_already_set();
   const std::uint64_t seed = PyLong_AsUnsignedLongLong(integer.ptr());
   if (PyErr_Occurred() != nullptr) {
     PyErr_Clear();
-    throw py::value_error("seed = " + py::str(integer).cast<std::string>() +
+    throw py::value_error(name + " = " + py::str(integer).cast<std::string>() +
                           " is out of range; allowed: 0 to 2**64 - 1");
   }
   return seed;
@@ -94,7 +94,7 @@ class PyBatch {
     checked("num_envs", num_envs, 1, kMaxEnvs);
     checked("num_threads", num_threads, 0, kMaxThreads);
     const std::uint64_t seed_value = to_seed(seed);
-    const std::uint64_t first = to_seed(first_env_index);
+    const std::uint64_t first = to_seed(first_env_index, "first_env_index");
     const ObsMode mode = to_obs_mode(obs_mode);
     std::shared_ptr<const Game> made = make_game(game, to_values(config));
     batch_ = std::make_unique<BatchEnv>(std::move(made), static_cast<std::size_t>(num_envs),
@@ -178,6 +178,11 @@ class PyBatch {
     in_flight_ = false;
     background_->collect();
     return results();
+  }
+
+  void inject_failure(std::int64_t env) {
+    const Use use(*this);
+    batch_->inject_failure(env_index(env));
   }
 
   py::object observe() {
@@ -408,8 +413,8 @@ class PyBatch {
         const std::int64_t value = wide.data()[i];
         if (value < std::numeric_limits<std::int32_t>::min() ||
             value > std::numeric_limits<std::int32_t>::max() || (unsigned64 && value < 0)) {
-          throw batch_->action_error(
-              i, unsigned64 && value < 0 ? std::numeric_limits<std::int64_t>::max() : value);
+          throw batch_->action_error(i, unsigned64 ? std::to_string(static_cast<std::uint64_t>(value))
+                                                   : std::to_string(value));
         }
         actions_[i] = static_cast<std::int32_t>(value);
       }
@@ -594,6 +599,7 @@ void register_batch(py::module_& module) {
       .def("step", &PyBatch::step, py::arg("actions"), py::arg("out"))
       .def("send", &PyBatch::send, py::arg("actions"), py::arg("out"))
       .def("recv", &PyBatch::recv)
+      .def("inject_failure", &PyBatch::inject_failure, py::arg("env"))
       .def("observe", &PyBatch::observe)
       .def("get_state", &PyBatch::get_state)
       .def("set_state", &PyBatch::set_state, py::arg("state"))

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace socialgrid {
 
@@ -28,7 +29,10 @@ BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int n
 
 template <typename Fn>
 void BatchEnv::for_each_env(Fn fn) {
-  pool_.parallel_for(num_envs_, [&](std::size_t begin, std::size_t end, int thread) {
+  // Views to compute that make up for waking a thread.
+  constexpr std::size_t kAgentsPerThread = 96;
+  const std::size_t share = std::max<std::size_t>(1, kAgentsPerThread / num_agents());
+  pool_.parallel_for(num_envs_, share, [&](std::size_t begin, std::size_t end, int thread) {
     for (std::size_t env = begin; env < end; ++env) {
       try {
         fn(env, workspaces_[static_cast<std::size_t>(thread)]);
@@ -90,21 +94,22 @@ void BatchEnv::check_actions(std::span<const std::int32_t> actions) const {
   }
   if (wrong == 0) return;
   for (std::size_t i = 0; i < actions.size(); ++i) {
-    if (actions[i] < 0 || actions[i] >= counts[i % agents]) throw action_error(i, actions[i]);
+    if (actions[i] < 0 || actions[i] >= counts[i % agents]) throw action_error(i, std::to_string(actions[i]));
   }
 }
 
-ActionError BatchEnv::action_error(std::size_t index, std::int64_t value) const {
+ActionError BatchEnv::action_error(std::size_t index, const std::string& value) const {
   const std::size_t agent = index % num_agents();
   return ActionError("actions[environment " + std::to_string(index / num_agents()) + ", agent " +
-                     std::to_string(agent) + "] = " + std::to_string(value) +
-                     " is out of range; " + spec().name + " allows 0 to " +
+                     std::to_string(agent) + "] = " + value + " is out of range; " + spec().name + " allows 0 to " +
                      std::to_string(spec().action_counts[agent] - 1));
 }
 
 void BatchEnv::step(std::span<const std::int32_t> actions, const StepBuffers& out) {
   const std::size_t agents = num_agents();
+  const std::size_t failing = std::exchange(failing_env_, kNoEnv);
   for_each_env([&](std::size_t env, Workspace& workspace) {
+    if (env == failing) throw std::runtime_error("injected failure");
     step_one(env, actions.subspan(env * agents, agents), out, workspace);
   });
   current_ = 1 - current_;

@@ -516,7 +516,8 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
     if (!layout.agent_prestige.empty()) {
       const double prestige = layout.agent_prestige[a];
       if (!std::isfinite(prestige) || prestige < 0) {
-        throw LayoutError(who + ": prestige must be a finite number of at least 0");
+        throw LayoutError(who + ": prestige = " + to_string(Value(prestige)) +
+                          " must be a finite number of at least 0");
       }
       agent.prestige = prestige;
     }

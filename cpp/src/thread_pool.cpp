@@ -45,63 +45,74 @@ ThreadPool::ThreadPool(int num_threads)
 
 ThreadPool::~ThreadPool() {
   {
-    const std::lock_guard lock(wake_mutex_);
+    const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::parallel_for(std::size_t count, const RangeFn& fn) {
-  fn_ = &fn;
-  count_ = count;
-  // Eight ranges a thread even out their lengths.
-  grain_ = std::max<std::size_t>(1, count / (static_cast<std::size_t>(num_threads_) * 8));
-  next_.store(0, std::memory_order_relaxed);
-  failed_.store(false, std::memory_order_relaxed);
-  error_ = nullptr;
-  if (!workers_.empty()) {
-    busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    {
-      const std::lock_guard lock(wake_mutex_);
-      generation_.fetch_add(1, std::memory_order_release);
-    }
-    wake_.notify_all();
+void ThreadPool::parallel_for(std::size_t count, std::size_t share, const RangeFn& fn) {
+  const std::size_t shares = (count + share - 1) / share;
+  const std::size_t threads = std::min(shares, static_cast<std::size_t>(num_threads_));
+  if (threads <= 1) {
+    if (count > 0) fn(0, count, 0);
+    return;
   }
-  claim_ranges(0);
-  while (!spin_until([this] { return busy_.load(std::memory_order_acquire) == 0; })) {
+  const auto job = std::make_shared<Job>();
+  job->fn = &fn;
+  job->count = count;
+  // Several ranges a thread even out their lengths.
+  job->grain = std::max<std::size_t>(1, count / (threads * 8));
+  job->remaining = count;
+  {
+    const std::lock_guard lock(mutex_);
+    job_ = job;
+    ++generation_;
+  }
+  for (std::size_t i = 1; i < threads; ++i) wake_.notify_one();
+  work_on(*job, 0);
+  while (!spin_until([&] { return job->remaining.load(std::memory_order_acquire) == 0; })) {
     std::this_thread::yield();
   }
-  fn_ = nullptr;
-  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  if (job->error) std::rethrow_exception(job->error);
 }
 
-void ThreadPool::claim_ranges(int thread) {
-  while (!failed_.load(std::memory_order_relaxed)) {
-    const std::size_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-    if (begin >= count_) return;
-    try {
-      (*fn_)(begin, std::min(begin + grain_, count_), thread);
-    } catch (...) {
-      const std::lock_guard lock(error_mutex_);
-      if (!error_) error_ = std::current_exception();
-      failed_.store(true, std::memory_order_relaxed);
+void ThreadPool::work_on(Job& job, int thread) {
+  for (;;) {
+    const std::size_t begin = job.next.fetch_add(job.grain, std::memory_order_relaxed);
+    if (begin >= job.count) return;
+    const std::size_t end = std::min(begin + job.grain, job.count);
+    if (!job.failed.load(std::memory_order_relaxed)) {
+      try {
+        (*job.fn)(begin, end, thread);
+      } catch (...) {
+        const std::lock_guard lock(job.error_mutex);
+        if (!job.error) job.error = std::current_exception();
+        job.failed.store(true, std::memory_order_relaxed);
+      }
     }
+    job.remaining.fetch_sub(end - begin, std::memory_order_acq_rel);
   }
 }
 
 void ThreadPool::worker(int thread) {
   std::uint64_t seen = 0;
-  const auto called = [&] { return stopping_ || generation_.load(std::memory_order_acquire) != seen; };
+  const auto called = [&] {
+    return stopping_.load(std::memory_order_acquire) ||
+           generation_.load(std::memory_order_acquire) != seen;
+  };
   for (;;) {
-    if (!spin_until(called)) {
-      std::unique_lock lock(wake_mutex_);
+    spin_until(called);
+    std::shared_ptr<Job> job;
+    {
+      std::unique_lock lock(mutex_);
       wake_.wait(lock, called);
+      if (stopping_) return;
+      seen = generation_;
+      job = job_;
     }
-    if (stopping_) return;
-    seen = generation_.load(std::memory_order_acquire);
-    claim_ranges(thread);
-    busy_.fetch_sub(1, std::memory_order_acq_rel);
+    work_on(*job, thread);
   }
 }
 

@@ -216,7 +216,10 @@ class VecEnv:
 
         Raises:
             LayoutError: impossible; the message says where and why, and nothing has changed.
+            TypeError: not a Layout.
         """
+        if not isinstance(layout, Layout):
+            raise TypeError(f"layout must be a socialgrid.Layout, not {type(layout).__name__}")
         self._core.set_layout(
             env,
             cells=list(layout.cells),

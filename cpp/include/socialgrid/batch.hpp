@@ -82,11 +82,14 @@ class BatchEnv {
   // Throws ActionError naming environment, agent, value and allowed range.
   void check_actions(std::span<const std::int32_t> actions) const;
   // The error for action number `index` of [E, A].
-  ActionError action_error(std::size_t index, std::int64_t value) const;
+  ActionError action_error(std::size_t index, const std::string& value) const;
   // Steps all environments with checked actions [E, A]; ended episodes are followed by new ones.
   // All or nothing: if an environment throws, EnvStepError tells which and no state changes
   // (the contents of the buffers are then undefined).
   void step(std::span<const std::int32_t> actions, const StepBuffers& out);
+
+  // For tests of error handling: makes environment `env` throw in the next step.
+  void inject_failure(std::size_t env) { failing_env_ = env; }
 
   void observe(const ObserveBuffers& out);
 
@@ -106,6 +109,8 @@ class BatchEnv {
   }
 
  private:
+  static constexpr std::size_t kNoEnv = ~std::size_t{0};
+
   struct alignas(64) Workspace {  // one per thread
     ObserverScratch scratch;
     std::vector<std::uint8_t> visible;
@@ -133,6 +138,7 @@ class BatchEnv {
   std::uint64_t seed_;
   std::uint64_t first_env_index_;
   bool is_reset_ = false;
+  std::size_t failing_env_ = kNoEnv;
   // Two copies of all worlds: a step writes into the other copy, which becomes current only when
   // all environments have succeeded.
   std::vector<std::byte> worlds_[2];

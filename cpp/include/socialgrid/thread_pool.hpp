@@ -7,16 +7,17 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 namespace socialgrid {
 
-// Calls fn(begin, end, thread) on ranges that cover [0, count). The calling thread works too, as
-// thread 0; workers claim further ranges until none is left. When a call throws, no further range is
-// begun, and the first exception reaches the caller after all threads have stopped. The pool stays
-// usable. One parallel_for at a time.
+// Shares [0, count) out in ranges. The calling thread works too, as thread 0; workers claim further
+// ranges until none is left. When a call throws, no further range is begun, and the first exception
+// reaches the caller after all begun ranges have ended. The pool stays usable. One parallel_for at a
+// time.
 class ThreadPool {
  public:
   using RangeFn = std::function<void(std::size_t begin, std::size_t end, int thread)>;
@@ -28,28 +29,34 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int num_threads() const { return num_threads_; }
-  void parallel_for(std::size_t count, const RangeFn& fn);
+
+  // Calls fn(begin, end, thread) on ranges that cover [0, count). No more threads take part than
+  // there are shares of `share` items, because waking a thread for less is slower than not to.
+  void parallel_for(std::size_t count, std::size_t share, const RangeFn& fn);
 
  private:
+  // One parallel_for. A worker that wakes late holds on to an old job and finds nothing in it.
+  struct Job {
+    const RangeFn* fn;
+    std::size_t count;
+    std::size_t grain;
+    std::atomic<std::size_t> next{0};       // first item not yet claimed
+    std::atomic<std::size_t> remaining;     // items of ranges that have not ended
+    std::atomic<bool> failed{false};
+    std::mutex error_mutex;
+    std::exception_ptr error;
+  };
+
   void worker(int thread);
-  void claim_ranges(int thread);
+  static void work_on(Job& job, int thread);
 
   int num_threads_;
   std::vector<std::thread> workers_;
-
-  const RangeFn* fn_ = nullptr;  // the work at hand, valid while busy_ workers run
-  std::size_t count_ = 0;
-  std::size_t grain_ = 1;
-  std::atomic<std::size_t> next_{0};
-  std::atomic<bool> failed_{false};
-  std::exception_ptr error_;
-  std::mutex error_mutex_;
-
-  std::atomic<std::uint64_t> generation_{0};
-  std::atomic<int> busy_{0};
-  std::atomic<bool> stopping_{false};
-  std::mutex wake_mutex_;
+  std::mutex mutex_;
   std::condition_variable wake_;
+  std::shared_ptr<Job> job_;               // guarded by mutex_
+  std::atomic<std::uint64_t> generation_{0};  // number of jobs so far; written under mutex_
+  std::atomic<bool> stopping_{false};
 };
 
 // Runs one task at a time on a thread of its own, which is started with the first task.
