@@ -311,7 +311,7 @@ def test_results_do_not_change_while_they_are_held(game, config):
         if number % 3 == 2:
             views = {"obs": torch.from_numpy(results["obs"])[1:, 0]}
         held.append(views)
-        copies.append({name: np.array(array) for name, array in views.items()})
+        copies.append({name: np.asarray(array).copy() for name, array in views.items()})
         del results
         env.observe()
     env.close()
@@ -434,11 +434,11 @@ INTERRUPTED = """
     large = kind != "loop"
     env = socialgrid.make_vec(
         "GoalCycle-v0",
-        num_envs=6000 if large else 8,
+        num_envs=40000 if large else 8,
         num_threads=num_threads,
-        num_agents=2 if large else 3,
-        view_size=15 if large else 7,
-        tile_size=16 if large else 3,
+        num_agents=2,
+        view_size=31 if large else 7,
+        tile_size=1,
     )
     env.reset()
     actions = np.zeros((env.num_envs, env.num_agents), np.int32)
@@ -479,6 +479,31 @@ INTERRUPTED = """
 def test_ctrl_c_is_answered_at_once(kind, num_threads):
     # The best of four attempts, since other programs may keep the processor busy.
     assert float(run_python(INTERRUPTED, kind, num_threads)) < 0.2
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("num_threads", [1, 2, 8])
+def test_a_failing_environment_fails_the_step_and_nothing_else(num_threads, split):
+    config = {"max_steps": 12}
+    env = make("GoalCycle-v0", config, num_envs=200, num_threads=num_threads)
+    twin = make("GoalCycle-v0", config, num_envs=200)
+
+    def send_and_recv(actions):
+        env.send(actions)
+        return env.recv()
+
+    step = send_and_recv if split else env.step
+    env.reset()
+    twin.reset()
+    for number, actions in enumerate(random_actions(env, 30)):
+        if number % 7 == 3:
+            before = env.get_state()
+            # The first, one in the middle or the last environment fails.
+            env._core.inject_failure([0, 117, 199][number % 3])
+            with pytest.raises(socialgrid.EnvStepError, match=r"environment (0|117|199)\b"):
+                step(actions)
+            assert env.get_state() == before
+        assert_same(step(actions), twin.step(actions))
 
 
 def test_a_forked_child_is_told_instead_of_hanging():
