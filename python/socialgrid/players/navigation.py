@@ -14,6 +14,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+import socialgrid
+
 if TYPE_CHECKING:
     from socialgrid.vec_env import VecEnv
 
@@ -27,6 +29,9 @@ HEADINGS = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]], dtype=np.int32)
 
 _CHANGEABLE = np.frombuffer(b"DKOB", dtype=np.uint8)
 _PAIRS_PER_CALL = 4096
+
+# Added to a distance that crosses cells of the fallback: no detour is as bad as that.
+_FAR = 2**14
 
 # Headings in the order in which ties are broken (ahead, left, right, back), seen from the
 # present direction; the actions it takes to enter the cell there; and the first of these.
@@ -77,9 +82,7 @@ class DistanceMaps:
         self._episode = np.full(E, -1, dtype=np.int64)
         self._cells: NDArray[np.uint8] | None = None
         self._changeable = False
-        self._preferred: NDArray[np.int16] | None = None
-        self._fallback: NDArray[np.int16] | None = None
-        self._fallback_ready = np.zeros(E, dtype=np.bool_)
+        self._distance: NDArray[np.int16] | NDArray[np.int32] | None = None
         self._is_target = char_table(terrain.targets)
         self._walkable = char_table(terrain.walkable)
         self._crossable = char_table(terrain.fallback)
@@ -103,11 +106,7 @@ class DistanceMaps:
         if rows.size:
             self._changeable = bool(np.isin(cells, _CHANGEABLE).any())
             self._locate(rows, cells[rows])
-            if self._preferred is None:
-                shape = (*self.present.shape, 4, *cells.shape[1:])
-                self._preferred = np.full(shape, -1, dtype=np.int16)
-            self._fallback_ready[rows] = False
-            self._measure(self._preferred, rows, cells[rows], self._walkable)
+            self._measure(rows, cells[rows])
 
     def _locate(self, rows: NDArray[np.int64], cells: NDArray[np.uint8]) -> None:
         width = cells.shape[2]
@@ -123,24 +122,28 @@ class DistanceMaps:
         self.position[rows[which], slot, 1] = cell % width
         self.character[rows[which], slot] = cells.reshape(len(rows), -1)[which, cell]
 
-    def _measure(
-        self,
-        store: NDArray[np.int16],
-        rows: NDArray[np.int64],
-        cells: NDArray[np.uint8],
-        walkable: NDArray[np.bool_],
-    ) -> None:
-        import socialgrid  # noqa: PLC0415  (the package imports its players lazily)
-
-        passable = walkable[cells]
+    def _measure(self, rows: NDArray[np.int64], cells: NDArray[np.uint8]) -> None:
+        if self._distance is None:
+            shape = (*self.present.shape, 4, *cells.shape[1:])
+            small = 4 * cells[0].size < _FAR
+            self._distance = np.full(shape, -1, dtype=np.int16 if small else np.int32)
+        walkable, crossable = self._walkable[cells], self._crossable[cells]
+        # A target is entered in any case, so the fallback needs another cell that only it crosses.
+        itself = int(self._crossable[self._is_target].all())
+        spare = np.count_nonzero(crossable & ~walkable, axis=(1, 2)) > itself
         local, slot = np.nonzero(self.present[rows])
-        store[rows] = -1
+        self._distance[rows] = -1
         for start in range(0, local.size, _PAIRS_PER_CALL):
             part = slice(start, start + _PAIRS_PER_CALL)
-            env_index = rows[local[part]]
-            store[env_index, slot[part]] = socialgrid.action_distances(
-                passable[local[part]], self.position[env_index, slot[part]]
-            )
+            here, which = local[part], slot[part]
+            target = self.position[rows[here], which]
+            distance = socialgrid.action_distances(walkable[here], target)
+            wider = spare[here]
+            if wider.any():
+                by_any_way = socialgrid.action_distances(crossable[here[wider]], target[wider])
+                far = np.where(by_any_way < 0, -1, by_any_way + _FAR)
+                distance[wider] = np.where(distance[wider] < 0, far, distance[wider])
+            self._distance[rows[here], which] = distance
 
     def lead(
         self, slot: NDArray[np.int64], pos: NDArray[np.int32], direction: NDArray[np.int32]
@@ -158,8 +161,7 @@ class DistanceMaps:
             A way over ``walkable`` cells is preferred, however long, to one over ``fallback``
             cells.
         """
-        rows = np.arange(len(pos))
-        cost, action = self._ways(rows, slot[:, None], pos, direction)
+        cost, action = self._costs(np.arange(len(pos)), slot[:, None], pos, direction)
         return cost[:, 0], action[:, 0]
 
     def nearest(
@@ -182,58 +184,26 @@ class DistanceMaps:
             there is a way to it.
         """
         slots = np.broadcast_to(np.arange(candidates.shape[1]), candidates.shape)
-        cost, _ = self._ways(rows, slots, pos, direction)
+        cost, _ = self._costs(rows, slots, pos, direction)
         cost = np.where(candidates, cost, UNREACHABLE)
         slot = cost.argmin(axis=1)
         return slot, cost[np.arange(len(rows)), slot] < UNREACHABLE
 
-    def _ways(
-        self,
-        rows: NDArray[np.int64],
-        slots: NDArray[np.int64],
-        pos: NDArray[np.int32],
-        direction: NDArray[np.int32],
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Cost and first action, int32 [N,M], to the targets in slots [N,M]."""
-        assert self._preferred is not None, "refresh() comes first"
-        cost, action = self._costs(self._preferred, rows, slots, pos, direction)
-        lost = ((cost == UNREACHABLE) & self.present[rows[:, None], slots]).any(axis=1)
-        if lost.any():
-            some = rows[lost]
-            self._prepare_fallback(some[~self._fallback_ready[some]])
-            assert self._fallback is not None
-            other_cost, other_action = self._costs(
-                self._fallback, some, slots[lost], pos[lost], direction[lost]
-            )
-            use = (cost[lost] == UNREACHABLE) & (other_cost < UNREACHABLE)
-            # No detour is as bad as crossing such cells, so these targets count as far away.
-            cost[lost] = np.where(use, other_cost + UNREACHABLE // 2, cost[lost])
-            action[lost] = np.where(use, other_action, action[lost])
-        return cost, action
-
-    def _prepare_fallback(self, rows: NDArray[np.int64]) -> None:
-        assert self._preferred is not None
-        assert self._cells is not None
-        if self._fallback is None:
-            self._fallback = np.full(self._preferred.shape, -1, dtype=np.int16)
-        if rows.size:
-            self._measure(self._fallback, rows, self._cells[rows], self._crossable)
-            self._fallback_ready[rows] = True
-
     def _costs(
         self,
-        store: NDArray[np.int16],
         rows: NDArray[np.int64],
         slots: NDArray[np.int64],
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Costs over the four headings: turn to face one, step, then follow the map.
+        """Cost and first action, int32 [N,M], to the targets in slots [N,M].
 
-        Looking one step ahead instead of reading the walker's own state keeps the answer right
-        on cells that the map does not walk over, such as a wrong goal the walker stands on.
+        The best of the four headings: turn to face it, step, then follow the map. Looking one
+        step ahead instead of reading the walker's own state keeps the answer right on cells that
+        the map does not walk over, such as a wrong goal the walker stands on.
         """
-        height, width = store.shape[-2:]
+        assert self._distance is not None, "refresh() comes first"
+        height, width = self._distance.shape[-2:]
         heading = (direction[:, None] + _RELATIVE) & 3  # [N,4]
         row = pos[:, :1] + HEADINGS[:, 0][heading]
         col = pos[:, 1:] + HEADINGS[:, 1][heading]
@@ -243,7 +213,8 @@ class DistanceMaps:
         state = (heading * (height * width) + cell)[:, None, :]  # [N,1,4]
         target = self.position[rows[:, None], slots]  # [N,M,2]
         target_cell = (target[..., 0] * width + target[..., 1])[..., None]
-        onward = store.reshape(*store.shape[:2], -1)[rows[:, None, None], slots[..., None], state]
+        by_state = self._distance.reshape(*self._distance.shape[:2], -1)
+        onward = by_state[rows[:, None, None], slots[..., None], state]
         enters = cell[:, None, :] == target_cell
         cost = np.where(enters, 0, onward.astype(np.int32))  # [N,M,4]
         closed = (cost < 0) | outside[:, None, :] | ~self.present[rows[:, None], slots][..., None]
