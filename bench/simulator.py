@@ -267,6 +267,7 @@ def measure_threads(cores: int, batch: int, effort: Effort) -> list[dict[str, An
                     "num_envs": batch,
                     **asdict(rate),
                     "times_one_thread": rate.median / single.median,
+                    "cpu_efficiency": rate.per_cpu_second / single.per_cpu_second,
                 }
             )
     return rows
@@ -294,7 +295,7 @@ def resident_bytes() -> int | None:
 
 
 def measure_memory(num_envs: int) -> list[dict[str, Any]]:
-    """Bytes an environment of each game takes: its state, and with one step's results held."""
+    """Bytes an environment of each game takes: state, views, and all with one step's results."""
     rows = []
     for game in socialgrid.list_games():
         # Each in a process of its own, so that memory freed earlier is not counted as free.
@@ -319,16 +320,14 @@ def print_memory(game: str, num_envs: int) -> None:
     actions = np.zeros((num_envs, env.num_agents), dtype=np.int32)
     results = env.step(actions)
     after = resident_bytes()
-    arrays = [*results[:4], *results[4].values()]
-    held = sum(array.nbytes for array in arrays)
-    snapshot = len(env.get_state())
     total = None if before is None or after is None else (after - before) / num_envs
     print(
         json.dumps(
             {
                 "resident_bytes_per_env": total,
-                "results_of_one_step_bytes_per_env": held / num_envs,
-                "snapshot_bytes_per_env": snapshot / num_envs,
+                "view_bytes_per_env": results[0].nbytes / num_envs,
+                "state_bytes_per_env": env.state_bytes_per_env,
+                "snapshot_bytes_per_env": len(env.get_state()) / num_envs,
             }
         )
     )
@@ -464,7 +463,14 @@ def peer_cells(row: dict[str, Any]) -> list[str]:
 
 
 def thread_cells(row: dict[str, Any]) -> list[str]:
-    return [row["obs_mode"], str(row["threads"]), rate_text(row), f"{row['times_one_thread']:.2f}"]
+    return [
+        row["obs_mode"],
+        str(row["threads"]),
+        rate_text(row),
+        cpu_text(row),
+        f"{row['times_one_thread']:.2f}",
+        f"{row['cpu_efficiency']:.0%}",
+    ]
 
 
 def batch_cells(row: dict[str, Any]) -> list[str]:
@@ -475,7 +481,8 @@ def memory_cells(row: dict[str, Any]) -> list[str]:
     return [
         row["game"],
         bytes_text(row["resident_bytes_per_env"]),
-        bytes_text(row["results_of_one_step_bytes_per_env"]),
+        bytes_text(row["view_bytes_per_env"]),
+        bytes_text(row["state_bytes_per_env"]),
         bytes_text(row["snapshot_bytes_per_env"]),
     ]
 
@@ -483,7 +490,6 @@ def memory_cells(row: dict[str, Any]) -> list[str]:
 def tables_of(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, head, rows of text) of every table."""
     rate = "agent-steps/s (lowest-highest),per CPU second"
-    clock = "agent-steps/s (lowest-highest)"
     games, peers, threads, batches, memory = (
         report[name] for name in ("games", "peers", "threads", "batches", "memory")
     )
@@ -497,7 +503,7 @@ def tables_of(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[st
         ),
         (
             f"{SCALING_GAME} over threads, {threads[0]['num_envs']} environments",
-            f"view,threads,{clock},x one thread",
+            f"view,threads,{rate},x one thread,CPU efficiency",
             map(thread_cells, threads),
         ),
         (
@@ -507,7 +513,7 @@ def tables_of(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[st
         ),
         (
             f"Memory, bytes an environment in a batch of {memory[0]['num_envs']:,}",
-            "game,resident in all,of that the results of a step,snapshot",
+            "game,resident in all,views of one step,state,snapshot",
             map(memory_cells, memory),
         ),
     ]
