@@ -110,10 +110,11 @@ class PPO(RecurrentLearner):
         log: _Metrics,
     ) -> None:
         config = self.config
+        if not learners:
+            return
         going, moved = list(learners), set[int]()
         network, members = self._network_of(going)
-        if going:
-            self._estimate(batch, reward, network, members)
+        self._estimate(batch, reward, network, members)
         for i in range(config.num_minibatches):
             if not going:
                 break
@@ -261,6 +262,12 @@ class PPO(RecurrentLearner):
         return loss, {name: x.detach() for name, x in numbers.items()}
 
 
+_ALWAYS = (
+    *("policy_loss", "value_loss", "entropy", "aux_loss", "kl", "clip_fraction"),
+    *("kl_final", "gradient_steps", "restored", "value_mean", "reward_mean"),
+)
+
+
 class _Metrics:
     """Running means by agent and name."""
 
@@ -268,7 +275,7 @@ class _Metrics:
         self.num_agents = num_agents
         self._sums: dict[str, list[float]] = {}
         self._counts: dict[str, list[int]] = {}
-        for name in ("gradient_steps", "restored", "kl_final"):
+        for name in _ALWAYS:
             self._row(name)
 
     def _row(self, name: str) -> list[float]:

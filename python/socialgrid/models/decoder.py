@@ -111,7 +111,7 @@ class _AbsoluteError(torch.autograd.Function):
     """mean_j |leaky_relu(x @ weight + bias)_j - target_j / 255| over the pixels of a cell."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917
+    def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, target: Tensor, slope: float
     ) -> Tensor:
         out = torch.baddbmm(bias[:, None], x, weight)

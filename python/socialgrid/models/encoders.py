@@ -84,7 +84,7 @@ class _TileConvolve(torch.autograd.Function):
     """leaky_relu(patches @ weight + bias); keeps bytes, not floats, for the way back."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917
+    def forward(
         ctx: Any,
         views: Tensor,
         atlas: Tensor,

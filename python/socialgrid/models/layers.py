@@ -41,15 +41,21 @@ class StackedLinear(nn.Module):
         return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
 
 
-def agent_rows(x: Tensor) -> list[slice]:
-    """How to divide stacked images among calls: agent by agent on a CPU, all at once elsewhere.
+def agent_by_agent(x: Tensor) -> bool:
+    """Whether images are convolved agent by agent (on a CPU) or in one product (elsewhere).
 
-    One agent's images need no copy to get in and out of a convolution, and stay in the cache.
+    On a CPU one agent's images need no copy to get in and out of a convolution, and stay in the
+    cache; an accelerator would rather launch one kernel than A.
     """
+    return x.device.type == "cpu"
+
+
+def agent_rows(x: Tensor) -> list[slice]:
+    """How to divide stacked images ``[A, ...]`` among calls."""
     agents = x.shape[0]
-    if x.device.type != "cpu":
-        return [slice(0, agents)]
-    return [slice(a, a + 1) for a in range(agents)]
+    if agent_by_agent(x):
+        return [slice(a, a + 1) for a in range(agents)]
+    return [slice(0, agents)]
 
 
 class StackedConv(nn.Module):
@@ -135,7 +141,7 @@ def correlate(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     agents, count, height, width, _ = x.shape
     outputs, kernel = weight.shape[1], weight.shape[2]
-    if x.device.type == "cpu":
+    if agent_by_agent(x):
         # oneDNN's direct convolution beats grouped ones and window copies on every CPU tried.
         return _stack(
             [
@@ -161,7 +167,7 @@ def spread(y: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     agents, count, rows, cols, _ = y.shape
     kernel, channels = weight.shape[2], weight.shape[4]
-    if y.device.type == "cpu":
+    if agent_by_agent(y):
         return _stack(
             [
                 F.conv_transpose2d(
@@ -187,7 +193,7 @@ def weight_gradient(y: Tensor, x: Tensor, kernel: int) -> Tensor:
     """
     agents, count, _, _, outputs = y.shape
     shape = (agents, outputs, kernel, kernel, x.shape[-1])
-    if y.device.type != "cpu":
+    if not agent_by_agent(y):
         flat = y.flatten(1, 3).transpose(1, 2)
         return torch.bmm(flat, _patches(x, kernel)).float().view(shape)
     total = y.new_zeros(shape, dtype=torch.float32)

@@ -56,7 +56,7 @@ class _Unroll(torch.autograd.Function):
     """The recurrence, with its backward pass written out: one fused sweep each way."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917
+    def forward(
         ctx: Any, projected: Tensor, weight_hh: Tensor, h: Tensor, c: Tensor, reset: Tensor
     ) -> tuple[Tensor, Tensor]:
         agents, steps, count, width = projected.shape

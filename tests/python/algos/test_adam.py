@@ -1,0 +1,83 @@
+"""Stacked Adam is torch.optim.Adam for every agent, and leaves the others alone."""
+
+import pytest
+import torch
+from torch import nn
+
+from socialgrid.algos.adam import StackedAdam, clip_gradients
+
+
+class Net(nn.Module):
+    def __init__(self, agents=3):
+        super().__init__()
+        gen = torch.Generator().manual_seed(0)
+        self.a = nn.Parameter(torch.randn(agents, 4, 2, generator=gen))
+        self.b = nn.Parameter(torch.randn(agents, 3, generator=gen))
+
+
+def test_equals_pytorchs_adam_for_each_agent():
+    net = Net()
+    rates = [1e-2, 1e-3, 0.0]
+    ours = StackedAdam(net, 3, rates, (0.8, 0.95), 1e-7)
+    plain = [[nn.Parameter(p[i].detach().clone()) for p in net.parameters()] for i in range(3)]
+    theirs = [
+        torch.optim.Adam(params, lr=rate, betas=(0.8, 0.95), eps=1e-7)
+        for params, rate in zip(plain, rates, strict=True)
+    ]
+    for step in range(6):
+        for p in net.parameters():
+            p.grad = torch.randn(p.shape)
+        agents = [a for a in range(3) if (step + a) % 3]
+        for a in agents:
+            for p, q in zip(net.parameters(), plain[a], strict=True):
+                q.grad = p.grad[a].clone()
+            theirs[a].step()
+        ours.step(net, agents, agents)
+    for a in range(3):
+        for p, q in zip(net.parameters(), plain[a], strict=True):
+            torch.testing.assert_close(p[a], q, rtol=1e-6, atol=1e-7)
+
+
+def test_agents_that_do_not_step_keep_every_bit():
+    net = Net()
+    adam = StackedAdam(net, 3, 0.1, (0.9, 0.999), 1e-8)
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    adam.step(net, [0, 1, 2], [0, 1, 2])
+    kept = [p.detach().clone() for p in net.parameters()]
+    moments = {name: x.clone() for name, x in adam.tensors().items()}
+    adam.step(net, [0, 2], [0, 2])
+    for p, q in zip(net.parameters(), kept, strict=True):
+        assert torch.equal(p[1], q[1])
+        assert not torch.equal(p[0], q[0])
+    for name, x in adam.tensors().items():
+        assert torch.equal(x[1], moments[name][1]), name
+    assert adam.steps.tolist() == [2, 1, 2]
+
+
+def test_a_part_of_the_agents_can_live_elsewhere():
+    net = Net()
+    adam = StackedAdam(net, 3, 0.1, (0.9, 0.999), 1e-8)
+    part = Net(1)
+    for p in part.parameters():
+        p.grad = torch.ones_like(p)
+    adam.step(part, [2], [0])
+    assert adam.steps.tolist() == [0, 0, 1]
+    assert adam.first["a"][2].any()
+    assert not adam.first["a"][:2].any()
+
+
+def test_gradients_are_clipped_agent_by_agent():
+    net = Net()
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+        p.grad[1] *= 1e-3
+    norms = clip_gradients(net, [0, 1], 0.5)
+    torch.testing.assert_close(norms, torch.tensor([11**0.5, 11**0.5 * 1e-3]))
+    squares = sum(p.grad.flatten(1).square().sum(1) for p in net.parameters())
+    torch.testing.assert_close(squares.sqrt(), torch.tensor([0.5, 11**0.5 * 1e-3, 11**0.5]))
+
+
+def test_the_number_of_rates_must_fit():
+    with pytest.raises(ValueError, match="2 learning rates for 3 agents"):
+        StackedAdam(Net(), 3, [0.1, 0.2], (0.9, 0.999), 1e-8)

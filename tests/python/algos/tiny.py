@@ -1,0 +1,88 @@
+"""Tiny vectorised tasks in numpy-free PyTorch, writing where the simulator would write."""
+
+import torch
+
+from socialgrid.data.rollout import Rollout
+from socialgrid.models import ModelConfig, ViewSpec
+
+MODEL = ModelConfig(channels=(8,), features=16, memory=16, heads=(16,))
+
+
+class Buttons:
+    """Press the button whose colour is shown; with ``recall``, it was shown some steps ago.
+
+    With ``drift`` the next colour follows from this one and the button pressed. Views are 2x2 pixels (tiles of one pixel). Every agent has its own cue. A right press is worth
+    1. Episodes last ``horizon`` steps and end by the time limit, or by termination.
+    """
+
+    def __init__(self, num_envs, num_agents, *, horizon=4, recall=False, drift=False, seed=0):
+        self.num_envs, self.num_agents, self.horizon = num_envs, num_agents, horizon
+        self.recall, self.drift = recall, drift
+        self.buttons = buttons = 3
+        self.generator = torch.Generator().manual_seed(seed)
+        self.ends_by_termination = False
+        self.spec = ViewSpec(2, 2, 1, (buttons,) * num_agents)
+        self.obs_shape = (2, 2, 3)
+        self.begin()
+
+    def begin(self):
+        lead = (self.num_envs, self.num_agents)
+        self.time = torch.randint(self.horizon, (self.num_envs,), generator=self.generator)
+        self.cue = torch.randint(self.buttons, lead, generator=self.generator)
+        return self.view(), torch.ones(lead, dtype=torch.bool)
+
+    def view(self):
+        shown = torch.nn.functional.one_hot(self.cue, 3).to(torch.uint8) * 255
+        if self.recall:
+            shown = shown * (self.time == 0).to(torch.uint8)[:, None, None]
+        return shown[:, :, None, None].expand(-1, -1, 2, 2, -1)
+
+    def step(self, action, out):
+        due = self.time == self.horizon - 1 if self.recall else self.time >= 0
+        out["reward"].copy_((action == self.cue) & due[:, None])
+        self.time += 1
+        done = self.time == self.horizon
+        out["done"].copy_(done)
+        out["final_obs"].copy_(self.view() * done.to(torch.uint8)[:, None, None, None, None])
+        ended = done[:, None].expand(-1, self.num_agents)
+        out["terminated"].copy_(ended if self.ends_by_termination else ended & False)
+        out["truncated"].copy_(ended & False if self.ends_by_termination else ended)
+        self.time[done] = 0
+        fresh = torch.randint(self.buttons, self.cue.shape, generator=self.generator)
+        if self.drift:
+            self.cue = (self.cue + action) % self.buttons
+        fresh_now = ended if self.recall or self.drift else torch.ones_like(ended)
+        self.cue = torch.where(fresh_now, fresh, self.cue)
+        out["obs"].copy_(self.view())
+        out["active"].fill_(True)
+
+
+def new_rollout(learner, env, steps, agents=None):
+    return Rollout(
+        steps,
+        env.num_envs,
+        env.num_agents,
+        env.obs_shape,
+        state_size=learner.state_size,
+        agents=agents,
+    )
+
+
+def collect(learner, env, rollout, state):
+    """Fill a rollout that has been begun; returns the memory after it."""
+    for t in range(rollout.num_steps):
+        obs, reset = rollout.inputs(t)
+        out = learner.act(obs, state, reset)
+        rollout.record(t, out)
+        env.step(out.action, rollout.slot(t))
+        rollout.finish_step(t)
+        state = out.state
+    return state
+
+
+def experience(learner, env, steps=12):
+    """A fresh rollout of the learner in the environment."""
+    rollout = new_rollout(learner, env, steps)
+    rollout.begin(*env.begin())
+    collect(learner, env, rollout, learner.initial_state(env.num_envs))
+    return rollout

@@ -1,0 +1,113 @@
+"""Minibatches show what was recorded; refreshed memories are those of acting again."""
+
+import pytest
+import torch
+from tests.python.algos.tiny import MODEL, Buttons, experience
+
+from socialgrid.algos import PPOConfig
+from socialgrid.algos.ppo import PPO
+from socialgrid.data.sequences import SequenceBatch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def case():
+    env = Buttons(5, 3, horizon=4, recall=True)
+    learner = PPO(env.spec, MODEL, PPOConfig(aux="none"), seed=1)
+    rollout = experience(learner, env, steps=11)
+    rollout.active[3:6, 2, 1] = False
+    return learner, rollout, SequenceBatch(rollout, learner.model, learner.device)
+
+
+def test_pieces_hold_the_right_rows_and_weights(case):
+    learner, rollout, batch = case
+    batch.advantage.copy_(torch.rand(batch.advantage.shape))
+    agents, length = [2, 1], 4
+    generators = [torch.Generator().manual_seed(a) for a in agents]
+    starts, envs = batch.sample(generators, 7, length)
+    assert starts.max() <= 11 - length
+    pieces = list(batch.minibatches(agents, starts, envs, length, 3))
+    assert [p.action.shape[2] for p in pieces] == [3, 3, 1]
+    weights = sum(p.weight.sum((1, 2)) for p in pieces)
+    torch.testing.assert_close(weights, torch.ones(2))
+    for row, agent in enumerate(agents):
+        in_play, comparable = [], []
+        for s in range(7):
+            t, e = int(starts[row, s]), int(envs[row, s])
+            part, i = pieces[s // 3], s % 3
+            own = slice(t, t + length)
+            views = learner.model.prepare(rollout.obs[t : t + length + 1, e, agent])
+            assert torch.equal(part.views[row, :, i], views)
+            assert torch.equal(part.action[row, :, i], rollout.action[own, e, agent])
+            assert torch.equal(part.log_prob[row, :, i], rollout.log_prob[own, e, agent])
+            assert torch.equal(part.reset[row, :, i], rollout.reset[own, e, agent])
+            assert torch.equal(part.state[row, i], rollout.state[t, e, agent])
+            assert torch.equal(part.advantage[row, :, i], batch.advantage[own, e, agent])
+            in_play.append(rollout.active[own, e, agent])
+            after = rollout.active[t + 1 : t + length + 1, e, agent] & ~rollout.done[own, e]
+            comparable.append(in_play[-1] & after)
+            assert torch.equal(part.weight[row, :, i] > 0, in_play[-1])
+            assert torch.equal(part.next_weight[row, :, i] > 0, comparable[-1])
+        weight = 1 / torch.stack(in_play).sum()
+        assert pieces[0].weight[row].max() == pytest.approx(weight.item())
+
+
+def test_draws_of_one_agent_do_not_depend_on_the_others(case):
+    _, _, batch = case
+    both = batch.sample([torch.Generator().manual_seed(a) for a in (0, 1)], 6, 4)
+    alone = batch.sample([torch.Generator().manual_seed(1)], 6, 4)
+    assert torch.equal(both[0][1], alone[0][0])
+    assert torch.equal(both[1][1], alone[1][0])
+
+
+def test_every_place_is_drawn_alike(case):
+    _, _, batch = case
+    starts, envs = batch.sample([torch.Generator().manual_seed(0)], 80_000, 4)
+    counts = torch.bincount(starts[0] * 5 + envs[0], minlength=40)
+    assert counts.min() > 0.9 * 2000
+    assert counts.max() < 1.1 * 2000
+
+
+def test_refreshing_with_unchanged_parameters_changes_nothing(case):
+    # Hidden states are recomputed along whole episodes, across their borders.
+    learner, rollout, batch = case
+    rollout.active.fill_(True)
+    log_prob = batch.refresh(learner.model, [0, 1, 2], policy=True)
+    torch.testing.assert_close(batch.state, rollout.state, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(batch.value, rollout.value, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(log_prob, rollout.log_prob, rtol=1e-5, atol=1e-6)
+
+
+def test_refreshing_some_agents_leaves_the_others(case):
+    learner, rollout, batch = case
+    with torch.no_grad():
+        for p in learner.model.parameters():
+            p.add_(0.1)
+    batch.refresh(learner.model.take_agents([2]), [2])
+    assert torch.equal(batch.state[:, :, :2], rollout.state[:, :, :2])
+    assert not torch.allclose(batch.state[1:, :, 2], rollout.state[1:, :, 2])
+    assert torch.equal(batch.value[:, :, :2], rollout.value[:, :, :2])
+
+
+def test_bootstrap_values_are_those_of_acting_on(case):
+    learner, rollout, batch = case
+    last, final = batch.bootstrap(learner.model, [0, 1, 2])
+    state = learner.initial_state(5)
+    seen = torch.zeros_like(final)
+    for t in range(rollout.num_steps):
+        obs, reset = rollout.inputs(t)
+        state = learner.act(obs, state, reset).state
+        for (step, env), views in zip(rollout.final_index.tolist(), rollout.final_obs, strict=True):
+            if step == t:
+                seen[t, env] = learner.values(views[None], state[env][None])[0]
+    assert seen.any()
+    torch.testing.assert_close(final, seen, rtol=1e-5, atol=1e-6)
+    want = learner.values(rollout.obs[-1], state)
+    torch.testing.assert_close(last, want, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,95 @@
+"""Auxiliary losses and reward terms."""
+
+import numpy as np
+import pytest
+import torch
+from tests.python.algos.tiny import MODEL, Buttons, experience
+
+from socialgrid.algos import PPOConfig
+from socialgrid.algos.ppo import PPO
+from socialgrid.data.sequences import SequenceBatch
+from socialgrid.models.encoders import from_patches
+from socialgrid.social.protocols import Outputs
+from socialgrid.social.registry import AUX_LOSSES, find_aux_loss, learning_reward
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def case():
+    env = Buttons(4, 2, horizon=5, recall=True)
+    learner = PPO(env.spec, MODEL, PPOConfig(aux="prediction"), seed=0)
+    rollout = experience(learner, env, steps=11)
+    rollout.active[6:, 1, 0] = False
+    batch = SequenceBatch(rollout, learner.model, learner.device)
+    starts, envs = batch.sample([torch.Generator().manual_seed(a) for a in (0, 1)], 9, 5)
+    (part,) = batch.minibatches([0, 1], starts, envs, 5, 9)
+    features = learner.model.encode(part.views[:, :-1].flatten(1, 2)).view(2, 5, 9, -1)
+    core = learner.model.remember(features, part.state, part.reset)[0].flatten(1, 2)
+    outputs = Outputs(learner.model, core, learner.model.logits(core), learner.model.value(core))
+    return rollout, part, outputs, starts, envs
+
+
+@pytest.mark.parametrize("name", ["prediction", "reconstruction"])
+def test_error_is_the_mean_over_comparable_steps(case, name):
+    # One view and one pixel at a time; steps at the end of an episode or of an agent's play have
+    # no next view of their own.
+    rollout, part, outputs, starts, envs = case
+    loss, metrics = AUX_LOSSES[name](outputs, part)
+    predicted = outputs.model.predict_view(outputs.core, part.action.flatten(1))
+    predicted = from_patches(predicted, outputs.model.spec).view(2, 5, 9, 2, 2, 3)
+    ahead = 1 if name == "prediction" else 0
+    for agent in range(2):
+        errors = []
+        for s in range(9):
+            e = int(envs[agent, s])
+            for i in range(5):
+                t = int(starts[agent, s]) + i
+                in_play = bool(rollout.active[t, e, agent])
+                over = bool(rollout.done[t, e]) or not bool(rollout.active[t + 1, e, agent])
+                if not in_play or (ahead and over):
+                    continue
+                target = rollout.obs[t + ahead, e, agent].numpy() / 255.0
+                errors.append(np.abs(predicted[agent, i, s].detach().numpy() - target).mean())
+        assert loss[agent].item() == pytest.approx(np.mean(errors), abs=1e-6)
+    assert torch.equal(metrics[f"{name}_error"], loss.detach())
+    loss.sum().backward()
+    reached = {n for n, p in outputs.model.named_parameters() if p.grad is not None}
+    assert {"decoder.weight", "lstm.weight_hh", "encoder.first.weight"} <= reached
+    assert not any(n.startswith(("value_head", "policy_head")) for n in reached)
+
+
+def test_no_loss_is_zero(case):
+    loss, metrics = AUX_LOSSES["none"](case[2], case[1])
+    assert loss.tolist() == [0.0, 0.0]
+    assert not metrics
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="none"):
+        find_aux_loss("nothing")
+
+
+def test_rewards_are_composed(case):
+    rollout = case[0]
+
+    def shared(rollout):
+        total = rollout.reward.sum(-1, keepdim=True)
+        return (total - rollout.reward) * 0.5
+
+    def wrong(rollout):
+        return torch.zeros(3)
+
+    plain = learning_reward(rollout)
+    assert torch.equal(plain, rollout.reward)
+    assert plain.data_ptr() != rollout.reward.data_ptr()
+    want = rollout.reward + 0.5 * rollout.reward.flip(-1) + 0.5 * rollout.reward.flip(-1)
+    torch.testing.assert_close(learning_reward(rollout, [shared, shared]), want)
+    with pytest.raises(ValueError, match="wrong returned shape"):
+        learning_reward(rollout, [wrong])
