@@ -426,7 +426,7 @@ def test_small_and_large_batches(num_envs):
 
 
 INTERRUPTED = """
-    import os, signal, sys, threading, time
+    import _thread, os, signal, sys, threading, time
     import numpy as np
     import socialgrid
 
@@ -448,7 +448,10 @@ INTERRUPTED = """
             global sent
             time.sleep(0.15)
             sent = time.perf_counter()
-            os.kill(os.getpid(), signal.SIGINT)
+            if os.name == "nt":
+                _thread.interrupt_main()
+            else:
+                os.kill(os.getpid(), signal.SIGINT)
         thread = threading.Thread(target=interrupt)
         try:
             thread.start()
