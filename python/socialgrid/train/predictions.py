@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from socialgrid.models.encoders import from_patches
+from socialgrid.algos.ppo import PPO
 from socialgrid.train import build
 from socialgrid.train.errors import UsageError
 from socialgrid.train.evaluate import EvalOptions, evaluation_config, load_learner
@@ -76,8 +76,8 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
     return slots[0], moments
 
 
-def _episode(worlds: Worlds, learner: Any, slots: tuple[int, ...]) -> list[Moment]:
-    model, watched = learner.model, slots[0]
+def _episode(worlds: Worlds, learner: PPO, slots: tuple[int, ...]) -> list[Moment]:
+    watched = slots[0]
     columns = list(slots)
     obs, active = worlds.reset()
     num_agents = worlds.env.num_agents
@@ -92,20 +92,15 @@ def _episode(worlds: Worlds, learner: Any, slots: tuple[int, ...]) -> list[Momen
     moments: list[Moment] = []
     company = False
     for step in range(worlds.env.max_steps - 1):
-        out = learner.act(
+        seen_by_networks = (
             torch.from_numpy(np.ascontiguousarray(obs[:, columns])),
             memory,
             torch.from_numpy(np.ascontiguousarray((reset | ~active)[:, columns])),
         )
+        pixels = learner.predict_views(*seen_by_networks)[0, 0]
+        images = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+        out = learner.act(*seen_by_networks)
         memory = out.state
-        core = memory.transpose(0, 1)[..., : model.config.memory]
-        predicted = {}
-        for name, action in ACTIONS.items():
-            actions = torch.full(core.shape[:2], action, dtype=torch.int64)
-            with torch.no_grad():
-                pixels = model.predict_view(core.to(model.dtype), actions)[:1, 0].float()
-            view = from_patches(pixels, model.spec)[0]
-            predicted[name] = (view.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
         before = view_image(worlds.env, obs[0, watched]).copy()
         worlds.actions[:, columns] = out.action.numpy()
         worlds.send(0, worlds.actions, slot)
@@ -117,7 +112,7 @@ def _episode(worlds: Worlds, learner: Any, slots: tuple[int, ...]) -> list[Momen
             Moment(
                 step,
                 before,
-                predicted,
+                {name: images[action] for name, action in ACTIONS.items()},
                 int(out.action[0, 0]),
                 view_image(worlds.env, slot["obs"][0, watched]).copy(),
                 seen or company,

@@ -25,31 +25,43 @@ def mean_return(rows: Sequence[Mapping[str, Any]], agent: int, solo: bool) -> fl
     return total / count if count else None
 
 
+def tenth(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The leading updates in which a tenth of all episodes ended."""
+    counts = [row["episodes_finished"] + row["solo_episodes_finished"] for row in rows]
+    total, seen, chosen = sum(counts), 0, []
+    for row, count in zip(rows, counts, strict=True):
+        chosen.append(row)
+        seen += count
+        if seen and seen * 10 >= total:
+            break
+    return chosen
+
+
 def summary(trainer: Trainer) -> str:
     """A table of first and last tenth of the run for each agent, and where its files lie."""
     rows = read_metrics(trainer.run_dir / "metrics.jsonl")
     lines = [""]
     if rows:
-        tenth = max(1, len(rows) // 10)
-        first, last = rows[:tenth], rows[-tenth:]
+        first, last = tenth(rows), tenth(rows[::-1])
         lines.append(
             f"mean return per episode      {'first tenth':>12} {'last tenth':>12} {'change':>9}"
         )
         for agent, name in enumerate(trainer.names):
             for solo in (False, True):
                 start, end = mean_return(first, agent, solo), mean_return(last, agent, solo)
-                if solo and start is None and end is None:
+                if start is None and end is None:
                     continue
                 change = None if start is None or end is None else end - start
                 title = f"{name}, solo" if solo else name
                 lines.append(
                     f"{title:<28.28} {number(start):>12} {number(end):>12} {number(change):>9}"
                 )
+        speed = trainer.env_steps * len(trainer.players) / max(trainer.seconds, 1e-9)
         lines.append(
-            f"{len(rows)} updates, a tenth is {tenth}; {trainer.episodes:,} episodes, "
-            f"{trainer.env_steps:,} environment steps "
-            f"({trainer.env_steps * len(trainer.players):,} agent-steps) "
-            f"in {duration(trainer.seconds)}"
+            f"{trainer.update} updates, {trainer.episodes:,} episodes, "
+            f"{trainer.env_steps:,} environment steps in {duration(trainer.seconds)}: "
+            f"{speed:,.0f} agent-steps/s, {len(trainer.slots)} of {len(trainer.players)} agents "
+            "with networks"
         )
     lines.append(f"{trainer.run_dir}: config.json, metrics.jsonl, tensorboard, checkpoints")
     return "\n".join(lines)

@@ -302,7 +302,7 @@ def test_a_reward_that_is_not_finite_stops_the_run_with_a_dump(tmp_path, monkeyp
         (["--resume"], "which run?"),
         (["--seed", "3"], "the preset comes first"),
         ([], "which preset?"),
-        (["TINY", "--channels", "8,8,8,8"], "view"),
+        (["TINY", "--channels", "8,8,8,8,8"], "view"),
     ],
 )
 def test_mistakes_cost_one_line_and_exit_code_two(tmp_path, capsys, words, message):

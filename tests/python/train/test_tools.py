@@ -35,13 +35,27 @@ def test_a_run_leaves_curves_and_a_video(finished):
 
 
 def test_the_video_shows_every_step_once(finished):
-    import imageio.v2 as imageio
+    import imageio_ffmpeg
 
-    with imageio.get_reader(finished[0] / "episode.mp4") as reader:
-        frames = list(reader.iter_data())
-    assert len(frames) == 12
-    assert frames[0].shape[0] % 2 == 0
-    assert frames[0].std() > 10
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(finished[0] / "episode.mp4")
+    assert frames == 12
+    assert seconds == pytest.approx(1.2, abs=0.11)
+
+
+def test_a_frame_holds_the_grid_every_view_and_captions():
+    import socialgrid
+    from socialgrid.train.video import frame
+
+    env = socialgrid.make_vec("GoalCycle-v0", num_envs=1, seed=5)
+    obs, _ = env.reset()
+    picture = frame(env, obs, ["first 1.0", "second", "third"], "step 0", height=260)
+    assert picture.shape[0] == 276
+    assert picture.shape[1] % 2 == 0
+    np.testing.assert_array_equal(picture[:260, :260], env.render(0, tile_size=20))
+    column = 260 + 6
+    view = enlarge(obs[0, 0], 3)  # 260 // 3 - 22 = 64 pixels hold 21 three times
+    np.testing.assert_array_equal(picture[0:63, column : column + 63], view)
+    assert (picture[64:84, column:] > 128).any(), "no caption"
 
 
 def test_evaluation_tells_returns_with_and_without_the_others(finished, capsys):
