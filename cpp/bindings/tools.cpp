@@ -63,16 +63,16 @@ BoolArray occlusion(const BoolArray& opaque, int view_offset) {
   const bool* in = opaque.data();
   bool* out = visible.mutable_data();
   for (py::ssize_t i = 0; i < opaque.shape(0); ++i) {
-    std::uint32_t transparent[kMaxViewSize], seen[kMaxViewSize];
+    RowMasks<1> transparent[kMaxViewSize], seen[kMaxViewSize];
     for (int row = 0; row < size; ++row) {
-      transparent[row] = 0;
+      transparent[row][0] = 0;
       for (int col = 0; col < size; ++col) {
-        transparent[row] |= static_cast<std::uint32_t>(*in++ ? 0 : 1) << col;
+        transparent[row][0] |= static_cast<std::uint32_t>(*in++ ? 0 : 1) << col;
       }
     }
     flood_visible(transparent, seen, size, size - 1 - view_offset, size / 2);
     for (int row = 0; row < size; ++row) {
-      for (int col = 0; col < size; ++col) *out++ = ((seen[row] >> col) & 1) != 0;
+      for (int col = 0; col < size; ++col) *out++ = ((seen[row][0] >> col) & 1) != 0;
     }
   }
   return visible;

@@ -12,6 +12,7 @@ namespace socialgrid {
 namespace {
 
 constexpr int kSubpixels = 3;
+constexpr std::size_t kMaxAtlasBytes = std::size_t{1} << 30;
 constexpr Rgb kBlack{0, 0, 0};
 
 // Shapes are painted on a canvas of 3 x 3 subpixels a pixel, sampled at subpixel centres in unit
@@ -281,9 +282,10 @@ TileAtlas::TileAtlas(const GameSpec& spec, const AgentPalette& palette)
   const auto add = [&](Picture picture) {
     const auto [entry, inserted] = known.emplace(std::move(picture), SpriteId{0});
     if (inserted) {
-      if (pictures.size() > 65535) {
-        throw ConfigError(spec.name + ": more than 65536 different tile pictures; use a tile_size "
-                          "of at most 10, or plain colours instead of prestige");
+      if (pictures.size() * entry->first.pixels.size() > kMaxAtlasBytes) {
+        throw ConfigError(spec.name + ": the pictures of all tiles would take more than a gibibyte "
+                          "at tile_size " + std::to_string(side_) +
+                          "; use a smaller tile_size, or plain colours instead of prestige");
       }
       entry->second = static_cast<SpriteId>(pictures.size());
       pictures.push_back(&entry->first);
@@ -312,6 +314,7 @@ TileAtlas::TileAtlas(const GameSpec& spec, const AgentPalette& palette)
   Canvas shadow(side_);
   shadow.fill_rect(0, 1, 0, 1, kShadow);
   shadow_ = add(shadow.averaged());
+  for (int dir = 0; dir < 4; ++dir) tile_ids_[static_cast<std::size_t>(dir * 256 + kUnseen)] = shadow_;
 
   num_walkable_ = walkable.size();
   agent_ids_.assign(static_cast<std::size_t>(palette.size()) * num_walkable_ * 16, 0);

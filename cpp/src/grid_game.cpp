@@ -60,6 +60,7 @@ ViewSpec read_view(const Config& config, int num_agents) {
   }
   view.see_through_walls = config.flags("see_through_walls", num_agents);
   for (const auto& kinds : config.text_lists("hide", num_agents)) {
+    view.hides_kinds.push_back(!kinds.empty());
     view.shown_tile.push_back(shown_tiles(kinds));
   }
   return view;

@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "socialgrid/view.hpp"
 #include "socialgrid/visibility.hpp"
 
 namespace socialgrid {
@@ -15,30 +16,27 @@ constexpr int kMaxCells = kMaxViewSize * kMaxViewSize;
 constexpr std::size_t kWide = 16;  // bytes moved at once where rows overlap
 
 // Lays sprites out as pixels. Rows are written left to right and top to bottom; a write may spill
-// over its end because what follows is written later, except at the very end.
-template <std::size_t kRowBytes>
-void paint_narrow(const TileAtlas& atlas, const SpriteId* sprites, int size, std::uint8_t* out) {
+// over its end because what follows is written later, except at the very end. kSize is the view's
+// size where it is known to the compiler, 0 elsewhere.
+template <int kSide, int kSize>
+void paint_narrow(const TileAtlas& atlas, const SpriteId* sprites, int runtime_size,
+                  std::uint8_t* out) {
+  constexpr std::size_t kRowBytes = kSide * 3;
   static_assert(kRowBytes <= kWide);
-  const std::size_t stride = atlas.row_stride();
-  std::array<const std::uint8_t*, kMaxViewSize> sources;
-  for (int row = 0; row < size; ++row) {
-    for (int col = 0; col < size; ++col) {
-      sources[static_cast<std::size_t>(col)] = atlas.sprite(sprites[row * size + col]);
+  const int size = kSize > 0 ? kSize : runtime_size;
+  const auto paint_row = [&](int row, int y, int from, int to, std::size_t bytes) {
+    const std::uint8_t* pixels = atlas.sprite(0) + static_cast<std::size_t>(y) * kWide;
+    for (int col = from; col < to; ++col, out += kRowBytes) {
+      std::memcpy(out, pixels + sprites[row * size + col] * (kWide * kSide), bytes);
     }
-    const bool last_row = row == size - 1;
-    for (int y = 0; y < atlas.side(); ++y) {
-      const bool last = last_row && y == atlas.side() - 1;
-      const int wide = last ? std::max(0, size - static_cast<int>(kWide / kRowBytes) - 1) : size;
-      const std::size_t offset = static_cast<std::size_t>(y) * stride;
-      int col = 0;
-      for (; col < wide; ++col, out += kRowBytes) {
-        std::memcpy(out, sources[static_cast<std::size_t>(col)] + offset, kWide);
-      }
-      for (; col < size; ++col, out += kRowBytes) {
-        std::memcpy(out, sources[static_cast<std::size_t>(col)] + offset, kRowBytes);
-      }
-    }
+  };
+  for (int row = 0; row < size - 1; ++row) {
+    for (int y = 0; y < kSide; ++y) paint_row(row, y, 0, size, kWide);
   }
+  for (int y = 0; y < kSide - 1; ++y) paint_row(size - 1, y, 0, size, kWide);
+  const int wide = std::max(0, size - static_cast<int>(kWide / kRowBytes) - 1);
+  paint_row(size - 1, kSide - 1, 0, wide, kWide);
+  paint_row(size - 1, kSide - 1, wide, size, kRowBytes);
 }
 
 void paint_any(const TileAtlas& atlas, const SpriteId* sprites, int size, std::uint8_t* out) {
@@ -69,6 +67,11 @@ Observer::Observer(std::shared_ptr<const Game> game, ObsMode mode)
     shape_ = {pixels, pixels, 3};
     bytes_ = pixels * pixels * 3;
   } else {
+    if (atlas_.size() > 65536) {
+      throw ConfigError(spec_.name + ": obs_mode 'tiles' can number 65536 tile pictures, here there "
+                        "are " + std::to_string(atlas_.size()) +
+                        "; use obs_mode 'rgb', or plain colours instead of prestige");
+    }
     shape_ = {size, size};
     type_ = atlas_.size() <= 256 ? ObsType::kUint8 : ObsType::kUint16;
     bytes_ = size * size * (type_ == ObsType::kUint8 ? 1 : 2);
@@ -78,18 +81,41 @@ Observer::Observer(std::shared_ptr<const Game> game, ObsMode mode)
 ObserverScratch Observer::make_scratch() const {
   const auto agents = static_cast<std::size_t>(spec_.shape.num_agents);
   const auto rows = static_cast<std::size_t>(spec_.shape.rows + 2 * margin_);
-  return {std::vector<Tile>(rows * static_cast<std::size_t>(plane_cols_), kEmpty),
-          std::vector<int>(agents), std::vector<std::uint8_t>(agents)};
+  ObserverScratch scratch{};
+  scratch.plane.assign(kWide + rows * static_cast<std::size_t>(plane_cols_) + kWide, kEmpty);
+  scratch.slots.resize(agents);
+  scratch.drawn.resize(agents);
+  return scratch;
+}
+
+void Observer::fill_plane(const World& world, ObserverScratch& scratch) const {
+  const auto cols = static_cast<std::size_t>(world.cols());
+  Tile* to = &scratch.plane[kWide + static_cast<std::size_t>(margin_ * plane_cols_ + margin_)];
+  const Tile* from = world.cells().data();
+  if (cols > kWide) {
+    for (int row = 0; row < world.rows(); ++row, to += plane_cols_, from += cols) {
+      std::memcpy(to, from, cols);
+    }
+    return;
+  }
+  // Two words a row, cut to the row's length: what is written beyond it is empty, as the margin is,
+  // or written again by the next row.
+  const auto keep = [](std::size_t bytes) {
+    return bytes >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * bytes)) - 1;
+  };
+  const std::uint64_t low_mask = keep(cols);
+  const std::uint64_t high_mask = cols > 8 ? keep(cols - 8) : 0;
+  for (int row = 0; row < world.rows(); ++row, to += plane_cols_, from += cols) {
+    const std::uint64_t low = narrow_view::load_word(from) & low_mask;
+    const std::uint64_t high = narrow_view::load_word(from + 8) & high_mask;
+    std::memcpy(to, &low, sizeof low);
+    std::memcpy(to + 8, &high, sizeof high);
+  }
 }
 
 void Observer::observe(const World& world, ObserverScratch& scratch, std::byte* obs,
                        std::uint8_t* visible) const {
-  const auto cols = static_cast<std::size_t>(world.cols());
-  Tile* plane = &scratch.plane[static_cast<std::size_t>(margin_ * plane_cols_ + margin_)];
-  const Tile* cells = world.cells().data();
-  for (int row = 0; row < world.rows(); ++row, plane += plane_cols_, cells += cols) {
-    std::memcpy(plane, cells, cols);
-  }
+  fill_plane(world, scratch);
   const std::span<const Agent> agents = world.agents();
   for (std::size_t i = 0; i < agents.size(); ++i) {
     scratch.slots[i] = palette_.slot(agents[i], i);
@@ -101,71 +127,123 @@ void Observer::observe(const World& world, ObserverScratch& scratch, std::byte* 
       }
     }
   }
-  for (std::size_t i = 0; i < agents.size(); ++i) {
-    observe_agent(world, scratch, i, obs, visible);
-    obs += bytes_;
-    visible += agents.size();
+  switch (spec_.view.size) {
+    case 5: return observe_agents<5>(world, scratch, obs, visible);
+    case 7: return observe_agents<7>(world, scratch, obs, visible);
+    default: return observe_agents<0>(world, scratch, obs, visible);
   }
 }
 
-void Observer::observe_agent(const World& world, const ObserverScratch& scratch,
-                             std::size_t viewer, std::byte* obs, std::uint8_t* visible) const {
+template <int kSize>
+void Observer::observe_agents(const World& world, ObserverScratch& scratch, std::byte* obs,
+                              std::uint8_t* visible) const {
   const ViewSpec& view = spec_.view;
-  const int size = view.size;
+  const int size = kSize > 0 ? kSize : view.size;
+  const std::span<const Agent> agents = world.agents();
+  std::array<SpriteId, kMaxCells> sprites;
+  for (std::size_t first = 0; first < agents.size(); first += kLanes) {
+    const std::size_t lanes = std::min(kLanes, agents.size() - first);
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      if (agents[first + lane].active()) crop<kSize>(agents[first + lane], scratch, lane);
+    }
+    flood_visible(scratch.transparent.data(), scratch.seen.data(), size, view.agent_row(),
+                  view.agent_col());
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      const std::size_t viewer = first + lane;
+      if (view.see_through_walls[viewer]) {
+        for (int row = 0; row < size; ++row) {
+          scratch.seen[static_cast<std::size_t>(row)][lane] = (std::uint32_t{1} << size) - 1;
+        }
+      }
+      std::memset(visible, 0, agents.size());
+      if (agents[viewer].active()) {
+        compose<kSize>(world, scratch, viewer, lane, sprites.data(), visible);
+      } else {
+        std::fill_n(sprites.begin(), size * size, atlas_.shadow());
+      }
+      write<kSize>(sprites.data(), obs);
+      obs += bytes_;
+      visible += agents.size();
+    }
+  }
+}
+
+// Takes the agent's square out of the plane and notes where it is transparent.
+template <int kSize>
+void Observer::crop(const Agent& agent, ObserverScratch& scratch, std::size_t lane) const {
+  const ViewSpec& view = spec_.view;
+  const int size = kSize > 0 ? kSize : view.size;
+  const std::uint32_t all = (std::uint32_t{1} << size) - 1;
+  const int at = (agent.row + margin_) * plane_cols_ + agent.col + margin_;
+  const ViewFrame frame(&scratch.plane[kWide + static_cast<std::size_t>(at)], plane_cols_,
+                        agent.dir, view.agent_row(), view.agent_col());
+  if constexpr (kSize > 0 && kSize <= 8) {
+    scratch.narrow_tiles[lane] = narrow_view::crop(frame, agent.dir, size);
+    for (std::size_t row = 0; row < kSize; ++row) {
+      scratch.transparent[row][lane] =
+          ~narrow_view::top_bits(scratch.narrow_tiles[lane][row]) & all;
+    }
+  } else {
+    Tile* tile = scratch.tiles[lane].data();
+    const Tile* row_start = frame.corner;
+    for (int row = 0; row < size; ++row, row_start += frame.row_step) {
+      std::uint32_t opaque = 0;
+      const Tile* cell = row_start;
+      for (int col = 0; col < size; ++col, cell += frame.col_step) {
+        *tile++ = *cell;
+        opaque |= static_cast<std::uint32_t>(*cell >> 7) << col;
+      }
+      scratch.transparent[static_cast<std::size_t>(row)][lane] = ~opaque & all;
+    }
+  }
+}
+
+// The sprites an active agent sees, figures included, and whom it sees.
+template <int kSize>
+void Observer::compose(const World& world, const ObserverScratch& scratch, std::size_t viewer,
+                       std::size_t lane, SpriteId* sprites, std::uint8_t* visible) const {
+  const ViewSpec& view = spec_.view;
+  const int size = kSize > 0 ? kSize : view.size;
   const std::span<const Agent> agents = world.agents();
   const Agent& self = agents[viewer];
-  std::memset(visible, 0, agents.size());
-
-  std::array<SpriteId, kMaxCells> sprites;
-  if (!self.active()) {
-    std::fill_n(sprites.begin(), size * size, atlas_.shadow());
-    write(sprites.data(), obs);
-    return;
-  }
-
-  // Steps in the plane for one view row towards the viewer and one view column to its right.
-  const int back = self.dir ^ 2;
-  const int right = (self.dir + 1) % 4;
-  const int row_step = kRowStep[back] * plane_cols_ + kColStep[back];
-  const int col_step = kRowStep[right] * plane_cols_ + kColStep[right];
-  const Tile* corner = &scratch.plane[static_cast<std::size_t>(
-      (self.row + margin_) * plane_cols_ + self.col + margin_)];
-  corner -= view.agent_row() * row_step + view.agent_col() * col_step;
-
-  std::array<std::uint32_t, kMaxViewSize> seen;
-  if (view.see_through_walls[viewer]) {
-    seen.fill((std::uint32_t{1} << size) - 1);
-  } else {
-    std::array<std::uint32_t, kMaxViewSize> transparent;
-    const Tile* row_start = corner;
-    for (int row = 0; row < size; ++row, row_start += row_step) {
-      std::uint32_t open = 0;
-      const Tile* cell = row_start;
-      for (int col = 0; col < size; ++col, cell += col_step) {
-        open |= static_cast<std::uint32_t>((*cell >> 7) ^ 1) << col;
-      }
-      transparent[static_cast<std::size_t>(row)] = open;
-    }
-    flood_visible(transparent.data(), seen.data(), size, view.agent_row(), view.agent_col());
-  }
-
-  const std::array<Tile, 256>& shown = view.shown_tile[viewer];
   const SpriteId* tile_sprites = atlas_.tiles(self.dir);
-  const Tile* row_start = corner;
-  SpriteId* sprite = sprites.data();
-  for (int row = 0; row < size; ++row, row_start += row_step) {
-    const std::uint32_t mask = seen[static_cast<std::size_t>(row)];
-    const Tile* cell = row_start;
-    for (int col = 0; col < size; ++col, cell += col_step) {
-      *sprite++ = ((mask >> col) & 1) != 0 ? tile_sprites[shown[*cell]] : atlas_.shadow();
+  const std::array<Tile, 256>& shown = view.shown_tile[viewer];
+  const auto sees = [&](int row, int col) {
+    return ((scratch.seen[static_cast<std::size_t>(row)][lane] >> col) & 1) != 0;
+  };
+
+  if constexpr (kSize > 0 && kSize <= 8) {
+    const std::array<std::uint64_t, 8>& rows = scratch.narrow_tiles[lane];
+    const bool hides = view.hides_kinds[viewer];
+    SpriteId* sprite = sprites;
+    for (std::size_t row = 0; row < kSize; ++row) {
+      const std::uint64_t mask = narrow_view::spread(scratch.seen[row][lane]);
+      std::uint64_t tiles = (rows[row] & mask) | (0x0101010101010101ull * kUnseen & ~mask);
+      if (hides) {
+        for (int col = 0; col < size; ++col, tiles >>= 8) {
+          *sprite++ = tile_sprites[shown[static_cast<Tile>(tiles)]];
+        }
+      } else {
+        for (int col = 0; col < size; ++col, tiles >>= 8) {
+          *sprite++ = tile_sprites[static_cast<Tile>(tiles)];
+        }
+      }
+    }
+  } else {
+    for (int row = 0, i = 0; row < size; ++row) {
+      for (int col = 0; col < size; ++col, ++i) {
+        const Tile tile = scratch.tiles[lane][static_cast<std::size_t>(i)];
+        sprites[i] = tile_sprites[sees(row, col) ? shown[tile] : kUnseen];
+      }
     }
   }
 
   const auto lay_agent = [&](std::size_t index, int at) {
     const Tile under = shown[world.at(agents[index].position())];
-    sprites[static_cast<std::size_t>(at)] =
-        atlas_.agent(self.dir, scratch.slots[index], under, agents[index].dir);
+    sprites[at] = atlas_.agent(self.dir, scratch.slots[index], under, agents[index].dir);
   };
+  const int back = self.dir ^ 2;
+  const int right = (self.dir + 1) % 4;
   for (std::size_t j = 0; j < agents.size(); ++j) {
     const Agent& other = agents[j];
     if (j == viewer || !other.shown()) continue;
@@ -174,32 +252,35 @@ void Observer::observe_agent(const World& world, const ObserverScratch& scratch,
     const int row = view.agent_row() + down * kRowStep[back] + across * kColStep[back];
     const int col = view.agent_col() + down * kRowStep[right] + across * kColStep[right];
     if (row < 0 || col < 0 || row >= size || col >= size) continue;
-    if (((seen[static_cast<std::size_t>(row)] >> col) & 1) == 0) continue;
+    if (!sees(row, col)) continue;
     visible[j] = other.active() ? 1 : 0;
     if (scratch.drawn[j] != 0) lay_agent(j, row * size + col);
   }
   lay_agent(viewer, view.agent_row() * size + view.agent_col());
-  write(sprites.data(), obs);
 }
 
+template <int kSize>
 void Observer::write(const SpriteId* sprites, std::byte* obs) const {
-  const int size = spec_.view.size;
+  const int size = kSize > 0 ? kSize : spec_.view.size;
   auto* out = reinterpret_cast<std::uint8_t*>(obs);
   if (mode_ == ObsMode::kRgb) {
     // A wide write must not reach past the row that follows it.
     const bool narrow = static_cast<std::size_t>(size * atlas_.side()) * 3 >= kWide;
     switch (narrow ? atlas_.side() : 0) {
-      case 1: paint_narrow<3>(atlas_, sprites, size, out); break;
-      case 2: paint_narrow<6>(atlas_, sprites, size, out); break;
-      case 3: paint_narrow<9>(atlas_, sprites, size, out); break;
-      case 4: paint_narrow<12>(atlas_, sprites, size, out); break;
-      case 5: paint_narrow<15>(atlas_, sprites, size, out); break;
+      case 1: paint_narrow<1, kSize>(atlas_, sprites, size, out); break;
+      case 2: paint_narrow<2, kSize>(atlas_, sprites, size, out); break;
+      case 3: paint_narrow<3, kSize>(atlas_, sprites, size, out); break;
+      case 4: paint_narrow<4, kSize>(atlas_, sprites, size, out); break;
+      case 5: paint_narrow<5, kSize>(atlas_, sprites, size, out); break;
       default: paint_any(atlas_, sprites, size, out);
     }
   } else if (type_ == ObsType::kUint8) {
     for (int i = 0; i < size * size; ++i) out[i] = static_cast<std::uint8_t>(sprites[i]);
   } else {
-    std::memcpy(out, sprites, bytes_);
+    for (int i = 0; i < size * size; ++i, out += 2) {
+      const auto number = static_cast<std::uint16_t>(sprites[i]);
+      std::memcpy(out, &number, sizeof number);
+    }
   }
 }
 

@@ -47,17 +47,17 @@ class AgentPalette {
   std::vector<int> fixed_slot_;  // per agent; -1: prestige
 };
 
-using SpriteId = std::uint16_t;
+using SpriteId = std::uint32_t;
 
 class TileAtlas {
  public:
-  // Draws all sprites of a game. Throws ConfigError if there are more than 65,536.
+  // Draws all sprites of a game. Throws ConfigError if they take more than a gibibyte.
   TileAtlas(const GameSpec& spec, const AgentPalette& palette);
 
   int size() const { return count_; }
   int side() const { return side_; }
 
-  // Sprites as an agent facing `dir` sees them.
+  // Sprites as an agent facing `dir` sees them; kUnseen gives the shadow.
   const SpriteId* tiles(int dir) const { return &tile_ids_[static_cast<std::size_t>(dir) * 256]; }
   SpriteId agent(int dir, int slot, Tile under, int agent_dir) const {
     const auto at = (static_cast<std::size_t>(slot) * num_walkable_ + walkable_[under]) * 16;

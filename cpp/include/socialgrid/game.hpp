@@ -26,6 +26,7 @@ struct ViewSpec {
   int offset = 1;     // rows behind the agent
   int tile_size = 3;  // pixels a tile
   std::vector<bool> see_through_walls;            // per agent
+  std::vector<bool> hides_kinds;                  // per agent: shown_tile differs from the identity
   std::vector<std::array<Tile, 256>> shown_tile;  // per agent: what a tile looks like to it
 
   int agent_row() const { return size - 1 - offset; }

@@ -41,6 +41,7 @@ inline constexpr Tile kFirstKey = 13;                           // one per colou
 inline constexpr Tile kFirstBall = kFirstKey + kNumColors;      // 24
 inline constexpr Tile kFirstBox = kFirstBall + kNumColors;      // 35
 inline constexpr Tile kFirstOpenDoor = kFirstBox + kNumColors;  // 46..56
+inline constexpr Tile kUnseen = 0x7f;                           // in views: a cell in shadow
 inline constexpr Tile kWall = kOpaqueBit;
 inline constexpr Tile kFirstClosedDoor = kOpaqueBit + 1;
 inline constexpr Tile kFirstLockedDoor = kFirstClosedDoor + kNumColors;

@@ -1,60 +1,75 @@
-// Which cells of a view can be seen past opaque ones.
+// Which cells of views can be seen past opaque ones.
 //
 // Sight floods from the viewer over transparent cells, row by row, first away from the viewer, then
 // towards its back; within a row rightward and then leftward. A visible transparent cell shows its
 // neighbour in sweep direction, the cell one row further and the diagonal between them. The order
-// matters to the result and is part of the game's rules. Rows are bit masks, column 0 the lowest bit,
-// so that a sweep along a row is a few shifts.
+// matters to the result and is part of the game's rules.
+//
+// Rows are bit masks, column 0 the lowest bit, so that a sweep along a row is a few shifts. Several
+// views are flooded at once, one a lane, because each row waits for the one before it.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace socialgrid {
 
+// One row of several views.
+template <std::size_t kLanes>
+using RowMasks = std::array<std::uint32_t, kLanes>;
+
 namespace visibility_detail {
 
-// One row: sees along it from `seen`, returns what becomes visible one row further.
-inline std::uint32_t sweep_row(std::uint32_t& seen, std::uint32_t transparent, int size, int col) {
+// Sees along one row from `seen`, and adds to `further` what becomes visible one row on.
+template <std::size_t kLanes>
+inline void sweep_row(RowMasks<kLanes>& seen, const RowMasks<kLanes>& transparent,
+                      RowMasks<kLanes>& further, int size, int col) {
   const std::uint32_t all = (std::uint32_t{1} << size) - 1;
-  // Rightward, from the viewer's column to the edge.
-  const std::uint32_t right_open = transparent & (all << col);
-  std::uint32_t reached = seen & right_open;
-  for (std::uint32_t open = right_open, shift = 1; shift < static_cast<std::uint32_t>(size);
-       shift *= 2) {
-    reached |= open & (reached << shift);
-    open &= open << shift;
+  const std::uint32_t right_part = all << col;                          // viewer's column to the edge
+  const std::uint32_t left_part = (std::uint32_t{1} << (col + 2)) - 2;  // one right of it to column 1
+  const std::uint32_t viewer = std::uint32_t{1} << col;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    const std::uint32_t open = transparent[lane];
+    // Rightward. Adding the seen cells to a run of open ones carries from the first of them to the
+    // run's end.
+    const std::uint32_t right_open = open & right_part;
+    const std::uint32_t right_seeds = seen[lane] & right_open;
+    const std::uint32_t right =
+        (((right_open + right_seeds) ^ right_open) | right_seeds) & right_open;
+    // Leftward, by doubling. Of the rightward sweep it sees the cell right of the viewer's column.
+    std::uint32_t left_open = open & left_part;
+    std::uint32_t left = (seen[lane] | ((seen[lane] & open & viewer) << 1)) & left_open;
+    left |= left_open & (left >> 1);
+    left_open &= left_open >> 1;
+    left |= left_open & (left >> 2);
+    left_open &= left_open >> 2;
+    left |= left_open & (left >> 4);
+    if (size > 15) {
+      left_open &= left_open >> 4;
+      left |= left_open & (left >> 8);
+    }
+    seen[lane] |= ((right << 1) & all) | (left >> 1);
+    further[lane] |= ((right | (right << 1)) & all) | left | (left >> 1);
   }
-  seen |= (reached << 1) & all;
-  std::uint32_t further = (reached | (reached << 1)) & all;
-  // Leftward, from one right of the viewer's column down to column 1.
-  const std::uint32_t left_open = transparent & ((std::uint32_t{1} << (col + 2)) - 2);
-  reached = seen & left_open;
-  for (std::uint32_t open = left_open, shift = 1; shift < static_cast<std::uint32_t>(size);
-       shift *= 2) {
-    reached |= open & (reached >> shift);
-    open &= open >> shift;
-  }
-  seen |= reached >> 1;
-  further |= reached | (reached >> 1);
-  return further;
 }
 
 }  // namespace visibility_detail
 
-// transparent, visible: `size` rows of `size` bits, row 0 farthest ahead of the viewer, who is at
-// (row, col) with 1 <= col <= size - 2. Bits at and above `size` must be 0 in `transparent`.
-inline void flood_visible(const std::uint32_t* transparent, std::uint32_t* visible, int size,
+// transparent, visible: `size` rows, row 0 farthest ahead of the viewer, who is at (row, col) with
+// 1 <= col <= size - 2. Bits at and above `size` must be 0 in `transparent`.
+template <std::size_t kLanes>
+inline void flood_visible(const RowMasks<kLanes>* transparent, RowMasks<kLanes>* visible, int size,
                           int row, int col) {
-  for (int r = 0; r < size; ++r) visible[r] = 0;
-  visible[row] = std::uint32_t{1} << col;
-  // The row behind the viewer, where the sweep begins, shows nothing yet.
+  for (int r = 0; r < size; ++r) visible[r].fill(r == row ? std::uint32_t{1} << col : 0);
+  // In the row behind the viewer, where the sweep begins, nothing is visible yet.
   for (int r = row; r > 0; --r) {
-    visible[r - 1] |= visibility_detail::sweep_row(visible[r], transparent[r], size, col);
+    visibility_detail::sweep_row(visible[r], transparent[r], visible[r - 1], size, col);
   }
+  RowMasks<kLanes> outside{};
   for (int r = row; r < size; ++r) {
-    const std::uint32_t further =
-        visibility_detail::sweep_row(visible[r], transparent[r], size, col);
-    if (r + 1 < size) visible[r + 1] |= further;
+    visibility_detail::sweep_row(visible[r], transparent[r],
+                                 r + 1 < size ? visible[r + 1] : outside, size, col);
   }
 }
 

@@ -68,7 +68,8 @@ struct WorldShape {
   std::size_t bytes() const {
     const std::size_t used = sizeof(WorldHeader) +
                              static_cast<std::size_t>(num_agents) * sizeof(Agent) + num_cells();
-    return (used + 15) / 16 * 16;
+    // Rows of cells may be read 16 bytes at a time.
+    return (used + 16 + 15) / 16 * 16;
   }
 };
 
