@@ -22,7 +22,8 @@ class ThreadPool {
  public:
   using RangeFn = std::function<void(std::size_t begin, std::size_t end, int thread)>;
 
-  // 0 threads: as many as the machine has cores.
+  // 0 threads: as many as the machine has cores. Throws std::runtime_error if the system does not
+  // grant them.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -47,6 +48,7 @@ class ThreadPool {
     std::exception_ptr error;
   };
 
+  void stop();
   void worker(int thread);
   static void work_on(Job& job, int thread);
 
