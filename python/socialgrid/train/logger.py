@@ -161,13 +161,13 @@ class PlainConsole:
 class RichConsole:
     """A live table in the terminal."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """Start the live display."""
+    def __init__(self, names: Sequence[str], terminal: Any = None) -> None:
+        """Start the live display on a ``rich.console.Console``, standard output by default."""
         from rich.console import Console as Terminal
         from rich.live import Live
 
         self._names = names
-        self._terminal = Terminal()
+        self._terminal = terminal or Terminal()
         self._live = Live(console=self._terminal, refresh_per_second=4, transient=True)
         self._live.start()
 
@@ -176,6 +176,7 @@ class RichConsole:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(expand=False)
         table.add_column("agent")
@@ -199,7 +200,7 @@ class RichConsole:
             f"ran {duration(row['seconds'])}   left {duration(time_left(row, total_steps))}"
         )
         bar = ProgressBar(total=total_steps, completed=row["env_steps"], width=60)
-        self._live.update(Group(line, bar, table))
+        self._live.update(Group(Text(line), bar, table))
 
     def say(self, text: str) -> None:
         """Print a line above the table."""

@@ -5,9 +5,17 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from socialgrid.train.errors import UsageError
-from socialgrid.train.logger import MetricsFile, PlainConsole, duration, number, read_metrics
+from socialgrid.train.logger import (
+    MetricsFile,
+    PlainConsole,
+    RichConsole,
+    duration,
+    number,
+    read_metrics,
+)
 from socialgrid.train.terminal import beside, half_blocks, keys
 
 
@@ -73,3 +81,20 @@ def test_half_blocks_carry_two_pixels_a_character():
 def test_keys_and_arrows_are_read_from_a_pipe():
     with keys(io.StringIO("w\x1b[A\x1b[D\x1bOCq")) as read:
         assert [read() for _ in range(6)] == ["w", "up", "left", "right", "q", None]
+
+
+def test_a_terminal_gets_a_live_table():
+    stream = io.StringIO()
+    console = RichConsole(
+        ["agent0 expert", "agent1 learner"], Console(file=stream, force_terminal=True, width=140)
+    )
+    metrics = row(5000, 2.5) | {
+        "return": [2.5, None], "solo_return": [None, 1.25], "episodes": 3, "seconds": 61.0,
+        "learner": {"policy_loss": [None, 0.5], "aux_loss": [None, 0.125]},
+    }  # fmt: skip
+    console.update(metrics, 10_000)
+    console.say("a line [of] its own")
+    console.close()
+    text = stream.getvalue()
+    for part in ("agent1 learner", "2.50", "1.25", "0.1250", "ran 1:01", "a line [of] its own"):
+        assert part in text
