@@ -114,10 +114,11 @@ class _AbsoluteError(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, target: Tensor, slope: float
     ) -> Tensor:
-        out = torch.baddbmm(bias[:, None], x, weight)
+        # In units of 1/255, in which the target is exact even in bfloat16.
+        out = torch.baddbmm(bias[:, None] * 255.0, x, weight * 255.0)
         F.leaky_relu_(out, slope)
-        difference = target.to(out.dtype).div_(-255.0).add_(out)
-        error = difference.abs().mean(-1).float()
+        difference = torch.sub(out, target.to(out.dtype))
+        error = difference.abs().sum(-1).float().div_(255.0 * out.shape[-1])
         # What is left of the chain rule up to the matrix product, apart from the incoming factor.
         factor = torch.ops.aten.leaky_relu_backward(difference.sign_(), out, slope, True)
         ctx.save_for_backward(x, weight, factor)

@@ -41,115 +41,110 @@ class StackedLSTM(nn.Module):
             and ``c`` in float32 without gradient (gradients flow inside the sequence).
         """
         agents, steps, count, inputs = x.shape
-        bias = (self.bias_ih + self.bias_hh).to(x.dtype)
-        weight = self.weight_ih.to(x.dtype)
+        # tanh(x) = 2 sigmoid(2 x) - 1: with doubled weights of the cell gate, one sigmoid does for
+        # all gates, and PyTorch's is ten times as fast as its tanh. Doubling is exact.
+        double = torch.ones(4 * self.hidden, device=x.device)
+        double[2 * self.hidden : 3 * self.hidden] = 2.0
+        bias = ((self.bias_ih + self.bias_hh) * double).to(x.dtype)
+        weight = (self.weight_ih * double[:, None]).to(x.dtype)
+        recurrent = (self.weight_hh * double[:, None]).to(x.dtype)
         gates = torch.baddbmm(
             bias[:, None], x.reshape(agents, steps * count, inputs), weight.transpose(1, 2)
         )
         outputs: tuple[Tensor, Tensor] = _Unroll.apply(  # type: ignore[no-untyped-call]
-            gates.view(agents, steps, count, 4 * self.hidden), self.weight_hh, h, c, reset
+            gates.view(agents, steps, count, 4 * self.hidden), recurrent, h, c, reset
         )
         return outputs
 
 
 class _Unroll(torch.autograd.Function):
-    """The recurrence, with its backward pass written out: one fused sweep each way."""
+    """The recurrence, with its backward pass written out: one fused sweep each way.
+
+    With s = sigmoid(gates) split into i, f, s, o and q = sigmoid(2 c):
+    c = f c + i (2 s - 1) and h = o (2 q - 1).
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, projected: Tensor, weight_hh: Tensor, h: Tensor, c: Tensor, reset: Tensor
+        ctx: Any, projected: Tensor, recurrent: Tensor, h: Tensor, c: Tensor, reset: Tensor
     ) -> tuple[Tensor, Tensor]:
         agents, steps, count, width = projected.shape
         hidden = width // 4
         dtype = projected.dtype
-        recurrent = weight_hh.to(dtype).transpose(1, 2)
         keeping = ctx.needs_input_grad[0]
         new = projected.new_empty
         out = new((steps, agents, count, hidden))
         cells = new((steps, agents, count, hidden), dtype=torch.float32)
         acts = new((steps, agents, count, width), dtype=torch.float32) if keeping else None
         squashed = torch.empty_like(cells) if keeping else None
-        keep = None if not _any(reset) else (~reset).unsqueeze(-1)
+        keep = (~reset).unsqueeze(-1)
         resets_at = _steps_with_reset(reset)
+        transposed = recurrent.transpose(1, 2)
         h = h.to(dtype)
         first = (h, c)
         for t in range(steps):
-            if keep is not None and resets_at[t]:
+            if resets_at[t]:
                 h, c = h * keep[:, t], c * keep[:, t]
-            gates = torch.baddbmm(projected[:, t], h, recurrent)
+            gates = torch.baddbmm(projected[:, t], h, transposed)
             act = gates.float() if acts is None else acts[t].copy_(gates)
-            act[..., : 2 * hidden].sigmoid_()
-            act[..., 2 * hidden : 3 * hidden].tanh_()
-            act[..., 3 * hidden :].sigmoid_()
-            i, f, g, o = act.chunk(4, -1)
-            c = torch.mul(f, c, out=cells[t]).addcmul_(i, g)
-            tanh_c = torch.tanh(c) if squashed is None else torch.tanh(c, out=squashed[t])
-            h = out[t].copy_(tanh_c * o)
+            i, f, s, o = act.sigmoid_().chunk(4, -1)
+            c = torch.mul(f, c, out=cells[t]).sub_(i).addcmul_(i, s, value=2.0)
+            q = torch.mul(c, 2.0, out=None if squashed is None else squashed[t]).sigmoid_()
+            h = out[t].copy_(torch.addcmul(-o, o, q, value=2.0))
         if acts is not None:
-            ctx.save_for_backward(acts, out, cells, squashed, weight_hh, reset, *first)
+            ctx.save_for_backward(acts, out, cells, squashed, recurrent, reset, *first)
         h_all, c_all = out.transpose(0, 1), cells.transpose(0, 1)
         ctx.mark_non_differentiable(c_all)
         return h_all, c_all
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        acts, out, cells, squashed, weight_hh, reset, h_first, c_first = ctx.saved_tensors
+        acts, out, cells, squashed, recurrent, reset, h_first, c_first = ctx.saved_tensors
         steps, agents, count, width = acts.shape
         hidden = width // 4
         dtype = out.dtype
-        weight = weight_hh.to(dtype)
         grad_out = grads[0].transpose(0, 1)
         resets_at = _steps_with_reset(reset)
-        keep = None if not _any(reset) else (~reset).unsqueeze(-1)
+        keep = (~reset).unsqueeze(-1)
         d_gates = out.new_empty((agents, steps, count, width))
         h_before = out.new_empty((agents, steps, count, hidden))
         dh: Tensor | None = None
         dc: Tensor | None = None
         for t in range(steps - 1, -1, -1):
-            i, f, g, o = acts[t].chunk(4, -1)
+            i, f, s, o = acts[t].chunk(4, -1)
+            q = squashed[t]
             h_prev = out[t - 1] if t else h_first
             c_prev = cells[t - 1] if t else c_first
-            reset_here = keep is not None and resets_at[t]
-            if reset_here and keep is not None:
+            if resets_at[t]:
                 h_prev, c_prev = h_prev * keep[:, t], c_prev * keep[:, t]
             h_before[:, t] = h_prev
-            total = grad_out[t].float() if dh is None else grad_out[t] + dh
-            tanh_c = squashed[t]
-            # dc through h = o tanh(c), plus what later steps passed back.
-            d_cell = torch.addcmul(total, total, tanh_c * tanh_c, value=-1).mul_(o)
+            total = grad_out[t].float() if dh is None else dh.add_(grad_out[t])
+            # Through h = o (2 q - 1), where dq/dc = 2 q (1 - q), plus what later steps passed back.
+            through = torch.mul(total, o)
+            d_cell = torch.addcmul(q, q, q, value=-1.0).mul_(through).mul_(4.0)
             if dc is not None:
                 d_cell.add_(dc)
             step = torch.empty_like(acts[t])
-            d_i, d_f, d_g, d_o = step.chunk(4, -1)
-            torch.mul(d_cell, g, out=d_i)
+            d_i, d_f, d_s, d_o = step.chunk(4, -1)
+            torch.addcmul(-d_cell, d_cell, s, value=2.0, out=d_i)
             torch.mul(d_cell, c_prev, out=d_f)
-            torch.mul(d_cell, i, out=d_g)
-            torch.mul(total, tanh_c, out=d_o)
-            _through_sigmoid(step[..., : 2 * hidden], acts[t][..., : 2 * hidden])
-            d_g.addcmul_(d_g * g, g, value=-1)
-            _through_sigmoid(d_o, o)
-            d_gates[:, t] = step
+            torch.mul(d_cell, i, out=d_s).mul_(2.0)
+            torch.addcmul(-total, total, q, value=2.0, out=d_o)
+            step.mul_(torch.addcmul(acts[t], acts[t], acts[t], value=-1.0))
+            rounded = step.to(dtype)
+            d_gates[:, t] = rounded
             dc = d_cell.mul_(f)
             if t:
-                dh = torch.bmm(step.to(dtype), weight).float()
-                if reset_here and keep is not None:
+                dh = torch.bmm(rounded, recurrent).float()
+                if resets_at[t]:
                     dh, dc = dh * keep[:, t], dc * keep[:, t]
         flat = d_gates.view(agents, steps * count, width)
-        d_weight = torch.bmm(flat.transpose(1, 2), h_before.view(agents, -1, hidden)).float()
+        d_weight = torch.bmm(flat.transpose(1, 2), h_before.view(agents, -1, hidden))
         return d_gates, d_weight, None, None, None
 
 
-def _through_sigmoid(grad: Tensor, act: Tensor) -> None:
-    """Multiply ``grad`` in place by act (1 - act)."""
-    grad.mul_(torch.addcmul(act, act, act, value=-1))
-
-
-def _any(reset: Tensor) -> bool:
-    """Whether resets have to be applied; accelerators always apply rather than wait to know."""
-    return reset.device.type != "cpu" or bool(reset.any())
-
-
 def _steps_with_reset(reset: Tensor) -> list[bool]:
+    """Steps at which states have to be zeroed; accelerators zero always rather than ask."""
     if reset.device.type != "cpu":
         return [True] * reset.shape[1]
     flags: list[bool] = reset.transpose(0, 1).flatten(1).any(1).tolist()

@@ -334,7 +334,7 @@ def test_options_of_the_public_code():
     rollout = experience(learner, env)
     batch = SequenceBatch(rollout, learner.model, learner.device)
     learner._estimate(batch, rollout.reward, learner.model, [0, 1])
-    last, final = batch.bootstrap(learner.model, [0, 1])
+    last, _final = batch.bootstrap(learner.model, [0, 1])
     # One step before the end of the batch both are sums of one term.
     t = -1
     inside = ~rollout.done[t]

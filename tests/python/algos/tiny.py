@@ -11,8 +11,9 @@ MODEL = ModelConfig(channels=(8,), features=16, memory=16, heads=(16,))
 class Buttons:
     """Press the button whose colour is shown; with ``recall``, it was shown some steps ago.
 
-    With ``drift`` the next colour follows from this one and the button pressed. Views are 2x2 pixels (tiles of one pixel). Every agent has its own cue. A right press is worth
-    1. Episodes last ``horizon`` steps and end by the time limit, or by termination.
+    With ``drift`` the next colour follows from this one and the button pressed. Views are 2x2
+    pixels (tiles of one pixel). Every agent has its own cue. A right press is worth 1. Episodes
+    last ``horizon`` steps and end by the time limit, or by termination.
     """
 
     def __init__(self, num_envs, num_agents, *, horizon=4, recall=False, drift=False, seed=0):

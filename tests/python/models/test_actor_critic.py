@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.python.models.baseline import PlainAgent, copy_from_stack
+from bench.plain_agent import PlainAgent, copy_from_stack
 
 from socialgrid.models import ModelConfig, ViewSpec, encoders, layers, recurrent
 from socialgrid.models.actor_critic import ActorCritic, put_agent, take_agent

@@ -1,5 +1,7 @@
 """One agent's network in plain PyTorch: what the stacked one has to equal."""
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -24,7 +26,7 @@ class PlainAgent(nn.Module):
         self.side, self.actions = side, actions
         flat = side * side * channels[-1]
         self.convs = nn.ModuleList([nn.Conv2d(3, channels[0], tile, tile)])
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in itertools.pairwise(channels):
             self.convs.append(nn.Conv2d(before, after, 3))
         self.project = nn.Linear(flat, features)
         self.lstm = nn.LSTMCell(features, memory)
@@ -34,7 +36,7 @@ class PlainAgent(nn.Module):
         if decoder:
             self.expand = nn.Linear(memory + actions, flat)
             back = channels[::-1]
-            for before, after in zip(back, back[1:], strict=False):
+            for before, after in itertools.pairwise(back):
                 self.deconvs.append(nn.ConvTranspose2d(before, after, 3))
             self.deconvs.append(nn.ConvTranspose2d(back[-1], 3, tile, tile))
 
@@ -42,7 +44,7 @@ class PlainAgent(nn.Module):
     def head(inputs, hidden, outputs):
         layers = []
         sizes = (inputs, *hidden)
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in itertools.pairwise(sizes):
             layers += [nn.Linear(before, after), nn.Tanh()]
         return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
 
