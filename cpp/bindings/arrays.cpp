@@ -87,8 +87,9 @@ ArrayPool::Handed ArrayPool::wrap(const py::object& object) const {
     throw py::type_error(where + "must be a numpy array or a CPU tensor, not " +
                          py::str(py::type::of(object).attr("__name__")).cast<std::string>());
   }
-  const auto array = is_array ? py::reinterpret_borrow<py::array>(object)
-                              : py::module_::import("numpy").attr("asarray")(object).cast<py::array>();
+  const auto array = is_array
+                         ? py::reinterpret_borrow<py::array>(object)
+                         : py::module_::import("numpy").attr("asarray")(object).cast<py::array>();
   if (!array.dtype().equal(dtype_)) {
     throw py::type_error(where + "must have dtype " + py::str(dtype_).cast<std::string>() +
                          ", not " + py::str(array.dtype()).cast<std::string>());

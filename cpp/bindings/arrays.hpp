@@ -12,8 +12,8 @@
 
 namespace socialgrid::bindings {
 
-// Hands out arrays of one shape and type. An array's memory returns to the pool when the last view of
-// it is gone, so that memory in a user's hands is never written again.
+// Hands out arrays of one shape and type. An array's memory returns to the pool when the last view
+// of it is gone, so that memory in a user's hands is never written again.
 class ArrayPool {
  public:
   ArrayPool(std::string name, pybind11::dtype dtype, std::vector<pybind11::ssize_t> shape);
@@ -22,7 +22,7 @@ class ArrayPool {
   struct Handed {
     pybind11::object object;  // what the caller gets: an array, or the user's own object
     std::byte* data = nullptr;
-    Loan* loan = nullptr;     // set when the memory is a pool's
+    Loan* loan = nullptr;  // set when the memory is a pool's
   };
   // A pool array with unspecified content.
   Handed acquire();

@@ -251,7 +251,8 @@ class PyBatch {
     const std::size_t index = env_index(env);
     const std::vector<std::uint8_t> pixels = batch_->render(index, static_cast<int>(tile_size));
     const WorldShape& shape = batch_->spec().shape;
-    py::array_t<std::uint8_t> image(std::vector<py::ssize_t>{shape.rows * tile_size, shape.cols * tile_size, 3});
+    py::array_t<std::uint8_t> image(
+        std::vector<py::ssize_t>{shape.rows * tile_size, shape.cols * tile_size, 3});
     std::copy(pixels.begin(), pixels.end(), image.mutable_data());
     return image;
   }
@@ -260,7 +261,8 @@ class PyBatch {
     const Use use(*this, kMayBeInFlight);
     const TileAtlas& atlas = batch_->observer().atlas();
     const std::vector<std::uint8_t> pixels = atlas.pixels();
-    py::array_t<std::uint8_t> out(std::vector<py::ssize_t>{atlas.size(), atlas.side(), atlas.side(), 3});
+    py::array_t<std::uint8_t> out(
+        std::vector<py::ssize_t>{atlas.size(), atlas.side(), atlas.side(), 3});
     std::copy(pixels.begin(), pixels.end(), out.mutable_data());
     return out;
   }
@@ -354,7 +356,8 @@ class PyBatch {
     pools_.emplace_back("done", boolean, std::vector{envs});
     pools_.emplace_back("final_obs", obs_dtype(), obs_shape);
     pools_.emplace_back("active", boolean, std::vector{envs, agents});
-    pools_.emplace_back("visible", py::dtype::of<std::uint8_t>(), std::vector{envs, agents, agents});
+    pools_.emplace_back("visible", py::dtype::of<std::uint8_t>(),
+                        std::vector{envs, agents, agents});
     pools_.emplace_back("last_actions", py::dtype::of<std::int32_t>(), std::vector{envs, agents});
   }
 
@@ -399,7 +402,8 @@ class PyBatch {
         shape += std::to_string(array.shape(i));
       }
       throw py::value_error("actions must have shape (" + std::to_string(envs) + ", " +
-                            std::to_string(agents) + "), environments by agents, not " + shape + ")");
+                            std::to_string(agents) + "), environments by agents, not " + shape +
+                            ")");
     }
     const auto count = static_cast<std::size_t>(envs * agents);
     actions_.resize(count);
@@ -413,8 +417,9 @@ class PyBatch {
         const std::int64_t value = wide.data()[i];
         if (value < std::numeric_limits<std::int32_t>::min() ||
             value > std::numeric_limits<std::int32_t>::max() || (unsigned64 && value < 0)) {
-          throw batch_->action_error(i, unsigned64 ? std::to_string(static_cast<std::uint64_t>(value))
-                                                   : std::to_string(value));
+          throw batch_->action_error(i, unsigned64
+                                            ? std::to_string(static_cast<std::uint64_t>(value))
+                                            : std::to_string(value));
         }
         actions_[i] = static_cast<std::int32_t>(value);
       }
@@ -471,7 +476,9 @@ class PyBatch {
   }
 
   static StepBuffers step_buffers(const Arrays& arrays) {
-    const auto bytes = [&](ArrayIndex i) { return reinterpret_cast<std::uint8_t*>(arrays[i].data); };
+    const auto bytes = [&](ArrayIndex i) {
+      return reinterpret_cast<std::uint8_t*>(arrays[i].data);
+    };
     return {.obs = arrays[kObs].data,
             .reward = reinterpret_cast<float*>(arrays[kReward].data),
             .terminated = bytes(kTerminated),
@@ -570,9 +577,9 @@ py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
       }
       value = cells;
     } else {
-      const std::string near = nearest_name(
-          field, {"agent_pos", "agent_dir", "agent_active", "agent_last_tile", "agent_prestige",
-                  "agent_carrying", "step", "episode", "cells"});
+      const std::string near =
+          nearest_name(field, {"agent_pos", "agent_dir", "agent_active", "agent_last_tile",
+                               "agent_prestige", "agent_carrying", "step", "episode", "cells"});
       throw py::key_error("worlds have no field '" + field + "'" +
                           (near.empty() ? "" : "; did you mean '" + near + "'?"));
     }

@@ -27,8 +27,9 @@ Value to_value(py::handle object, const std::string& name) {
   }
   if (py::isinstance<py::list>(object) || py::isinstance<py::tuple>(object) ||
       py::hasattr(object, "tolist")) {
-    const py::object items = py::hasattr(object, "tolist") ? py::object(object.attr("tolist")())
-                                                            : py::reinterpret_borrow<py::object>(object);
+    const py::object items = py::hasattr(object, "tolist")
+                                 ? py::object(object.attr("tolist")())
+                                 : py::reinterpret_borrow<py::object>(object);
     if (!py::isinstance<py::list>(items) && !py::isinstance<py::tuple>(items)) {
       return to_value(items, name);  // a numpy scalar
     }
@@ -37,7 +38,8 @@ Value to_value(py::handle object, const std::string& name) {
     return list;
   }
   if (PyFloat_Check(object.ptr())) return object.cast<double>();
-  throw ConfigError(name + " cannot be a " + py::str(py::type::of(object).attr("__name__")).cast<std::string>() +
+  throw ConfigError(name + " cannot be a " +
+                    py::str(py::type::of(object).attr("__name__")).cast<std::string>() +
                     "; give a bool, int, float, str or a list of them");
 }
 
@@ -84,7 +86,8 @@ void register_games(py::module_& module) {
         for (const GameEntry& entry : games()) {
           if (entry.name != game) continue;
           constexpr const char* kTypes[] = {"bool", "int", "float", "str"};
-          constexpr const char* kShapes[] = {"single", "per_agent", "list_per_agent", "list", "size"};
+          constexpr const char* kShapes[] = {"single", "per_agent", "list_per_agent", "list",
+                                             "size"};
           py::list options;
           for (const Option& option : entry.options) {
             py::dict item;

@@ -9,8 +9,8 @@ constexpr int kYellow = 6;
 void generate(World& world, Rng& rng) {
   draw_frame(world);
   world.at({world.rows() - 2, world.cols() - 2}) = kGoal;
-  const int split = 2 + static_cast<int>(rng.uniform_int(
-                            static_cast<std::uint32_t>(world.cols() - 4)));
+  const int split =
+      2 + static_cast<int>(rng.uniform_int(static_cast<std::uint32_t>(world.cols() - 4)));
   for (int row = 0; row < world.rows(); ++row) world.at({row, split}) = kWall;
   const int door_row =
       1 + static_cast<int>(rng.uniform_int(static_cast<std::uint32_t>(world.rows() - 2)));
@@ -28,13 +28,15 @@ GameEntry door_key_game() {
             const int agents = config.integer("num_agents");
             // The narrowest left part is one column, which also holds the key.
             if (config.is_none("map") && !config.flag("ghost_mode") && agents > rows - 3) {
-              config.fail("num_agents", "= " + std::to_string(agents) + " without ghost_mode needs "
-                          "grid_size of at least " + std::to_string(agents + 3) + " rows");
+              config.fail("num_agents", "= " + std::to_string(agents) +
+                                            " without ghost_mode needs "
+                                            "grid_size of at least " +
+                                            std::to_string(agents + 3) + " rows");
             }
             return std::make_shared<const GridGame>(
-                config, GridGame::Setup{.generate = generate,
-                                        .has_objects = true,
-                                        .layout_options = {"grid_size"}});
+                config,
+                GridGame::Setup{
+                    .generate = generate, .has_objects = true, .layout_options = {"grid_size"}});
           }};
 }
 

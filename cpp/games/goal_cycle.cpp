@@ -1,4 +1,5 @@
-// GoalCycle (Ndousse et al. 2021): goals that look alike pay only when visited in their hidden order.
+// GoalCycle (Ndousse et al. 2021): goals that look alike pay only when visited in their hidden
+// order.
 #include "socialgrid/grid_game.hpp"
 
 namespace socialgrid {
@@ -14,12 +15,25 @@ GameEntry goal_cycle_game() {
                                               .reward_decay = false});
   for (Option& option : clutter_options(0.15)) options.push_back(std::move(option));
   options.push_back({"num_goals", kInt, kSingle, 3, 1, kMaxCycleTiles, {}, "tiles in the cycle"});
-  options.push_back({"reward", kNumber, kSingle, 1.0, 0, 1e6, {}, "for the next tile of the cycle"});
-  options.push_back({"penalty", kNumber, kSingle, 1.5, -1e6, 1e6, {},
+  options.push_back(
+      {"reward", kNumber, kSingle, 1.0, 0, 1e6, {}, "for the next tile of the cycle"});
+  options.push_back({"penalty",
+                     kNumber,
+                     kSingle,
+                     1.5,
+                     -1e6,
+                     1e6,
+                     {},
                      "its absolute value is taken for any other tile"});
-  options.push_back({"initial_reward", kBool, kSingle, true, 0, 0, {},
-                     "the first tile of an episode pays too"});
-  options.push_back({"reset_on_mistake", kBool, kSingle, false, 0, 0, {},
+  options.push_back(
+      {"initial_reward", kBool, kSingle, true, 0, 0, {}, "the first tile of an episode pays too"});
+  options.push_back({"reset_on_mistake",
+                     kBool,
+                     kSingle,
+                     false,
+                     0,
+                     0,
+                     {},
                      "after a wrong tile the cycle goes on from it"});
   return {"GoalCycle-v0", std::move(options), [](const Config& config) {
             const int goals = config.integer("num_goals");
@@ -34,14 +48,14 @@ GameEntry goal_cycle_game() {
             };
             return std::make_shared<const GridGame>(
                 config,
-                GridGame::Setup{
-                    .generate = generate,
-                    .cycle = {.reward = config.number("reward"),
-                              .penalty = config.number("penalty"),
-                              .initial_reward = config.flag("initial_reward"),
-                              .reset_on_mistake = config.flag("reset_on_mistake")},
-                    .num_cycle_tiles = goals,
-                    .layout_options = {"grid_size", "num_clutter", "clutter_density", "num_goals"}});
+                GridGame::Setup{.generate = generate,
+                                .cycle = {.reward = config.number("reward"),
+                                          .penalty = config.number("penalty"),
+                                          .initial_reward = config.flag("initial_reward"),
+                                          .reset_on_mistake = config.flag("reset_on_mistake")},
+                                .num_cycle_tiles = goals,
+                                .layout_options = {"grid_size", "num_clutter", "clutter_density",
+                                                   "num_goals"}});
           }};
 }
 

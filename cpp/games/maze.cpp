@@ -8,8 +8,8 @@ void carve(World& world, Rng& rng) {
   std::fill(world.cells().begin(), world.cells().end(), kWall);
   const int room_rows = (world.rows() - 1) / 2;
   const int room_cols = (world.cols() - 1) / 2;
-  const int start = static_cast<int>(
-      rng.uniform_int(static_cast<std::uint32_t>(room_rows) * static_cast<std::uint32_t>(room_cols)));
+  const int start = static_cast<int>(rng.uniform_int(static_cast<std::uint32_t>(room_rows) *
+                                                     static_cast<std::uint32_t>(room_cols)));
   std::vector<Position> path = {{1 + 2 * (start / room_cols), 1 + 2 * (start % room_cols)}};
   world.at(path.back()) = kEmpty;
   while (!path.empty()) {
@@ -43,11 +43,12 @@ GameEntry maze_game() {
                                            " x " + std::to_string(cols));
             }
             return std::make_shared<const GridGame>(
-                config, GridGame::Setup{.generate = [](World& world, Rng& rng) {
-                                          carve(world, rng);
-                                          CellPool pool(world);
-                                          world.at(pool.take(rng)) = kGoal;
-                                        },
+                config, GridGame::Setup{.generate =
+                                            [](World& world, Rng& rng) {
+                                              carve(world, rng);
+                                              CellPool pool(world);
+                                              world.at(pool.take(rng)) = kGoal;
+                                            },
                                         .layout_options = {"grid_size"}});
           }};
 }

@@ -20,7 +20,9 @@ constexpr Rgb kBlack{0, 0, 0};
 class Canvas {
  public:
   explicit Canvas(int side)
-      : side_(side), samples_(side * kSubpixels), colors_(static_cast<std::size_t>(samples_ * samples_)) {}
+      : side_(side),
+        samples_(side * kSubpixels),
+        colors_(static_cast<std::size_t>(samples_ * samples_)) {}
 
   template <typename Inside>
   void fill(Inside inside, Rgb color) {
@@ -57,7 +59,7 @@ class Canvas {
 
  private:
   // The mean over each subpixel row, then over the three rows, truncated.
-  std::uint8_t average(int row, int col, std::uint8_t Rgb::*channel) const {
+  std::uint8_t average(int row, int col, std::uint8_t Rgb::* channel) const {
     double total = 0;
     for (int i = 0; i < kSubpixels; ++i) {
       int sum = 0;
@@ -135,7 +137,8 @@ Picture turned(const Picture& picture, int dir) {
   Picture out{picture.side, std::vector<std::uint8_t>(picture.pixels.size())};
   for (int row = 0; row < picture.side; ++row) {
     for (int col = 0; col < picture.side; ++col) {
-      const int from[4][2] = {{col, last - row}, {last - row, last - col}, {last - col, row}, {row, col}};
+      const int from[4][2] = {
+          {col, last - row}, {last - row, last - col}, {last - col, row}, {row, col}};
       const int at = (from[dir][0] * picture.side + from[dir][1]) * 3;
       std::copy_n(&picture.pixels[static_cast<std::size_t>(at)], 3,
                   &out.pixels[static_cast<std::size_t>((row * picture.side + col) * 3)]);
@@ -160,15 +163,32 @@ Picture draw_tile(Tile tile, int side) {
   Canvas canvas(side);
   const auto fill_all = [&](Rgb fill) { canvas.fill_rect(0, 1, 0, 1, fill); };
   switch (traits.kind) {
-    case TileKind::kEmpty: break;
-    case TileKind::kWall: fill_all(kWallColor); break;
-    case TileKind::kGoal: fill_all({0, 255, 0}); break;
-    case TileKind::kCycle: fill_all({255, 255, 0}); break;
-    case TileKind::kLava: fill_all({255, 128, 0}); break;
-    case TileKind::kDoor: paint_door(canvas, traits.door, color); break;
-    case TileKind::kKey: paint_key(canvas, color); break;
-    case TileKind::kBall: canvas.fill_circle(0.5, 0.5, 0.31, color); break;
-    case TileKind::kBox: paint_box(canvas, color); break;
+    case TileKind::kEmpty:
+      break;
+    case TileKind::kWall:
+      fill_all(kWallColor);
+      break;
+    case TileKind::kGoal:
+      fill_all({0, 255, 0});
+      break;
+    case TileKind::kCycle:
+      fill_all({255, 255, 0});
+      break;
+    case TileKind::kLava:
+      fill_all({255, 128, 0});
+      break;
+    case TileKind::kDoor:
+      paint_door(canvas, traits.door, color);
+      break;
+    case TileKind::kKey:
+      paint_key(canvas, color);
+      break;
+    case TileKind::kBall:
+      canvas.fill_circle(0.5, 0.5, 0.31, color);
+      break;
+    case TileKind::kBox:
+      paint_box(canvas, color);
+      break;
   }
   return canvas.averaged();
 }
@@ -266,8 +286,8 @@ AgentPalette::AgentPalette(const AgentLook& look) : look_(look) {
 
 int AgentPalette::prestige_slot(double prestige) const {
   const double scaled = prestige / look_.scale;
-  const double share = look_.mapping == PrestigeMapping::kTanh ? portable_tanh(scaled)
-                                                               : portable_sigmoid(scaled);
+  const double share =
+      look_.mapping == PrestigeMapping::kTanh ? portable_tanh(scaled) : portable_sigmoid(scaled);
   const int blue = static_cast<int>(255.0 * share);
   const int red = static_cast<int>(255.0 * (1.0 - share));
   return 2 * blue + (red + blue == 255 ? 1 : 0);
@@ -283,8 +303,10 @@ TileAtlas::TileAtlas(const GameSpec& spec, const AgentPalette& palette)
     const auto [entry, inserted] = known.emplace(std::move(picture), SpriteId{0});
     if (inserted) {
       if (pictures.size() * entry->first.pixels.size() > kMaxAtlasBytes) {
-        throw ConfigError(spec.name + ": the pictures of all tiles would take more than a gibibyte "
-                          "at tile_size " + std::to_string(side_) +
+        throw ConfigError(spec.name +
+                          ": the pictures of all tiles would take more than a gibibyte "
+                          "at tile_size " +
+                          std::to_string(side_) +
                           "; use a smaller tile_size, or plain colours instead of prestige");
       }
       entry->second = static_cast<SpriteId>(pictures.size());
@@ -314,7 +336,8 @@ TileAtlas::TileAtlas(const GameSpec& spec, const AgentPalette& palette)
   Canvas shadow(side_);
   shadow.fill_rect(0, 1, 0, 1, kShadow);
   shadow_ = add(shadow.averaged());
-  for (int dir = 0; dir < 4; ++dir) tile_ids_[static_cast<std::size_t>(dir * 256 + kUnseen)] = shadow_;
+  for (int dir = 0; dir < 4; ++dir)
+    tile_ids_[static_cast<std::size_t>(dir * 256 + kUnseen)] = shadow_;
 
   num_walkable_ = walkable.size();
   agent_ids_.assign(static_cast<std::size_t>(palette.size()) * num_walkable_ * 16, 0);

@@ -78,7 +78,8 @@ void BatchEnv::reset(std::uint64_t seed, const ObserveBuffers& out) {
 }
 
 void BatchEnv::reset(std::span<const std::uint64_t> seeds, const ObserveBuffers& out) {
-  restart([&](std::size_t env, const StreamState&) { return StreamState{.seed = seeds[env]}; }, out);
+  restart([&](std::size_t env, const StreamState&) { return StreamState{.seed = seeds[env]}; },
+          out);
 }
 
 void BatchEnv::check_actions(std::span<const std::int32_t> actions) const {
@@ -89,20 +90,22 @@ void BatchEnv::check_actions(std::span<const std::int32_t> actions) const {
   for (std::size_t env = 0; env < num_envs_; ++env) {
     const std::int32_t* row = &actions[env * agents];
     for (std::size_t a = 0; a < agents; ++a) {
-      wrong |= static_cast<std::uint32_t>(row[a]) >= static_cast<std::uint32_t>(counts[a]) ? 1u : 0u;
+      wrong |=
+          static_cast<std::uint32_t>(row[a]) >= static_cast<std::uint32_t>(counts[a]) ? 1u : 0u;
     }
   }
   if (wrong == 0) return;
   for (std::size_t i = 0; i < actions.size(); ++i) {
-    if (actions[i] < 0 || actions[i] >= counts[i % agents]) throw action_error(i, std::to_string(actions[i]));
+    if (actions[i] < 0 || actions[i] >= counts[i % agents])
+      throw action_error(i, std::to_string(actions[i]));
   }
 }
 
 ActionError BatchEnv::action_error(std::size_t index, const std::string& value) const {
   const std::size_t agent = index % num_agents();
   return ActionError("actions[environment " + std::to_string(index / num_agents()) + ", agent " +
-                     std::to_string(agent) + "] = " + value + " is out of range; " + spec().name + " allows 0 to " +
-                     std::to_string(spec().action_counts[agent] - 1));
+                     std::to_string(agent) + "] = " + value + " is out of range; " + spec().name +
+                     " allows 0 to " + std::to_string(spec().action_counts[agent] - 1));
 }
 
 void BatchEnv::step(std::span<const std::int32_t> actions, const StepBuffers& out) {
@@ -136,8 +139,7 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
   const bool done = all_ended || out_of_time;
   out.done[env] = done ? 1 : 0;
   if (done) {
-    observer_.observe(world, workspace.scratch,
-                      out.final_obs + first * observer_.bytes_per_agent(),
+    observer_.observe(world, workspace.scratch, out.final_obs + first * observer_.bytes_per_agent(),
                       workspace.visible.data());
     begin_next_episode(world);
   }
@@ -165,9 +167,8 @@ void BatchEnv::write_views(const World& world, std::size_t env, const ObserveBuf
 }
 
 void BatchEnv::observe(const ObserveBuffers& out) {
-  for_each_env([&](std::size_t env, Workspace& workspace) {
-    write_views(world(env), env, out, workspace);
-  });
+  for_each_env(
+      [&](std::size_t env, Workspace& workspace) { write_views(world(env), env, out, workspace); });
 }
 
 Layout BatchEnv::layout(std::size_t env) const { return game_->layout(world(env)); }

@@ -32,21 +32,30 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string type_name(const Option& option) {
   switch (option.type) {
-    case OptionType::kBool: return "True or False";
-    case OptionType::kInt: return "an integer";
-    case OptionType::kNumber: return "a number";
-    case OptionType::kText: return "a text";
+    case OptionType::kBool:
+      return "True or False";
+    case OptionType::kInt:
+      return "an integer";
+    case OptionType::kNumber:
+      return "a number";
+    case OptionType::kText:
+      return "a text";
   }
   return "";
 }
 
 std::string expectation(const Option& option) {
   switch (option.shape) {
-    case OptionShape::kSingle: return type_name(option);
-    case OptionShape::kPerAgent: return type_name(option) + ", or a list with one per agent";
-    case OptionShape::kListPerAgent: return "a list of texts, or one such list per agent";
-    case OptionShape::kList: return "a list of texts";
-    case OptionShape::kSize: return "an integer or [rows, columns]";
+    case OptionShape::kSingle:
+      return type_name(option);
+    case OptionShape::kPerAgent:
+      return type_name(option) + ", or a list with one per agent";
+    case OptionShape::kListPerAgent:
+      return "a list of texts, or one such list per agent";
+    case OptionShape::kList:
+      return "a list of texts";
+    case OptionShape::kSize:
+      return "an integer or [rows, columns]";
   }
   return "";
 }
@@ -190,8 +199,7 @@ Config::Config(std::string game, const std::vector<Option>& options, const Value
     const auto found = values.find(option.name);
     const bool absent = found == values.end() || found->second.is_none();
     resolved_[option.name] =
-        absent ? option.fallback
-               : check_value(game_ + ": " + option.name, option, found->second);
+        absent ? option.fallback : check_value(game_ + ": " + option.name, option, found->second);
   }
 }
 

@@ -119,8 +119,7 @@ GameSpec make_spec(const Config& config, const TextMap& map, int num_cycle_tiles
   const int num_agents = config.integer("num_agents");
   GameSpec spec;
   spec.name = config.game();
-  const auto [rows, cols] =
-      map.rows > 0 ? std::pair{map.rows, map.cols} : config.size("grid_size");
+  const auto [rows, cols] = map.rows > 0 ? std::pair{map.rows, map.cols} : config.size("grid_size");
   spec.shape = {rows, cols, num_agents};
   spec.max_steps = config.integer("max_steps");
   spec.action_counts.assign(static_cast<std::size_t>(num_agents), kNumGridActions);
@@ -144,10 +143,22 @@ std::vector<Option> grid_options(const GridDefaults& defaults) {
   std::vector<std::string> kinds(kTileKindNames.begin() + 1, kTileKindNames.end());
   return {
       {"num_agents", kInt, kSingle, defaults.num_agents, 1, kMaxAgents, {}, "agents per world"},
-      {"grid_size", kInt, kSize, defaults.grid_size, static_cast<double>(defaults.min_size),
-       kMaxSide, {}, "cells a side, or [rows, columns], walls included"},
+      {"grid_size",
+       kInt,
+       kSize,
+       defaults.grid_size,
+       static_cast<double>(defaults.min_size),
+       kMaxSide,
+       {},
+       "cells a side, or [rows, columns], walls included"},
       {"max_steps", kInt, kSingle, defaults.max_steps, 1, 1e9, {}, "steps until truncation"},
-      {"map", kText, kList, {}, 0, 0, {},
+      {"map",
+       kText,
+       kList,
+       {},
+       0,
+       0,
+       {},
        "own map: one string a row of . # 0-9 G L D K O B, and P where agents may start"},
       {"view_size", kInt, kSingle, 7, 3, kMaxViewSize, {}, "tiles a side of the view, odd"},
       {"view_offset", kInt, kSingle, 1, 0, kMaxViewSize - 1, {}, "rows seen behind the agent"},
@@ -155,26 +166,55 @@ std::vector<Option> grid_options(const GridDefaults& defaults) {
       {"see_through_walls", kBool, kPerAgent, false, 0, 0, {}, "switch occlusion off"},
       {"hide", kText, kListPerAgent, Value::List{}, 0, 0, std::move(kinds),
        "object kinds removed from an agent's view; goal covers cycle tiles"},
-      {"color", kText, kPerAgent,
-       defaults.prestige_color ? Value("prestige") : Value(), 0, 0, color_choices(),
-       "agents' colours; prestige: red to blue by recent reward"},
-      {"prestige_mapping", kText, kSingle, "tanh", 0, 0, {"tanh", "sigmoid"},
+      {"color", kText, kPerAgent, defaults.prestige_color ? Value("prestige") : Value(), 0, 0,
+       color_choices(), "agents' colours; prestige: red to blue by recent reward"},
+      {"prestige_mapping",
+       kText,
+       kSingle,
+       "tanh",
+       0,
+       0,
+       {"tanh", "sigmoid"},
        "how prestige becomes a share of blue"},
       {"prestige_decay", kNumber, kSingle, 0.95, 0, 1, {}, "factor on prestige every step"},
       {"prestige_scale", kNumber, kSingle, 2.0, 1e-9, 1e9, {}, "prestige is divided by it"},
       {"ghost_mode", kBool, kSingle, true, 0, 0, {}, "agents overlap freely"},
-      {"respawn", kBool, kSingle, defaults.respawn, 0, 0, {},
+      {"respawn",
+       kBool,
+       kSingle,
+       defaults.respawn,
+       0,
+       0,
+       {},
        "an agent that reached a goal or lava is placed again"},
-      {"reward_decay", kBool, kSingle, defaults.reward_decay, 0, 0, {},
+      {"reward_decay",
+       kBool,
+       kSingle,
+       defaults.reward_decay,
+       0,
+       0,
+       {},
        "multiply rewards by 1 - 0.9 step / max_steps"},
       {"spawn_delay", kInt, kPerAgent, 0, 0, 1e9, {}, "steps before an agent enters play"},
   };
 }
 
 std::vector<Option> clutter_options(double default_density) {
-  return {{"num_clutter", OptionType::kInt, OptionShape::kSingle, {}, 0,
-           static_cast<double>(kMaxSide) * kMaxSide, {}, "walls placed at random"},
-          {"clutter_density", OptionType::kNumber, OptionShape::kSingle, default_density, 0, 1, {},
+  return {{"num_clutter",
+           OptionType::kInt,
+           OptionShape::kSingle,
+           {},
+           0,
+           static_cast<double>(kMaxSide) * kMaxSide,
+           {},
+           "walls placed at random"},
+          {"clutter_density",
+           OptionType::kNumber,
+           OptionShape::kSingle,
+           default_density,
+           0,
+           1,
+           {},
            "the same as a share of the cells inside the frame"}};
 }
 
@@ -388,9 +428,8 @@ Layout GridGame::layout(const World& world) const {
     out.agent_pos.emplace_back(agent.row, agent.col);
     out.agent_dir.push_back(agent.dir);
     out.agent_active.push_back(agent.active());
-    out.agent_carrying.push_back(agent.carrying == kEmpty
-                                     ? std::nullopt
-                                     : std::optional(describe_tile(agent.carrying)));
+    out.agent_carrying.push_back(
+        agent.carrying == kEmpty ? std::nullopt : std::optional(describe_tile(agent.carrying)));
     out.agent_prestige.push_back(agent.prestige);
     out.agent_last_tile.push_back(agent.last_tile < 0 ? std::nullopt
                                                       : std::optional<int>(agent.last_tile));
@@ -501,8 +540,8 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
     if (active) {
       agent.status = AgentStatus::kActive;
     } else {
-      const bool waiting = position == Position{} ||
-                           (spawn_delay_[a] > 0 && spawn_delay_[a] >= layout.step);
+      const bool waiting =
+          position == Position{} || (spawn_delay_[a] > 0 && spawn_delay_[a] >= layout.step);
       agent.status = waiting ? AgentStatus::kWaiting : AgentStatus::kEnded;
     }
     if (agent.shown()) agent.arrival = next.header().arrivals++;

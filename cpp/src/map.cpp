@@ -13,8 +13,8 @@ TextMap parse_map(const std::vector<std::string>& lines, bool allow_spawns) {
   map.cols = static_cast<int>(lines[0].size());
   if (map.rows > kMaxSide || map.cols > kMaxSide) {
     throw std::invalid_argument("the map is " + std::to_string(map.rows) + " x " +
-                                std::to_string(map.cols) + "; at most " +
-                                std::to_string(kMaxSide) + " x " + std::to_string(kMaxSide));
+                                std::to_string(map.cols) + "; at most " + std::to_string(kMaxSide) +
+                                " x " + std::to_string(kMaxSide));
   }
   map.cells.reserve(lines.size() * lines[0].size());
   std::vector<std::uint8_t> spawns;
@@ -30,10 +30,10 @@ TextMap parse_map(const std::vector<std::string>& lines, bool allow_spawns) {
       const bool spawn = allow_spawns && line[col] == 'P';
       const std::optional<Tile> tile = spawn ? kEmpty : tile_of_glyph(line[col]);
       if (!tile) {
-        throw std::invalid_argument(
-            "line " + std::to_string(row + 1) + ", column " + std::to_string(col + 1) +
-            ": unknown character '" + std::string(1, line[col]) +
-            "'; allowed: . # 0-9 G L D K O B" + (allow_spawns ? " P" : ""));
+        throw std::invalid_argument("line " + std::to_string(row + 1) + ", column " +
+                                    std::to_string(col + 1) + ": unknown character '" +
+                                    std::string(1, line[col]) + "'; allowed: . # 0-9 G L D K O B" +
+                                    (allow_spawns ? " P" : ""));
       }
       map.cells.push_back(*tile);
       spawns.push_back(spawn ? 1 : 0);

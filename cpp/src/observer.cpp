@@ -68,8 +68,10 @@ Observer::Observer(std::shared_ptr<const Game> game, ObsMode mode)
     bytes_ = pixels * pixels * 3;
   } else {
     if (atlas_.size() > 65536) {
-      throw ConfigError(spec_.name + ": obs_mode 'tiles' can number 65536 tile pictures, here there "
-                        "are " + std::to_string(atlas_.size()) +
+      throw ConfigError(spec_.name +
+                        ": obs_mode 'tiles' can number 65536 tile pictures, here there "
+                        "are " +
+                        std::to_string(atlas_.size()) +
                         "; use obs_mode 'rgb', or plain colours instead of prestige");
     }
     shape_ = {size, size};
@@ -128,9 +130,12 @@ void Observer::observe(const World& world, ObserverScratch& scratch, std::byte* 
     }
   }
   switch (spec_.view.size) {
-    case 5: return observe_agents<5>(world, scratch, obs, visible);
-    case 7: return observe_agents<7>(world, scratch, obs, visible);
-    default: return observe_agents<0>(world, scratch, obs, visible);
+    case 5:
+      return observe_agents<5>(world, scratch, obs, visible);
+    case 7:
+      return observe_agents<7>(world, scratch, obs, visible);
+    default:
+      return observe_agents<0>(world, scratch, obs, visible);
   }
 }
 
@@ -267,12 +272,23 @@ void Observer::write(const SpriteId* sprites, std::byte* obs) const {
     // A wide write must not reach past the row that follows it.
     const bool narrow = static_cast<std::size_t>(size * atlas_.side()) * 3 >= kWide;
     switch (narrow ? atlas_.side() : 0) {
-      case 1: paint_narrow<1, kSize>(atlas_, sprites, size, out); break;
-      case 2: paint_narrow<2, kSize>(atlas_, sprites, size, out); break;
-      case 3: paint_narrow<3, kSize>(atlas_, sprites, size, out); break;
-      case 4: paint_narrow<4, kSize>(atlas_, sprites, size, out); break;
-      case 5: paint_narrow<5, kSize>(atlas_, sprites, size, out); break;
-      default: paint_any(atlas_, sprites, size, out);
+      case 1:
+        paint_narrow<1, kSize>(atlas_, sprites, size, out);
+        break;
+      case 2:
+        paint_narrow<2, kSize>(atlas_, sprites, size, out);
+        break;
+      case 3:
+        paint_narrow<3, kSize>(atlas_, sprites, size, out);
+        break;
+      case 4:
+        paint_narrow<4, kSize>(atlas_, sprites, size, out);
+        break;
+      case 5:
+        paint_narrow<5, kSize>(atlas_, sprites, size, out);
+        break;
+      default:
+        paint_any(atlas_, sprites, size, out);
     }
   } else if (type_ == ObsType::kUint8) {
     for (int i = 0; i < size * size; ++i) out[i] = static_cast<std::uint8_t>(sprites[i]);

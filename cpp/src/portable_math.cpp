@@ -5,9 +5,9 @@
 namespace socialgrid {
 namespace {
 
-// exp(x) from IEEE additions, multiplications and ldexp only (this file is built without contraction
-// to fused operations): x = n ln 2 + r, and a Taylor polynomial for exp(r), |r| <= ln 2 / 2, summed
-// by Estrin's scheme, whose operations do not wait for each other.
+// exp(x) from IEEE additions, multiplications and ldexp only (this file is built without
+// contraction to fused operations): x = n ln 2 + r, and a Taylor polynomial for exp(r), |r| <= ln 2
+// / 2, summed by Estrin's scheme, whose operations do not wait for each other.
 double portable_exp(double x) {
   constexpr double kLn2High = 6.93147180369123816490e-01;
   constexpr double kLn2Low = 1.90821492927058770002e-10;

@@ -52,7 +52,8 @@ struct Header {
 std::vector<std::byte> BatchEnv::snapshot() const {
   const std::string text = identity(spec(), num_envs_);
   const auto& worlds = worlds_[current_];
-  Header header{{}, kVersion, text.size(), worlds.size(), seed_, first_env_index_, is_reset_ ? 1u : 0u};
+  Header header{{},    kVersion,         text.size(),        worlds.size(),
+                seed_, first_env_index_, is_reset_ ? 1u : 0u};
   std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
 
   std::vector<std::byte> bytes(sizeof header + text.size() + worlds.size() + sizeof(std::uint64_t));
@@ -91,7 +92,8 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
   if (checksum != fnv1a(bytes.first(bytes.size() - sizeof checksum))) {
     throw SnapshotError("the snapshot is corrupted: its checksum does not match");
   }
-  const std::string text(reinterpret_cast<const char*>(&bytes[sizeof header]), header.identity_bytes);
+  const std::string text(reinterpret_cast<const char*>(&bytes[sizeof header]),
+                         header.identity_bytes);
   if (text != identity(spec(), num_envs_)) {
     throw SnapshotError("the snapshot belongs to another configuration: it is of [" + text +
                         "], this batch is [" + identity(spec(), num_envs_) + "]");
@@ -105,8 +107,8 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
     try {
       game_->validate(World(spec().shape, worlds.data() + env * spec().shape.bytes()));
     } catch (const std::invalid_argument& error) {
-      throw SnapshotError("the snapshot's environment " + std::to_string(env) + " is impossible: " +
-                          error.what());
+      throw SnapshotError("the snapshot's environment " + std::to_string(env) +
+                          " is impossible: " + error.what());
     }
   }
   worlds_[current_] = std::move(worlds);

@@ -49,8 +49,8 @@ ThreadPool::ThreadPool(int num_threads)
     const std::size_t started = workers_.size() + 1;
     stop();
     throw std::runtime_error("only " + std::to_string(started) + " of " +
-                             std::to_string(num_threads_) + " threads could be started: " +
-                             error.what());
+                             std::to_string(num_threads_) +
+                             " threads could be started: " + error.what());
   }
 }
 

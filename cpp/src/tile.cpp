@@ -104,15 +104,24 @@ std::optional<Tile> parse_tile_description(std::string_view text) {
 
 std::optional<Tile> tile_of_glyph(char glyph) {
   switch (glyph) {
-    case '.': return kEmpty;
-    case '#': return kWall;
-    case 'G': return kGoal;
-    case 'L': return kLava;
-    case 'D': return static_cast<Tile>(kFirstLockedDoor + kYellow);
-    case 'K': return static_cast<Tile>(kFirstKey + kYellow);
-    case 'O': return static_cast<Tile>(kFirstBall + kYellow);
-    case 'B': return static_cast<Tile>(kFirstBox + kYellow);
-    default: break;
+    case '.':
+      return kEmpty;
+    case '#':
+      return kWall;
+    case 'G':
+      return kGoal;
+    case 'L':
+      return kLava;
+    case 'D':
+      return static_cast<Tile>(kFirstLockedDoor + kYellow);
+    case 'K':
+      return static_cast<Tile>(kFirstKey + kYellow);
+    case 'O':
+      return static_cast<Tile>(kFirstBall + kYellow);
+    case 'B':
+      return static_cast<Tile>(kFirstBox + kYellow);
+    default:
+      break;
   }
   if (glyph >= '0' && glyph <= '9') return static_cast<Tile>(kFirstCycle + (glyph - '0'));
   return std::nullopt;

@@ -361,7 +361,10 @@ void play(Dice& dice) {
   std::shared_ptr<FaultyGame> game;
   std::optional<Player> a, b;
   const ObsMode mode = dice.chance(0.5) ? ObsMode::kRgb : ObsMode::kTiles;
-  const auto num_envs = static_cast<std::size_t>(dice.between(1, 40));
+  // Small batches are stepped by one thread, whatever their number of threads.
+  const bool large = dice.chance(0.5);
+  const auto num_envs =
+      static_cast<std::size_t>(large ? dice.between(100, 400) : dice.between(1, 40));
   const std::uint64_t seed = dice.below(1u << 31), first = dice.below(1u << 31);
   constexpr int kThreads[] = {1, 2, 3, 8};
   try {
@@ -405,7 +408,7 @@ void play(Dice& dice) {
   };
 
   if (!reset()) return;
-  const int num_steps = dice.between(1, 120);
+  const int num_steps = dice.between(1, large ? 20 : 120);
   for (int i = 0; i < num_steps; ++i) {
     const auto actions = random_actions(a->batch, dice);
     a->batch.check_actions(actions);
@@ -442,6 +445,7 @@ void share_out_work(Dice& dice) {
   ThreadPool pool(dice.between(1, 8));
   for (int round = dice.between(0, 30); round > 0; --round) {
     std::vector<std::atomic<int>> visits(dice.below(300));
+    const auto share = static_cast<std::size_t>(dice.between(1, 40));
     const std::size_t culprit =
         dice.chance(0.3) && !visits.empty() ? dice.below(visits.size()) : visits.size();
     const auto visit = [&](std::size_t begin, std::size_t end, int) {
@@ -451,11 +455,11 @@ void share_out_work(Dice& dice) {
       }
     };
     if (culprit < visits.size()) {
-      check_throws<std::runtime_error>([&] { pool.parallel_for(visits.size(), visit); },
+      check_throws<std::runtime_error>([&] { pool.parallel_for(visits.size(), share, visit); },
                                        "an exception of a worker was lost");
       ++counts.faults;
     } else {
-      pool.parallel_for(visits.size(), visit);
+      pool.parallel_for(visits.size(), share, visit);
       for (const auto& count : visits) check(count == 1, "an index was not visited exactly once");
     }
   }

@@ -25,7 +25,8 @@ inline Position ahead(const Agent& agent) {
 
 bool occupied(const World& world, Position p);
 
-// Enters the cell ahead if it is walkable and, unless agents may overlap, free. Says whether it did.
+// Enters the cell ahead if it is walkable and, unless agents may overlap, free. Says whether it
+// did.
 bool move_forward(World& world, Agent& agent, bool overlap);
 
 // Pick up, drop or toggle at the cell ahead; other actions do nothing.

@@ -40,15 +40,15 @@ class SnapshotError : public std::invalid_argument {
 
 // Where a step's results go. E environments, A agents; all memory is the caller's.
 struct StepBuffers {
-  std::byte* obs = nullptr;               // [E, A, ...] views before the next step
-  float* reward = nullptr;                // [E, A]
-  std::uint8_t* terminated = nullptr;     // [E, A] the agent's play has ended in this episode
-  std::uint8_t* truncated = nullptr;      // [E, A] the time limit cut the agent off
-  std::uint8_t* done = nullptr;           // [E] the episode ended and a new one began
-  std::byte* final_obs = nullptr;         // [E, A, ...] last views; only rows that are done
-  std::uint8_t* active = nullptr;         // [E, A] in play before the next step
-  std::uint8_t* visible = nullptr;        // [E, A, A] agent i sees agent j
-  std::int32_t* last_actions = nullptr;   // [E, A] -1 at the start of an episode
+  std::byte* obs = nullptr;              // [E, A, ...] views before the next step
+  float* reward = nullptr;               // [E, A]
+  std::uint8_t* terminated = nullptr;    // [E, A] the agent's play has ended in this episode
+  std::uint8_t* truncated = nullptr;     // [E, A] the time limit cut the agent off
+  std::uint8_t* done = nullptr;          // [E] the episode ended and a new one began
+  std::byte* final_obs = nullptr;        // [E, A, ...] last views; only rows that are done
+  std::uint8_t* active = nullptr;        // [E, A] in play before the next step
+  std::uint8_t* visible = nullptr;       // [E, A, A] agent i sees agent j
+  std::int32_t* last_actions = nullptr;  // [E, A] -1 at the start of an episode
 };
 
 // The part of StepBuffers that reset and observe fill.

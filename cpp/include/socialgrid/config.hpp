@@ -23,13 +23,13 @@ struct Value {
   std::variant<std::monostate, bool, std::int64_t, double, std::string, List> data;
 
   Value() = default;
-  Value(bool v) : data(v) {}                        // NOLINT(google-explicit-constructor)
-  Value(int v) : data(std::int64_t{v}) {}           // NOLINT(google-explicit-constructor)
-  Value(std::int64_t v) : data(v) {}                // NOLINT(google-explicit-constructor)
-  Value(double v) : data(v) {}                      // NOLINT(google-explicit-constructor)
-  Value(const char* v) : data(std::string(v)) {}    // NOLINT(google-explicit-constructor)
-  Value(std::string v) : data(std::move(v)) {}      // NOLINT(google-explicit-constructor)
-  Value(List v) : data(std::move(v)) {}             // NOLINT(google-explicit-constructor)
+  Value(bool v) : data(v) {}                      // NOLINT(google-explicit-constructor)
+  Value(int v) : data(std::int64_t{v}) {}         // NOLINT(google-explicit-constructor)
+  Value(std::int64_t v) : data(v) {}              // NOLINT(google-explicit-constructor)
+  Value(double v) : data(v) {}                    // NOLINT(google-explicit-constructor)
+  Value(const char* v) : data(std::string(v)) {}  // NOLINT(google-explicit-constructor)
+  Value(std::string v) : data(std::move(v)) {}    // NOLINT(google-explicit-constructor)
+  Value(List v) : data(std::move(v)) {}           // NOLINT(google-explicit-constructor)
 
   bool is_none() const { return std::holds_alternative<std::monostate>(data); }
   const List* list() const { return std::get_if<List>(&data); }
@@ -44,19 +44,19 @@ enum class OptionType { kBool, kInt, kNumber, kText };
 
 // How many values an option holds.
 enum class OptionShape {
-  kSingle,       // one value
-  kPerAgent,     // one value for all, or a list with one value per agent
-  kListPerAgent, // a list for all, or one list per agent
-  kList,         // a list of values
-  kSize          // one integer, or [rows, columns]
+  kSingle,        // one value
+  kPerAgent,      // one value for all, or a list with one value per agent
+  kListPerAgent,  // a list for all, or one list per agent
+  kList,          // a list of values
+  kSize           // one integer, or [rows, columns]
 };
 
 struct Option {
   std::string name;
   OptionType type = OptionType::kInt;
   OptionShape shape = OptionShape::kSingle;
-  Value fallback;                    // used when the key is absent; none: the option is off
-  double low = 0;                    // smallest and largest number allowed
+  Value fallback;  // used when the key is absent; none: the option is off
+  double low = 0;  // smallest and largest number allowed
   double high = 0;
   std::vector<std::string> choices;  // texts allowed; empty: any
   std::string help;

@@ -22,9 +22,9 @@ inline constexpr int kPrestigeColor = -1;  // in AgentLook::colors
 
 // The egocentric square an agent sees: it looks up, from column size/2, row size-1-offset.
 struct ViewSpec {
-  int size = 7;       // tiles a side, odd
-  int offset = 1;     // rows behind the agent
-  int tile_size = 3;  // pixels a tile
+  int size = 7;                                   // tiles a side, odd
+  int offset = 1;                                 // rows behind the agent
+  int tile_size = 3;                              // pixels a tile
   std::vector<bool> see_through_walls;            // per agent
   std::vector<bool> hides_kinds;                  // per agent: shown_tile differs from the identity
   std::vector<std::array<Tile, 256>> shown_tile;  // per agent: what a tile looks like to it
@@ -53,8 +53,8 @@ struct GameSpec {
   Values config;  // every option with its value
 };
 
-// Rules. Stateless and shared by all environments of a batch and all threads; everything that changes
-// lives in the World. Rules never touch pixels.
+// Rules. Stateless and shared by all environments of a batch and all threads; everything that
+// changes lives in the World. Rules never touch pixels.
 class Game {
  public:
   virtual ~Game() = default;
@@ -73,7 +73,8 @@ class Game {
   // Replaces everything but the random stream. Throws LayoutError and leaves the world as it was.
   virtual void apply_layout(World& world, const Layout& layout) const = 0;
 
-  // Throws std::invalid_argument if the world could not have come from this game (foreign snapshot).
+  // Throws std::invalid_argument if the world could not have come from this game (foreign
+  // snapshot).
   virtual void validate(const World& world) const = 0;
 
  protected:

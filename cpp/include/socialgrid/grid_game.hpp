@@ -58,10 +58,10 @@ struct CycleRules {
 class GridGame final : public Game {
  public:
   struct Setup {
-    Generator generate{};             // unused when the user brings a map
+    Generator generate{};  // unused when the user brings a map
     CycleRules cycle{};
-    int num_cycle_tiles = 0;          // tiles the generator lays; a map counts its own
-    bool has_objects = false;         // doors, keys, balls and boxes can occur
+    int num_cycle_tiles = 0;                    // tiles the generator lays; a map counts its own
+    bool has_objects = false;                   // doors, keys, balls and boxes can occur
     std::vector<std::string> layout_options{};  // options that a user's map makes meaningless
   };
 

@@ -17,14 +17,14 @@ class LayoutError : public std::invalid_argument {
 };
 
 struct Layout {
-  std::vector<std::string> cells;                // one character a cell, one string a row
-  std::vector<std::pair<int, int>> agent_pos;    // (row, col); (-1, -1) while waiting to enter
-  std::vector<int> agent_dir;                    // 0 right, 1 down, 2 left, 3 up
-  std::vector<bool> agent_active;                // empty: all active
+  std::vector<std::string> cells;              // one character a cell, one string a row
+  std::vector<std::pair<int, int>> agent_pos;  // (row, col); (-1, -1) while waiting to enter
+  std::vector<int> agent_dir;                  // 0 right, 1 down, 2 left, 3 up
+  std::vector<bool> agent_active;              // empty: all active
   std::vector<std::optional<std::string>> agent_carrying;  // empty: nobody carries anything
-  std::vector<double> agent_prestige;            // empty: 0
+  std::vector<double> agent_prestige;                      // empty: 0
   std::vector<std::optional<int>> agent_last_tile;         // empty: none
-  int step = 0;                                  // steps since the episode began
+  int step = 0;                                            // steps since the episode began
   std::map<std::pair<int, int>, std::string> details;      // "red locked door" at (row, col)
 };
 

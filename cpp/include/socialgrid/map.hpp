@@ -18,8 +18,8 @@ struct TextMap {
   std::vector<std::uint8_t> spawns;  // 1 where the map has a spawn point 'P'; empty if it has none
 };
 
-// Reads a map of the MiniGrid-style games: `. # 0-9 G L D K O B` and `P`, an empty cell where agents
-// may start. Throws std::invalid_argument naming line and column (from 1) of what is wrong.
+// Reads a map of the MiniGrid-style games: `. # 0-9 G L D K O B` and `P`, an empty cell where
+// agents may start. Throws std::invalid_argument naming line and column (from 1) of what is wrong.
 TextMap parse_map(const std::vector<std::string>& lines, bool allow_spawns);
 
 }  // namespace socialgrid

@@ -21,8 +21,8 @@ inline constexpr std::size_t kLanes = 4;  // views flooded at once
 
 // Working memory of one thread.
 struct ObserverScratch {
-  std::vector<Tile> plane;          // the grid with an empty margin, and 16 bytes of slack at both ends
-  std::vector<int> slots;           // each agent's palette slot
+  std::vector<Tile> plane;  // the grid with an empty margin, and 16 bytes of slack at both ends
+  std::vector<int> slots;   // each agent's palette slot
   std::vector<std::uint8_t> drawn;  // each agent: its figure is the one drawn on its cell
   // Of up to kLanes agents: the tiles around them, turned, and what they see of them.
   std::array<std::array<std::uint64_t, 8>, kLanes> narrow_tiles;

@@ -1,8 +1,8 @@
 // Counter-based random streams (Philox4x32-10, Salmon et al. 2011).
 //
-// A stream is named by (seed, stream, episode); its n-th word depends on nothing else, so trajectories
-// do not depend on threads, batch splits or compilers. Streams never overlap: the seed is the
-// cipher's key and (stream, episode, block) its counter.
+// A stream is named by (seed, stream, episode); its n-th word depends on nothing else, so
+// trajectories do not depend on threads, batch splits or compilers. Streams never overlap: the seed
+// is the cipher's key and (stream, episode, block) its counter.
 #pragma once
 
 #include <array>

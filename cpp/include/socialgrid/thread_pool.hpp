@@ -16,8 +16,8 @@ namespace socialgrid {
 
 // Shares [0, count) out in ranges. The calling thread works too, as thread 0; workers claim further
 // ranges until none is left. When a call throws, no further range is begun, and the first exception
-// reaches the caller after all begun ranges have ended. The pool stays usable. One parallel_for at a
-// time.
+// reaches the caller after all begun ranges have ended. The pool stays usable. One parallel_for at
+// a time.
 class ThreadPool {
  public:
   using RangeFn = std::function<void(std::size_t begin, std::size_t end, int thread)>;
@@ -41,8 +41,8 @@ class ThreadPool {
     const RangeFn* fn;
     std::size_t count;
     std::size_t grain;
-    std::atomic<std::size_t> next{0};       // first item not yet claimed
-    std::atomic<std::size_t> remaining;     // items of ranges that have not ended
+    std::atomic<std::size_t> next{0};    // first item not yet claimed
+    std::atomic<std::size_t> remaining;  // items of ranges that have not ended
     std::atomic<bool> failed{false};
     std::mutex error_mutex;
     std::exception_ptr error;
@@ -56,7 +56,7 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::shared_ptr<Job> job_;               // guarded by mutex_
+  std::shared_ptr<Job> job_;                  // guarded by mutex_
   std::atomic<std::uint64_t> generation_{0};  // number of jobs so far; written under mutex_
   std::atomic<bool> stopping_{false};
 };

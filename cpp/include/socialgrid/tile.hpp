@@ -26,7 +26,17 @@ inline constexpr Rgb kWallColor{74, 65, 42};
 // Index of a colour name, or nothing.
 std::optional<int> find_color(std::string_view name);
 
-enum class TileKind : std::uint8_t { kEmpty, kWall, kGoal, kCycle, kLava, kDoor, kKey, kBall, kBox };
+enum class TileKind : std::uint8_t {
+  kEmpty,
+  kWall,
+  kGoal,
+  kCycle,
+  kLava,
+  kDoor,
+  kKey,
+  kBall,
+  kBox
+};
 inline constexpr int kNumTileKinds = 9;
 extern const std::array<std::string_view, kNumTileKinds> kTileKindNames;
 
@@ -50,12 +60,12 @@ inline constexpr Tile kFirstLockedDoor = kFirstClosedDoor + kNumColors;
 struct TileTraits {
   bool valid = false;
   TileKind kind = TileKind::kEmpty;
-  std::uint8_t color = 0;            // doors, keys, balls, boxes
+  std::uint8_t color = 0;             // doors, keys, balls, boxes
   DoorState door = DoorState::kOpen;  // doors
-  std::uint8_t cycle_index = 0;      // cycle tiles
-  char glyph = '?';                  // character in text maps and layouts
-  bool walkable = false;             // agents can stand on it
-  bool portable = false;             // agents can pick it up
+  std::uint8_t cycle_index = 0;       // cycle tiles
+  char glyph = '?';                   // character in text maps and layouts
+  bool walkable = false;              // agents can stand on it
+  bool portable = false;              // agents can pick it up
 };
 
 // Traits of every tile id; ids that name no tile are not `valid`.

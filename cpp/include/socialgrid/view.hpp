@@ -13,8 +13,8 @@
 
 namespace socialgrid {
 
-// Where a view lies in a plane of tiles: its corner (farthest ahead, leftmost) and the steps from row
-// to row (towards the viewer) and from column to column (to its right).
+// Where a view lies in a plane of tiles: its corner (farthest ahead, leftmost) and the steps from
+// row to row (towards the viewer) and from column to column (to its right).
 struct ViewFrame {
   const Tile* corner;
   int row_step;
@@ -82,7 +82,8 @@ inline std::array<std::uint64_t, 8> crop(const ViewFrame& frame, int dir, int si
 
 // Bit i: byte i has its top bit set.
 inline std::uint32_t top_bits(std::uint64_t word) {
-  return static_cast<std::uint32_t>((((word >> 7) & 0x0101010101010101ull) * 0x0102040810204080ull) >> 56);
+  return static_cast<std::uint32_t>(
+      (((word >> 7) & 0x0101010101010101ull) * 0x0102040810204080ull) >> 56);
 }
 
 // Byte i is 0xff where bit i is set.

@@ -26,8 +26,9 @@ template <std::size_t kLanes>
 inline void sweep_row(RowMasks<kLanes>& seen, const RowMasks<kLanes>& transparent,
                       RowMasks<kLanes>& further, int size, int col) {
   const std::uint32_t all = (std::uint32_t{1} << size) - 1;
-  const std::uint32_t right_part = all << col;                          // viewer's column to the edge
-  const std::uint32_t left_part = (std::uint32_t{1} << (col + 2)) - 2;  // one right of it to column 1
+  const std::uint32_t right_part = all << col;  // viewer's column to the edge
+  const std::uint32_t left_part =
+      (std::uint32_t{1} << (col + 2)) - 2;  // one right of it to column 1
   const std::uint32_t viewer = std::uint32_t{1} << col;
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     const std::uint32_t open = transparent[lane];

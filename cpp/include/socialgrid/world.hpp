@@ -40,9 +40,7 @@ struct Agent {
   double prestige = 0.0;
 
   // In play: it fills a cell and sees.
-  bool active() const {
-    return status == AgentStatus::kActive || status == AgentStatus::kLeaving;
-  }
+  bool active() const { return status == AgentStatus::kActive || status == AgentStatus::kLeaving; }
   // Its figure is on the grid.
   bool shown() const { return status != AgentStatus::kWaiting; }
   Position position() const { return {row, col}; }
@@ -51,8 +49,8 @@ struct Agent {
 struct WorldHeader {
   StreamState stream;
   std::int32_t step = 0;
-  std::uint32_t arrivals = 0;    // hands out Agent::arrival
-  std::int32_t spawn_cols = 0;   // agents are placed in columns below this one (DoorKey)
+  std::uint32_t arrivals = 0;   // hands out Agent::arrival
+  std::int32_t spawn_cols = 0;  // agents are placed in columns below this one (DoorKey)
   std::int32_t reserved = 0;
 };
 
@@ -66,8 +64,8 @@ struct WorldShape {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
   }
   std::size_t bytes() const {
-    const std::size_t used = sizeof(WorldHeader) +
-                             static_cast<std::size_t>(num_agents) * sizeof(Agent) + num_cells();
+    const std::size_t used =
+        sizeof(WorldHeader) + static_cast<std::size_t>(num_agents) * sizeof(Agent) + num_cells();
     // Rows of cells may be read 16 bytes at a time.
     return (used + 16 + 15) / 16 * 16;
   }
