@@ -52,19 +52,20 @@ def plot(argv: Sequence[str] | None = None) -> int:
     return _run("socialgrid-plot", _plot, argv)
 
 
-def _calm_threads() -> None:
-    """Let idle threads of torch sleep instead of spin.
+def _prepare_torch() -> None:
+    """Set what torch reads when it is imported; values set by the user stay.
 
-    Spinning threads that have to share their cores with anything else (the simulator's, another
-    run's) slow small networks down by an order of magnitude. Has an effect before torch is
-    imported only; a value set by the user stays.
+    Idle threads shall sleep instead of spin: spinning threads that have to share their cores
+    with anything else (the simulator's, another run's) slow small networks down by an order of
+    magnitude. And cuBLAS needs a fixed workspace to give the same sums every time.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def _run(prog: str, command: Callable[[str, list[str]], int], argv: Sequence[str] | None) -> int:
     """Run a command; what the user got wrong becomes one line and exit code 2."""
-    _calm_threads()
+    _prepare_torch()
     try:
         return command(prog, list(sys.argv[1:] if argv is None else argv))
     except UsageError as error:
@@ -224,8 +225,11 @@ def _evaluate(prog: str, words: list[str]) -> int:
     for name in runs:
         results = evaluation.evaluate(Path(name), options, extra)
         print(f"{name}\n{evaluation.report(results)}")
-        world = options.world or options.game or "training-world"
-        path = Path(options.json) if options.json else Path(name) / f"eval-{world}.json"
+        path = (
+            Path(options.json)
+            if options.json
+            else evaluation.results_path(Path(name), options, extra)
+        )
         evaluation.write_results(path, Path(name), options, extra, results)
         print(f"written to {path}")
     return 0

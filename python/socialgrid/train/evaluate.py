@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ class EvalOptions:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the environments; never those of training."""
     world: str = ""
-    """Another world: the [env] part and the players of this preset (four-goals, maze, ...)."""
+    """Another world: the env section and the players of this preset (four-goals, maze, ...)."""
     game: str = ""
     """Another game; its scripted players are that game's experts."""
     players: tuple[str, ...] = ()
@@ -43,7 +45,7 @@ class EvalOptions:
     device: str = "cpu"
     """Where the networks compute."""
     json: str = ""
-    """Where the results go; RUN/eval-WORLD.json by default."""
+    """Where the results go; RUN/eval-WORLD-....json by default."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -127,7 +129,7 @@ def load_learner(
     learner = build.build_learner(config, bare, env, device)
     _, stored, complaints = checkpoint.load_newest(run_dir / "checkpoints")
     for complaint in complaints:
-        print(f"refused a damaged checkpoint: {complaint}")
+        print(f"refused a damaged checkpoint: {complaint}", file=sys.stderr)
     tensors = learner.tensors()
     for position in range(len(slots)):
         tensors = build.adopted(tensors, position, stored.weights, position, run_dir)
@@ -246,6 +248,16 @@ def report(results: Sequence[Result]) -> str:
             f"{number(float(values.max())):>8}"
         )
     return "\n".join(lines)
+
+
+def results_path(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) -> Path:
+    """Where results go by default: a file for each world, ``eval-four-goals.json`` and so on."""
+    parts = [options.world or options.game or "training-world"]
+    parts += [f"{name}={value}" for name, value in sorted(extra.items())]
+    parts += ["+".join(options.players)] if options.players else []
+    parts += ["greedy"] if options.greedy else []
+    name = re.sub(r"[^A-Za-z0-9._=+-]+", "_", "-".join(parts))[:120]
+    return run_dir / f"eval-{name}.json"
 
 
 def write_results(

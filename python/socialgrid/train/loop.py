@@ -74,9 +74,10 @@ class Trainer:
         self.config, self.run_dir = config, run_dir
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
         self.device = build.choose_device(config.run.device)
+        if self.device.type == "cuda":  # a resumed run must be the same run
+            torch.backends.cudnn.benchmark = False
+            torch.use_deterministic_algorithms(True, warn_only=True)
         self.players = build.parse_players(config)
         self.names = build.agent_names(config)
         self.slots = build.learner_slots(self.players)

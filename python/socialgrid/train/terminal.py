@@ -98,6 +98,6 @@ def _raw(stream: TextIO) -> Iterator[Callable[[], str]]:
     before = termios.tcgetattr(descriptor)
     try:
         tty.setcbreak(descriptor)
-        yield lambda: os.read(descriptor, 1).decode(errors="ignore")
+        yield lambda: os.read(descriptor, 1).decode(errors="replace")
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -16,7 +16,7 @@ from tests.python.train.runs import command, run, tiny
 
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.train import build, checkpoint, cli
-from socialgrid.train.config import from_dict, load_preset, to_dict
+from socialgrid.train.config import from_dict, load_preset, preset_names, to_dict
 from socialgrid.train.errors import CheckpointError, UsageError
 from socialgrid.train.logger import read_metrics
 from socialgrid.train.loop import Trainer, create_run, resume_run
@@ -302,6 +302,7 @@ def test_a_reward_that_is_not_finite_stops_the_run_with_a_dump(tmp_path, monkeyp
         (["--resume"], "which run?"),
         (["--seed", "3"], "the preset comes first"),
         ([], "which preset?"),
+        (["TINY", "--learning-rate", "1e-3,1e-3,1e-3"], "3"),
         (["TINY", "--channels", "8,8,8,8,8"], "view"),
     ],
 )
@@ -320,6 +321,17 @@ def test_mistakes_cost_one_line_and_exit_code_two(tmp_path, capsys, words, messa
     assert captured.err.count("\n") == 1
     assert captured.out == ""
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_makes_its_worlds_and_learners(name, tmp_path):
+    config = load_preset(name).config
+    small = {"env": {"num_envs": 4, "rollout_steps": 32, "num_threads": 1}}
+    trainer = Trainer(from_dict(small, config), tmp_path)
+    trainer.start()
+    assert len(trainer.slots) >= 1
+    assert trainer.learner.model.parameters_per_agent() > 10_000
+    trainer.worlds.close()
 
 
 def test_list_names_every_preset(capsys):
