@@ -37,7 +37,7 @@ class Scenario:
     seeds: list  # for the reset after the first: an int, one per environment, or None
     play_seed: int  # of the actions, not of the environments
     curiosity: float  # the share of actions that do something with what lies ahead
-    layout_step: int  # a layout of our own is set at this step
+    layout_every: int  # so many steps a layout of our own is set in one environment
 
 
 def one_or_each(draw, values, num_agents):
@@ -92,8 +92,8 @@ def scenarios(draw, game):
         obs_mode=draw(st.sampled_from(["rgb", "rgb", "tiles"])),
         seeds=draw(st.none() | big | st.lists(big, min_size=num_envs, max_size=num_envs)),
         play_seed=draw(st.integers(0, 2**32 - 1)),
-        curiosity=draw(st.sampled_from([0.0, 0.5, 0.8])),
-        layout_step=draw(st.integers(0, 2 * STEPS_PER_SCENARIO // num_envs)),
+        curiosity=draw(st.sampled_from([0.0, 0.6, 0.9])),
+        layout_every=draw(st.sampled_from([2, 5, 1000])),
     )
 
 
@@ -196,7 +196,7 @@ def play(scenario):
     for t in range(steps):
         if t == steps // 2:
             pair.reset(seed=scenario.seeds)
-        if t == scenario.layout_step:
+        if t % scenario.layout_every == scenario.layout_every - 1:
             e = int(rng.integers(scenario.num_envs))
             pair.set_layout(e, altered(pair.reference.get_layout(e), rng))
         pair.step(choose_actions(pair.reference, scenario.curiosity, rng))
@@ -220,7 +220,7 @@ def promising_actions(world, agent):
     ahead = world.ahead(agent)
     tile = world.tile(ahead) if world.contains(ahead) else WALL
     if tile.kind == "door":
-        return [TOGGLE, FORWARD]
+        return [TOGGLE, TOGGLE, FORWARD]
     if tile.portable:
         return [PICK_UP, PICK_UP, TOGGLE, LEFT]
     if tile.kind == "empty" and agent.carrying:
@@ -229,41 +229,62 @@ def promising_actions(world, agent):
 
 
 def altered(layout, rng):
-    """A state that play might not have reached from here: other headings, memory and hands."""
+    """A state that play might not have reached from here: places, headings, memory and hands."""
     count = len(layout.agent_pos)
     shown = {char for line in layout.cells for char in line}
-    things = ["blue key", "red ball", "pink box", "yellow key"] if shown & set("DKOB") else []
     cycle = sum(char.isdigit() for char in shown)
-
-    def carried(i):
-        holds = things and layout.agent_active[i] and rng.random() < 0.5
-        return str(rng.choice(things)) if holds else layout.agent_carrying[i]
-
+    positions, directions, carrying = scattered(layout, rng), [], []
+    for active, direction, carried in zip(
+        layout.agent_active, layout.agent_dir, layout.agent_carrying, strict=True
+    ):
+        directions.append(int(rng.integers(4)) if active else direction)
+        takes = active and shown & set("DKOB") and rng.random() < 0.5
+        thing = rng.choice(["key", "key", "ball", "box"])
+        carrying.append(f"{any_color(rng)} {thing}" if takes else carried)
     return replace(
         layout,
-        agent_dir=[
-            int(rng.integers(4)) if active else direction
-            for active, direction in zip(layout.agent_active, layout.agent_dir, strict=True)
-        ],
-        agent_carrying=[carried(i) for i in range(count)],
+        agent_pos=positions,
+        agent_dir=directions,
+        agent_carrying=carrying,
         agent_prestige=rng.exponential(2.0, size=count).tolist(),
         agent_last_tile=[int(rng.integers(cycle)) if cycle else None for _ in range(count)],
         step=int(rng.integers(layout.step + 1)) if all(layout.agent_active) else layout.step,
-        details=repainted(layout, rng),
+        details=repainted(layout.details, positions, rng),
     )
 
 
-def repainted(layout, rng):
-    """Doors in every state, everything in every colour."""
-    details = {}
-    for pos, words in layout.details.items():
-        color = rng.choice(list(COLORS))
-        if words.endswith("door"):
-            states = ["open"] if pos in layout.agent_pos else ["open", "closed", "locked"]
-            details[pos] = f"{color} {rng.choice(states)} door"
+def any_color(rng):
+    """Yellow half of the time, so that some keys fit some doors."""
+    return "yellow" if rng.random() < 0.5 else str(rng.choice(list(COLORS)))
+
+
+def scattered(layout, rng):
+    """Positions with half of the agents in play moved to cells that nobody stands on."""
+    free = [
+        (row, col)
+        for row, line in enumerate(layout.cells)
+        for col, char in enumerate(line)
+        if (char in ".GL" or char.isdigit() or "open door" in layout.details.get((row, col), ""))
+        and (row, col) not in layout.agent_pos
+    ]
+    rng.shuffle(free)
+    return [
+        tuple(free.pop()) if active and free and rng.random() < 0.5 else pos
+        for pos, active in zip(layout.agent_pos, layout.agent_active, strict=True)
+    ]
+
+
+def repainted(details, positions, rng):
+    """Things in every colour and doors in every state, but open where an agent stands."""
+    new = {}
+    for pos, words in details.items():
+        *_, state, kind = words.split()
+        if kind == "door":
+            state = "open" if pos in positions else rng.choice(["open", "closed", "locked"])
+            new[pos] = f"{any_color(rng)} {state} door"
         else:
-            details[pos] = f"{color} {words.split()[-1]}"
-    return details
+            new[pos] = f"{any_color(rng)} {kind}"
+    return new
 
 
 @pytest.mark.parametrize("game", list(GAMES))

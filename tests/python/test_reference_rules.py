@@ -67,9 +67,10 @@ def test_key_unlocks_its_door_and_stays_in_hand(build):
     assert carried(env) == "yellow key"
 
 
-def test_key_of_another_color_does_not_unlock(build):
+@pytest.mark.parametrize("carried_thing", ["red key", "yellow ball", None])
+def test_only_a_key_of_its_color_unlocks_a_door(build, carried_thing):
     without_key = ["#######", "#..D..#", "#######"]
-    layout = {"cells": without_key, "agent_carrying": ["red key"]}
+    layout = {"cells": without_key, "agent_carrying": [carried_thing]}
     env = build(CORRIDOR, [(1, 2)], [RIGHT], layout=layout)
     play(env, TOGGLE)
     assert env.get_layout(0).details[1, 3] == "yellow locked door"
