@@ -12,7 +12,7 @@ from socialgrid.algos.adam import clip_gradients
 from socialgrid.algos.config import CloningConfig
 from socialgrid.algos.recurrent_learner import RecurrentLearner
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob, piece_length
+from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.spec import ViewSpec
@@ -74,8 +74,10 @@ class BehaviourCloning(RecurrentLearner):
                 rows = [members.index(agent) for agent in learners]
                 for i in range(config.num_minibatches):
                     if i == 0 or (config.refresh_interval and i % config.refresh_interval == 0):
-                        batch.refresh(network, members)
-                    self._accumulate_gradients(batch, network, members, sums)
+                        self._refresh(batch, network, members, policy=False)
+                    numbers = self._accumulate_gradients(batch, network, members, self._loss)
+                    for name, x in numbers.items():
+                        sums[name][members] += x.cpu()
                     if config.max_grad_norm is not None:
                         clip_gradients(network, rows, config.max_grad_norm)
                     self.optimiser.step(network, learners, rows)
@@ -92,27 +94,7 @@ class BehaviourCloning(RecurrentLearner):
             mean[silent] = float("nan")
         return means
 
-    def _accumulate_gradients(
-        self,
-        batch: SequenceBatch,
-        network: ActorCritic,
-        members: list[int],
-        sums: dict[str, Tensor],
-    ) -> None:
-        config = self.config
-        length = min(config.sequence_length, batch.num_steps)
-        generators = [self._generators[agent] for agent in members]
-        starts, envs = batch.sample(generators, config.minibatch_sequences, length)
-        network.zero_grad(set_to_none=True)
-        piece = piece_length(network, len(members), length)
-        for part in batch.minibatches(members, starts, envs, length, piece):
-            loss, accuracy = self._loss(network, part)
-            self._check_finite("loss", loss.detach(), members, part)
-            loss.sum().backward()  # type: ignore[no-untyped-call]
-            sums["cross_entropy"][members] += loss.detach().cpu()
-            sums["accuracy"][members] += accuracy.cpu()
-
-    def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, Tensor]:
+    def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
         agents, length, sequences = part.action.shape
         features = network.encode(part.views[:, :-1].flatten(1, 2))
         h, _ = network.remember(
@@ -122,4 +104,4 @@ class BehaviourCloning(RecurrentLearner):
         action, weight = part.action.flatten(1), part.weight.flatten(1)
         loss = -(chosen_log_prob(logits, action) * weight).sum(1)
         accuracy = ((logits.detach().argmax(-1) == action) * weight).sum(1)
-        return loss, accuracy
+        return loss, {"cross_entropy": loss.detach(), "accuracy": accuracy}

@@ -13,7 +13,7 @@ from socialgrid.algos.config import PPOConfig
 from socialgrid.algos.recurrent_learner import RecurrentLearner
 from socialgrid.data.returns import discounted_returns, gae, next_values
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch, SequenceBatch, piece_length
+from socialgrid.data.sequences import Minibatch, SequenceBatch
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.spec import ViewSpec
@@ -119,9 +119,9 @@ class PPO(RecurrentLearner):
             if not going:
                 break
             if i and config.refresh_interval and i % config.refresh_interval == 0:
-                batch.refresh(network, members)
+                self._refresh(batch, network, members, policy=False)
                 self._estimate(batch, reward, network, members)
-            numbers = self._accumulate_gradients(batch, network, members)
+            numbers = self._accumulate_gradients(batch, network, members, self._loss)
             kl = numbers["kl"].tolist()
             steps = [a for a in going if not self._beyond(kl[members.index(a)])]
             for agent in going:
@@ -162,7 +162,7 @@ class PPO(RecurrentLearner):
         if limit is None or not moved:
             return
         network, members = self._network_of(moved)
-        log_prob = batch.refresh(network, members, policy=True)
+        log_prob = self._refresh(batch, network, members, policy=True)
         if log_prob is None:
             raise AssertionError("refresh(policy=True) returns log-probabilities")
         for agent in moved:
@@ -203,25 +203,6 @@ class PPO(RecurrentLearner):
             advantage = (advantage - mean) / (variance.sqrt() + 1e-8)
         batch.advantage[..., members] = advantage
         batch.target[..., members] = target
-
-    def _accumulate_gradients(
-        self, batch: SequenceBatch, network: ActorCritic, members: list[int]
-    ) -> dict[str, Tensor]:
-        """Gradients of one fresh minibatch, piece by piece; returns its numbers, each [A]."""
-        config = self.config
-        length = min(config.sequence_length, batch.num_steps)
-        generators = [self._generators[agent] for agent in members]
-        starts, envs = batch.sample(generators, config.minibatch_sequences, length)
-        network.zero_grad(set_to_none=True)
-        total: dict[str, Tensor] = {}
-        piece = piece_length(network, len(members), length)
-        for part in batch.minibatches(members, starts, envs, length, piece):
-            loss, numbers = self._loss(network, part)
-            self._check_finite("loss", loss.detach(), members, part)
-            loss.sum().backward()  # type: ignore[no-untyped-call]
-            for name, x in numbers.items():
-                total[name] = total[name] + x if name in total else x
-        return total
 
     def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of each agent, [A], and its ingredients."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ from torch import Tensor
 from socialgrid.algos.adam import StackedAdam
 from socialgrid.algos.config import CloningConfig, PPOConfig
 from socialgrid.algos.learner import ActOutput, NonFiniteError
-from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob
+from socialgrid.algos.workers import Workers
+from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob, piece_length
 from socialgrid.models.actor_critic import ActorCritic, agent_generator, put_agent, take_agent
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.spec import ViewSpec
 
 _FORMAT = 1
+_FEWEST_ENVS = 16
+_Piece = tuple[tuple[Tensor | None, ...], dict[str, Tensor]]
 
 
 class RecurrentLearner:
@@ -59,6 +62,7 @@ class RecurrentLearner:
             self.model.compile_parts()
         self.dump_dir = None if dump_dir is None else Path(dump_dir)
         self.updates = 0
+        self._workers = Workers()
         # Streams for acting and for drawing minibatches; initial weights have another one.
         self._generators = [agent_generator(seed, agent, purpose=1) for agent in self.agent_ids]
         self._learning = torch.ones(self.num_agents, dtype=torch.bool)
@@ -237,6 +241,59 @@ class RecurrentLearner:
     def _write_back(self, network: ActorCritic, members: Sequence[int]) -> None:
         if network is not self.model:
             self.model.put_agents(members, network)
+
+    def _refresh(
+        self, batch: SequenceBatch, network: ActorCritic, members: Sequence[int], *, policy: bool
+    ) -> Tensor | None:
+        """Recompute memories and values of the network's agents, environments side by side."""
+        share = max(_FEWEST_ENVS, -(-batch.num_envs // self._workers.count(self.device)))
+        parts = [slice(e, e + share) for e in range(0, batch.num_envs, share)]
+
+        def refresh(envs: slice) -> Tensor | None:
+            return batch.refresh(network, members, envs=envs, policy=policy)
+
+        found = [x for x in self._workers.map(refresh, parts, self.device) if x is not None]
+        return torch.cat(found, 1) if policy else None
+
+    def _accumulate_gradients(
+        self,
+        batch: SequenceBatch,
+        network: ActorCritic,
+        members: Sequence[int],
+        loss_of: Callable[[ActorCritic, Minibatch], tuple[Tensor, dict[str, Tensor]]],
+    ) -> dict[str, Tensor]:
+        """Gradients of one fresh minibatch, piece by piece, into ``.grad`` of the network.
+
+        Args:
+            batch: where to draw from.
+            network: holds exactly the agents ``members``.
+            members: the agents to draw for.
+            loss_of: loss of each agent ``[A]`` and numbers ``[A]`` by name; both add up over
+                pieces.
+
+        Returns:
+            the numbers of the whole minibatch.
+        """
+        length = min(self.config.sequence_length, batch.num_steps)
+        generators = [self._generators[agent] for agent in members]
+        starts, envs = batch.sample(generators, self.config.minibatch_sequences, length)
+        piece = piece_length(network, len(members), length)
+        pieces = batch.minibatches(members, starts, envs, length, piece)
+        parameters = list(network.parameters())
+
+        def work(gather: Callable[[], Minibatch]) -> _Piece:
+            part = gather()
+            loss, numbers = loss_of(network, part)
+            self._check_finite("loss", loss.detach(), members, part)
+            return torch.autograd.grad(loss.sum(), parameters, allow_unused=True), numbers
+
+        done = self._workers.map(work, pieces, self.device)
+        # Added up in the order of the pieces, whoever was done first.
+        for p, *grads in zip(parameters, *(grads for grads, _ in done), strict=True):
+            known = [g for g in grads if g is not None]
+            p.grad = torch.stack(known).sum(0) if len(known) > 1 else (known or [None])[0]
+        names = done[0][1]
+        return {name: torch.stack([n[name] for _, n in done]).sum(0) for name in names}
 
     def _learners(self, batch: SequenceBatch) -> list[int]:
         """Agents that learn and were in play at all."""

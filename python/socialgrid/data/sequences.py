@@ -6,8 +6,9 @@ are stacked on: ``[A, L, S, ...]`` for ``L`` steps of ``S`` sequences. The turn 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -99,8 +100,8 @@ class SequenceBatch:
 
     def minibatches(
         self, agents: Sequence[int], starts: Tensor, envs: Tensor, length: int, piece: int
-    ) -> Iterator[Minibatch]:
-        """The sampled subsequences in pieces of at most ``piece`` sequences.
+    ) -> list[Callable[[], Minibatch]]:
+        """The sampled subsequences in pieces of at most ``piece`` sequences, made when called.
 
         Args:
             agents: the agents that ``starts`` and ``envs`` were drawn for.
@@ -116,10 +117,11 @@ class SequenceBatch:
         rows = (steps * self.num_envs + envs[:, None]) * self.num_agents + columns
         weight = _normalised(_take(self.mask, rows[:, :-1]))
         next_weight = _normalised(_take(self.next_mask, rows[:, :-1]))
-        for first in range(0, sequences, piece):
+
+        def gather(first: int) -> Minibatch:
             part = slice(first, first + piece)
             inner = rows[:, :-1, part]
-            yield Minibatch(
+            return Minibatch(
                 views=_take(self.views, rows[:, :, part]),
                 state=_take(self.state, rows[:, 0, part]),
                 reset=_take(self.reset, inner),
@@ -131,46 +133,72 @@ class SequenceBatch:
                 next_weight=next_weight[:, :, part],
             )
 
+        return [partial(gather, first) for first in range(0, sequences, piece)]
+
     @torch.no_grad()
     def refresh(
-        self, model: ActorCritic, agents: Sequence[int], *, policy: bool = False
+        self,
+        model: ActorCritic,
+        agents: Sequence[int],
+        *,
+        envs: slice | None = None,
+        policy: bool = False,
     ) -> Tensor | None:
         """Recompute memories and values with the present parameters.
 
         Args:
             model: network of these agents only, in this order.
             agents: columns to recompute.
+            envs: environments to recompute, by default all; different ones may be recomputed by
+                several threads at once.
             policy: also return log-probabilities of the recorded actions.
 
         Returns:
-            float32 ``[T, E, len(agents)]`` if ``policy``, otherwise nothing.
+            float32 ``[T, envs, len(agents)]`` if ``policy``, otherwise nothing.
         """
-        columns = list(agents)
-        count, envs = len(columns), self.num_envs
-        block = max(1, piece_length(model, count, envs))
-        state = self.state[0][:, columns].transpose(0, 1).contiguous()
+        columns = _columns(agents)
+        first_env, last_env, _ = (envs or slice(None)).indices(self.num_envs)
+        count, width = len(agents), last_env - first_env
+        block = max(1, piece_length(model, count, width))
+        own = (slice(None), slice(first_env, last_env), columns)
+        views, action = self.views[own], self.action[own].permute(2, 0, 1)
+        reset = self.reset[own].permute(2, 0, 1)
+        state = self.state[own][0].transpose(0, 1).contiguous()
         log_probs = []
         for first in range(0, self.num_steps, block):
             last = min(first + block, self.num_steps)
-            views = self.views[first:last][:, :, columns].permute(
-                2, 0, 1, *range(3, self.views.dim())
-            )
-            reset = self.reset[first:last][:, :, columns].permute(2, 0, 1)
-            features = model.encode(views.flatten(1, 2)).view(count, last - first, envs, -1)
-            h, c = model.remember(features, state, reset)
+            turned = views[first:last].permute(2, 0, 1, *range(3, views.dim()))
+            features = model.encode(turned.flatten(1, 2)).view(count, last - first, width, -1)
+            h, c = model.remember(features, state, reset[:, first:last])
             core = h.flatten(1, 2)
-            value = model.value(core).view(count, last - first, envs)
-            after = torch.cat((h.float(), c), -1)
-            before = torch.cat((state[:, None], after[:, :-1]), 1)
-            before.masked_fill_(reset.unsqueeze(-1), 0.0)
-            self.state[first:last, :, columns] = before.permute(1, 2, 0, 3)
-            self.value[first:last, :, columns] = value.permute(1, 2, 0)
-            state = after[:, -1]
+            rows = (slice(first, last), *own[1:])
+            self._store(rows, state, h, c)
+            value = model.value(core).view(count, last - first, width)
+            self.value[rows] = value.permute(1, 2, 0)
+            state = torch.cat((h[:, -1].float(), c[:, -1]), -1)
             if policy:
-                action = self.action[first:last][:, :, columns].permute(2, 0, 1).flatten(1)
-                log_prob = chosen_log_prob(model.logits(core), action)
-                log_probs.append(log_prob.view(count, last - first, envs).permute(1, 2, 0))
+                log_prob = chosen_log_prob(model.logits(core), action[:, first:last].flatten(1))
+                log_probs.append(log_prob.view(count, last - first, width).permute(1, 2, 0))
         return torch.cat(log_probs) if policy else None
+
+    def _store(
+        self,
+        rows: tuple[slice, slice, slice | list[int]],
+        state: Tensor,
+        h: Tensor,
+        c: Tensor,
+    ) -> None:
+        """Keep memories before each step: ``state`` before the first, then what follows from it.
+
+        Rows where the memory is reset hold zeros, as they do in a rollout.
+        """
+        steps, envs, columns = rows
+        half = h.shape[-1]
+        block = self.state[steps, envs]
+        block[0, :, columns] = state.transpose(0, 1)
+        block[1:, :, columns, :half] = h[:, :-1].permute(1, 2, 0, 3).float()
+        block[1:, :, columns, half:] = c[:, :-1].permute(1, 2, 0, 3)
+        block[self.reset[steps, envs]] = 0.0
 
     @torch.no_grad()
     def bootstrap(self, model: ActorCritic, agents: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -207,6 +235,13 @@ class SequenceBatch:
         _, state = model.step(agents_first(self.views[t, e]), state, reset)
         core, _ = model.step(agents_first(following), state, torch.zeros_like(reset))
         return model.value(core).transpose(0, 1)
+
+
+def _columns(agents: Sequence[int]) -> slice | list[int]:
+    """An index of these agents; a slice where possible, which needs no copies."""
+    if list(agents) == list(range(agents[0], agents[0] + len(agents))):
+        return slice(agents[0], agents[0] + len(agents))
+    return list(agents)
 
 
 def chosen_log_prob(logits: Tensor, action: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from socialgrid.models.config import ModelConfig
 from socialgrid.models.layers import (
     StackedLinear,
     StackedTransposedConv,
-    agent_rows,
+    by_agent,
     uniform_parameter,
 )
 from socialgrid.models.spec import ViewSpec
@@ -59,8 +59,8 @@ class Decoder(nn.Module):
         """
         x = self._expand(core, action)
         pixels = []
-        for rows in agent_rows(x):
-            grid = self._convolve(x[rows], rows)
+        for rows, part in by_agent(x):
+            grid = self._convolve(part, rows)
             weight, bias = self._last(grid.dtype, rows)
             out = torch.baddbmm(bias[:, None], grid.flatten(1, 3), weight)
             pixels.append(F.leaky_relu(out, self.slope))
@@ -79,8 +79,8 @@ class Decoder(nn.Module):
         """
         x = self._expand(core, action)
         errors: list[Tensor] = []
-        for rows in agent_rows(x):
-            grid = self._convolve(x[rows], rows)
+        for rows, part in by_agent(x):
+            grid = self._convolve(part, rows)
             weight, bias = self._last(grid.dtype, rows)
             errors.append(
                 _AbsoluteError.apply(  # type: ignore[no-untyped-call]
@@ -127,8 +127,6 @@ class _AbsoluteError(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, factor = ctx.saved_tensors
-        scale = (grads[0] / factor.shape[-1]).to(x.dtype).unsqueeze(-1)
-        dx = torch.bmm(factor, weight.transpose(1, 2)).mul_(scale)
-        d_weight = torch.bmm((x * scale).transpose(1, 2), factor)
-        d_bias = torch.bmm(scale.transpose(1, 2), factor).squeeze(1)
-        return dx, d_weight, d_bias, None, None
+        d_out = factor * (grads[0] / factor.shape[-1]).to(x.dtype).unsqueeze(-1)
+        dx = torch.bmm(d_out, weight.transpose(1, 2))
+        return dx, torch.bmm(x.transpose(1, 2), d_out), d_out.sum(1), None, None

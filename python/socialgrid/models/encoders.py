@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from socialgrid.models.config import ModelConfig
-from socialgrid.models.layers import StackedConv, StackedLinear, agent_rows, uniform_parameter
+from socialgrid.models.layers import StackedConv, StackedLinear, by_agent, uniform_parameter
 from socialgrid.models.spec import ViewSpec
 
 _PIECE = 1024
@@ -169,7 +169,7 @@ class Encoder(nn.Module):
             # Nothing is kept, so pieces that fit the cache are faster than everything at once.
             starts = range(0, views.shape[1], _PIECE)
             return torch.cat([self(views[:, i : i + _PIECE], dtype) for i in starts], 1)
-        flat = [self._convolve(views[rows], dtype, rows) for rows in agent_rows(views)]
+        flat = [self._convolve(part, dtype, rows) for rows, part in by_agent(views)]
         features: Tensor = self.project(flat[0] if len(flat) == 1 else torch.cat(flat))
         return features.tanh_()
 

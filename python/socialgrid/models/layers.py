@@ -50,12 +50,12 @@ def agent_by_agent(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
-def agent_rows(x: Tensor) -> list[slice]:
-    """How to divide stacked images ``[A, ...]`` among calls."""
+def by_agent(x: Tensor) -> list[tuple[slice, Tensor]]:
+    """How to divide stacked images ``[A, ...]`` among calls: agents and their images."""
     agents = x.shape[0]
-    if agent_by_agent(x):
-        return [slice(a, a + 1) for a in range(agents)]
-    return [slice(0, agents)]
+    if agents > 1 and agent_by_agent(x):
+        return [(slice(a, a + 1), part) for a, part in enumerate(torch.split(x, 1))]
+    return [(slice(0, agents), x)]
 
 
 class StackedConv(nn.Module):

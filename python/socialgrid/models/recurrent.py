@@ -102,8 +102,7 @@ class _Unroll(torch.autograd.Function):
         acts, out, cells, squashed, recurrent, reset, h_first, c_first = ctx.saved_tensors
         steps, agents, count, width = acts.shape
         hidden = width // 4
-        dtype = out.dtype
-        grad_out = grads[0].transpose(0, 1)
+        grad_out = grads[0].transpose(0, 1).float()
         resets_at = _steps_with_reset(reset)
         keep = (~reset).unsqueeze(-1)
         d_gates = out.new_empty((agents, steps, count, width))
@@ -118,7 +117,7 @@ class _Unroll(torch.autograd.Function):
             if resets_at[t]:
                 h_prev, c_prev = h_prev * keep[:, t], c_prev * keep[:, t]
             h_before[:, t] = h_prev
-            total = grad_out[t].float() if dh is None else dh.add_(grad_out[t])
+            total = grad_out[t] if dh is None else dh.add_(grad_out[t])
             # Through h = o (2 q - 1), where dq/dc = 2 q (1 - q), plus what later steps passed back.
             through = torch.mul(total, o)
             d_cell = torch.addcmul(q, q, q, value=-1.0).mul_(through).mul_(4.0)
@@ -131,8 +130,7 @@ class _Unroll(torch.autograd.Function):
             torch.mul(d_cell, i, out=d_s).mul_(2.0)
             torch.addcmul(-total, total, q, value=2.0, out=d_o)
             step.mul_(torch.addcmul(acts[t], acts[t], acts[t], value=-1.0))
-            rounded = step.to(dtype)
-            d_gates[:, t] = rounded
+            rounded = d_gates[:, t].copy_(step)
             dc = d_cell.mul_(f)
             if t:
                 dh = torch.bmm(rounded, recurrent).float()

@@ -54,7 +54,7 @@ def first_minibatch(learner, rollout, length=6):
     batch = SequenceBatch(rollout, learner.model, learner.device)
     agents = list(range(learner.num_agents))
     starts, envs = batch.sample([torch.Generator().manual_seed(a) for a in agents], 64, length)
-    (part,) = batch.minibatches(agents, starts, envs, length, 64)
+    part = batch.minibatches(agents, starts, envs, length, 64)[0]()
     return batch, part
 
 
@@ -151,7 +151,7 @@ def test_pieces_add_up_to_the_minibatch(monkeypatch):
     for size in (1, 5, 1000):
         learner, env = make(replace(QUICK, num_minibatches=1, aux="prediction"))
         rollout = experience(learner, env)
-        monkeypatch.setattr("socialgrid.algos.ppo.piece_length", lambda *a, n=size: n)
+        monkeypatch.setattr("socialgrid.algos.recurrent_learner.piece_length", lambda *a, n=size: n)
         metrics = learner.update(rollout)
         results.append((metrics["policy_loss"], learner.tensors()))
     for loss, tensors in results[1:]:

@@ -33,7 +33,7 @@ def test_pieces_hold_the_right_rows_and_weights(case):
     generators = [torch.Generator().manual_seed(a) for a in agents]
     starts, envs = batch.sample(generators, 7, length)
     assert starts.max() <= 11 - length
-    pieces = list(batch.minibatches(agents, starts, envs, length, 3))
+    pieces = [gather() for gather in batch.minibatches(agents, starts, envs, length, 3)]
     assert [p.action.shape[2] for p in pieces] == [3, 3, 1]
     weights = sum(p.weight.sum((1, 2)) for p in pieces)
     torch.testing.assert_close(weights, torch.ones(2))

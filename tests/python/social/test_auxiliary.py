@@ -29,7 +29,7 @@ def case():
     rollout.active[6:, 1, 0] = False
     batch = SequenceBatch(rollout, learner.model, learner.device)
     starts, envs = batch.sample([torch.Generator().manual_seed(a) for a in (0, 1)], 9, 5)
-    (part,) = batch.minibatches([0, 1], starts, envs, 5, 9)
+    part = batch.minibatches([0, 1], starts, envs, 5, 9)[0]()
     features = learner.model.encode(part.views[:, :-1].flatten(1, 2)).view(2, 5, 9, -1)
     core = learner.model.remember(features, part.state, part.reset)[0].flatten(1, 2)
     outputs = Outputs(learner.model, core, learner.model.logits(core), learner.model.value(core))
