@@ -325,8 +325,8 @@ TileAtlas::TileAtlas(const GameSpec& spec, const AgentPalette& palette)
       tile_ids_[static_cast<std::size_t>(dir * 256 + tile)] = add(turned(lined, dir));
     }
     if (!kTiles[tile].walkable) continue;
-    // Tiles that look alike (the cycle tiles) share their pictures with agents on them. Empty ground,
-    // always the first, shares with none: on it alone an agent is not blended.
+    // Tiles that look alike (the cycle tiles) share their pictures with agents on them. Empty
+    // ground, always the first, shares with none: on it alone an agent is not blended.
     const auto after_empty = walkable_pictures.begin() + (walkable.empty() ? 0 : 1);
     const auto same = std::find(after_empty, walkable_pictures.end(), picture);
     walkable_[tile] = static_cast<std::uint8_t>(same - walkable_pictures.begin());
