@@ -15,9 +15,7 @@ from socialgrid import _core
 from socialgrid.layout import Layout
 
 Info = dict[str, NDArray[Any]]
-Step = tuple[
-    NDArray[Any], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Info
-]
+Step = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Info]
 
 
 def make_vec(
