@@ -201,6 +201,9 @@ def _finish(trainer: Any) -> int:
     except NonFiniteError as error:
         print(f"socialgrid-train: stopped, no checkpoint written: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"socialgrid-train: stopped, the last checkpoint stays: {error}", file=sys.stderr)
+        return 1
     print(summary(trainer))
     if code == 0:
         for line in leave_pictures(trainer):

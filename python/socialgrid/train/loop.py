@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -377,7 +378,7 @@ def create_run(config: TrainConfig, run_dir: Path) -> Trainer:
     trainer = Trainer(config, run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / "config.json").write_text(json.dumps(to_dict(config), indent=1) + "\n")
+        _write_config(run_dir, config)
     except OSError as error:
         raise UsageError(f"{run_dir}: {error.strerror or error}") from None
     return trainer
@@ -401,18 +402,31 @@ def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[Trainer, 
         data = to_dict(config)
         data["run"]["total_steps"] = total_steps
         config = from_dict(data)
-        (run_dir / "config.json").write_text(json.dumps(data, indent=1) + "\n")
     folder = run_dir / "checkpoints"
     if not checkpoint.found(folder):
-        return Trainer(config, run_dir), ["no checkpoint yet: starting from the beginning"]
+        trainer = Trainer(config, run_dir)
+        _write_config(run_dir, config)
+        return trainer, ["no checkpoint yet: starting from the beginning"]
     path, stored, complaints = checkpoint.load_newest(folder)
     trainer = Trainer(config, run_dir)
     trainer.restore(stored)
+    _write_config(run_dir, config)
     messages = [f"refused a damaged checkpoint: {complaint}" for complaint in complaints]
     if complaints:
         checkpoint.set_aside(folder, path)
         messages.append(f"going on from the one before: {path}")
     return trainer, messages
+
+
+def _write_config(run_dir: Path, config: TrainConfig) -> None:
+    """Write config.json in one piece: a crash leaves the old one or the new one."""
+    draft = run_dir / ".config.json"
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(to_dict(config), file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(run_dir / "config.json")
 
 
 def _tensor_like(array: np.ndarray, like: Tensor) -> Tensor:

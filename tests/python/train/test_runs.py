@@ -72,28 +72,28 @@ def assert_same_end(one, other):
 
 def test_kill_minus_nine_at_random_moments_then_resume_equals_an_uninterrupted_run(tmp_path):
     preset = tiny(tmp_path)
-    straight = tmp_path / "straight"
-    begun = time.monotonic()
-    done = run("train", preset, "--run-dir", straight, "--total-steps", 8192)
-    length = time.monotonic() - begun
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    done = run("train", preset, "--run-dir", straight, "--total-steps", 6144)
     assert done.returncode == 0, done.stderr
     assert "last tenth" in done.stdout
-    killed = tmp_path / "killed"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     random.seed(20)
-    kills = 0
-    words = command("train", preset, "--run-dir", killed, "--total-steps", 8192)
+    kills = []
+    words = command("train", preset, "--run-dir", killed, "--total-steps", 6144)
     for _ in range(3):
+        before = checkpoint.found(killed / "checkpoints")
         process = subprocess.Popen(
             words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
         )
-        while process.poll() is None and not (killed / "checkpoints").exists():
-            time.sleep(0.01)
-        time.sleep(random.uniform(0, 0.25) * min(length, 4))
+        while process.poll() is None and checkpoint.found(killed / "checkpoints") == before:
+            time.sleep(0.002)
+        time.sleep(random.uniform(0, 0.2))  # a few updates, each with its checkpoint
         process.kill()
-        kills += process.wait() == -signal.SIGKILL
+        if process.wait() == -signal.SIGKILL:
+            kills.append(checkpoint.found(killed / "checkpoints")[0].name)
         words = command("train", "--resume", killed)
-    assert kills
+    assert len(kills) >= 2, f"the run ended before it could be killed: {kills}"
+    assert kills == sorted(set(kills)), "every resumed run got further than the one before"
     resumed = run("train", "--resume", killed)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_end(straight, killed)
@@ -281,6 +281,17 @@ def test_a_reward_that_is_not_finite_stops_the_run_with_a_dump(tmp_path, monkeyp
     with pytest.raises(NonFiniteError, match="non-finite reward in update 1, agent 1") as error:
         trainer.step()
     assert error.value.dump.exists()
+
+
+def test_a_full_disk_stops_the_run_in_one_line(tmp_path, capsys, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "_write", full)
+    assert cli.train([tiny(tmp_path), "--run-dir", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert "No space left" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
