@@ -20,7 +20,9 @@ from socialgrid.models.config import ModelConfig
 from socialgrid.models.spec import ViewSpec
 
 _FORMAT = 1
-_FEWEST_ENVS = 16
+# Fewer environments than this are not worth a thread of their own.
+_FEWEST_ENVS, _FEWEST_ENVS_ACTING = 16, 64
+_FEWEST_SEQUENCES = 16
 _Piece = tuple[tuple[Tensor | None, ...], dict[str, Tensor]]
 
 
@@ -74,18 +76,26 @@ class RecurrentLearner:
     @torch.no_grad()
     def act(self, obs: Tensor, state: Tensor, reset: Tensor, *, greedy: bool = False) -> ActOutput:
         """Choose actions; see ``Learner.act``."""
-        views, state, reset = self._agents_first(obs, state, reset)
+        obs = obs.to(self.device, non_blocking=True)
+        state = state.to(self.device)
+        reset = reset.to(self.device, non_blocking=True)
+        uniform = None if greedy else self._uniform(len(obs))
+        share = max(_FEWEST_ENVS_ACTING, -(-len(obs) // self._workers.count(self.device)))
+
+        @torch.no_grad()
+        def act(first: int) -> tuple[Tensor, ...]:
+            envs = slice(first, first + share)
+            views, before, zeroed = self._agents_first(obs[envs], state[envs], reset[envs])
+            core, after = self.model.step(views, before, zeroed)
+            logits = self.model.logits(core)
+            chosen = logits.argmax(-1) if uniform is None else _invert(logits, uniform[:, envs])
+            log_prob = chosen_log_prob(logits, chosen)
+            return chosen.t(), log_prob.t(), self.model.value(core).t(), after.transpose(0, 1)
+
+        parts = self._workers.map(act, range(0, len(obs), share), self.device)
+        action, log_prob, value, after = (torch.cat(x) for x in zip(*parts, strict=True))
         before = state.masked_fill(reset.unsqueeze(-1), 0.0)
-        core, after = self.model.step(views, state, reset)
-        logits = self.model.logits(core)
-        action = logits.argmax(-1) if greedy else self._sample(logits)
-        return ActOutput(
-            action=action.t(),
-            log_prob=chosen_log_prob(logits, action).t(),
-            value=self.model.value(core).t(),
-            state_before=before.transpose(0, 1),
-            state=after.transpose(0, 1),
-        )
+        return ActOutput(action, log_prob, value, before, after)
 
     @torch.no_grad()
     def values(self, obs: Tensor, state: Tensor, reset: Tensor | None = None) -> Tensor:
@@ -220,13 +230,10 @@ class RecurrentLearner:
         reset = reset.to(self.device, non_blocking=True).transpose(0, 1)
         return self.model.prepare(moved), state, reset
 
-    def _sample(self, logits: Tensor) -> Tensor:
-        """Actions ``[A, E]`` by inverting the cumulative distribution, each agent's own draws."""
-        draws = [torch.rand(logits.shape[1], generator=g) for g in self._generators]
-        uniform = torch.stack(draws).to(self.device).unsqueeze(-1)
-        cumulative = logits.softmax(-1).cumsum(-1)
-        # Scaling by the last entry keeps rounding from choosing an action beyond the table.
-        return (cumulative[..., :-1] <= uniform * cumulative[..., -1:]).sum(-1)
+    def _uniform(self, num_envs: int) -> Tensor:
+        """Numbers in [0, 1) to act by, ``[A, E]``: each agent's own draws."""
+        draws = [torch.rand(num_envs, generator=g) for g in self._generators]
+        return torch.stack(draws).to(self.device)
 
     def _network_of(self, agents: Sequence[int]) -> tuple[ActorCritic, list[int]]:
         """A network to compute gradients of these agents in, and the agents it holds.
@@ -277,7 +284,9 @@ class RecurrentLearner:
         length = min(self.config.sequence_length, batch.num_steps)
         generators = [self._generators[agent] for agent in members]
         starts, envs = batch.sample(generators, self.config.minibatch_sequences, length)
-        piece = piece_length(network, len(members), length)
+        share = -(-self.config.minibatch_sequences // self._workers.count(self.device))
+        largest = piece_length(network, len(members), length)
+        piece = min(largest, max(_FEWEST_SEQUENCES, share))
         pieces = batch.minibatches(members, starts, envs, length, piece)
         parameters = list(network.parameters())
 
@@ -348,3 +357,10 @@ class RecurrentLearner:
         ]
         if rows:
             self._check_finite("parameter", torch.stack(rows).detach(), agents)
+
+
+def _invert(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Sample actions ``[A, E]`` by inverting the cumulative distribution at ``uniform``."""
+    cumulative = logits.softmax(-1).cumsum(-1)
+    # Scaling by the last entry keeps rounding from choosing an action beyond the table.
+    return (cumulative[..., :-1] <= uniform.unsqueeze(-1) * cumulative[..., -1:]).sum(-1)

@@ -252,10 +252,10 @@ def chosen_log_prob(logits: Tensor, action: Tensor) -> Tensor:
 def piece_length(model: ActorCritic, agents: int, width: int) -> int:
     """How many rows of ``width`` views each are best computed at once.
 
-    On a CPU activations should stay near the cache: about a thousand views of each agent.
+    On a CPU activations should stay near the cache: about two thousand views of each agent.
     Elsewhere the only concern is memory: at most 65,536 views of all agents.
     """
-    views = 1024 if model.action_mask.device.type == "cpu" else max(1, 65_536 // agents)
+    views = 2048 if model.action_mask.device.type == "cpu" else max(1, 65_536 // agents)
     return max(1, views // width)
 
 

@@ -26,6 +26,8 @@ class StackedLSTM(nn.Module):
         self.weight_ih = uniform_parameter(generators, (4 * hidden, inputs), bound)
         self.weight_hh = uniform_parameter(generators, (4 * hidden, hidden), bound)
         self.bias_ih = uniform_parameter(generators, (4 * hidden,), bound)
+        # What acting needs of the weights, until they change.
+        self._kept: tuple[object, tuple[Tensor, Tensor, Tensor]] | None = None
         self.bias_hh = uniform_parameter(generators, (4 * hidden,), bound)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,13 +43,7 @@ class StackedLSTM(nn.Module):
             and ``c`` in float32 without gradient (gradients flow inside the sequence).
         """
         agents, steps, count, inputs = x.shape
-        # tanh(x) = 2 sigmoid(2 x) - 1: with doubled weights of the cell gate, one sigmoid does for
-        # all gates, and PyTorch's is ten times as fast as its tanh. Doubling is exact.
-        double = torch.ones(4 * self.hidden, device=x.device)
-        double[2 * self.hidden : 3 * self.hidden] = 2.0
-        bias = ((self.bias_ih + self.bias_hh) * double).to(x.dtype)
-        weight = (self.weight_ih * double[:, None]).to(x.dtype)
-        recurrent = (self.weight_hh * double[:, None]).to(x.dtype)
+        weight, recurrent, bias = self._weights(x.dtype)
         gates = torch.baddbmm(
             bias[:, None], x.reshape(agents, steps * count, inputs), weight.transpose(1, 2)
         )
@@ -55,6 +51,25 @@ class StackedLSTM(nn.Module):
             gates.view(agents, steps, count, 4 * self.hidden), recurrent, h, c, reset
         )
         return outputs
+
+    def _weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Input weights, recurrent weights and bias as ``_Unroll`` wants them.
+
+        tanh(x) = 2 sigmoid(2 x) - 1: with doubled weights of the cell gate, one sigmoid does for
+        all gates, and PyTorch's is ten times as fast as its tanh. Doubling is exact.
+        """
+        own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        key = (dtype, *((p.data_ptr(), p._version) for p in own))
+        if not torch.is_grad_enabled() and self._kept is not None and self._kept[0] == key:
+            return self._kept[1]
+        double = torch.ones(4 * self.hidden, device=self.bias_ih.device)
+        double[2 * self.hidden : 3 * self.hidden] = 2.0
+        weight = (self.weight_ih * double[:, None]).to(dtype)
+        recurrent = (self.weight_hh * double[:, None]).to(dtype)
+        bias = ((self.bias_ih + self.bias_hh) * double).to(dtype)
+        if not torch.is_grad_enabled():
+            self._kept = (key, (weight, recurrent, bias))
+        return weight, recurrent, bias
 
 
 class _Unroll(torch.autograd.Function):

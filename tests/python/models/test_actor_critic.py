@@ -229,6 +229,29 @@ def test_patches_and_back():
     assert torch.equal(from_patches(patches, spec), image)
 
 
+def test_acting_notices_every_change_of_the_weights():
+    # Acting keeps prepared weights of the LSTM; stale ones would go unnoticed.
+    model = ActorCritic(ViewSpec(7, 7, 3, (7, 7)), SMALL)
+    obs, state, reset, _ = inputs(2, 1, 3)
+
+    def act(net):
+        with torch.no_grad():
+            return net.step(net.prepare(obs)[:, 0], state[..., :20], reset[:, 0])[0]
+
+    before = act(model)
+    assert torch.equal(act(model), before)
+    part = model.take_agents([0, 1])
+    with torch.no_grad():
+        model.lstm.weight_hh[1].add_(0.5)
+    after = act(model)
+    assert torch.equal(after[0], before[0])
+    assert not torch.equal(after[1], before[1])
+    assert torch.equal(act(part), before)
+    donor = take_agent(model, 1)
+    put_agent(part, 1, donor)
+    assert torch.equal(act(part), after)
+
+
 def test_large_batches_without_gradient_are_computed_in_equal_pieces(monkeypatch):
     model = ActorCritic(ViewSpec(7, 7, 3, (7, 7)), SMALL)
     views = model.prepare(inputs(2, 1, 11)[0]).flatten(1, 2)
