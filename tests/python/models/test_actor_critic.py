@@ -242,7 +242,7 @@ def test_acting_notices_every_change_of_the_weights():
     assert torch.equal(act(model), before)
     part = model.take_agents([0, 1])
     with torch.no_grad():
-        model.lstm.weight_hh[1].add_(0.5)
+        model.lstm.weight_ih[1].add_(0.5)
     after = act(model)
     assert torch.equal(after[0], before[0])
     assert not torch.equal(after[1], before[1])
