@@ -17,6 +17,7 @@ from socialgrid.algos.workers import Workers
 from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob, piece_length
 from socialgrid.models.actor_critic import ActorCritic, agent_generator, put_agent, take_agent
 from socialgrid.models.config import ModelConfig
+from socialgrid.models.encoders import as_signed, from_patches
 from socialgrid.models.spec import ViewSpec
 
 _FORMAT = 1
@@ -76,7 +77,7 @@ class RecurrentLearner:
     @torch.no_grad()
     def act(self, obs: Tensor, state: Tensor, reset: Tensor, *, greedy: bool = False) -> ActOutput:
         """Choose actions; see ``Learner.act``."""
-        obs = obs.to(self.device, non_blocking=True)
+        obs = as_signed(obs).to(self.device, non_blocking=True)
         state = state.to(self.device)
         reset = reset.to(self.device, non_blocking=True)
         uniform = None if greedy else self._uniform(len(obs))
@@ -115,8 +116,6 @@ class RecurrentLearner:
         Raises:
             RuntimeError: the network has no auxiliary branch.
         """
-        from socialgrid.models.encoders import from_patches  # noqa: PLC0415
-
         core, _ = self.model.step(*self._agents_first(obs, state, reset))
         views = []
         for action in range(self.model.spec.num_actions):
@@ -225,7 +224,7 @@ class RecurrentLearner:
     def _agents_first(
         self, obs: Tensor, state: Tensor, reset: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        moved = obs.to(self.device, non_blocking=True).transpose(0, 1)
+        moved = as_signed(obs).to(self.device, non_blocking=True).transpose(0, 1)
         state = state.to(self.device).transpose(0, 1)
         reset = reset.to(self.device, non_blocking=True).transpose(0, 1)
         return self.model.prepare(moved), state, reset

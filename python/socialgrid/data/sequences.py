@@ -15,6 +15,7 @@ from torch import Tensor
 
 from socialgrid.data.rollout import Rollout
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.encoders import as_signed
 
 
 @dataclass
@@ -59,7 +60,7 @@ class SequenceBatch:
         self.num_agents = rollout.num_learners
 
         def move(x: Tensor) -> Tensor:
-            return x.to(device, non_blocking=True)
+            return as_signed(x).to(device, non_blocking=True)
 
         self.views = model.prepare(move(rollout.own(rollout.obs, 2)))
         self.final_index = move(rollout.final_index)

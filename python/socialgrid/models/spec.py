@@ -37,6 +37,8 @@ class ViewSpec:
             raise ValueError(
                 f"action_counts {self.action_counts}: one count >= 1 for every agent is needed"
             )
+        if self.atlas is not None and len(self.atlas) > 32_768:
+            raise ValueError(f"an atlas of {len(self.atlas)} tiles: at most 32768 can be numbered")
         if self.atlas is not None and self.atlas.shape[1:] != (self.tile_size, self.tile_size, 3):
             raise ValueError(
                 f"atlas of shape {self.atlas.shape} does not hold tiles of "

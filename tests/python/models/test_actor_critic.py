@@ -270,6 +270,7 @@ def test_large_batches_without_gradient_are_computed_in_equal_pieces(monkeypatch
         (lambda: ViewSpec(0, 7, 3, (7,)), "at least 1"),
         (lambda: ViewSpec(7, 7, 3, ()), "action_counts"),
         (lambda: ViewSpec(7, 7, 3, (7,), np.zeros((4, 2, 2, 3), np.uint8)), "atlas"),
+        (lambda: ViewSpec(7, 7, 1, (7,), np.zeros((40_000, 1, 1, 3), np.uint8)), "32768"),
         (lambda: ModelConfig(channels=()), "channels"),
         (lambda: ModelConfig(memory=0), "memory"),
         (lambda: ModelConfig(heads=(0,)), "heads"),
