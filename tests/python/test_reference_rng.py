@@ -51,6 +51,16 @@ def test_uniform_int_of_one_still_draws():
     assert stream.next_word() == other.next_word()
 
 
+def test_uniform_int_rejects_what_would_bias_it():
+    # Of 2^32 words a quarter cannot be shared evenly among 3 * 2^30 values.
+    n, draws = 3 << 30, 3000
+    stream = Stream(seed=4, env=0, episode=0)
+    thirds = Counter(stream.uniform_int(n) >> 30 for _ in range(draws))
+    words = 4 * stream.block - len(stream.words)
+    assert 3800 < words < 4200
+    assert all(900 < count < 1100 for count in thirds.values())
+
+
 def test_uniform_is_inside_the_unit_interval():
     stream = Stream(seed=2, env=0, episode=0)
     draws = [stream.uniform() for _ in range(2000)]

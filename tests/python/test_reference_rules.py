@@ -176,6 +176,24 @@ def test_delayed_agent_enters_when_the_step_counter_has_reached_its_delay(build)
     assert position(env, 1) == (1, 2)
 
 
+def test_door_key_agents_enter_left_of_the_door(build):
+    cells = ["#######", "#K#...#", "#.D...#", "#.#..G#", "#######"]
+    late = 7
+    env = build(
+        cells,
+        [(2, 1), *[(-1, -1)] * late],
+        [UP] * (1 + late),
+        "DoorKey-v0",
+        layout={"agent_active": [True] + [False] * late, "step": 1},
+        map=None,
+        grid_size=[5, 7],
+        spawn_delay=[0] + [1] * late,
+    )
+    *_, info = play(env, DONE)
+    assert info["active"].all()
+    assert {position(env, agent) for agent in range(1 + late)} == {(2, 1), (3, 1)}
+
+
 @pytest.mark.parametrize(("ghost_mode", "expected"), [(True, (1, 2)), (False, (1, 1))])
 def test_agents_block_each_other_only_without_ghost_mode(build, ghost_mode, expected):
     env = build(["####", "#..#", "####"], [(1, 1), (1, 2)], [RIGHT, RIGHT], ghost_mode=ghost_mode)
