@@ -18,6 +18,7 @@ from socialgrid.models.layers import (
     by_agent,
     uniform_parameter,
 )
+from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
 
 
@@ -37,6 +38,7 @@ class Decoder(nn.Module):
             generators,
             config.memory + spec.num_actions,
             self.rows * self.cols * channels[0],
+            tanh=True,
         )
         self.convs = nn.ModuleList(
             StackedTransposedConv(generators, inputs, outputs, config.kernel, config.negative_slope)
@@ -92,7 +94,7 @@ class Decoder(nn.Module):
 
     def _expand(self, core: Tensor, action: Tensor) -> Tensor:
         chosen = F.one_hot(action, self.num_actions).to(core.dtype)
-        x: Tensor = self.expand(torch.cat((core, chosen), -1)).tanh_()
+        x: Tensor = self.expand(torch.cat((core, chosen), -1))
         return x.view(*action.shape, self.rows, self.cols, -1)
 
     def _convolve(self, x: Tensor, rows: slice) -> Tensor:
@@ -115,7 +117,7 @@ class _AbsoluteError(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, target: Tensor, slope: float
     ) -> Tensor:
         # In units of 1/255, in which the target is exact even in bfloat16.
-        out = torch.baddbmm(bias[:, None] * 255.0, x, weight * 255.0)
+        out = products(x, weight.transpose(1, 2) * 255.0, bias * 255.0)
         F.leaky_relu_(out, slope)
         difference = torch.sub(out, target.to(out.dtype))
         error = difference.abs().sum(-1).float().div_(255.0 * out.shape[-1])
@@ -128,5 +130,5 @@ class _AbsoluteError(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, factor = ctx.saved_tensors
         d_out = factor * (grads[0] / factor.shape[-1]).to(x.dtype).unsqueeze(-1)
-        dx = torch.bmm(d_out, weight.transpose(1, 2))
-        return dx, torch.bmm(x.transpose(1, 2), d_out), d_out.sum(1), None, None
+        d_weight = products(x.transpose(1, 2), d_out.transpose(1, 2))
+        return products(d_out, weight), d_weight, d_out.sum(1), None, None

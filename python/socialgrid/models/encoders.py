@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.layers import StackedConv, StackedLinear, by_agent, uniform_parameter
+from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
 
 _PIECE = 1024
@@ -99,16 +100,16 @@ class _TileConvolve(torch.autograd.Function):
         slope: float,
         dtype: torch.dtype,
     ) -> Tensor:
-        transposed, offset = weight.to(dtype).transpose(1, 2), bias.to(dtype)[:, None]
+        weight, bias = weight.to(dtype), bias.to(dtype)
         agents, count, cells = views.shape[:3]
         if views.dim() == 3:
             tiles = atlas.to(dtype).expand(agents, -1, -1)
-            table = F.leaky_relu_(torch.baddbmm(offset, tiles, transposed), slope)
+            table = F.leaky_relu_(products(tiles, weight, bias), slope)
             numbers = views.flatten(1).int()
             found = [F.embedding(numbers[a], table[a]) for a in range(agents)]
             out = found[0][None] if agents == 1 else torch.stack(found)
         else:
-            out = torch.baddbmm(offset, views.flatten(1, 2).to(dtype), transposed)
+            out = products(views.flatten(1, 2).to(dtype), weight, bias)
             F.leaky_relu_(out, slope)
         ctx.save_for_backward(views, atlas, out)
         ctx.slope = slope
@@ -122,7 +123,7 @@ class _TileConvolve(torch.autograd.Function):
             patches = F.embedding(views.flatten(1).int(), atlas.to(out.dtype))
         else:
             patches = views.flatten(1, 2).to(out.dtype)
-        weight = torch.bmm(grad.transpose(1, 2), patches).float()
+        weight = products(grad.transpose(1, 2), patches.transpose(1, 2)).float()
         return None, None, weight, grad.sum(1).float(), None, None
 
 
@@ -154,7 +155,7 @@ class Encoder(nn.Module):
             for inputs, outputs in pairwise(config.channels)
         )
         self.flat = self.rows * self.cols * config.channels[-1]
-        self.project = StackedLinear(generators, self.flat, config.features)
+        self.project = StackedLinear(generators, self.flat, config.features, tanh=True)
 
     def prepare(self, obs: Tensor) -> Tensor:
         """Observations ``[..., *obs_shape]`` in the layout ``forward`` reads, still integers."""
@@ -177,7 +178,7 @@ class Encoder(nn.Module):
             return torch.cat([self(views[:, i : i + _PIECE], dtype) for i in starts], 1)
         flat = [self._convolve(part, dtype, rows) for rows, part in by_agent(views)]
         features: Tensor = self.project(flat[0] if len(flat) == 1 else torch.cat(flat))
-        return features.tanh_()
+        return features
 
     def _convolve(self, views: Tensor, dtype: torch.dtype, rows: slice) -> Tensor:
         agents, count = views.shape[:2]

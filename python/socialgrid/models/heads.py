@@ -24,15 +24,13 @@ class Head(nn.Module):
         super().__init__()
         sizes = (inputs, *hidden, outputs)
         self.layers = nn.ModuleList(
-            StackedLinear(generators, before, after) for before, after in pairwise(sizes)
+            StackedLinear(generators, before, after, tanh=i < len(hidden))
+            for i, (before, after) in enumerate(pairwise(sizes))
         )
 
     def forward(self, core: Tensor) -> Tensor:
         """Apply the layers; the result is float32 whatever the input's dtype."""
         x = core
-        last = len(self.layers) - 1
-        for i, layer in enumerate(self.layers):
+        for layer in self.layers:
             x = layer(x)
-            if i < last:
-                x = x.tanh_()
         return x.float()

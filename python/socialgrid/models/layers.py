@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from socialgrid.models.products import affine
+
 _ALL = slice(None)
 
 
@@ -27,18 +29,25 @@ def uniform_parameter(
 
 
 class StackedLinear(nn.Module):
-    """``[A, N, inputs] -> [A, N, outputs]``; initialised like ``torch.nn.Linear``."""
+    """``[A, N, inputs] -> [A, N, outputs]``, then tanh if wanted; set up like ``nn.Linear``."""
 
-    def __init__(self, generators: Sequence[torch.Generator], inputs: int, outputs: int) -> None:
+    def __init__(
+        self,
+        generators: Sequence[torch.Generator],
+        inputs: int,
+        outputs: int,
+        *,
+        tanh: bool = False,
+    ) -> None:
         super().__init__()
+        self.tanh = tanh
         bound = 1.0 / math.sqrt(inputs)
         self.weight = uniform_parameter(generators, (outputs, inputs), bound)
         self.bias = uniform_parameter(generators, (outputs,), bound)
 
     def forward(self, x: Tensor) -> Tensor:
         """Affine map of every agent's samples with its own weights."""
-        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-        return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+        return affine(x, self.weight, self.bias, tanh=self.tanh)
 
 
 def agent_by_agent(x: Tensor) -> bool:

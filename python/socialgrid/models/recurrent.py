@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from socialgrid.models.layers import uniform_parameter
+from socialgrid.models.products import affine, products, products_plus
 
 
 class StackedLSTM(nn.Module):
@@ -44,9 +45,7 @@ class StackedLSTM(nn.Module):
         """
         agents, steps, count, inputs = x.shape
         weight, recurrent, bias = self._weights(x.dtype)
-        gates = torch.baddbmm(
-            bias[:, None], x.reshape(agents, steps * count, inputs), weight.transpose(1, 2)
-        )
+        gates = affine(x.reshape(agents, steps * count, inputs), weight, bias)
         outputs: tuple[Tensor, Tensor] = _Unroll.apply(  # type: ignore[no-untyped-call]
             gates.view(agents, steps, count, 4 * self.hidden), recurrent, h, c, reset
         )
@@ -94,13 +93,12 @@ class _Unroll(torch.autograd.Function):
         squashed = torch.empty_like(cells) if keeping else None
         keep = (~reset).unsqueeze(-1)
         resets_at = _steps_with_reset(reset)
-        transposed = recurrent.transpose(1, 2)
         h = h.to(dtype)
         first = (h, c)
         for t in range(steps):
             if resets_at[t]:
                 h, c = h * keep[:, t], c * keep[:, t]
-            gates = torch.baddbmm(projected[:, t], h, transposed)
+            gates = products_plus(projected[:, t], h, recurrent)
             act = gates.float() if acts is None else acts[t].copy_(gates)
             i, f, s, o = act.sigmoid_().chunk(4, -1)
             c = torch.mul(f, c, out=cells[t]).sub_(i).addcmul_(i, s, value=2.0)
@@ -120,6 +118,7 @@ class _Unroll(torch.autograd.Function):
         grad_out = grads[0].transpose(0, 1).float()
         resets_at = _steps_with_reset(reset)
         keep = (~reset).unsqueeze(-1)
+        backwards = recurrent.transpose(1, 2)
         d_gates = out.new_empty((agents, steps, count, width))
         h_before = out.new_empty((agents, steps, count, hidden))
         dh: Tensor | None = None
@@ -148,11 +147,11 @@ class _Unroll(torch.autograd.Function):
             rounded = d_gates[:, t].copy_(step)
             dc = d_cell.mul_(f)
             if t:
-                dh = torch.bmm(rounded, recurrent).float()
+                dh = products(rounded, backwards).float()
                 if resets_at[t]:
                     dh, dc = dh * keep[:, t], dc * keep[:, t]
         flat = d_gates.view(agents, steps * count, width)
-        d_weight = torch.bmm(flat.transpose(1, 2), h_before.view(agents, -1, hidden))
+        d_weight = products(flat.transpose(1, 2), h_before.view(agents, -1, hidden).transpose(1, 2))
         return d_gates, d_weight, None, None, None
 
 

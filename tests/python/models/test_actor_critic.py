@@ -5,7 +5,7 @@ import pytest
 import torch
 from bench.plain_agent import PlainAgent, copy_from_stack
 
-from socialgrid.models import ModelConfig, ViewSpec, encoders, layers, recurrent
+from socialgrid.models import ModelConfig, ViewSpec, encoders, layers, products, recurrent
 from socialgrid.models.actor_critic import ActorCritic, put_agent, take_agent
 from socialgrid.models.encoders import from_patches, to_patches
 
@@ -24,6 +24,7 @@ def _one_thread():
 def strategy(request, monkeypatch):
     """Both ways of convolving, the second being what accelerators run."""
     if request.param == "batched":
+        monkeypatch.setattr(products, "_ONEDNN_LINEAR", None)
         monkeypatch.setattr(layers, "agent_by_agent", lambda x: False)
         monkeypatch.setattr(recurrent, "_steps_with_reset", lambda reset: [True] * reset.shape[1])
     return request.param

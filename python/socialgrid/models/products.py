@@ -1,0 +1,86 @@
+"""Matrix products of stacked agents, by whatever computes them fastest here.
+
+On CPUs for which PyTorch's BLAS has no fast path, its oneDNN multiplies float32 matrices more than
+twice as fast, but only an operator without gradient offers that. Where the operator is missing, and
+for other types and devices, these are batched products.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_ONEDNN_LINEAR: Any = (
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    else None
+)
+
+
+def products(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight^T + bias for every agent, without gradient.
+
+    Args:
+        x: ``[A, M, K]``.
+        weight: ``[A, O, K]``.
+        bias: ``[A, O]``.
+
+    Returns:
+        ``[A, M, O]``.
+    """
+    if _by_onednn(x):
+        biases = [None] * len(x) if bias is None else bias
+        rows = [_ONEDNN_LINEAR(x[a], weight[a], biases[a], "none", [], "") for a in range(len(x))]
+        return rows[0][None] if len(rows) == 1 else torch.stack(rows)
+    if bias is None:
+        return torch.bmm(x, weight.transpose(1, 2))
+    return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+
+
+def products_plus(addend: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """addend + x @ weight^T for every agent: ``[A, M, O]``, without gradient."""
+    if _by_onednn(x):
+        return products(x, weight).add_(addend)
+    return torch.baddbmm(addend, x, weight.transpose(1, 2))
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor, *, tanh: bool = False) -> Tensor:
+    """x @ weight^T + bias for every agent, in the dtype of ``x``, with gradient.
+
+    Args:
+        x: ``[A, M, K]``.
+        weight: ``[A, O, K]``.
+        bias: ``[A, O]``.
+        tanh: apply tanh to the result.
+    """
+    out: Tensor = _Affine.apply(x, weight, bias, tanh)  # type: ignore[no-untyped-call]
+    return out
+
+
+def _by_onednn(x: Tensor) -> bool:
+    if x.dtype != torch.float32 or x.device.type != "cpu":
+        return False
+    return _ONEDNN_LINEAR is not None and x.numel() > 0
+
+
+class _Affine(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, tanh: bool) -> Tensor:
+        out = products(x, weight.to(x.dtype), bias.to(x.dtype))
+        if tanh:
+            out.tanh_()
+        ctx.save_for_backward(x, weight, out if tanh else None)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        x, weight, squashed = ctx.saved_tensors
+        grad = grads[0]
+        if squashed is not None:
+            grad = torch.ops.aten.tanh_backward(grad, squashed)
+        needed = ctx.needs_input_grad[0]
+        dx = products(grad, weight.to(x.dtype).transpose(1, 2)) if needed else None
+        d_weight = products(grad.transpose(1, 2), x.transpose(1, 2)).to(weight.dtype)
+        return dx, d_weight, grad.sum(1).to(weight.dtype), None
