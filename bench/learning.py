@@ -1,4 +1,4 @@
-"""What `goal-cycle-mini` learns, seed by seed: alone or beside a teacher, with or without prediction.
+"""What `goal-cycle-mini` learns, seed by seed: alone or beside a teacher, with prediction or not.
 
     python bench/learning.py                    # 12 runs of a million steps, two at a time
     python bench/learning.py --steps 200_000    # a quick look
