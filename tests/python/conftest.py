@@ -1,9 +1,16 @@
 """Options shared by the Python tests."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
-settings.register_profile("socialgrid", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile(
+    "socialgrid",
+    derandomize=True,  # a failure repeats
+    deadline=None,
+    print_blob=True,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+    report_multiple_bugs=False,
+)
 settings.load_profile("socialgrid")
 
 
