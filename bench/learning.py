@@ -93,6 +93,7 @@ def draw(runs: dict[tuple[str, str, int], Path], path: Path) -> None:
             level = float(np.nanmean(np.array(teachers, dtype=float)))
             axis.axhline(level, color="grey", ls=":", label="teacher")
         axis.set(title=arm, xlabel="environment steps")
+        axis.ticklabel_format(axis="x", style="sci", scilimits=(6, 6))
         axis.legend(frameon=False)
     axes[0].set_ylabel("learner's return per episode")
     figure.savefig(path, dpi=110)
