@@ -29,9 +29,10 @@ BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int n
 
 template <typename Fn>
 void BatchEnv::for_each_env(Fn fn) {
-  // Views to compute that make up for waking a thread.
-  constexpr std::size_t kAgentsPerThread = 96;
-  const std::size_t share = std::max<std::size_t>(1, kAgentsPerThread / num_agents());
+  // A cache line of the results that take a byte for each agent: threads that wrote into one line
+  // would wait for each other. It is also work enough to make up for waking a thread.
+  constexpr std::size_t kAgentsPerRange = 64;
+  const std::size_t share = (kAgentsPerRange + num_agents() - 1) / num_agents();
   pool_.parallel_for(num_envs_, share, [&](std::size_t begin, std::size_t end, int thread) {
     for (std::size_t env = begin; env < end; ++env) {
       try {

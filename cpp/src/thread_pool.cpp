@@ -76,7 +76,7 @@ void ThreadPool::parallel_for(std::size_t count, std::size_t share, const RangeF
   job->fn = &fn;
   job->count = count;
   // Several ranges a thread even out their lengths.
-  job->grain = std::max<std::size_t>(1, count / (threads * 8));
+  job->grain = std::max(share, count / (threads * 8));
   job->remaining = count;
   {
     const std::lock_guard lock(mutex_);

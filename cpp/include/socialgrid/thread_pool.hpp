@@ -31,8 +31,8 @@ class ThreadPool {
 
   int num_threads() const { return num_threads_; }
 
-  // Calls fn(begin, end, thread) on ranges that cover [0, count). No more threads take part than
-  // there are shares of `share` items, because waking a thread for less is slower than not to.
+  // Calls fn(begin, end, thread) on ranges that cover [0, count), each of at least `share` items
+  // but the last: less would not be worth another thread.
   void parallel_for(std::size_t count, std::size_t share, const RangeFn& fn);
 
  private:

@@ -134,6 +134,9 @@ def _train(prog: str, words: list[str]) -> int:
     if not words:
         raise UsageError(f"which preset? {_TRAIN_USAGE}")
     _need_extras()
+    from socialgrid.models.allocation import keep_freed_memory
+
+    keep_freed_memory()
     if words[0] == "--resume" or words[0].startswith("--resume="):
         return _resume(prog, words)
     if words[0] in ("-h", "--help"):
