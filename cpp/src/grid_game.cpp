@@ -238,8 +238,6 @@ CellPool::CellPool(const World& world, int cols) {
   }
 }
 
-void CellPool::remove(Position p) { std::erase(cells_, p); }
-
 Position CellPool::take(Rng& rng) {
   if (cells_.empty()) throw ConfigError("the grid is too small for all objects to be placed");
   const std::uint32_t k = rng.uniform_int(static_cast<std::uint32_t>(cells_.size()));

@@ -34,7 +34,6 @@ class CellPool {
  public:
   // The empty cells of columns below `cols` (all columns if negative).
   explicit CellPool(const World& world, int cols = -1);
-  void remove(Position p);
   // Takes a random cell out. Throws ConfigError if there is none left.
   Position take(Rng& rng);
 

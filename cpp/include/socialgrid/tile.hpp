@@ -71,8 +71,6 @@ struct TileTraits {
 // Traits of every tile id; ids that name no tile are not `valid`.
 extern const std::array<TileTraits, 256> kTiles;
 
-inline bool is_opaque(Tile tile) { return (tile & kOpaqueBit) != 0; }
-
 // "red locked door", "blue key": how a tile is written in Layout.details.
 std::string describe_tile(Tile tile);
 // The inverse of describe_tile for doors, keys, balls and boxes.
