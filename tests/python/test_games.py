@@ -432,6 +432,8 @@ INTERRUPTED = """
     import numpy as np
     import socialgrid
 
+    # A program started in the background inherits that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     kind, num_threads = sys.argv[1], int(sys.argv[2])
     large = kind != "loop"
     env = socialgrid.make_vec(
