@@ -58,8 +58,8 @@ def test_the_wrapped_environment_goes_through_whole_episodes():
     env = gymnasium.make("socialgrid:socialgrid/Empty-v0", max_steps=15, grid_size=5)
     env.action_space.seed(0)
     endings = set()
-    for _ in range(30):
-        obs, _ = env.reset()
+    for episode in range(30):
+        obs, _ = env.reset(seed=episode)
         assert env.observation_space.contains(obs)
         for step in range(1, 16):
             obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
