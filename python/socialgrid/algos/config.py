@@ -21,6 +21,8 @@ class PPOConfig:
     The batch itself (128 episodes of 250 steps) is the size of the rollout.
     """
 
+    name: Literal["ppo"] = "ppo"
+    """Chooses the algorithm."""
     gamma: float = 0.993
     """Discount of returns."""
     gae_lambda: float = 0.97
@@ -60,6 +62,10 @@ class PPOConfig:
     """Scale each agent's advantages to mean 0 and deviation 1 over the batch."""
     learning_rate: float | tuple[float, ...] = 1e-4
     """Adam's step size: one for all agents or one for each (1e-4 novices, 1e-5 experts)."""
+    learning_rate_end: float | None = None
+    """Reached linearly at ``learning_rate_steps``; none: constant."""
+    learning_rate_steps: float = 20e6
+    """Environment steps of the annealing."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay rates."""
     adam_eps: float = 1e-8
@@ -84,6 +90,67 @@ class PPOConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} {value}: must be positive")
+        _check_rates(self.learning_rate)
+
+
+@dataclass(frozen=True)
+class A3CConfig:
+    """Asynchronous advantage actor-critic (Mnih et al. 2016) as used by Jaques et al. (2019).
+
+    A worker's batch is one rollout: ``env.rollout_steps`` steps of its share of the environments,
+    unrolled whole.
+    """
+
+    name: Literal["a3c"] = "a3c"
+    """Chooses the algorithm."""
+    workers: int = 1
+    """Actor-learners; each has its own environments. 1: no process besides the main one."""
+    synchronous: bool = False
+    """Wait for each other's gradients and apply their mean (A2C)."""
+    gamma: float = 0.99
+    """Discount of returns."""
+    gae_lambda: float = 1.0
+    """1: n-step returns, n being the rest of the rollout; less: generalised advantages."""
+    value_coef: float = 0.5
+    """Weight of the value loss."""
+    aux_coef: float = 0.0
+    """Weight of the auxiliary loss."""
+    entropy_coef: float = 0.00176
+    """Weight of the entropy bonus."""
+    aux: str = "none"
+    """Auxiliary loss: none, reconstruction or prediction."""
+    normalize_advantages: bool = False
+    """Scale each agent's advantages to mean 0 and deviation 1 over the batch."""
+    learning_rate: float | tuple[float, ...] = 0.00126
+    """Step size: one for all agents or one for each."""
+    learning_rate_end: float | None = 1.2e-5
+    """Reached linearly at ``learning_rate_steps``; none: constant."""
+    learning_rate_steps: float = 20e6
+    """Environment steps of the annealing."""
+    max_staleness: int = 50
+    """Gradients computed from parameters that so many updates have passed since are dropped."""
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's decay rates."""
+    adam_eps: float = 1e-8
+    """Adam's denominator offset."""
+    max_grad_norm: float | None = 40.0
+    """Clip each agent's gradient to this norm; None never."""
+    precision: Precision = "fp32"
+    """bf16: matrix products and convolutions in bfloat16, parameters and losses in float32."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+
+    def __post_init__(self) -> None:
+        for name in ("gamma", "gae_lambda"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} {getattr(self, name)}: must be in [0, 1]")
+        for name in ("workers", "max_staleness"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
+        if self.max_grad_norm is not None and self.max_grad_norm <= 0:
+            raise ValueError(f"max_grad_norm {self.max_grad_norm}: must be positive")
+        if self.learning_rate_steps <= 0:
+            raise ValueError(f"learning_rate_steps {self.learning_rate_steps}: must be positive")
         _check_rates(self.learning_rate)
 
 
