@@ -120,9 +120,13 @@ def _is_novice(player: PlayerSpec) -> bool:
 
 
 def build_worlds(
-    config: TrainConfig, players: Sequence[PlayerSpec], phase: Phase, seed: int
+    config: TrainConfig,
+    players: Sequence[PlayerSpec],
+    phase: Phase,
+    seed: int,
+    first_env: int = 0,
 ) -> Worlds:
-    """Make the environments and scripted players of a run.
+    """Make the environments and scripted players of a run, or of a share of it.
 
     Raises:
         UsageError: the game or a player refuses its options.
@@ -138,6 +142,7 @@ def build_worlds(
             obs_mode=config.env.obs_mode,
             double_buffer=config.env.double_buffer,
             absent=[slot for slot, player in enumerate(players) if player.kind != "learner"],
+            first_env=first_env,
         )
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{config.env.game}: {error}") from None

@@ -24,7 +24,7 @@ from socialgrid.train import build, checkpoint
 from socialgrid.train.config import TrainConfig, from_dict, to_dict
 from socialgrid.train.errors import CheckpointError, UsageError
 from socialgrid.train.logger import Console, Events, MetricsFile, make_console
-from socialgrid.train.worlds import Phase, derived_seed
+from socialgrid.train.worlds import Phase, Worlds, derived_seed
 
 
 class Interrupt:
@@ -66,13 +66,18 @@ class Trainer:
         seconds: time spent, earlier sessions of a resumed run included.
     """
 
-    def __init__(self, config: TrainConfig, run_dir: Path) -> None:
+    def __init__(self, config: TrainConfig, run_dir: Path, first_env: int = 0) -> None:
         """Make everything that training needs; nothing is written yet.
+
+        Args:
+            config: the resolved configuration.
+            run_dir: where everything of the run goes.
+            first_env: index of the first environment's random streams.
 
         Raises:
             UsageError: an option does not fit the game, the players or the machine.
         """
-        self.config, self.run_dir = config, run_dir
+        self.config, self.run_dir, self.first_env = config, run_dir, first_env
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         self.device = build.choose_device(config.run.device)
@@ -85,7 +90,7 @@ class Trainer:
         self.update = self.env_steps = self.episodes = self.builds = 0
         self.seconds = 0.0
         self.phase = build.phase_at(config, self.players, 0)
-        self.worlds = build.build_worlds(config, self.players, self.phase, self._env_seed())
+        self.worlds = self._build_worlds()
         self.learner = build.build_learner(
             config, self.players, self.worlds.env, self.device, run_dir / "dumps"
         )
@@ -103,6 +108,11 @@ class Trainer:
         """Seed of the environments; every change of phase takes another one."""
         seed = self.config.run.seed
         return seed if self.builds == 0 else derived_seed(seed, 1, self.builds)
+
+    def _build_worlds(self) -> Worlds:
+        return build.build_worlds(
+            self.config, self.players, self.phase, self._env_seed(), self.first_env
+        )
 
     def _split_rollout(self) -> list[Any]:
         """Views of the storage, one for each half of the batch."""
@@ -127,7 +137,7 @@ class Trainer:
         self.phase = phase
         self.builds += 1
         self.worlds.close()
-        self.worlds = build.build_worlds(self.config, self.players, phase, self._env_seed())
+        self.worlds = self._build_worlds()
         self._parts = self._split_rollout()
         self.start()
         return True
@@ -181,7 +191,7 @@ class Trainer:
             if phase != self.phase or self.builds:
                 self.worlds.close()
                 self.phase = phase
-                self.worlds = build.build_worlds(self.config, self.players, phase, self._env_seed())
+                self.worlds = self._build_worlds()
                 self._parts = self._split_rollout()
             self.worlds.set_state(
                 {
@@ -279,7 +289,7 @@ class Trainer:
         together, solo = self.collect()
         self._check_rewards()
         with self._timed("update"):
-            learnt = self.learner.update(self.rollout)
+            learnt = self.learn()
         self.rollout.carry_over()
         self.update += 1
         steps = self.rollout.num_steps * self.rollout.num_envs
@@ -312,6 +322,10 @@ class Trainer:
                 for slot, value in enumerate(_mean_returns(solo, num_agents))
             ]
         return row
+
+    def learn(self) -> dict[str, Tensor]:
+        """Learn from the batch collected last; returns the learner's metrics."""
+        return self.learner.update(self.rollout)
 
     def _check_rewards(self) -> None:
         """Stop on a reward that is not finite, with the batch on the disk."""

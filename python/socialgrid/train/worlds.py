@@ -75,6 +75,7 @@ class Worlds:
         obs_mode: str = "rgb",
         double_buffer: bool = False,
         absent: Sequence[int] | None = None,
+        first_env: int = 0,
     ) -> None:
         """Make the simulators.
 
@@ -89,6 +90,8 @@ class Worlds:
             obs_mode: "rgb" or "tiles".
             double_buffer: two halves.
             absent: agents that do not play in solo environments; the scripted ones by default.
+            first_env: index of the first environment's random streams: batches with the same
+                seed that split a range of indices are the parts of one large batch.
 
         Raises:
             ValueError: the simulator or a player refuses its options.
@@ -114,7 +117,7 @@ class Worlds:
                         num_envs=high - low,
                         num_threads=num_threads,
                         seed=seed,
-                        first_env_index=low,
+                        first_env_index=first_env + low,
                         obs_mode=obs_mode,
                         num_agents=len(kinds),
                         **options,
