@@ -34,6 +34,14 @@ OCCLUSIONS = (
     "occlusion_view7_offset3",
     "occlusion_view9_offset1",
 )
+DILEMMAS = (
+    "cleanup_2_nogrowth",
+    "cleanup_5_nogrowth",
+    "cleanup_9_nogrowth",
+    "harvest_5_crowd_conflicts_nogrowth",
+    "harvest_5_nogrowth",
+    "harvest_9_nogrowth",
+)
 GAME_OF_CLASS = {
     "EmptyMultiGrid": "Empty-v0",
     "ClutteredMultiGrid": "Cluttered-v0",
@@ -101,9 +109,8 @@ def make_core(game, **options):
 
 @needs_golden
 def test_no_trace_is_forgotten():
-    families = ("goalcycle", "cluttered", "empty", "occlusion")
-    present = {path.stem for path in GOLDEN.glob("*.npz") if path.stem.startswith(families)}
-    assert present == {*TRACES, *OCCLUSIONS}
+    present = {path.stem for path in GOLDEN.glob("*.npz")}
+    assert present == {*TRACES, *OCCLUSIONS, *DILEMMAS, "growth_statistics"}
 
 
 @needs_golden
@@ -158,3 +165,53 @@ def test_occlusion_is_reproduced(name, occlusion):
     offset = int(name[-1])
     opaque, visible = (recorded[key].transpose(0, 2, 1) for key in ("opaque", "visible"))
     np.testing.assert_array_equal(occlusion(np.ascontiguousarray(opaque), offset), visible)
+
+
+CROWD_MAP = ["@@@@@@@", "@PAPAP@", "@APAPA@", "@PAPAP@", "@@@@@@@"]
+DIRECTION_OF_ORIENTATION = np.array([3, 0, 1, 2])  # recorded: 0 up, 1 right, 2 down, 3 left
+NO_GROWTH = {
+    "cleanup": {"apple_spawn_probability": 0.0, "waste_spawn_probability": 0.0},
+    "harvest": {"apple_spawn_probabilities": [0.0, 0.0, 0.0, 0.0]},
+}
+GAME_OF_NAME = {"cleanup": "Cleanup-v0", "harvest": "Harvest-v0"}
+
+
+@needs_golden
+@pytest.mark.parametrize("make", [make_reference])
+@pytest.mark.parametrize("name", DILEMMAS)
+def test_dilemma_trace_is_reproduced(name, make):
+    trace, _ = read_golden(name)
+    kind = name.split("_")[0]
+    options = {"map": CROWD_MAP} if "crowd" in name else {}
+    env, layout_type = make(
+        GAME_OF_NAME[kind],
+        num_agents=trace["actions"].shape[1],
+        show_beams=False,
+        view_rotation="public",
+        **options,
+        **NO_GROWTH[kind],
+    )
+    env.reset(seed=0)
+    layout = layout_type(
+        cells=["".join(line) for line in trace["cells"]],
+        agent_pos=[tuple(pos) for pos in trace["agent_pos"].tolist()],
+        agent_dir=DIRECTION_OF_ORIENTATION[trace["agent_orientation"]].tolist(),
+    )
+    env.set_layout(0, layout)
+    np.testing.assert_array_equal(env.observe()[0], trace["obs0"])
+
+    others = ~np.eye(env.num_agents, dtype=bool)
+    for t, actions in enumerate(trace["actions"]):
+        obs, reward, terminated, truncated, info = env.step(actions[None])
+        where = f"{name}, step {t}"
+        state = env.worlds(["agent_pos", "agent_dir", "cells"])
+        np.testing.assert_array_equal(state["agent_pos"][0], trace["next_pos"][t], where)
+        directions = DIRECTION_OF_ORIENTATION[trace["next_orientation"][t]]
+        np.testing.assert_array_equal(state["agent_dir"][0], directions, where)
+        cells = [[chr(code) for code in line] for line in state["cells"][0]]
+        np.testing.assert_array_equal(cells, trace["next_cells"][t], where)
+        np.testing.assert_array_equal(reward[0], trace["rewards"][t].astype(np.float32), where)
+        np.testing.assert_array_equal(obs[0], trace["obs"][t], where)
+        visible = info["visible"][0][others].reshape(trace["visible"][t].shape)
+        np.testing.assert_array_equal(visible, trace["visible"][t], where)
+        assert not (terminated | truncated).any(), where

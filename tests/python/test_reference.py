@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.reference import GAMES
 from tests.reference.agreement import Pair
+from tests.reference.grids import GAMES
 from tests.reference.step import DROP, FORWARD, LEFT, PICK_UP, RIGHT, TOGGLE
 from tests.reference.tiles import COLORS, WALL
 

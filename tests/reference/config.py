@@ -78,6 +78,14 @@ class Config:
     initial_reward: bool = True
     reset_on_mistake: bool = False
 
+    @property
+    def action_counts(self):
+        return (7,) * self.num_agents
+
+    @property
+    def event_names(self):
+        return ()
+
 
 def per_agent(value, num_agents):
     return tuple(value) if isinstance(value, list | tuple) else (value,) * num_agents

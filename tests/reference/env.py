@@ -2,28 +2,29 @@
 
 import numpy as np
 
-from tests.reference import layout as layouts
-from tests.reference.config import resolve
-from tests.reference.generation import new_world
-from tests.reference.render import view_image, world_image
+from tests.reference import dilemmas, grids
 from tests.reference.rng import Stream
-from tests.reference.step import step
-from tests.reference.view import visible_agents
+
+FAMILY_OF_GAME = {game: family for family in (grids, dilemmas) for game in family.GAMES}
 
 
 class ReferenceEnv:
     """Takes and gives what `VecEnv` does, with plain numpy arrays and `obs_mode="rgb"` only.
 
     Shapes: obs uint8 [E, A, h, w, 3]; reward float32 [E, A]; terminated, truncated bool [E, A].
+    `family` is the module with the rules and pictures of the game at hand.
     """
 
     def __init__(self, game, num_envs=1, seed=0, first_env_index=0, obs_mode="rgb", **options):
         if obs_mode != "rgb":
             raise ValueError(f"the reference draws rgb views only, not {obs_mode!r}")
-        self.config = resolve(game, options)
+        self.family = FAMILY_OF_GAME[game]
+        self.config = self.family.resolve(game, options)
         self.num_envs = num_envs
         self.num_agents = self.config.num_agents
-        self.num_actions = 7
+        self.action_counts = self.config.action_counts
+        self.num_actions = max(self.action_counts)
+        self.event_names = self.config.event_names
         side = self.config.view_size * self.config.tile_size
         self.obs_shape = (side, side, 3)
         # Environment e draws from stream (seed, index, episode) = (*stream_names[e], episode).
@@ -53,16 +54,21 @@ class ReferenceEnv:
         truncated = np.zeros(shape, dtype=bool)
         done = np.zeros(self.num_envs, dtype=bool)
         final_obs = np.zeros((*shape, *self.obs_shape), dtype=np.uint8)
+        events = np.zeros((*shape, len(self.event_names)), dtype=np.uint8)
         for e, world in enumerate(self.worlds_):
-            reward[e] = step(world, actions[e], self.config)
-            terminated[e] = [agent.status == "ended" for agent in world.agents]
+            reward[e] = self.family.step(world, actions[e], self.config)
+            terminated[e] = self.family.ended(world)
             out_of_time = world.step >= self.config.max_steps
             truncated[e] = out_of_time & ~terminated[e]
+            if self.event_names:
+                events[e] = world.events
             done[e] = out_of_time or terminated[e].all()
             if done[e]:
                 final_obs[e] = self._views(e)
                 self._begin_episode(e)
         info = {**self._info(), "done": done, "final_obs": final_obs}
+        if self.event_names:
+            info["events"] = events
         return self.observe(), reward, terminated, truncated, info
 
     def observe(self):
@@ -70,33 +76,24 @@ class ReferenceEnv:
         return np.stack([self._views(e) for e in range(self.num_envs)])
 
     def render(self, i, tile_size=32):
-        return world_image(self.worlds_[i], self.config, tile_size)
+        return self.family.world_image(self.worlds_[i], self.config, tile_size)
 
     def get_layout(self, i):
-        return layouts.read(self.worlds_[i])
+        return self.family.read_layout(self.worlds_[i])
 
     def set_layout(self, i, layout):
-        layouts.write(self.worlds_[i], layout, self.config)
+        self.family.write_layout(self.worlds_[i], layout, self.config)
 
     def worlds(self, names):
         """Readable state as arrays; positions and directions [E, A, ...], cells [E, rows, cols]."""
-        readers = {
-            "agent_pos": (np.int32, lambda agent: agent.pos),
-            "agent_dir": (np.int32, lambda agent: agent.direction),
-            "agent_active": (bool, lambda agent: agent.active),
-            "agent_last_tile": (np.int32, lambda a: -1 if a.last_tile is None else a.last_tile),
-            "agent_prestige": (np.float64, lambda agent: agent.prestige),
-            "agent_carrying": (np.uint8, lambda a: ord(a.carrying.char) if a.carrying else 0),
-        }
         arrays = {
             "step": np.array([world.step for world in self.worlds_], dtype=np.int32),
             "episode": np.array(self.episodes, dtype=np.int64),
             "cells": np.array(
-                [[[ord(t.char) for t in line] for line in w.tiles] for w in self.worlds_],
-                dtype=np.uint8,
+                [self.family.cell_codes(world) for world in self.worlds_], dtype=np.uint8
             ),
         }
-        for name, (dtype, read) in readers.items():
+        for name, (dtype, read) in self.family.AGENT_STATE.items():
             arrays[name] = np.array(
                 [[read(agent) for agent in world.agents] for world in self.worlds_], dtype=dtype
             )
@@ -104,16 +101,23 @@ class ReferenceEnv:
 
     def _begin_episode(self, e):
         self.episodes[e] += 1
-        self.worlds_[e] = new_world(self.config, Stream(*self.stream_names[e], self.episodes[e]))
+        stream = Stream(*self.stream_names[e], self.episodes[e])
+        self.worlds_[e] = self.family.new_world(self.config, stream)
 
     def _views(self, e):
-        return np.stack([view_image(self.worlds_[e], i, self.config) for i in self._agents()])
+        return np.stack([self._view(e, i) for i in self._agents()])
+
+    def _view(self, e, i):
+        return self.family.view_image(self.worlds_[e], i, self.config)
 
     def _info(self):
         return {
             "active": np.array([[a.active for a in w.agents] for w in self.worlds_]),
             "visible": np.array(
-                [[visible_agents(w, i, self.config) for i in self._agents()] for w in self.worlds_]
+                [
+                    [self.family.visible_agents(world, i, self.config) for i in self._agents()]
+                    for world in self.worlds_
+                ]
             ),
             "last_actions": np.array(
                 [[a.last_action for a in w.agents] for w in self.worlds_], dtype=np.int32

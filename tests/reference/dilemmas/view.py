@@ -1,0 +1,96 @@
+"""What the agents see, as pixels uint8 [height, width, 3]."""
+
+import numpy as np
+
+from tests.reference.dilemmas.world import shifted
+
+BLACK = (0, 0, 0)
+WALL = (180, 180, 180)
+WATER = (113, 75, 24)
+COLORS = {" ": BLACK, "@": WALL, "A": (0, 255, 0)}
+COLORS_OF_GAME = {
+    "Cleanup-v0": {"H": (99, 156, 194), "R": WATER, "S": WATER},
+    "Harvest-v0": {},
+    "Switch-v0": {"D": WALL, "O": (255, 255, 255), "S": (0, 255, 0), "s": (255, 0, 0)},
+    "BoxTrapped-v0": {"#": (120, 80, 40)},
+}
+BEAM_COLORS = {"fire": (255, 255, 0), "clean": (100, 255, 255)}
+AGENT_COLORS = (
+    *((0, 0, 255), (2, 81, 154), (204, 0, 204), (216, 30, 54), (254, 151, 0)),
+    *((100, 255, 255), (99, 99, 255), (250, 204, 255), (238, 223, 16)),
+)
+
+
+def agent_color(i):
+    """The public colours for the first nine agents, further ones distinct."""
+    if i < len(AGENT_COLORS):
+        return AGENT_COLORS[i]
+    n = (i - 8) * 89 % 343
+    return tuple(20 + 35 * digit for digit in (n % 7, n // 7 % 7, n // 49))
+
+
+def cell_color(world, pos, config, with_beams):
+    if not world.contains(pos):
+        return BLACK
+    if with_beams and pos in world.beams:
+        return BEAM_COLORS[world.beams[pos]]
+    agent = world.agent_at(pos)
+    if agent is not None:
+        return agent_color(world.agents.index(agent))
+    return {**COLORS, **COLORS_OF_GAME[config.game]}[world.cell(pos)]
+
+
+def view_positions(agent, config):
+    """[V][V] world positions around the agent, seen so that it looks up."""
+    middle = config.view_size // 2
+    # The public implementation turns the view of agents that face left or right the wrong way.
+    backwards = config.view_rotation == "public" and agent.direction in (0, 2)
+    upwards = agent.direction + (2 if backwards else 0)
+
+    def position(row, col):
+        return shifted(shifted(agent.pos, upwards, middle - row), upwards + 1, col - middle)
+
+    return [
+        [position(row, col) for col in range(config.view_size)] for row in range(config.view_size)
+    ]
+
+
+def view_image(world, i, config):
+    """The view of agent i, [V * tile_size, V * tile_size, 3]; black once its play has ended."""
+    agent = world.agents[i]
+    colors = [
+        [
+            cell_color(world, pos, config, config.show_beams) if agent.active else BLACK
+            for pos in line
+        ]
+        for line in view_positions(agent, config)
+    ]
+    return enlarged(colors, config.tile_size)
+
+
+def world_image(world, config, tile_size):
+    """The whole grid, north up, beams included."""
+    rows, cols = len(world.cells), len(world.cells[0])
+    colors = [
+        [cell_color(world, (row, col), config, with_beams=True) for col in range(cols)]
+        for row in range(rows)
+    ]
+    return enlarged(colors, tile_size)
+
+
+def enlarged(colors, tile_size):
+    image = np.array(colors, dtype=np.uint8)
+    return image.repeat(tile_size, axis=0).repeat(tile_size, axis=1)
+
+
+def visible_agents(world, i, config):
+    """uint8 [A]: 1 for each other agent that stands inside agent i's view."""
+    agent = world.agents[i]
+    seen = {pos for line in view_positions(agent, config) for pos in line}
+    return np.array(
+        [
+            other is not agent and agent.active and other.active and other.pos in seen
+            for other in world.agents
+        ],
+        dtype=np.uint8,
+    )

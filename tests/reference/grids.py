@@ -1,0 +1,46 @@
+"""The MiniGrid-style grids: what the environment needs of them, under one name each."""
+
+import numpy as np
+
+from tests.reference.config import GAMES, resolve
+from tests.reference.generation import new_world
+from tests.reference.layout import read as read_layout
+from tests.reference.layout import write as write_layout
+from tests.reference.render import view_image, world_image
+from tests.reference.step import step
+from tests.reference.view import visible_agents
+
+__all__ = [
+    "AGENT_STATE",
+    "GAMES",
+    "cell_codes",
+    "ended",
+    "new_world",
+    "read_layout",
+    "resolve",
+    "step",
+    "view_image",
+    "visible_agents",
+    "world_image",
+    "write_layout",
+]
+
+# What `worlds` tells of each agent: dtype and how to read it.
+AGENT_STATE = {
+    "agent_pos": (np.int32, lambda agent: agent.pos),
+    "agent_dir": (np.int32, lambda agent: agent.direction),
+    "agent_active": (bool, lambda agent: agent.active),
+    "agent_last_tile": (np.int32, lambda a: -1 if a.last_tile is None else a.last_tile),
+    "agent_prestige": (np.float64, lambda agent: agent.prestige),
+    "agent_carrying": (np.uint8, lambda a: ord(a.carrying.char) if a.carrying else 0),
+}
+
+
+def cell_codes(world):
+    """The layout characters [rows][cols] as numbers."""
+    return [[ord(tile.char) for tile in line] for line in world.tiles]
+
+
+def ended(world):
+    """Whose play is over."""
+    return [agent.status == "ended" for agent in world.agents]
