@@ -1,5 +1,6 @@
 """Influence equals its definition, summed one action and one alternative at a time."""
 
+import doctest
 import itertools
 import math
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from socialgrid.social import divergence as module
 from socialgrid.social.divergence import divergence, influence, marginal
 
 KINDS = ["kl", "jsd", "pmi"]
@@ -185,3 +187,8 @@ def test_mistakes_are_named():
         divergence("tv", p, p)
     with pytest.raises(ValueError, match=r"weights \(4,\)"):
         marginal(torch.zeros(3, 5), torch.full((4,), 0.25))
+
+
+def test_the_example_holds():
+    failed, attempted = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert failed == 0 < attempted

@@ -1,5 +1,6 @@
 """Outcomes of episodes equal their definitions, whatever the cuts between rollouts."""
 
+import doctest
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socialgrid.social import metrics
 from socialgrid.social.metrics import EpisodeMetrics, confidence_interval, equality, gini
 
 NAMES = ("apples", "cleaned", "shots", "hits")
@@ -245,3 +247,8 @@ def test_missing_values_are_left_out():
     for level in (0.0, 1.0, 95.0):
         with pytest.raises(ValueError, match="between 0 and 1"):
             confidence_interval([1.0, 2.0], level)
+
+
+def test_the_example_holds():
+    failed, attempted = doctest.testmod(metrics)
+    assert failed == 0 < attempted

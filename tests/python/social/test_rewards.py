@@ -1,9 +1,12 @@
 """Transformed rewards equal their definitions, across rollouts and ends of episodes."""
 
+import doctest
+
 import numpy as np
 import pytest
 import torch
 
+from socialgrid.social import rewards
 from socialgrid.social.config import SocialConfig
 from socialgrid.social.rewards import (
     InequityAversion,
@@ -206,3 +209,8 @@ def test_mistakes_are_named(case):
     transform.load_tensors({})
     with pytest.raises(ValueError, match="expected"):
         transform.load_tensors({"smoothed": torch.zeros(3, 4)})
+
+
+def test_the_example_holds():
+    failed, attempted = doctest.testmod(rewards)
+    assert failed == 0 < attempted
