@@ -89,7 +89,7 @@ def copy_from_stack(plain, stacked, agent):
         state[f"convs.{i + 1}.weight"] = own[f"encoder.convs.{i}.weight"].permute(0, 3, 1, 2)
         state[f"convs.{i + 1}.bias"] = own[f"encoder.convs.{i}.bias"]
     for part in ("weight", "bias"):
-        state[f"project.{part}"] = own[f"encoder.project.{part}"]
+        state[f"project.{part}"] = own[f"encoder.project.0.{part}"]
         for head in ("value_head", "policy_head"):
             for i in range(sum(isinstance(m, nn.Linear) for m in getattr(plain, head))):
                 state[f"{head}.{2 * i}.{part}"] = own[f"{head}.layers.{i}.{part}"]

@@ -52,8 +52,8 @@ class BehaviourCloning(RecurrentLearner):
             dump_dir=dump_dir,
         )
 
-    def update(self, rollout: Rollout) -> dict[str, Tensor]:
-        """Learn from one batch of trajectories.
+    def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
+        """Learn from one batch of trajectories; ``progress`` changes nothing.
 
         Returns:
             float32 ``[A]`` each, NaN for agents that do not learn: cross_entropy (nats) and
@@ -75,7 +75,11 @@ class BehaviourCloning(RecurrentLearner):
                 for i in range(config.num_minibatches):
                     if i == 0 or (config.refresh_interval and i % config.refresh_interval == 0):
                         self._refresh(batch, network, members, policy=False)
-                    numbers = self._accumulate_gradients(batch, network, members, self._loss)
+                    numbers = self._sampled_gradients(
+                        *(batch, network, members, self._loss),
+                        sequences=config.minibatch_sequences,
+                        length=config.sequence_length,
+                    )
                     for name, x in numbers.items():
                         sums[name][members] += x.cpu()
                     if config.max_grad_norm is not None:
@@ -95,12 +99,7 @@ class BehaviourCloning(RecurrentLearner):
         return means
 
     def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
-        agents, length, sequences = part.action.shape
-        features = network.encode(part.views[:, :-1].flatten(1, 2))
-        h, _ = network.remember(
-            features.view(agents, length, sequences, -1), part.state, part.reset
-        )
-        logits = network.logits(h.flatten(1, 2))
+        logits = self._outputs(network, part).logits
         action, weight = part.action.flatten(1), part.weight.flatten(1)
         loss = -(chosen_log_prob(logits, action) * weight).sum(1)
         accuracy = ((logits.detach().argmax(-1) == action) * weight).sum(1)

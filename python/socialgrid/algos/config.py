@@ -186,3 +186,14 @@ class CloningConfig:
         if self.refresh_interval < 0:
             raise ValueError(f"refresh_interval {self.refresh_interval}: must be 0 or more")
         _check_rates(self.learning_rate)
+
+
+def annealed_rates(config: PPOConfig | A3CConfig, progress: float) -> tuple[float, ...]:
+    """Learning rates after ``progress`` environment steps: a straight line, then constant."""
+    start = config.learning_rate
+    starts = start if isinstance(start, tuple) else (start,)
+    end = config.learning_rate_end
+    if end is None:
+        return starts
+    done = min(1.0, progress / config.learning_rate_steps)
+    return tuple(rate + (end - rate) * done for rate in starts)

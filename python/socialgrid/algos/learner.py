@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.data.rollout import Recorded, Rollout
+from socialgrid.models.channels import Channels
 
 
 @dataclass
@@ -22,7 +23,7 @@ class ActOutput(Recorded):
             are applied there, not here.
     """
 
-    state: Tensor
+    state: Tensor = field(kw_only=True)
 
 
 class NonFiniteError(RuntimeError):
@@ -51,28 +52,39 @@ class Learner(Protocol):
     num_agents: int
     state_size: int
     device: torch.device
+    channels: Channels
 
     def initial_state(self, num_envs: int) -> Tensor:
         """Zero memory, float32 ``[E, A, S]``."""
         ...
 
-    def act(self, obs: Tensor, state: Tensor, reset: Tensor, *, greedy: bool = False) -> ActOutput:
+    def act(
+        self,
+        obs: Tensor,
+        state: Tensor,
+        reset: Tensor,
+        *,
+        last_actions: Tensor | None = None,
+        greedy: bool = False,
+    ) -> ActOutput:
         """Choose actions.
 
         Args:
             obs: ``[E, A, *obs_shape]`` as the simulator wrote it, on any device.
             state: float32 ``[E, A, S]`` of the previous step.
             reset: bool ``[E, A]``; memory is zeroed before the step where True.
+            last_actions: int32 ``[E, N]``, everybody's last action, -1 for none; needed where
+                agents see each other's actions.
             greedy: the most probable action instead of a sample (draws no random numbers).
         """
         ...
 
-    def values(self, obs: Tensor, state: Tensor, reset: Tensor | None = None) -> Tensor:
-        """Value estimates float32 ``[E, A]``; the arguments are those of ``act``."""
-        ...
-
-    def update(self, rollout: Rollout) -> dict[str, Tensor]:
+    def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
         """Learn from one batch.
+
+        Args:
+            rollout: the batch.
+            progress: environment steps done before it, for what changes while training goes on.
 
         Returns:
             metrics by name, each float32 ``[A]`` (NaN for agents that do not learn).
@@ -104,6 +116,14 @@ class Learner(Protocol):
             ValueError: a name is missing or unknown, or a shape or dtype differs. Nothing has
                 changed then.
         """
+        ...
+
+    def carried(self) -> dict[str, Tensor]:
+        """What mechanisms remember from one batch to the next, CPU tensors ``[E, ...]`` by name."""
+        ...
+
+    def load_carried(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of ``carried``."""
         ...
 
     def meta(self) -> dict[str, Any]:

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.adam import clip_gradients
-from socialgrid.algos.config import PPOConfig
+from socialgrid.algos.config import PPOConfig, annealed_rates
 from socialgrid.algos.recurrent_learner import RecurrentLearner
-from socialgrid.data.returns import discounted_returns, gae, next_values
+from socialgrid.data.returns import discounted_returns, gae, next_values, standardised
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch, SequenceBatch
+from socialgrid.data.sequences import Messages, Minibatch, SequenceBatch
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.spec import ViewSpec
-from socialgrid.social.protocols import Outputs, RewardTerm
-from socialgrid.social.registry import find_aux_loss, learning_reward
+from socialgrid.social.config import SocialConfig
+from socialgrid.social.protocols import RewardTerm
+from socialgrid.social.registry import find_aux_loss
 
 
 class PPO(RecurrentLearner):
@@ -36,6 +37,7 @@ class PPO(RecurrentLearner):
         seed: int = 0,
         device: torch.device | str = "cpu",
         agent_ids: Sequence[int] | None = None,
+        social: SocialConfig | None = None,
         reward_terms: Sequence[RewardTerm] = (),
         dump_dir: Path | str | None = None,
     ) -> None:
@@ -49,11 +51,13 @@ class PPO(RecurrentLearner):
             device: where networks live and updates happen.
             agent_ids: integers that tell the agents' random streams apart, by default 0 to A - 1.
                 An agent's initial weights and draws depend on (seed, id) alone.
+            social: social mechanisms; none by default.
             reward_terms: added to the environment's reward.
             dump_dir: where to write the batch that made something non-finite.
 
         Raises:
-            ValueError: an unknown auxiliary loss, or numbers of rates or ids that do not fit.
+            ValueError: an unknown auxiliary loss, numbers of rates or ids that do not fit, or too
+                few agents for a mechanism.
         """
         config = config or PPOConfig()
         self._aux_loss = find_aux_loss(config.aux)
@@ -62,34 +66,41 @@ class PPO(RecurrentLearner):
             model or ModelConfig(),
             config,
             decoder=config.aux != "none",
+            social=social,
+            reward_terms=reward_terms,
             seed=seed,
             device=device,
             agent_ids=agent_ids,
             dump_dir=dump_dir,
         )
-        self.reward_terms = tuple(reward_terms)
 
-    def update(self, rollout: Rollout) -> dict[str, Tensor]:
+    def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
         """Learn from one batch; every agent stops, or is set back, on its own.
+
+        Args:
+            rollout: the batch.
+            progress: environment steps done before it, for annealing and curriculum.
 
         Returns:
             float32 ``[A]`` each, NaN for agents that do not learn: policy_loss, value_loss,
             entropy, clip_fraction, kl, aux_loss and the auxiliary loss's own (means over the
             gradient steps done), kl_final (whole batch, after the last step), gradient_steps,
-            restored (1 if set back), value_mean, reward_mean (per step in play).
+            restored (1 if set back), value_mean, reward_mean (per step in play), and what the
+            social mechanisms report.
 
         Raises:
             NonFiniteError: parameters and optimisers are as before the call.
         """
         self.updates += 1
-        reward = learning_reward(rollout, self.reward_terms).to(self.device)
-        self._check_finite("reward", reward.permute(2, 0, 1), range(self.num_agents))
+        if self.config.learning_rate_end is not None:
+            self.optimiser.set_rate(annealed_rates(self.config, progress))
         batch = SequenceBatch(rollout, self.model, self.device)
+        reward, message_reward, social = self._rewards(rollout, batch, progress)
         learners = self._learners(batch)
         snapshot = self._snapshot(learners)
         log = _Metrics(self.num_agents)
         try:
-            self._optimise(batch, reward, learners, snapshot, log)
+            self._optimise(batch, (reward, message_reward), learners, snapshot, log)
             self._check_parameters(learners)
         except BaseException:
             for agent in learners:
@@ -98,13 +109,14 @@ class PPO(RecurrentLearner):
         for agent in learners:
             seen = batch.mask[..., agent]
             log.set(agent, "value_mean", batch.value[..., agent][seen].mean())
-            log.set(agent, "reward_mean", reward[..., agent][seen].mean())
+            for name, x in social.items():
+                log.set(agent, name, x[agent])
         return log.means()
 
     def _optimise(
         self,
         batch: SequenceBatch,
-        reward: Tensor,
+        rewards: tuple[Tensor, Tensor | None],
         learners: list[int],
         snapshot: dict[int, dict[str, Tensor]],
         log: _Metrics,
@@ -114,14 +126,18 @@ class PPO(RecurrentLearner):
             return
         going, moved = list(learners), set[int]()
         network, members = self._network_of(going)
-        self._estimate(batch, reward, network, members)
+        self._estimate(batch, rewards, network, members)
         for i in range(config.num_minibatches):
             if not going:
                 break
             if i and config.refresh_interval and i % config.refresh_interval == 0:
                 self._refresh(batch, network, members, policy=False)
-                self._estimate(batch, reward, network, members)
-            numbers = self._accumulate_gradients(batch, network, members, self._loss)
+                self._estimate(batch, rewards, network, members)
+            numbers = self._sampled_gradients(
+                *(batch, network, members, self._loss),
+                sequences=config.minibatch_sequences,
+                length=config.sequence_length,
+            )
             kl = numbers["kl"].tolist()
             steps = [a for a in going if not self._beyond(kl[members.index(a)])]
             for agent in going:
@@ -175,12 +191,34 @@ class PPO(RecurrentLearner):
                 self._restore(agent, snapshot[agent])
 
     def _estimate(
-        self, batch: SequenceBatch, reward: Tensor, network: ActorCritic, members: list[int]
+        self,
+        batch: SequenceBatch,
+        rewards: tuple[Tensor, Tensor | None],
+        network: ActorCritic,
+        members: list[int],
     ) -> None:
         """Advantages and value targets of the network's agents from stored values."""
+        reward, message_reward = rewards
+        advantage, target = self._advantages(batch, reward, network, members)
+        batch.advantage[..., members], batch.target[..., members] = advantage, target
+        if message_reward is not None:
+            said = self._advantages(batch, message_reward, network, members, messages=True)
+            batch.message_advantage[..., members], batch.message_target[..., members] = said
+
+    def _advantages(
+        self,
+        batch: SequenceBatch,
+        reward: Tensor,
+        network: ActorCritic,
+        members: list[int],
+        *,
+        messages: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets ``[T, E, len(members)]`` of actions or of messages."""
         config = self.config
-        last, final = batch.bootstrap(network, members)
-        reward, value = reward[..., members], batch.value[..., members]
+        last, final = batch.bootstrap(network, members, messages=messages)
+        value = (batch.message_value if messages else batch.value)[..., members]
+        reward = reward[..., members]
         following = next_values(
             value, last, batch.terminated[..., members], batch.truncated[..., members], final
         )
@@ -196,51 +234,76 @@ class PPO(RecurrentLearner):
         else:
             target = discounted_returns(reward, following, continues, gamma=config.gamma)
         if config.normalize_advantages:
-            mask = batch.mask[..., members]
-            count = mask.sum((0, 1)).clamp(min=1)
-            mean = (advantage * mask).sum((0, 1)) / count
-            variance = ((advantage - mean).square() * mask).sum((0, 1)) / count
-            advantage = (advantage - mean) / (variance.sqrt() + 1e-8)
-        batch.advantage[..., members] = advantage
-        batch.target[..., members] = target
+            advantage = standardised(advantage, batch.mask[..., members])
+        return advantage, target
 
     def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of each agent, [A], and its ingredients."""
         config = self.config
-        agents, length, sequences = part.action.shape
-        features = network.encode(part.views[:, :-1].flatten(1, 2))
-        h, _ = network.remember(
-            features.view(agents, length, sequences, -1), part.state, part.reset
-        )
-        core = h.flatten(1, 2)
-        outputs = Outputs(network, core, network.logits(core), network.value(core))
+        outputs = self._outputs(network, part)
         weight = part.weight.flatten(1)
-        log_probs = outputs.logits.log_softmax(-1)
-        action = part.action.flatten(1).unsqueeze(-1)
-        change = log_probs.gather(-1, action).squeeze(-1) - part.log_prob.flatten(1)
-        ratio, advantage = change.exp(), part.advantage.flatten(1)
-        clipped = ratio.clamp(1.0 - config.clip, 1.0 + config.clip)
-        gain = torch.minimum(ratio * advantage, clipped * advantage)
-        policy_loss = -(gain * weight).sum(1)
+        policy_loss, entropy, change, beyond = self._clipped(
+            *(outputs.logits, part.action, part.log_prob, part.advantage, weight)
+        )
         value_loss = ((outputs.value - part.target.flatten(1)).square() * weight).sum(1)
-        entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
         aux_loss, aux_numbers = self._aux_loss(outputs, part)
+        social_loss, social_numbers = self._social_loss(outputs, part)
         loss = (
             policy_loss
             + config.value_coef * value_loss
             + config.aux_coef * aux_loss
             - config.entropy_coef * entropy
+            + social_loss
         )
         numbers = {
             "policy_loss": policy_loss,
             "value_loss": value_loss,
             "entropy": entropy,
             "aux_loss": aux_loss,
-            "kl": -(change * weight).sum(1),
-            "clip_fraction": ((ratio != clipped) * weight).sum(1),
+            "kl": -change,
+            "clip_fraction": beyond,
             **aux_numbers,
+            **social_numbers,
         }
+        if outputs.message is not None and part.message is not None:
+            message_loss, numbers["message_entropy"] = self._message_loss(
+                *outputs.message, part.message, weight
+            )
+            numbers["message_loss"] = message_loss
+            loss = loss + self.social.message_coef * message_loss
         return loss, {name: x.detach() for name, x in numbers.items()}
+
+    def _message_loss(
+        self, logits: Tensor, value: Tensor, said: Messages, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of messages, policy, value and entropy together, and their entropy, each [A]."""
+        policy_loss, entropy, _, _ = self._clipped(
+            *(logits, said.action, said.log_prob, said.advantage, weight)
+        )
+        value_loss = ((value - said.target.flatten(1)).square() * weight).sum(1)
+        loss = policy_loss + self.config.value_coef * value_loss
+        return loss - self.social.message_entropy_coef * entropy, entropy
+
+    def _clipped(
+        self, logits: Tensor, action: Tensor, log_prob: Tensor, advantage: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Clipped policy loss, entropy, mean change of log-probability and share of clipped
+        ratios, each [A]; ``weight`` flat ``[A, L * S]``, the others as in ``Minibatch``.
+        """
+        limit = self.config.clip
+        log_probs = logits.log_softmax(-1)
+        chosen = log_probs.gather(-1, action.flatten(1).unsqueeze(-1)).squeeze(-1)
+        change = chosen - log_prob.flatten(1)
+        ratio, advantage = change.exp(), advantage.flatten(1)
+        clipped = ratio.clamp(1.0 - limit, 1.0 + limit)
+        gain = torch.minimum(ratio * advantage, clipped * advantage)
+        entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
+        return (
+            -(gain * weight).sum(1),
+            entropy,
+            (change * weight).sum(1),
+            ((ratio != clipped) * weight).sum(1),
+        )
 
 
 _ALWAYS = (

@@ -11,20 +11,30 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.adam import StackedAdam
-from socialgrid.algos.config import CloningConfig, PPOConfig
+from socialgrid.algos.config import A3CConfig, CloningConfig, PPOConfig
 from socialgrid.algos.learner import ActOutput, NonFiniteError
 from socialgrid.algos.workers import Workers
+from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob, piece_length
 from socialgrid.models.actor_critic import ActorCritic, agent_generator, put_agent, take_agent
+from socialgrid.models.channels import Channels
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.encoders import as_signed, from_patches
 from socialgrid.models.spec import ViewSpec
+from socialgrid.social.communication import message_influence
+from socialgrid.social.config import SocialConfig
+from socialgrid.social.influence import basic_influence
+from socialgrid.social.moa import moa_loss, modelled_influence
+from socialgrid.social.protocols import Outputs, RewardTerm
+from socialgrid.social.registry import learning_reward
+from socialgrid.social.rewards import RewardTransform, make_reward_transform
 
 _FORMAT = 1
 # Fewer environments than this are not worth a thread of their own.
 _FEWEST_ENVS, _FEWEST_ENVS_ACTING = 16, 64
 _FEWEST_SEQUENCES = 16
 _Piece = tuple[tuple[Tensor | None, ...], dict[str, Tensor]]
+LossOf = Callable[[ActorCritic, Minibatch], tuple[Tensor, dict[str, Tensor]]]
 
 
 class RecurrentLearner:
@@ -36,15 +46,20 @@ class RecurrentLearner:
         self,
         spec: ViewSpec,
         model: ModelConfig,
-        config: PPOConfig | CloningConfig,
+        config: PPOConfig | A3CConfig | CloningConfig,
         *,
         decoder: bool,
+        social: SocialConfig | None = None,
+        reward_terms: Sequence[RewardTerm] = (),
         seed: int,
         device: torch.device | str,
         agent_ids: Sequence[int] | None,
         dump_dir: Path | str | None,
     ) -> None:
         self.config = config
+        self.social = social or SocialConfig()
+        self.reward_terms = tuple(reward_terms)
+        self.channels = Channels.of(self.social, spec)
         self.device = torch.device(device)
         self.num_agents = spec.num_agents
         ids = range(spec.num_agents) if agent_ids is None else agent_ids
@@ -53,6 +68,9 @@ class RecurrentLearner:
             spec,
             model,
             decoder=decoder,
+            channels=self.channels,
+            message_embedding=self.social.message_embedding,
+            moa_memory=self.social.moa_memory if "moa" in self.social.mechanisms else 0,
             seed=seed,
             agent_ids=self.agent_ids,
             precision=config.precision,
@@ -69,38 +87,89 @@ class RecurrentLearner:
         # Streams for acting and for drawing minibatches; initial weights have another one.
         self._generators = [agent_generator(seed, agent, purpose=1) for agent in self.agent_ids]
         self._learning = torch.ones(self.num_agents, dtype=torch.bool)
+        self._transform: RewardTransform | None = None
+        self._carried: dict[str, Tensor] = {}
 
     def initial_state(self, num_envs: int) -> Tensor:
         """Zero memory, float32 ``[E, A, S]``."""
         return torch.zeros((num_envs, self.num_agents, self.state_size), device=self.device)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, state: Tensor, reset: Tensor, *, greedy: bool = False) -> ActOutput:
-        """Choose actions; see ``Learner.act``."""
+    def act(
+        self,
+        obs: Tensor,
+        state: Tensor,
+        reset: Tensor,
+        *,
+        last_actions: Tensor | None = None,
+        greedy: bool = False,
+    ) -> ActOutput:
+        """Choose actions, and messages where agents talk; see ``Learner.act``.
+
+        Raises:
+            ValueError: last_actions are needed and missing.
+        """
         obs = as_signed(obs).to(self.device, non_blocking=True)
         state = state.to(self.device)
         reset = reset.to(self.device, non_blocking=True)
+        before = state.masked_fill(reset.unsqueeze(-1), 0.0)
         uniform = None if greedy else self._uniform(len(obs))
+        talking = self.model.messages is not None
+        uniform_said = self._uniform(len(obs)) if talking and not greedy else None
+        heard = self._heard(before, last_actions)
         share = max(_FEWEST_ENVS_ACTING, -(-len(obs) // self._workers.count(self.device)))
 
         @torch.no_grad()
         def act(first: int) -> tuple[Tensor, ...]:
             envs = slice(first, first + share)
-            views, before, zeroed = self._agents_first(obs[envs], state[envs], reset[envs])
-            core, after = self.model.step(views, before, zeroed)
-            logits = self.model.logits(core)
-            chosen = logits.argmax(-1) if uniform is None else _invert(logits, uniform[:, envs])
-            log_prob = chosen_log_prob(logits, chosen)
-            return chosen.t(), log_prob.t(), self.model.value(core).t(), after.transpose(0, 1)
+            views, memory, zeroed = self._agents_first(obs[envs], state[envs], reset[envs])
+            features = self.model.encode(views)
+            tokens = None if heard is None else heard[:, envs]
+
+            def look() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+                core, after = self.model.advance(features, memory, zeroed, tokens)
+                logits = self.model.logits(core)
+                return core, after, logits, _choose(logits, uniform, envs)
+
+            core, after, logits, chosen = look()
+            if self.channels.influencers and tokens is not None:
+                led, leaders = chosen, self.channels.influencers
+                tokens = self.channels.tell(tokens, led)
+                core, after, logits, chosen = look()
+                chosen[:leaders] = led[:leaders]
+            found = [chosen.t(), chosen_log_prob(logits, chosen).t(), self.model.value(core).t()]
+            if tokens is not None:
+                found.append(tokens.transpose(0, 1))
+            if self.model.messages is not None:
+                logits = self.model.messages.logits(core)
+                said = _choose(logits, uniform_said, envs)
+                after[..., -1] = said + 1
+                value = self.model.messages.value(core)
+                found += [said.t(), chosen_log_prob(logits, said).t(), value.t()]
+            return after.transpose(0, 1), *found
 
         parts = self._workers.map(act, range(0, len(obs), share), self.device)
-        action, log_prob, value, after = (torch.cat(x) for x in zip(*parts, strict=True))
-        before = state.masked_fill(reset.unsqueeze(-1), 0.0)
-        return ActOutput(action, log_prob, value, before, after)
+        after, *found = (torch.cat(x) for x in zip(*parts, strict=True))
+        action, log_prob, value, *rest = found
+        return ActOutput(action, log_prob, value, before, *rest, state=after)
+
+    def _heard(self, before: Tensor, last_actions: Tensor | None) -> Tensor | None:
+        """Tokens ``[A, E, K]`` before a step; nothing without channels."""
+        if not self.channels.columns:
+            return None
+        if last_actions is not None:
+            last_actions = torch.as_tensor(last_actions).to(self.device)
+        messages = before[..., -1].long() - 1 if self.channels.speakers else None
+        if last_actions is None and messages is None:
+            # Only influencers are heard: their columns are filled in when they have acted.
+            last_actions = torch.full((len(before), 1), -1, device=self.device)
+            if self.channels.world:
+                raise ValueError("visible-actions: act() needs last_actions [E, N]")
+        return self.channels.tokens(last_actions, messages)
 
     @torch.no_grad()
     def values(self, obs: Tensor, state: Tensor, reset: Tensor | None = None) -> Tensor:
-        """Value estimates float32 ``[E, A]``; see ``Learner.values``."""
+        """Value estimates float32 ``[E, A]`` where nothing is heard; arguments as of ``act``."""
         if reset is None:
             reset = torch.zeros(state.shape[:2], dtype=torch.bool)
         core, _ = self.model.step(*self._agents_first(obs, state, reset))
@@ -116,7 +185,8 @@ class RecurrentLearner:
         Raises:
             RuntimeError: the network has no auxiliary branch.
         """
-        core, _ = self.model.step(*self._agents_first(obs, state, reset))
+        tokens = self._heard(state.to(self.device), None)
+        core, _ = self.model.step(*self._agents_first(obs, state, reset), tokens)
         views = []
         for action in range(self.model.spec.num_actions):
             chosen = torch.full(core.shape[:2], action, device=self.device)
@@ -195,6 +265,143 @@ class RecurrentLearner:
             x[agent] = tensors[name]
         self.load_tensors(everything)
 
+    def carried(self) -> dict[str, Tensor]:
+        """What mechanisms remember from one batch to the next, CPU tensors ``[E, ...]`` by name."""
+        found = {name: x.cpu().clone() for name, x in self._carried.items()}
+        if self._transform is not None:
+            found |= {f"reward/{name}": x.cpu() for name, x in self._transform.tensors().items()}
+        return found
+
+    def load_carried(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of ``carried``.
+
+        Raises:
+            ValueError: a shape does not fit the learner.
+        """
+        prefix = "reward/"
+        own = {name: x for name, x in tensors.items() if not name.startswith(prefix)}
+        for name, x in own.items():
+            if name != "moa" or self.model.moa is None or x.dim() != 3:
+                raise ValueError(f"carried tensor {name} {tuple(x.shape)}: not of this learner")
+            if x.shape[1:] != (self.num_agents, self.model.moa.state_size):
+                raise ValueError(f"carried tensor {name} {tuple(x.shape)}: other agents or sizes")
+        rest = {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)}
+        if rest:
+            envs = len(next(iter(rest.values())))
+            self._reward_transform(envs, len(self.model.spec.world_action_counts))
+            if self._transform is None:
+                raise ValueError("carried rewards, but no mechanism that remembers them")
+            self._transform.load_tensors(rest)
+        self._carried = {name: x.to(self.device).clone() for name, x in own.items()}
+
+    def influence(self, rollout: Rollout) -> Tensor | None:
+        """Influence of every recorded step, float32 ``[T, E, A]`` on the CPU.
+
+        Memories of mechanisms start at zero, and nothing is carried on: meant for rollouts that
+        begin with an episode. ``None`` without a mechanism that measures influence.
+        """
+        batch = SequenceBatch(rollout, self.model, self.device)
+        carried, self._carried = self._carried, {}
+        try:
+            found = self._influence(batch)
+        finally:
+            self._carried = carried
+        return None if found is None else found.cpu()
+
+    def _reward_transform(self, num_envs: int, num_agents: int) -> RewardTransform | None:
+        if self._transform is None:
+            self._transform = make_reward_transform(self.social, num_envs, num_agents)
+        return self._transform
+
+    def _influence(self, batch: SequenceBatch) -> Tensor | None:
+        """c, float32 ``[T, E, A]``, of the mechanism that measures it."""
+        social, c = self.social, None
+        if "influence" in social.mechanisms:
+            c = basic_influence(self.model, batch, social)
+        elif "comm" in social.mechanisms:
+            c = message_influence(self.model, batch, social)
+        elif self.model.moa is not None:
+            shape = (batch.num_envs, self.num_agents, self.model.moa.state_size)
+            state = self._carried.get("moa", batch.value.new_zeros(shape))
+            c, after = modelled_influence(self.model, batch, social, state)
+            self._carried["moa"] = after
+        if c is not None and social.influence_clip is not None:
+            c = c.clamp(max=social.influence_clip)
+        return c
+
+    def _rewards(
+        self, rollout: Rollout, batch: SequenceBatch, progress: float
+    ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+        """What actions and messages are rewarded with.
+
+        Returns:
+            reward of actions and of messages (``None`` where nobody talks), float32 ``[T, E, A]``,
+            and metrics float32 ``[A]``: reward_mean, and influence and influence_weight.
+
+        Raises:
+            NonFiniteError: a reward is not finite.
+        """
+        social = self.social
+        reward = learning_reward(rollout, self.reward_terms)
+        transform = self._reward_transform(rollout.num_envs, rollout.num_agents)
+        if transform is not None:
+            own = rollout.own(rollout.reward)
+            reward += transform(rollout.reward, rollout.done, rollout.agents) - own
+        reward = reward.to(self.device)
+        self._check_finite("reward", reward.permute(2, 0, 1), range(self.num_agents))
+        c = self._influence(batch)
+        metrics: dict[str, Tensor] = {}
+        message_reward = None
+        if c is not None:
+            self._check_finite("influence", c.permute(2, 0, 1), range(self.num_agents))
+            beta = social.beta(progress)
+            mixed = social.environment_weight * reward + beta * c
+            if batch.message.shape[-1]:
+                message_reward = mixed
+            else:
+                reward = mixed
+            metrics["influence"] = _mean_in_play(c, batch.mask)
+            metrics["influence_weight"] = torch.full((self.num_agents,), beta)
+        metrics["reward_mean"] = _mean_in_play(reward, batch.mask)
+        return reward, message_reward, metrics
+
+    def _outputs(self, network: ActorCritic, part: Minibatch) -> Outputs:
+        """What a network makes of a minibatch."""
+        agents, length, sequences = part.action.shape
+        views = part.views[:, :-1].flatten(1, 2)
+        if network.moa is None:
+            convolved, features = None, network.encode(views)
+        else:
+            convolved = network.encoder.convolved(views, network.dtype)
+            features = network.encoder.features(convolved)
+        tokens = None if part.tokens is None else part.tokens.flatten(1, 2)
+        heard = network.hear(features, tokens)
+        h, _ = network.remember(heard.view(agents, length, sequences, -1), part.state, part.reset)
+        core = h.flatten(1, 2)
+        outputs = Outputs(network, core, network.logits(core), network.value(core), convolved)
+        if network.messages is not None:
+            outputs.message = network.messages.logits(core), network.messages.value(core)
+        return outputs
+
+    def _social_loss(
+        self, outputs: Outputs, part: Minibatch
+    ) -> tuple[Tensor | float, dict[str, Tensor]]:
+        """Loss of each agent ``[A]`` of the mechanisms that learn something themselves, weighted,
+        and numbers ``[A]`` that add up over pieces.
+        """
+        if outputs.model.moa is None:
+            return 0.0, {}
+        loss, numbers = moa_loss(outputs, part, self.social)
+        return self.social.moa_coef * loss, dict(numbers)
+
+    @staticmethod
+    def _finished(numbers: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Numbers of a whole minibatch: shares computed from what added up over pieces."""
+        if "moa_predictions" in numbers:
+            predictions = numbers.pop("moa_predictions").clamp(min=1e-12)
+            numbers["moa_accuracy"] = numbers.pop("moa_correct") / predictions
+        return numbers
+
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""
         return {
@@ -261,32 +468,57 @@ class RecurrentLearner:
         found = [x for x in self._workers.map(refresh, parts, self.device) if x is not None]
         return torch.cat(found, 1) if policy else None
 
-    def _accumulate_gradients(
+    def _sampled_gradients(
         self,
         batch: SequenceBatch,
         network: ActorCritic,
         members: Sequence[int],
-        loss_of: Callable[[ActorCritic, Minibatch], tuple[Tensor, dict[str, Tensor]]],
+        loss_of: LossOf,
+        *,
+        sequences: int,
+        length: int,
     ) -> dict[str, Tensor]:
-        """Gradients of one fresh minibatch, piece by piece, into ``.grad`` of the network.
+        """Gradients of one fresh minibatch into ``.grad`` of the network.
 
         Args:
             batch: where to draw from.
             network: holds exactly the agents ``members``.
             members: the agents to draw for.
+            loss_of: see ``_gradients``.
+            sequences: how many for each agent.
+            length: steps in each.
+
+        Returns:
+            the numbers of the whole minibatch.
+        """
+        length = min(length, batch.num_steps)
+        generators = [self._generators[agent] for agent in members]
+        starts, envs = batch.sample(generators, sequences, length)
+        share = -(-sequences // self._workers.count(self.device))
+        largest = piece_length(network, len(members), length)
+        piece = min(largest, max(_FEWEST_SEQUENCES, share))
+        pieces = batch.minibatches(members, starts, envs, length, piece)
+        return self._gradients(pieces, network, members, loss_of)
+
+    def _gradients(
+        self,
+        pieces: Sequence[Callable[[], Minibatch]],
+        network: ActorCritic,
+        members: Sequence[int],
+        loss_of: LossOf,
+    ) -> dict[str, Tensor]:
+        """Gradients of a minibatch, piece by piece, into ``.grad`` of the network.
+
+        Args:
+            pieces: what makes the parts of the minibatch.
+            network: holds exactly the agents ``members``.
+            members: whose gradients.
             loss_of: loss of each agent ``[A]`` and numbers ``[A]`` by name; both add up over
                 pieces.
 
         Returns:
             the numbers of the whole minibatch.
         """
-        length = min(self.config.sequence_length, batch.num_steps)
-        generators = [self._generators[agent] for agent in members]
-        starts, envs = batch.sample(generators, self.config.minibatch_sequences, length)
-        share = -(-self.config.minibatch_sequences // self._workers.count(self.device))
-        largest = piece_length(network, len(members), length)
-        piece = min(largest, max(_FEWEST_SEQUENCES, share))
-        pieces = batch.minibatches(members, starts, envs, length, piece)
         parameters = list(network.parameters())
 
         def work(gather: Callable[[], Minibatch]) -> _Piece:
@@ -301,7 +533,8 @@ class RecurrentLearner:
             known = [g for g in grads if g is not None]
             p.grad = torch.stack(known).sum(0) if len(known) > 1 else (known or [None])[0]
         names = done[0][1]
-        return {name: torch.stack([n[name] for _, n in done]).sum(0) for name in names}
+        sums = {name: torch.stack([n[name] for _, n in done]).sum(0) for name in names}
+        return self._finished(sums)
 
     def _learners(self, batch: SequenceBatch) -> list[int]:
         """Agents that learn and were in play at all."""
@@ -356,6 +589,16 @@ class RecurrentLearner:
         ]
         if rows:
             self._check_finite("parameter", torch.stack(rows).detach(), agents)
+
+
+def _mean_in_play(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``x`` [T, E, A] over the steps in play, ``[A]`` on the CPU."""
+    return ((x * mask).sum((0, 1)) / mask.sum((0, 1)).clamp(min=1)).cpu()
+
+
+def _choose(logits: Tensor, uniform: Tensor | None, envs: slice) -> Tensor:
+    """Actions ``[A, E]``: drawn by ``uniform`` [A, all], or the most probable ones."""
+    return logits.argmax(-1) if uniform is None else _invert(logits, uniform[:, envs])
 
 
 def _invert(logits: Tensor, uniform: Tensor) -> Tensor:

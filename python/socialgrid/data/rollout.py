@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from socialgrid.models.channels import Channels
+
 _OBS_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
 
 
@@ -21,12 +23,19 @@ class Recorded:
         log_prob: float32 ``[E, A]``, log-probability of ``action`` under the acting policy.
         value: float32 ``[E, A]``, value estimate of the state acted in.
         state_before: float32 ``[E, A, S]``, memory that went into the step, resets applied.
+        tokens: int16 ``[E, A, K]``, what was heard in the step, where there are channels.
+        message: int64 ``[E, A]``, symbol sent, where agents talk.
+        message_log_prob, message_value: float32 ``[E, A]``, of the message.
     """
 
     action: Tensor
     log_prob: Tensor
     value: Tensor
     state_before: Tensor
+    tokens: Tensor | None = None
+    message: Tensor | None = None
+    message_log_prob: Tensor | None = None
+    message_value: Tensor | None = None
 
 
 class Rollout:
@@ -45,8 +54,14 @@ class Rollout:
         active: bool ``[T + 1, E, N]``: in play before step ``t``.
         reset: bool ``[T + 1, E, N]``: memory is zeroed before step ``t``. True at the start of
             an episode and as long as an agent is not in play.
+        last_actions: int32 ``[T + 1, E, N]``, everybody's action before, -1 for none.
+        visible: uint8 ``[T + 1, E, N, N]``: agent i sees agent j before step ``t``.
+        events: uint8 ``[T, E, N, K]``, what happened in step ``t``, counted (K may be 0).
+        taken: int32 ``[T, E, N]``, everybody's action in step ``t``.
     Learner side (on ``device``):
         action int64, log_prob and value float32 ``[T, E, A]``; state float32 ``[T, E, A, S]``.
+        tokens int16 ``[T, E, A, columns]``; message int64, message_log_prob and message_value
+        float32 ``[T, E, A]``: empty where there are no channels or nobody talks.
     Last views of finished episodes, ``F`` of them, compact:
         final_index: int64 ``[F, 2]`` rows (t, e); final_obs ``[F, N, *obs_shape]``.
 
@@ -57,6 +72,7 @@ class Rollout:
             obs_t, reset_t = rollout.inputs(t)
             out = learner.act(obs_t, state, reset_t)
             rollout.record(t, out)
+            rollout.take(t, actions)                    # where others act too
             env.step(actions, out=rollout.slot(t))
             rollout.finish_step(t)
             state = out.state
@@ -72,6 +88,8 @@ class Rollout:
         state_size: int,
         agents: Sequence[int] | None = None,
         obs_dtype: str = "uint8",
+        events: int = 0,
+        channels: Channels | None = None,
         pin: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -85,6 +103,8 @@ class Rollout:
             state_size: S, ``learner.state_size``.
             agents: the environment's agents that the learner owns; all by default.
             obs_dtype: "uint8" or "uint16".
+            events: K, kinds of events that the game counts.
+            channels: what agents hear, ``learner.channels``.
             pin: page-locked simulator side, for a learner on a CUDA device.
             device: where the learner side lives.
 
@@ -118,6 +138,17 @@ class Rollout:
         self.done = host(steps, num_envs, dtype=torch.bool)
         self.active = host(steps + 1, *lead, dtype=torch.bool)
         self.reset = host(steps + 1, *lead, dtype=torch.bool)
+        self.last_actions = host(steps + 1, *lead, dtype=torch.int32).fill_(-1)
+        self.visible = host(steps + 1, *lead, num_agents, dtype=torch.uint8)
+        self.events = host(steps, *lead, events, dtype=torch.uint8)
+        self.taken = host(steps, *lead, dtype=torch.int32)
+        heard = channels or Channels()
+        tokens = (steps, *own, heard.columns)
+        self.tokens = torch.full(tokens, -1, dtype=torch.int16, device=self.device)
+        spoken = (steps, *own) if heard.speakers else (steps, num_envs, 0)
+        self.message = torch.zeros(spoken, dtype=torch.int64, device=self.device)
+        self.message_log_prob = torch.zeros(spoken, device=self.device)
+        self.message_value = torch.zeros(spoken, device=self.device)
         self.action = torch.zeros((steps, *own), dtype=torch.int64, device=self.device)
         self.log_prob = torch.zeros((steps, *own), device=self.device)
         self.value = torch.zeros((steps, *own), device=self.device)
@@ -156,7 +187,9 @@ class Rollout:
         part.num_envs, part._first_env = count, self._first_env + first
         for name in (
             *("obs", "reward", "terminated", "truncated", "done", "active", "reset"),
+            *("last_actions", "visible", "events", "taken", "tokens"),
             *("action", "log_prob", "value", "state"),
+            *("message", "message_log_prob", "message_value"),
         ):
             setattr(part, name, getattr(self, name).narrow(1, first, count))
         part._final_scratch = self._final_scratch.narrow(0, first, count)
@@ -164,7 +197,7 @@ class Rollout:
 
     def slot(self, t: int) -> dict[str, Tensor]:
         """The ``out=`` mapping for the environment's step ``t``: writes land in this storage."""
-        return {
+        places = {
             "obs": self.obs[t + 1],
             "reward": self.reward[t],
             "terminated": self.terminated[t],
@@ -172,17 +205,32 @@ class Rollout:
             "done": self.done[t],
             "active": self.active[t + 1],
             "final_obs": self._final_scratch,
+            "last_actions": self.last_actions[t + 1],
+            "visible": self.visible[t + 1],
         }
+        if self.events.shape[-1]:
+            places["events"] = self.events[t]
+        return places
 
-    def begin(self, obs: Tensor, active: Tensor) -> None:
+    def begin(
+        self,
+        obs: Tensor,
+        active: Tensor,
+        last_actions: Tensor | None = None,
+        visible: Tensor | None = None,
+    ) -> None:
         """Start a batch from a fresh reset.
 
         Args:
             obs: ``[E, N, *obs_shape]``, the first views of new episodes.
             active: bool ``[E, N]``.
+            last_actions: int32 ``[E, N]``; none by default.
+            visible: uint8 ``[E, N, N]``; nobody by default.
         """
         self.obs[0].copy_(torch.as_tensor(obs))
         self.active[0].copy_(torch.as_tensor(active))
+        self.last_actions[0] = -1 if last_actions is None else torch.as_tensor(last_actions)
+        self.visible[0] = 0 if visible is None else torch.as_tensor(visible)
         self.reset[0].fill_(True)
         self._final_rows.clear()
 
@@ -191,6 +239,8 @@ class Rollout:
         self.obs[0].copy_(self.obs[-1])
         self.active[0].copy_(self.active[-1])
         self.reset[0].copy_(self.reset[-1])
+        self.last_actions[0].copy_(self.last_actions[-1])
+        self.visible[0].copy_(self.visible[-1])
         self._final_rows.clear()
 
     def inputs(self, t: int) -> tuple[Tensor, Tensor]:
@@ -200,9 +250,18 @@ class Rollout:
     def record(self, t: int, recorded: Recorded) -> None:
         """Store what the learner did in step ``t``."""
         self.action[t].copy_(recorded.action)
+        self.taken[t][:, list(self.agents)] = recorded.action.to("cpu", torch.int32)
+        for name in ("tokens", "message", "message_log_prob", "message_value"):
+            given = getattr(recorded, name)
+            if given is not None:
+                getattr(self, name)[t].copy_(given)
         self.log_prob[t].copy_(recorded.log_prob)
         self.value[t].copy_(recorded.value)
         self.state[t].copy_(recorded.state_before)
+
+    def take(self, t: int, actions: Tensor) -> None:
+        """Store everybody's actions of step ``t``, integers ``[E, N]``; ``record`` comes first."""
+        self.taken[t].copy_(torch.as_tensor(actions))
 
     def finish_step(self, t: int) -> None:
         """Derive resets from what the simulator wrote; keep the last views of ended episodes."""

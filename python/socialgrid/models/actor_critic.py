@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from socialgrid.models.channels import Channels
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.decoder import Decoder
 from socialgrid.models.encoders import Encoder
 from socialgrid.models.heads import Head
+from socialgrid.models.message import MessageHeads
+from socialgrid.models.moa import ModelOfOthers
 from socialgrid.models.recurrent import StackedLSTM
 from socialgrid.models.spec import ViewSpec
 
@@ -28,7 +31,7 @@ def agent_generator(seed: int, agent_id: int, purpose: int = 0) -> torch.Generat
 
 
 class ActorCritic(nn.Module):
-    """Encoder, LSTM, value and policy head, and the auxiliary branch, stacked over agents.
+    """Encoder, LSTM, value and policy head, and further branches, stacked over agents.
 
     Agents share nothing: every parameter is ``[A, ...]`` and agent ``a`` uses row ``a``. A single
     agent of the default sizes has 668,555 parameters with the auxiliary branch. Its initial
@@ -43,6 +46,9 @@ class ActorCritic(nn.Module):
         config: ModelConfig | None = None,
         *,
         decoder: bool = True,
+        channels: Channels | None = None,
+        message_embedding: int = 32,
+        moa_memory: int = 0,
         seed: int = 0,
         agent_ids: Sequence[int] | None = None,
         precision: str = "fp32",
@@ -52,7 +58,11 @@ class ActorCritic(nn.Module):
         Args:
             spec: views and numbers of actions.
             config: sizes; the paper's by default.
-            decoder: with the auxiliary branch.
+            decoder: with the auxiliary branch that predicts views.
+            channels: what agents hear besides their views; nothing by default. With speakers the
+                network has message heads.
+            message_embedding: units between the memory and the message heads.
+            moa_memory: units of the LSTM of the model of other agents; 0: without that branch.
             seed: of the run.
             agent_ids: one integer >= 0 for each agent, its own within the run; 0 to A - 1 by
                 default.
@@ -70,14 +80,27 @@ class ActorCritic(nn.Module):
             raise ValueError(f"precision {precision!r}: must be one of {sorted(_DTYPES)}")
         self.spec, self.config = spec, config
         self.num_agents = spec.num_agents
+        self.own_slots = spec.slots
         self.dtype = _DTYPES[precision]
         generators = [agent_generator(seed, agent) for agent in ids]
+        self.channels = channels or Channels(slots=spec.slots)
         self.encoder = Encoder(generators, spec, config)
-        self.lstm = StackedLSTM(generators, config.features, config.memory)
+        heard = config.features[-1] + self.channels.width
+        self.lstm = StackedLSTM(generators, heard, config.memory)
         self.value_head = Head(generators, config.memory, config.heads, 1)
         self.policy_head = Head(generators, config.memory, config.heads, spec.num_actions)
         # Drawn last, so that the other weights are the same with and without it.
         self.decoder = Decoder(generators, spec, config) if decoder else None
+        self.messages = (
+            MessageHeads(generators, config.memory, message_embedding, self.channels.vocabulary)
+            if self.channels.speakers
+            else None
+        )
+        self.moa = (
+            ModelOfOthers(generators, spec, self.encoder.flat, config.features, moa_memory)
+            if moa_memory
+            else None
+        )
         self._register_action_mask(spec)
 
     def _register_action_mask(self, spec: ViewSpec) -> None:
@@ -89,8 +112,8 @@ class ActorCritic(nn.Module):
 
     @property
     def state_size(self) -> int:
-        """S: numbers in one agent's memory (h, then c)."""
-        return 2 * self.config.memory
+        """S: numbers in one agent's memory: h, c, and 1 + its last message if it sends any."""
+        return 2 * self.config.memory + self.channels.message_size
 
     def prepare(self, obs: Tensor) -> Tensor:
         """Observations ``[..., *obs_shape]`` in the layout ``encode`` reads, still integers."""
@@ -112,9 +135,16 @@ class ActorCritic(nn.Module):
         Returns:
             ``(h, c)`` after every step, each ``[A, T, N, memory]``.
         """
-        h, c = state.chunk(2, -1)
+        memory = self.config.memory
+        h, c = state[..., :memory], state[..., memory : 2 * memory]
         outputs: tuple[Tensor, Tensor] = self.lstm(features, h, c, reset)
         return outputs
+
+    def hear(self, features: Tensor, tokens: Tensor | None) -> Tensor:
+        """What the memory reads: features ``[..., F]`` and the code of tokens ``[..., K]``."""
+        if not self.channels.columns or tokens is None:
+            return features
+        return torch.cat((features, self.channels.one_hot(tokens, features.dtype)), -1)
 
     def value(self, core: Tensor) -> Tensor:
         """Value estimates float32 ``[A, N]`` of memory outputs ``[A, N, memory]``."""
@@ -126,19 +156,37 @@ class ActorCritic(nn.Module):
         logits: Tensor = self.policy_head(core)
         return logits + self.action_mask if self.has_masked_actions else logits
 
-    def step(self, views: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self,
+        views: Tensor,
+        state: Tensor,
+        reset: Tensor,
+        tokens: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """One step of encoder and memory.
 
         Args:
             views: prepared, ``[A, N, ...]``.
             state: float32 ``[A, N, S]``.
             reset: bool ``[A, N]``.
+            tokens: int16 ``[A, N, K]`` where there are channels.
 
         Returns:
-            memory output ``[A, N, memory]`` and float32 state ``[A, N, S]`` after the step.
+            memory output ``[A, N, memory]`` and float32 state ``[A, N, S]`` after the step; the
+            place of a message in it is 0.
         """
-        h, c = self.remember(self.encode(views)[:, None], state, reset[:, None])
-        return h[:, 0], torch.cat((h[:, 0].float(), c[:, 0]), -1)
+        return self.advance(self.encode(views), state, reset, tokens)
+
+    def advance(
+        self, features: Tensor, state: Tensor, reset: Tensor, tokens: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """``step`` on features ``[A, N, F]`` instead of views."""
+        heard = self.hear(features, tokens)
+        h, c = self.remember(heard[:, None], state, reset[:, None])
+        parts = [h[:, 0].float(), c[:, 0]]
+        if self.channels.message_size:
+            parts.append(torch.zeros_like(parts[0][..., :1]))
+        return h[:, 0], torch.cat(parts, -1)
 
     def predict_view(self, core: Tensor, action: Tensor) -> Tensor:
         """Auxiliary branch: pixels ``[A, N, cells, t * t * 3]``, 1 being white.
@@ -175,6 +223,9 @@ class ActorCritic(nn.Module):
         self.encoder.compile()
         self.value_head.compile()
         self.policy_head.compile()
+        if self.messages is not None:
+            self.messages.policy_head.compile()
+            self.messages.value_head.compile()
         if self.decoder is not None:
             self.decoder.compile()
 
@@ -184,6 +235,7 @@ class ActorCritic(nn.Module):
         shared: dict[int, object] = {
             id(self.spec): self.spec,
             id(self.config): self.config,
+            id(self.channels): self.channels,
             id(self.encoder.first.atlas): self.encoder.first.atlas,
             id(self.action_mask): self.action_mask[rows],
         }
@@ -191,6 +243,7 @@ class ActorCritic(nn.Module):
             shared[id(p)] = nn.Parameter(p.detach()[rows], requires_grad=p.requires_grad)
         part = copy.deepcopy(self, shared)
         part.num_agents = len(rows)
+        part.own_slots = tuple(self.own_slots[agent] for agent in agents)
         return part
 
     def put_agents(self, agents: Sequence[int], part: ActorCritic) -> None:

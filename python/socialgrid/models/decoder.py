@@ -29,6 +29,11 @@ class Decoder(nn.Module):
         self, generators: Sequence[torch.Generator], spec: ViewSpec, config: ModelConfig
     ) -> None:
         super().__init__()
+        if config.first_kernel != 1:
+            raise ValueError(
+                f"first_kernel {config.first_kernel}: predicting views needs a first convolution "
+                "of one cell (first_kernel 1)"
+            )
         shrink = (config.kernel - 1) * (len(config.channels) - 1)
         self.rows, self.cols = spec.rows - shrink, spec.cols - shrink
         self.num_actions = spec.num_actions

@@ -127,8 +127,46 @@ class _TileConvolve(torch.autograd.Function):
         return None, None, weight, grad.sum(1).float(), None, None
 
 
+class CellConv(nn.Module):
+    """First convolution over windows of several cells (stride: one cell) and leaky ReLU.
+
+    Reads what ``TileConv`` reads; gives ``[A, N, rows - k + 1, cols - k + 1, outputs]``.
+    """
+
+    atlas: Tensor
+
+    def __init__(
+        self,
+        generators: Sequence[torch.Generator],
+        spec: ViewSpec,
+        outputs: int,
+        kernel: int,
+        negative_slope: float,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        inputs = 3 * spec.tile_size**2
+        self.conv = StackedConv(generators, inputs, outputs, kernel, negative_slope)
+        atlas = torch.zeros((0, inputs), dtype=torch.uint8)
+        if spec.atlas is not None:
+            atlas = torch.tensor(spec.atlas).reshape(-1, inputs)
+        self.register_buffer("atlas", atlas, persistent=False)
+
+    def forward(self, views: Tensor, dtype: torch.dtype, rows: slice = slice(None)) -> Tensor:
+        """Features in ``dtype`` for the agents in ``rows``; pixels count 0 to 1."""
+        agents, count = views.shape[:2]
+        if views.dim() == 3:
+            table = self.atlas.to(dtype) / 255.0
+            pixels = F.embedding(views.int(), table)
+        else:
+            pixels = views.to(dtype) / 255.0
+        image = pixels.view(agents, count, self.spec.rows, self.spec.cols, -1)
+        out: Tensor = self.conv(image, rows)
+        return out
+
+
 class Encoder(nn.Module):
-    """Convolutions and one fully connected layer (paper, appendix 7.7)."""
+    """Convolutions and fully connected layers (Ndousse et al. 2021, appendix 7.7)."""
 
     def __init__(
         self, generators: Sequence[torch.Generator], spec: ViewSpec, config: ModelConfig
@@ -139,23 +177,31 @@ class Encoder(nn.Module):
             ValueError: the view is too small for the convolutions.
         """
         super().__init__()
-        shrink = (config.kernel - 1) * (len(config.channels) - 1)
+        shrink = config.first_kernel - 1 + (config.kernel - 1) * (len(config.channels) - 1)
         self.rows, self.cols = spec.rows - shrink, spec.cols - shrink
         if min(self.rows, self.cols) < 1:
             raise ValueError(
                 f"a view of {spec.rows}x{spec.cols} cells is too small for "
-                f"{len(config.channels)} convolutions with kernel {config.kernel}; "
-                "give fewer channels or a smaller kernel"
+                f"{len(config.channels)} convolutions with kernels {config.first_kernel} and "
+                f"{config.kernel}; give fewer channels or smaller kernels"
             )
         self.spec = spec
         slope = config.negative_slope
-        self.first = TileConv(generators, spec, config.channels[0], slope)
+        self.first: TileConv | CellConv
+        if config.first_kernel == 1:
+            self.first = TileConv(generators, spec, config.channels[0], slope)
+        else:
+            self.first = CellConv(generators, spec, config.channels[0], config.first_kernel, slope)
+        self.first_shape = tuple(n - config.first_kernel + 1 for n in (spec.rows, spec.cols))
         self.convs = nn.ModuleList(
             StackedConv(generators, inputs, outputs, config.kernel, slope)
             for inputs, outputs in pairwise(config.channels)
         )
         self.flat = self.rows * self.cols * config.channels[-1]
-        self.project = StackedLinear(generators, self.flat, config.features, tanh=True)
+        self.project = nn.ModuleList(
+            StackedLinear(generators, inputs, outputs, tanh=True)
+            for inputs, outputs in pairwise((self.flat, *config.features))
+        )
 
     def prepare(self, obs: Tensor) -> Tensor:
         """Observations ``[..., *obs_shape]`` in the layout ``forward`` reads, still integers."""
@@ -176,14 +222,24 @@ class Encoder(nn.Module):
             # Nothing is kept, so pieces that fit the cache are faster than everything at once.
             starts = range(0, views.shape[1], _PIECE)
             return torch.cat([self(views[:, i : i + _PIECE], dtype) for i in starts], 1)
+        return self.features(self.convolved(views, dtype))
+
+    def convolved(self, views: Tensor, dtype: torch.dtype) -> Tensor:
+        """Output of the last convolution, ``[A, N, rows * cols * channels]``."""
         flat = [self._convolve(part, dtype, rows) for rows, part in by_agent(views)]
-        features: Tensor = self.project(flat[0] if len(flat) == 1 else torch.cat(flat))
-        return features
+        return flat[0] if len(flat) == 1 else torch.cat(flat)
+
+    def features(self, convolved: Tensor) -> Tensor:
+        """The fully connected layers: ``[A, N, features]``."""
+        x = convolved
+        for layer in self.project:
+            x = layer(x)
+        return x
 
     def _convolve(self, views: Tensor, dtype: torch.dtype, rows: slice) -> Tensor:
         agents, count = views.shape[:2]
         x = self.first(views, dtype, rows)
-        x = x.view(agents, count, self.spec.rows, self.spec.cols, -1)
+        x = x.view(agents, count, *self.first_shape, -1)
         for conv in self.convs:
             x = conv(x, rows)
         flat: Tensor = x.reshape(agents, count, self.flat)

@@ -51,6 +51,27 @@ class StackedLSTM(nn.Module):
         )
         return outputs
 
+    @torch.no_grad()
+    def alternatives(self, x: Tensor, h: Tensor, c: Tensor, columns: slice) -> Tensor:
+        """Outputs after one step for every one-hot setting of some inputs.
+
+        Args:
+            x: ``[A, M, inputs]``; zero in ``columns``.
+            h, c: float32 ``[A, M, hidden]``, resets applied.
+            columns: the ``C`` inputs of which one at a time is 1.
+
+        Returns:
+            ``[A, M, C, hidden]`` in the dtype of ``x``, without gradient.
+        """
+        weight, recurrent, bias = self._weights(x.dtype)
+        gates = products_plus(products(x, weight, bias), h.to(x.dtype), recurrent)
+        choices = weight[:, :, columns].transpose(1, 2)
+        act = (gates.unsqueeze(2) + choices.unsqueeze(1)).float().sigmoid_()
+        i, f, s, o = act.chunk(4, -1)
+        cell = (f * c.unsqueeze(2)).sub_(i).addcmul_(i, s, value=2.0)
+        q = cell.mul_(2.0).sigmoid_()
+        return torch.addcmul(-o, o, q, value=2.0).to(x.dtype)
+
     def _weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Input weights, recurrent weights and bias as ``_Unroll`` wants them.
 

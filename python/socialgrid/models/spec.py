@@ -19,6 +19,9 @@ class ViewSpec:
         action_counts: number of actions of every agent that the learner owns.
         atlas: uint8 ``[K, t, t, 3]`` when observations are tile numbers ``[rows, cols]``;
             ``None`` when they are pixels ``[rows * t, cols * t, 3]``.
+        slots: which agents of the world these are; the first ones by default.
+        world_action_counts: number of actions of every agent of the world; only these agents by
+            default.
     """
 
     rows: int
@@ -26,8 +29,14 @@ class ViewSpec:
     tile_size: int
     action_counts: tuple[int, ...]
     atlas: npt.NDArray[np.uint8] | None = None
+    slots: tuple[int, ...] = ()
+    world_action_counts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.slots:
+            object.__setattr__(self, "slots", tuple(range(len(self.action_counts))))
+        if not self.world_action_counts:
+            object.__setattr__(self, "world_action_counts", self.action_counts)
         if min(self.rows, self.cols, self.tile_size) < 1:
             raise ValueError(
                 f"view of {self.rows}x{self.cols} cells of {self.tile_size} pixels: "
@@ -44,6 +53,13 @@ class ViewSpec:
                 f"atlas of shape {self.atlas.shape} does not hold tiles of "
                 f"{self.tile_size}x{self.tile_size}x3"
             )
+        if len(self.slots) != len(self.action_counts) or not set(self.slots) <= set(
+            range(self.world_agents)
+        ):
+            raise ValueError(
+                f"slots {self.slots}: one agent of the {self.world_agents} of the world for each "
+                f"of {len(self.action_counts)} agents"
+            )
 
     @classmethod
     def of(cls, env: Any, agents: tuple[int, ...] | None = None) -> ViewSpec:
@@ -54,19 +70,25 @@ class ViewSpec:
             agents: indices of the agents that the learner owns; all of them by default.
         """
         owned = tuple(range(env.num_agents)) if agents is None else agents
-        counts = tuple(int(env.action_counts[agent]) for agent in owned)
+        world = tuple(int(count) for count in env.action_counts)
+        counts = tuple(world[agent] for agent in owned)
         atlas = np.asarray(env.tile_atlas)
         tile = int(atlas.shape[1])
         if env.obs_mode == "tiles":
             rows, cols = (int(size) for size in env.obs_shape)
-            return cls(rows, cols, tile, counts, atlas)
+            return cls(rows, cols, tile, counts, atlas, owned, world)
         height, width = int(env.obs_shape[0]), int(env.obs_shape[1])
-        return cls(height // tile, width // tile, tile, counts)
+        return cls(height // tile, width // tile, tile, counts, None, owned, world)
 
     @property
     def num_agents(self) -> int:
         """Number of agents that the learner owns."""
         return len(self.action_counts)
+
+    @property
+    def world_agents(self) -> int:
+        """Number of agents in the world (N)."""
+        return len(self.world_action_counts)
 
     @property
     def num_actions(self) -> int:

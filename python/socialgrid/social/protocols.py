@@ -1,4 +1,4 @@
-"""The two places where a social mechanism meets a learner: the reward and the loss."""
+"""The places where a social mechanism meets a learner: the reward and the loss."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Protocol
 from torch import Tensor
 
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch
+from socialgrid.data.sequences import Minibatch, SequenceBatch
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.social.config import SocialConfig
 
 
 @dataclass
@@ -22,12 +23,18 @@ class Outputs:
         core: ``[A, L * S, memory]``, the LSTM's output, steps before sequences.
         logits: float32 ``[A, L * S, n]``.
         value: float32 ``[A, L * S]``.
+        convolved: ``[A, L * S, ...]``, the convolutions' output, where a model of other agents
+            reads it.
+        message: logits float32 ``[A, L * S, V]`` and value ``[A, L * S]`` of messages, where
+            agents talk.
     """
 
     model: ActorCritic
     core: Tensor
     logits: Tensor
     value: Tensor
+    convolved: Tensor | None = None
+    message: tuple[Tensor, Tensor] | None = None
 
 
 class AuxLoss(Protocol):
@@ -48,4 +55,12 @@ class RewardTerm(Protocol):
 
     def __call__(self, rollout: Rollout) -> Tensor:
         """Return float32 ``[T, E, A]``, for the agents that the learner owns."""
+        ...
+
+
+class InfluenceReward(Protocol):
+    """An intrinsic reward read off the network itself."""
+
+    def __call__(self, model: ActorCritic, batch: SequenceBatch, config: SocialConfig) -> Tensor:
+        """Return c, float32 ``[T, E, A]``, without gradient."""
         ...

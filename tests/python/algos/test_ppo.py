@@ -301,7 +301,7 @@ def test_time_limits_bootstrap_with_the_last_view_and_terminations_do_not():
         env.ends_by_termination = by_termination
         rollout = experience(learner, env)
         batch = SequenceBatch(rollout, learner.model, learner.device)
-        learner._estimate(batch, rollout.reward, learner.model, [0, 1])
+        learner._estimate(batch, (rollout.reward, None), learner.model, [0, 1])
         last, final = batch.bootstrap(learner.model, [0, 1])
         assert rollout.done.any()
         following = next_values(rollout.value, last, rollout.terminated, rollout.truncated, final)
@@ -320,7 +320,7 @@ def test_advantages_are_normalised_over_steps_in_play():
     rollout = experience(learner, env)
     rollout.active[2:5, 1, 0] = False
     batch = SequenceBatch(rollout, learner.model, learner.device)
-    learner._estimate(batch, rollout.reward + torch.rand(12, 6, 2), learner.model, [0, 1])
+    learner._estimate(batch, (rollout.reward + torch.rand(12, 6, 2), None), learner.model, [0, 1])
     for agent in range(2):
         seen = batch.advantage[..., agent][batch.mask[..., agent]]
         assert seen.mean().abs() < 1e-5
@@ -333,7 +333,7 @@ def test_options_of_the_public_code():
     )
     rollout = experience(learner, env)
     batch = SequenceBatch(rollout, learner.model, learner.device)
-    learner._estimate(batch, rollout.reward, learner.model, [0, 1])
+    learner._estimate(batch, (rollout.reward, None), learner.model, [0, 1])
     last, _final = batch.bootstrap(learner.model, [0, 1])
     # One step before the end of the batch both are sums of one term.
     t = -1

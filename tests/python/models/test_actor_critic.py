@@ -9,7 +9,7 @@ from socialgrid.models import ModelConfig, ViewSpec, encoders, layers, products,
 from socialgrid.models.actor_critic import ActorCritic, put_agent, take_agent
 from socialgrid.models.encoders import from_patches, to_patches
 
-SMALL = ModelConfig(channels=(6, 8), features=12, memory=10, heads=(9,))
+SMALL = ModelConfig(channels=(6, 8), features=(12,), memory=10, heads=(9,))
 
 
 @pytest.fixture(autouse=True)

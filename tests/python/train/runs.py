@@ -26,7 +26,7 @@ penalty = 0.5
 kinds = ["trial-and-error", "learner", "learner"]
 [network]
 channels = [4]
-features = 8
+features = [8]
 memory = 8
 heads = [8]
 [algorithm]

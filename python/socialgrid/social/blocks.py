@@ -1,0 +1,90 @@
+"""Samples of a rollout with the agent first, a block at a time: what influence is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from socialgrid.data.sequences import SequenceBatch
+from socialgrid.models.actor_critic import ActorCritic
+
+_BLOCK = 1024
+
+
+@dataclass
+class Block:
+    """``M`` consecutive samples (of ``T * E``) of all agents before a step.
+
+    Attributes:
+        rows: where the samples lie in ``[T * E]``.
+        features: ``[A, M, F]`` of what was seen.
+        convolved: ``[A, M, ...]``, what the features were made of.
+        state: float32 ``[A, M, S]``, resets applied.
+        reset: bool ``[A, M]``.
+        tokens: int16 ``[A, M, K]``, what was heard.
+    """
+
+    rows: slice
+    features: Tensor
+    convolved: Tensor
+    state: Tensor
+    reset: Tensor
+    tokens: Tensor
+
+    def core(self, model: ActorCritic) -> Tensor:
+        """Memory output ``[A, M, memory]`` of this step."""
+        none = torch.zeros_like(self.reset)
+        return model.advance(self.features, self.state, none, self.tokens)[0]
+
+    def alternatives(self, model: ActorCritic, column: int, columns: slice) -> Tensor:
+        """Policy logits ``[A, M, C, n]`` had one token been each of its ``C`` values.
+
+        Args:
+            model: the network.
+            column: number of the token.
+            columns: where its values lie in the one-hot code of tokens.
+        """
+        heard = model.hear(self.features, model.channels.silenced(self.tokens, column))
+        first = self.features.shape[-1]
+        memory = model.config.memory
+        core = model.lstm.alternatives(
+            heard,
+            self.state[..., :memory],
+            self.state[..., memory : 2 * memory],
+            slice(first + columns.start, first + columns.stop),
+        )
+        return model.logits(core.flatten(1, 2)).view(*core.shape[:3], -1)
+
+
+def before_steps(model: ActorCritic, batch: SequenceBatch) -> Iterator[Block]:
+    """All samples before steps 0 to T - 1."""
+    yield from _blocks(model, batch.views[:-1], batch.state, batch.reset[:-1], batch.tokens)
+
+
+def after_steps(model: ActorCritic, batch: SequenceBatch) -> Iterator[Block]:
+    """All samples after steps 0 to T - 1: what is seen and heard next.
+
+    Where an episode ended these are of the next one; whoever uses them leaves them out.
+    """
+    last = batch.last_state(model)[None]
+    state = torch.cat((batch.state[1:], last))
+    tokens = torch.cat((batch.tokens[1:], batch.last_tokens[None]))
+    yield from _blocks(model, batch.views[1:], state, batch.reset[1:], tokens)
+
+
+def _blocks(
+    model: ActorCritic, views: Tensor, state: Tensor, reset: Tensor, tokens: Tensor
+) -> Iterator[Block]:
+    def agents_first(x: Tensor) -> Tensor:
+        return x.flatten(0, 1).transpose(0, 1)
+
+    views, state, reset, tokens = (agents_first(x) for x in (views, state, reset, tokens))
+    state = state.masked_fill(reset.unsqueeze(-1), 0.0)
+    for first in range(0, views.shape[1], _BLOCK):
+        rows = slice(first, min(first + _BLOCK, views.shape[1]))
+        convolved = model.encoder.convolved(views[:, rows], model.dtype)
+        features = model.encoder.features(convolved)
+        yield Block(rows, features, convolved, state[:, rows], reset[:, rows], tokens[:, rows])
