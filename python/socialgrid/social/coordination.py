@@ -18,7 +18,7 @@ values comes out near ``(x - 1) (y - 1) / (2 M)`` instead of 0. Compare like wit
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -152,7 +152,6 @@ def instantaneous_coordination(
     num_signals: int,
     num_actions: int,
     moments: Array | None = None,
-    moments_at: Literal["signal", "response"] = "signal",
 ) -> Floats:
     """Mutual information of what one agent signals and what another one does a step later.
 
@@ -167,10 +166,9 @@ def instantaneous_coordination(
         done: bool ``[T, E]``: the episode ended in step t.
         num_signals: number of different signals.
         num_actions: number of actions.
-        moments: bool ``[T, E, A]``: count only these steps of the signalling agent,
-            ``influential_moments``; all by default.
-        moments_at: "signal" if moments of step t concern the signal of step t, as the influence
-            of actions does; "response" if that of step t - 1, as the influence of messages does.
+        moments: bool ``[T, E, A]``: count only signals given in these steps,
+            ``influential_moments``; all by default. A signal's influence belongs to the step that
+            gave it, as the learners record it; eq. 2 books a message's a step later.
 
     Returns:
         float64 ``[A, A]``, row k signals and column j responds; nan on the diagonal, and where
@@ -190,8 +188,7 @@ def instantaneous_coordination(
     for k in range(agents):
         counted = goes_on
         if moments is not None:
-            at = moments[:-1, :, k] if moments_at == "signal" else moments[1:, :, k]
-            counted = goes_on & at
+            counted = goes_on & moments[:-1, :, k]
         signal = signals[:-1, :, k][counted]
         for j in range(agents):
             if j != k:

@@ -32,7 +32,7 @@ def twin_information(pairs):
     return sum(c / n * math.log(c * n / (one[a] * two[b])) for (a, b), c in both.items())
 
 
-def twin_coordination(signals, actions, done, moments, response):
+def twin_coordination(signals, actions, done, moments):
     steps, envs, agents = signals.shape
     result = np.full((agents, agents), math.nan)
     for k, j in itertools.permutations(range(agents), 2):
@@ -40,7 +40,7 @@ def twin_coordination(signals, actions, done, moments, response):
             (int(signals[t, e, k]), int(actions[t + 1, e, j]))
             for t in range(steps - 1)
             for e in range(envs)
-            if not done[t, e] and moments[t + response, e, k]
+            if not done[t, e] and moments[t, e, k]
         ]
         result[k, j] = twin_information(pairs)
     return result
@@ -170,18 +170,17 @@ def test_a_vocabulary_of_one_tells_nothing_by_itself():
     assert np.isnan(speaker_consistency(nothing, nothing, num_symbols=2, num_actions=2)).all()
 
 
-@pytest.mark.parametrize("moments_at", ["signal", "response"])
 @pytest.mark.parametrize("all_steps", [True, False])
-def test_coordination_is_its_definition(case, moments_at, all_steps):
+def test_coordination_is_its_definition(case, all_steps):
     messages, actions, done, moments = case
     chosen = None if all_steps else moments
     for signals, number in ((messages, 4), (actions, 5)):
         ours = instantaneous_coordination(
             signals, actions, done, num_signals=number, num_actions=5,
-            moments=chosen, moments_at=moments_at,
+            moments=chosen,
         )  # fmt: skip
         mask = np.ones_like(moments) if all_steps else moments
-        want = twin_coordination(signals, actions, done, mask, int(moments_at == "response"))
+        want = twin_coordination(signals, actions, done, mask)
         np.testing.assert_allclose(ours, want, rtol=1e-9, atol=1e-12)
         assert strongest_pair(ours) == pytest.approx(np.nanmax(want))
 
@@ -222,7 +221,7 @@ def test_influential_moments_show_what_the_average_hides():
     influence = np.zeros((4000, 1, 2), np.float32)
     obeys = np.flatnonzero(rng.random(3999) < 0.08)
     actions[obeys + 1, 0, 1] = messages[obeys, 0, 0]
-    influence[obeys + 1, 0, 0] = 1.0
+    influence[obeys, 0, 0] = 1.0
     none = np.zeros((4000, 1), bool)
     moments = influential_moments(influence)
     assert moments[..., 0].sum() == len(obeys)
@@ -230,7 +229,11 @@ def test_influential_moments_show_what_the_average_hides():
     sizes = {"num_signals": 2, "num_actions": 2}
     usual = instantaneous_coordination(messages, actions, none, **sizes)
     rare = instantaneous_coordination(
-        messages, actions, none, **sizes, moments=moments, moments_at="response"
+        messages,
+        actions,
+        none,
+        **sizes,
+        moments=moments,
     )
     assert usual[0, 1] < 0.02
     assert rare[0, 1] == pytest.approx(math.log(2), abs=0.02)
