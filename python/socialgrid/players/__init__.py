@@ -1,6 +1,13 @@
 """Scripted players: teachers, baselines and opponents, batched and deterministic."""
 
-from . import goal_cycle, goal_walker, random_player  # noqa: F401  (they register themselves)
+from . import (  # noqa: F401  (they register themselves)
+    cleaner,
+    gatherers,
+    goal_cycle,
+    goal_walker,
+    random_player,
+    switcher,
+)
 from .player import Player, Walker, list_players, make_player, register_player
 from .team import Team, make_team
 

@@ -33,6 +33,8 @@ class Player:
     """
 
     name = "player"
+    idle_action = NOOP
+    """What it does while its agent is not in play."""
 
     def __init__(
         self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
@@ -100,7 +102,9 @@ class Player:
             errs = as_unit(self._words(_ERROR)) < self.error_rate
             random = as_choice(self._words(_ERROR_ACTION), self._num_actions)
             chosen = np.where(errs, random, chosen)
-        action = np.where(active, chosen, min(NOOP, self._num_actions - 1)).astype(np.int32)
+        action = np.where(active, chosen, min(self.idle_action, self._num_actions - 1)).astype(
+            np.int32
+        )
         self._pos, self._dir, self._action = pos, direction, action
         self._known = active.copy()
         self._calls += 1

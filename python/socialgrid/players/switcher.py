@@ -1,0 +1,46 @@
+"""The expert of Switch: turns every switch on, then leaves through the door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .player import Player, register_player
+from .strides import STAY, TURN_TOWARDS, USE, Scene
+
+if TYPE_CHECKING:
+    from socialgrid.vec_env import VecEnv
+
+_OFF, _OPEN = ord("s"), ord("O")
+_WAY = 32
+
+
+class Switcher(Player):
+    """Goes to the nearest switch that is off and toggles it; once the door is open, to the door."""
+
+    idle_action = STAY
+
+    def choose(  # noqa: D102
+        self,
+        env: VecEnv,
+        pos: NDArray[np.int32],
+        direction: NDArray[np.int32],
+        episode: NDArray[np.int64],
+    ) -> NDArray[np.int32]:
+        scene = Scene(env, self.agent, pos, direction, solid=b"@DsS")
+        off = scene.cells == _OFF
+        exits = scene.cells == _OPEN
+        leaving = exits.any(axis=1)
+        action, _ = scene.walk(np.where(leaving[:, None], exits, off), self._words(_WAY))
+
+        # Beside a switch: face it, then toggle. The switch it faces already comes first.
+        order = (direction[:, None] + np.arange(4)) & 3
+        beside = np.take_along_axis(off, scene.own[:, None] + scene.steps[order], axis=1)
+        quarter = beside.argmax(axis=1)
+        use = np.where(quarter == 0, USE, TURN_TOWARDS[quarter])
+        return np.where(~leaving & beside.any(axis=1), use, action).astype(np.int32)
+
+
+register_player("expert", Switcher, ("Switch-v0",))
