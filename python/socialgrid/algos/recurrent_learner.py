@@ -295,7 +295,8 @@ class RecurrentLearner:
         self._carried = {name: x.to(self.device).clone() for name, x in own.items()}
 
     def influence(self, rollout: Rollout) -> Tensor | None:
-        """Influence of every recorded step, float32 ``[T, E, A]`` on the CPU.
+        """Influence in every recorded step, float32 ``[T, E, A, N]`` on the CPU: exerted by agent
+        ``a`` of the learner on agent ``n`` of the world.
 
         Memories of mechanisms start at zero, and nothing is carried on: meant for rollouts that
         begin with an episode. ``None`` without a mechanism that measures influence.
@@ -303,7 +304,7 @@ class RecurrentLearner:
         batch = SequenceBatch(rollout, self.model, self.device)
         carried, self._carried = self._carried, {}
         try:
-            found = self._influence(batch)
+            found = self._exerted(batch)
         finally:
             self._carried = carried
         return None if found is None else found.cpu()
@@ -313,21 +314,31 @@ class RecurrentLearner:
             self._transform = make_reward_transform(self.social, num_envs, num_agents)
         return self._transform
 
-    def _influence(self, batch: SequenceBatch) -> Tensor | None:
-        """c, float32 ``[T, E, A]``, of the mechanism that measures it."""
-        social, c = self.social, None
+    def _exerted(self, batch: SequenceBatch) -> Tensor | None:
+        """Influence float32 ``[T, E, A, N]`` as the mechanism in force measures it."""
+        social = self.social
         if "influence" in social.mechanisms:
-            c = basic_influence(self.model, batch, social)
-        elif "comm" in social.mechanisms:
-            c = message_influence(self.model, batch, social)
-        elif self.model.moa is not None:
-            shape = (batch.num_envs, self.num_agents, self.model.moa.state_size)
-            state = self._carried.get("moa", batch.value.new_zeros(shape))
-            c, after = modelled_influence(self.model, batch, social, state)
-            self._carried["moa"] = after
-        if c is not None and social.influence_clip is not None:
-            c = c.clamp(max=social.influence_clip)
-        return c
+            return basic_influence(self.model, batch, social)
+        if "comm" in social.mechanisms:
+            return message_influence(self.model, batch, social)
+        if self.model.moa is None:
+            return None
+        shape = (batch.num_envs, self.num_agents, self.model.moa.state_size)
+        state = self._carried.get("moa", batch.value.new_zeros(shape))
+        found, self._carried["moa"] = modelled_influence(self.model, batch, social, state)
+        return found
+
+    def _influence(self, batch: SequenceBatch) -> Tensor | None:
+        """c, float32 ``[T, E, A]``: the influence that each agent is rewarded for."""
+        exerted = self._exerted(batch)
+        if exerted is None:
+            return None
+        c = exerted.sum(-1)
+        if "influence" in self.social.mechanisms:
+            received = exerted.sum(-2)[..., list(self.model.own_slots)]
+            c = c + self.social.influencee_weight * received
+        limit = self.social.influence_clip
+        return c if limit is None else c.clamp(max=limit)
 
     def _rewards(
         self, rollout: Rollout, batch: SequenceBatch, progress: float

@@ -30,7 +30,7 @@ def message_influence(model: ActorCritic, batch: SequenceBatch, config: SocialCo
         config: the divergence.
 
     Returns:
-        float32 ``[T, E, A]``.
+        float32 ``[T, E, A, N]``: exerted by agent ``a`` of the learner on agent ``n`` of the world.
 
     Raises:
         ValueError: the network has no message heads.
@@ -44,7 +44,7 @@ def message_influence(model: ActorCritic, batch: SequenceBatch, config: SocialCo
     intentions = [
         model.messages.logits(block.core(model)).softmax(-1) for block in before_steps(model, batch)
     ]
-    reward = torch.zeros(said.shape, device=said.device)
+    found = said.new_zeros((*said.shape, batch.taken.shape[-1]), dtype=torch.float32)
     for block, weights in zip(after_steps(model, batch), intentions, strict=True):
         rows = block.rows
         for speaker in range(agents):
@@ -61,5 +61,5 @@ def message_influence(model: ActorCritic, batch: SequenceBatch, config: SocialCo
                     following[other, rows],
                 )
                 heard = listening[speaker, rows] & listening[other, rows]
-                reward[speaker, rows] += exerted * heard
-    return reward.t().view(batch.message.shape)
+                found[speaker, rows, model.own_slots[other]] = exerted * heard
+    return found.transpose(0, 1).unflatten(0, batch.done.shape)

@@ -19,39 +19,37 @@ from socialgrid.social.divergence import influence
 
 @torch.no_grad()
 def basic_influence(model: ActorCritic, batch: SequenceBatch, config: SocialConfig) -> Tensor:
-    """Influence of every step, with the share of it that influenced agents get too.
+    """Influence of every step's actions on the others' actions in the same step.
 
     Args:
         model: the network that acted, all agents of it.
         batch: what they did.
-        config: number of influencers, divergence and ``influencee_weight``.
+        config: the divergence.
 
     Returns:
-        float32 ``[T, E, A]``: of influencers the sum over all others, of the others
-        ``influencee_weight`` times what was exerted on them.
+        float32 ``[T, E, A, N]``: exerted by agent ``a`` of the learner on agent ``n`` of the
+        world; only influencers exert any, and only on the learner's other agents.
     """
     channels, leaders = model.channels, model.channels.influencers
-    agents = model.num_agents
     action = batch.action.flatten(0, 1).t()
     playing = batch.mask.flatten(0, 1).t()
-    reward = torch.zeros(action.shape, device=action.device)
+    found = action.new_zeros((*action.shape, batch.taken.shape[-1]), dtype=torch.float32)
     for block in before_steps(model, batch):
         rows = block.rows
         own = model.logits(block.core(model)).softmax(-1)
         for leader in range(leaders):
-            others = block.alternatives(
+            policies = block.alternatives(
                 model, channels.world + leader, channels.action_columns(leader)
             )
-            weights = own[leader, :, : channels.actions]
-            for other in range(leaders, agents):
+            count = min(channels.actions, own.shape[-1])
+            for other in range(leaders, model.num_agents):
                 exerted = influence(
-                    others[other, :, : weights.shape[-1]],
-                    weights,
+                    policies[other, :, :count],
+                    own[leader, :, :count],
                     action[leader, rows],
                     config.divergence,
                     action[other, rows],
                 )
                 exerted = exerted * (playing[leader, rows] & playing[other, rows])
-                reward[leader, rows] += exerted
-                reward[other, rows] += config.influencee_weight * exerted
-    return reward.t().view(batch.action.shape)
+                found[leader, rows, model.own_slots[other]] = exerted
+    return found.transpose(0, 1).unflatten(0, batch.done.shape)

@@ -49,7 +49,8 @@ def modelled_influence(
         state: float32 ``[E, A, M]``, memory of the model of others before the first step.
 
     Returns:
-        influence float32 ``[T, E, A]``, and the memory after the last step, float32 ``[E, A, M]``.
+        influence float32 ``[T, E, A, N]``, exerted by agent ``a`` of the learner on agent ``n`` of
+        the world, and the memory after the last step, float32 ``[E, A, M]``.
 
     Raises:
         ValueError: the network has no model of others.
@@ -75,7 +76,7 @@ def modelled_influence(
     visible = batch.visible[:-1].flatten(0, 1).transpose(0, 1).bool()
     before = before.flatten(1, 2)
     x[..., moa.own_columns] = 0.0
-    reward = torch.zeros(action.shape, device=action.device)
+    found = x.new_zeros((*action.shape, moa.world), dtype=torch.float32)
     for start in range(0, x.shape[1], _BLOCK):
         rows = slice(start, start + _BLOCK)
         memory = before[:, rows]
@@ -97,8 +98,10 @@ def modelled_influence(
             counts = counts & (then >= 0)
         for agent, slot in enumerate(model.own_slots):
             counts[agent, :, slot] = False
-        reward[:, rows] = (exerted * counts).sum(-1)
-    return reward.t().view(shape), memories[:, -1].transpose(0, 1).contiguous()
+        found[:, rows] = exerted * counts
+    return found.transpose(0, 1).unflatten(0, shape[:2]), memories[:, -1].transpose(
+        0, 1
+    ).contiguous()
 
 
 def moa_loss(

@@ -9,9 +9,8 @@ from typing import Protocol
 from torch import Tensor
 
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch, SequenceBatch
+from socialgrid.data.sequences import Minibatch
 from socialgrid.models.actor_critic import ActorCritic
-from socialgrid.social.config import SocialConfig
 
 
 @dataclass
@@ -55,12 +54,4 @@ class RewardTerm(Protocol):
 
     def __call__(self, rollout: Rollout) -> Tensor:
         """Return float32 ``[T, E, A]``, for the agents that the learner owns."""
-        ...
-
-
-class InfluenceReward(Protocol):
-    """An intrinsic reward read off the network itself."""
-
-    def __call__(self, model: ActorCritic, batch: SequenceBatch, config: SocialConfig) -> Tensor:
-        """Return c, float32 ``[T, E, A]``, without gradient."""
         ...
