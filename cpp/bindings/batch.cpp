@@ -82,6 +82,7 @@ enum ArrayIndex {
   kActive,
   kVisible,
   kLastActions,
+  kEvents,  // of games that count events
   kNumArrays
 };
 
@@ -259,11 +260,9 @@ class PyBatch {
 
   py::array tile_atlas() {
     const Use use(*this, kMayBeInFlight);
-    const TileAtlas& atlas = batch_->observer().atlas();
-    const std::vector<std::uint8_t> pixels = atlas.pixels();
-    py::array_t<std::uint8_t> out(
-        std::vector<py::ssize_t>{atlas.size(), atlas.side(), atlas.side(), 3});
-    std::copy(pixels.begin(), pixels.end(), out.mutable_data());
+    const TilePictures atlas = batch_->observer().tile_pictures();
+    py::array_t<std::uint8_t> out(std::vector<py::ssize_t>{atlas.count, atlas.side, atlas.side, 3});
+    std::copy(atlas.pixels.begin(), atlas.pixels.end(), out.mutable_data());
     return out;
   }
 
@@ -294,6 +293,8 @@ class PyBatch {
     out["num_agents"] = batch_->num_agents();
     out["num_threads"] = batch_->num_threads();
     out["action_counts"] = py::tuple(py::cast(spec.action_counts));
+    out["action_names"] = py::tuple(py::cast(spec.action_names));
+    out["event_names"] = py::tuple(py::cast(spec.event_names));
     out["max_steps"] = spec.max_steps;
     out["grid_shape"] = py::make_tuple(spec.shape.rows, spec.shape.cols);
     out["obs_shape"] = py::tuple(py::cast(batch_->observer().shape()));
@@ -359,6 +360,9 @@ class PyBatch {
     pools_.emplace_back("visible", py::dtype::of<std::uint8_t>(),
                         std::vector{envs, agents, agents});
     pools_.emplace_back("last_actions", py::dtype::of<std::int32_t>(), std::vector{envs, agents});
+    const auto kinds = static_cast<py::ssize_t>(batch_->spec().event_names.size());
+    if (kinds == 0) return;
+    pools_.emplace_back("events", py::dtype::of<std::uint8_t>(), std::vector{envs, agents, kinds});
   }
 
   std::size_t env_index(std::int64_t env) const {
@@ -449,7 +453,7 @@ class PyBatch {
       }
       refuse_overlaps(arrays);
     }
-    for (std::size_t i = 0; i < kNumArrays; ++i) {
+    for (std::size_t i = 0; i < pools_.size(); ++i) {
       if (arrays[i].data != nullptr) continue;
       arrays[i] = i == kFinalObs ? pools_[i].acquire_zeroed() : pools_[i].acquire();
     }
@@ -457,7 +461,7 @@ class PyBatch {
   }
 
   void refuse_overlaps(const Arrays& arrays) const {
-    for (std::size_t i = 0; i < kNumArrays; ++i) {
+    for (std::size_t i = 0; i < pools_.size(); ++i) {
       for (std::size_t j = 0; j < i; ++j) {
         if (arrays[i].data == nullptr || arrays[j].data == nullptr) continue;
         if (arrays[i].data < arrays[j].data + pools_[j].bytes() &&
@@ -487,7 +491,8 @@ class PyBatch {
             .final_obs = arrays[kFinalObs].data,
             .active = bytes(kActive),
             .visible = bytes(kVisible),
-            .last_actions = reinterpret_cast<std::int32_t*>(arrays[kLastActions].data)};
+            .last_actions = reinterpret_cast<std::int32_t*>(arrays[kLastActions].data),
+            .events = bytes(kEvents)};
   }
 
   py::tuple results() {
@@ -497,7 +502,7 @@ class PyBatch {
       if (done[env] != 0) ArrayPool::mark_dirty(arrays[kFinalObs], env);
     }
     py::dict info;
-    for (const ArrayIndex i : {kDone, kFinalObs, kActive, kVisible, kLastActions}) {
+    for (std::size_t i = kDone; i < pools_.size(); ++i) {
       info[py::str(pools_[i].name())] = arrays[i].object;
     }
     return py::make_tuple(arrays[kObs].object, arrays[kReward].object, arrays[kTerminated].object,
@@ -572,7 +577,7 @@ py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
       std::uint8_t* data = cells.mutable_data();
       for (std::size_t env = 0; env < batch.num_envs(); ++env) {
         for (const Tile tile : batch.world(env).cells()) {
-          *data++ = static_cast<std::uint8_t>(kTiles[tile].glyph);
+          *data++ = static_cast<std::uint8_t>(batch.spec().glyphs[tile]);
         }
       }
       value = cells;

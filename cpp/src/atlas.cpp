@@ -59,7 +59,7 @@ class Canvas {
 
  private:
   // The mean over each subpixel row, then over the three rows, truncated.
-  std::uint8_t average(int row, int col, std::uint8_t Rgb::* channel) const {
+  std::uint8_t average(int row, int col, std::uint8_t Rgb::*channel) const {
     double total = 0;
     for (int i = 0; i < kSubpixels; ++i) {
       int sum = 0;
@@ -293,8 +293,9 @@ int AgentPalette::prestige_slot(double prestige) const {
   return 2 * blue + (red + blue == 255 ? 1 : 0);
 }
 
-TileAtlas::TileAtlas(const GameSpec& spec, const AgentPalette& palette)
-    : side_(spec.view.tile_size),
+TileAtlas::TileAtlas(const std::string& game, const EgocentricView& view,
+                     const AgentPalette& palette)
+    : side_(view.tile_size),
       // 16-byte reads at a row's last pixels stay inside the padding.
       row_stride_((static_cast<std::size_t>(side_) * 3 + 15) / 16 * 16) {
   std::unordered_map<Picture, SpriteId, PictureHash> known;
@@ -303,7 +304,7 @@ TileAtlas::TileAtlas(const GameSpec& spec, const AgentPalette& palette)
     const auto [entry, inserted] = known.emplace(std::move(picture), SpriteId{0});
     if (inserted) {
       if (pictures.size() * entry->first.pixels.size() > kMaxAtlasBytes) {
-        throw ConfigError(spec.name +
+        throw ConfigError(game +
                           ": the pictures of all tiles would take more than a gibibyte "
                           "at tile_size " +
                           std::to_string(side_) +
@@ -318,7 +319,7 @@ TileAtlas::TileAtlas(const GameSpec& spec, const AgentPalette& palette)
   tile_ids_.assign(4 * 256, 0);
   std::vector<Tile> walkable;
   std::vector<Picture> walkable_pictures;
-  for (const Tile tile : spec.tile_set) {
+  for (const Tile tile : view.tile_set) {
     const Picture picture = draw_tile(tile, side_);
     const Picture lined = with_grid_lines(picture);
     for (int dir = 0; dir < 4; ++dir) {

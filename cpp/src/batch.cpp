@@ -9,15 +9,16 @@ namespace socialgrid {
 BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int num_threads,
                    std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode)
     : game_(std::move(game)),
-      observer_(game_, mode),
+      observer_(make_observer(game_, mode)),
       num_envs_(num_envs),
       seed_(seed),
       first_env_index_(first_env_index),
       pool_(num_threads) {
   for (auto& copy : worlds_) copy.resize(num_envs_ * spec().shape.bytes());
   for (int thread = 0; thread < pool_.num_threads(); ++thread) {
-    workspaces_.push_back({observer_.make_scratch(), {}});
-    workspaces_.back().visible.resize(num_agents() * num_agents());
+    Workspace& workspace = workspaces_.emplace_back();
+    workspace.scratch = observer_->make_scratch();
+    workspace.visible.resize(num_agents() * num_agents());
   }
   for (std::size_t env = 0; env < num_envs_; ++env) {
     World world = this->world(env);
@@ -127,7 +128,12 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
   std::memcpy(world.block().data(), block_of(current_, env), spec().shape.bytes());
   {
     Rng rng(world.header().stream);
-    game_->step(world, actions, {out.reward + first, agents}, rng);
+    const std::size_t kinds = spec().event_names.size();
+    game_->step(world, actions,
+                {.rewards = {out.reward + first, agents},
+                 .events = kinds > 0 ? std::span(out.events + first * kinds, agents * kinds)
+                                     : std::span<std::uint8_t>()},
+                rng);
   }
   const bool out_of_time = world.header().step >= spec().max_steps;
   bool all_ended = true;
@@ -140,8 +146,9 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
   const bool done = all_ended || out_of_time;
   out.done[env] = done ? 1 : 0;
   if (done) {
-    observer_.observe(world, workspace.scratch, out.final_obs + first * observer_.bytes_per_agent(),
-                      workspace.visible.data());
+    observer_->observe(world, *workspace.scratch,
+                       out.final_obs + first * observer_->bytes_per_agent(),
+                       workspace.visible.data());
     begin_next_episode(world);
   }
   write_views(world, env, {out.obs, out.active, out.visible, out.last_actions}, workspace);
@@ -159,8 +166,8 @@ void BatchEnv::write_views(const World& world, std::size_t env, const ObserveBuf
                            Workspace& workspace) const {
   const std::size_t agents = num_agents();
   const std::size_t first = env * agents;
-  observer_.observe(world, workspace.scratch, out.obs + first * observer_.bytes_per_agent(),
-                    out.visible + first * agents);
+  observer_->observe(world, *workspace.scratch, out.obs + first * observer_->bytes_per_agent(),
+                     out.visible + first * agents);
   for (std::size_t a = 0; a < agents; ++a) {
     out.active[first + a] = world.agents()[a].active() ? 1 : 0;
     out.last_actions[first + a] = world.agents()[a].last_action;
@@ -180,7 +187,7 @@ void BatchEnv::set_layout(std::size_t env, const Layout& layout) {
 }
 
 std::vector<std::uint8_t> BatchEnv::render(std::size_t env, int tile_size) const {
-  return observer_.render(world(env), tile_size);
+  return observer_->render(world(env), tile_size);
 }
 
 }  // namespace socialgrid

@@ -53,7 +53,7 @@ std::string expectation(const Option& option) {
     case OptionShape::kListPerAgent:
       return "a list of texts, or one such list per agent";
     case OptionShape::kList:
-      return "a list of texts";
+      return option.type == OptionType::kText ? "a list of texts" : "a list of numbers";
     case OptionShape::kSize:
       return "an integer or [rows, columns]";
   }
@@ -222,6 +222,14 @@ std::vector<std::string> Config::texts(const std::string& name) const {
   std::vector<std::string> out;
   if (const Value::List* list = get(name).list()) {
     for (const Value& item : *list) out.push_back(std::get<std::string>(item.data));
+  }
+  return out;
+}
+
+std::vector<double> Config::numbers(const std::string& name) const {
+  std::vector<double> out;
+  if (const Value::List* list = get(name).list()) {
+    for (const Value& item : *list) out.push_back(std::get<double>(item.data));
   }
   return out;
 }

@@ -46,8 +46,8 @@ std::array<Tile, 256> shown_tiles(const std::vector<std::string>& hidden_kinds) 
   return shown;
 }
 
-ViewSpec read_view(const Config& config, int num_agents) {
-  ViewSpec view;
+EgocentricView read_view(const Config& config, int num_agents) {
+  EgocentricView view;
   view.size = config.integer("view_size");
   view.offset = config.integer("view_offset");
   view.tile_size = config.integer("tile_size");
@@ -120,16 +120,19 @@ GameSpec make_spec(const Config& config, const TextMap& map, int num_cycle_tiles
   GameSpec spec;
   spec.name = config.game();
   const auto [rows, cols] = map.rows > 0 ? std::pair{map.rows, map.cols} : config.size("grid_size");
-  spec.shape = {rows, cols, num_agents};
+  spec.shape = {.rows = rows, .cols = cols, .num_agents = num_agents};
   spec.max_steps = config.integer("max_steps");
   spec.action_counts.assign(static_cast<std::size_t>(num_agents), kNumGridActions);
-  spec.num_cycle_tiles = num_cycle_tiles;
-  spec.tile_set = make_tile_set(num_cycle_tiles, has_objects);
-  spec.view = read_view(config, num_agents);
-  spec.look.colors = agent_colors(config, num_agents);
-  spec.look.mapping = config.text("prestige_mapping") == "sigmoid" ? PrestigeMapping::kSigmoid
+  spec.action_names = {"turn_left", "turn_right", "forward", "pick_up", "drop", "toggle", "done"};
+  std::transform(kTiles.begin(), kTiles.end(), spec.glyphs.begin(),
+                 [](const TileTraits& traits) { return traits.glyph; });
+  EgocentricView view = read_view(config, num_agents);
+  view.tile_set = make_tile_set(num_cycle_tiles, has_objects);
+  view.look.colors = agent_colors(config, num_agents);
+  view.look.mapping = config.text("prestige_mapping") == "sigmoid" ? PrestigeMapping::kSigmoid
                                                                    : PrestigeMapping::kTanh;
-  spec.look.scale = config.number("prestige_scale");
+  view.look.scale = config.number("prestige_scale");
+  spec.view = std::move(view);
   spec.config = config.resolved();
   spec.config["grid_size"] = Value::List{Value(rows), Value(cols)};
   return spec;
@@ -307,7 +310,7 @@ void GridGame::reset(World& world, Rng& rng) const {
   }
 }
 
-void GridGame::step(World& world, std::span<const std::int32_t> actions, std::span<float> rewards,
+void GridGame::step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
                     Rng& rng) const {
   const std::span<Agent> agents = world.agents();
   spawn_due_agents(world, rng);
@@ -321,9 +324,10 @@ void GridGame::step(World& world, std::span<const std::int32_t> actions, std::sp
   for (const std::uint8_t a : order) {
     Agent& agent = agents[a];
     agent.last_action = actions[a];
-    rewards[a] = agent.status == AgentStatus::kActive
-                     ? static_cast<float>(act(world, agent, static_cast<GridAction>(actions[a])))
-                     : 0.0f;
+    outcome.rewards[a] =
+        agent.status == AgentStatus::kActive
+            ? static_cast<float>(act(world, agent, static_cast<GridAction>(actions[a])))
+            : 0.0f;
   }
   retire_leaving_agents(world, rng);
 }
@@ -385,7 +389,7 @@ double GridGame::enter_tile(Agent& agent, Tile tile) const {
 double GridGame::enter_cycle_tile(Agent& agent, int index) const {
   const CycleRules& rules = setup_.cycle;
   const bool first = agent.last_tile < 0;
-  if (first || (agent.last_tile + 1) % spec_.num_cycle_tiles == index) {
+  if (first || (agent.last_tile + 1) % setup_.num_cycle_tiles == index) {
     agent.last_tile = static_cast<std::int8_t>(index);
     return first && !rules.initial_reward ? 0.0 : rules.reward;
   }
@@ -407,7 +411,8 @@ void GridGame::retire_leaving_agents(World& world, Rng& rng) const {
 }
 
 bool GridGame::in_tile_set(Tile tile) const {
-  return std::find(spec_.tile_set.begin(), spec_.tile_set.end(), tile) != spec_.tile_set.end();
+  const std::vector<Tile>& tiles = std::get<EgocentricView>(spec_.view).tile_set;
+  return std::find(tiles.begin(), tiles.end(), tile) != tiles.end();
 }
 
 Layout GridGame::layout(const World& world) const {
@@ -452,7 +457,7 @@ Tile GridGame::tile_for_layout(const Layout& layout, int row, int col) const {
     const bool cycle = kTiles[tile].kind == TileKind::kCycle;
     throw LayoutError("cells at " + where + ": '" + std::string(1, glyph) + "' cannot occur in " +
                       spec_.name +
-                      (cycle ? " with " + std::to_string(spec_.num_cycle_tiles) + " cycle tiles"
+                      (cycle ? " with " + std::to_string(setup_.num_cycle_tiles) + " cycle tiles"
                              : "; use a game or a map that has such objects"));
   }
   return tile;
@@ -561,9 +566,9 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
     }
     if (!layout.agent_last_tile.empty() && layout.agent_last_tile[a]) {
       const int index = *layout.agent_last_tile[a];
-      if (index < 0 || index >= spec_.num_cycle_tiles) {
+      if (index < 0 || index >= setup_.num_cycle_tiles) {
         throw LayoutError(who + ": last tile " + std::to_string(index) + " does not exist; " +
-                          spec_.name + " has " + std::to_string(spec_.num_cycle_tiles) +
+                          spec_.name + " has " + std::to_string(setup_.num_cycle_tiles) +
                           " cycle tiles here");
       }
       agent.last_tile = static_cast<std::int8_t>(index);
@@ -585,7 +590,7 @@ void GridGame::validate(const World& world) const {
     require(agent.status <= AgentStatus::kEnded && agent.status != AgentStatus::kLeaving,
             "an agent's status is unknown");
     require(agent.dir < 4, "an agent's direction is unknown");
-    require(agent.last_tile >= -1 && agent.last_tile < spec_.num_cycle_tiles,
+    require(agent.last_tile >= -1 && agent.last_tile < setup_.num_cycle_tiles,
             "an agent remembers a tile that does not exist");
     require(agent.carrying == kEmpty ||
                 (kTiles[agent.carrying].portable && in_tile_set(agent.carrying)),

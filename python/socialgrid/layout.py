@@ -11,8 +11,12 @@ class Layout:
     """What is where in one environment: for reading, writing and drawing up situations.
 
     Attributes:
-        cells: one string a row, one character a cell: ``.`` empty, ``#`` wall, ``0``-``9`` cycle
-            tiles by index, ``G`` goal, ``L`` lava, ``D`` door, ``K`` key, ``O`` ball, ``B`` box.
+        cells: one string a row, one character a cell. MiniGrid-style games: ``.`` empty, ``#``
+            wall, ``0``-``9`` cycle tiles by index, ``G`` goal, ``L`` lava, ``D`` door, ``K`` key,
+            ``O`` ball, ``B`` box. Social dilemmas, what is there now: space ground, ``@`` wall,
+            ``A`` apple, ``H`` waste, ``R`` river, ``S`` stream; in Switch ``D`` closed and ``O``
+            open door, ``s`` switch off, ``S`` on; in BoxTrapped ``#`` box. There a cell can only
+            hold what the game's map lets it hold; beams belong to a step, not to a layout.
         agent_pos: (row, col) of each agent, row 0 on top; (-1, -1) while it waits to enter play.
         agent_dir: 0 right, 1 down, 2 left, 3 up.
         agent_active: whether each agent is in play; None: all are.
@@ -23,6 +27,8 @@ class Layout:
         details: colour and state of doors, keys, balls and boxes by (row, col), for example
             ``"red locked door"``, ``"blue key"``; a ``D`` without details is a yellow locked door,
             other things are yellow.
+
+    The social dilemmas have nothing to carry, no prestige, no last tile and no details.
     """
 
     cells: Sequence[str]

@@ -60,6 +60,9 @@ class VecEnv:
         num_agents: A.
         num_actions: largest number of actions any agent has.
         action_counts: number of actions of each agent.
+        action_names: names of the actions, for the agent with the most of them.
+        event_names: what a step counts for each agent (K names), in the order of
+            ``info["events"]``; empty for games that count nothing.
         max_steps: steps after which an episode is truncated.
         grid_shape: (rows, columns) of the grid.
         obs_shape: shape of one agent's view: (H, W, 3) for ``"rgb"``, (V, V) for ``"tiles"``.
@@ -96,6 +99,8 @@ class VecEnv:
         self.num_envs: int = facts["num_envs"]
         self.num_agents: int = facts["num_agents"]
         self.action_counts: tuple[int, ...] = facts["action_counts"]
+        self.action_names: tuple[str, ...] = facts["action_names"]
+        self.event_names: tuple[str, ...] = facts["event_names"]
         self.num_actions: int = max(self.action_counts)
         self.max_steps: int = facts["max_steps"]
         self.grid_shape: tuple[int, int] = facts["grid_shape"]
@@ -165,7 +170,9 @@ class VecEnv:
             info: ``done`` bool [E], the episode ended in this step and obs shows the next one;
             ``final_obs`` [E, A, ...], last views of ended episodes (other rows are zero);
             ``active`` bool [E, A], the agent is in play before the next step; ``visible`` uint8
-            [E, A, A], 1 where agent i sees the cell of agent j; ``last_actions`` int32 [E, A].
+            [E, A, A], 1 where agent i sees the cell of agent j; ``last_actions`` int32 [E, A];
+            where the game has :attr:`event_names`, ``events`` uint8 [E, A, K], how often each
+            happened to each agent in this step.
 
         Raises:
             ActionError: an action is out of range; names environment, agent, value and range.

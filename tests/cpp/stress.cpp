@@ -171,9 +171,9 @@ class FaultyGame final : public Game {
   void disarm() { fuse_ = 0; }
 
   void reset(World& world, Rng& rng) const override { inner_->reset(world, rng); }
-  void step(World& world, std::span<const std::int32_t> actions, std::span<float> rewards,
+  void step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
             Rng& rng) const override {
-    inner_->step(world, actions, rewards, rng);
+    inner_->step(world, actions, outcome, rng);
     if (fuse_.load() > 0 && fuse_.fetch_sub(1) == 1) {
       if (standard_exception_) throw std::runtime_error("the fuse burnt down");
       throw 17;
@@ -203,6 +203,7 @@ class Player {
     final_obs_.resize(obs_.size());
     reward_.resize(agents);
     last_actions_.resize(agents);
+    events_.resize(agents * batch.spec().event_names.size());
     for (auto* flags : {&terminated_, &truncated_, &active_}) flags->resize(agents);
     done_.resize(num_envs);
     visible_.resize(agents * batch.num_agents());
@@ -213,15 +214,15 @@ class Player {
   }
   void step(const std::vector<std::int32_t>& actions) {
     std::fill(final_obs_.begin(), final_obs_.end(), std::byte{0});
-    batch.step(actions,
-               {obs_.data(), reward_.data(), terminated_.data(), truncated_.data(), done_.data(),
-                final_obs_.data(), active_.data(), visible_.data(), last_actions_.data()});
+    batch.step(actions, {obs_.data(), reward_.data(), terminated_.data(), truncated_.data(),
+                         done_.data(), final_obs_.data(), active_.data(), visible_.data(),
+                         last_actions_.data(), events_.data()});
   }
   bool same_results(const Player& other) const {
     return obs_ == other.obs_ && final_obs_ == other.final_obs_ && reward_ == other.reward_ &&
            terminated_ == other.terminated_ && truncated_ == other.truncated_ &&
            done_ == other.done_ && active_ == other.active_ && visible_ == other.visible_ &&
-           last_actions_ == other.last_actions_;
+           last_actions_ == other.last_actions_ && events_ == other.events_;
   }
   void check_endings() const {
     for (std::size_t i = 0; i < terminated_.size(); ++i) {
@@ -236,6 +237,7 @@ class Player {
   std::vector<float> reward_;
   std::vector<std::uint8_t> terminated_, truncated_, done_, active_, visible_;
   std::vector<std::int32_t> last_actions_;
+  std::vector<std::uint8_t> events_;
 };
 
 std::vector<std::int32_t> random_actions(const BatchEnv& batch, Dice& dice) {

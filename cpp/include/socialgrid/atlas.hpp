@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "socialgrid/game.hpp"
@@ -52,7 +53,7 @@ using SpriteId = std::uint32_t;
 class TileAtlas {
  public:
   // Draws all sprites of a game. Throws ConfigError if they take more than a gibibyte.
-  TileAtlas(const GameSpec& spec, const AgentPalette& palette);
+  TileAtlas(const std::string& game, const EgocentricView& view, const AgentPalette& palette);
 
   int size() const { return count_; }
   int side() const { return side_; }

@@ -49,6 +49,7 @@ struct StepBuffers {
   std::uint8_t* active = nullptr;        // [E, A] in play before the next step
   std::uint8_t* visible = nullptr;       // [E, A, A] agent i sees agent j
   std::int32_t* last_actions = nullptr;  // [E, A] -1 at the start of an episode
+  std::uint8_t* events = nullptr;        // [E, A, event_names] counts of this step
 };
 
 // The part of StepBuffers that reset and observe fill.
@@ -65,7 +66,7 @@ class BatchEnv {
            std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode);
 
   const GameSpec& spec() const { return game_->spec(); }
-  const Observer& observer() const { return observer_; }
+  const Observer& observer() const { return *observer_; }
   std::size_t num_envs() const { return num_envs_; }
   std::size_t num_agents() const { return static_cast<std::size_t>(spec().shape.num_agents); }
   int num_threads() const { return pool_.num_threads(); }
@@ -112,7 +113,7 @@ class BatchEnv {
   static constexpr std::size_t kNoEnv = ~std::size_t{0};
 
   struct alignas(64) Workspace {  // one per thread
-    ObserverScratch scratch;
+    std::unique_ptr<ObserverScratch> scratch;
     std::vector<std::uint8_t> visible;
   };
 
@@ -133,7 +134,7 @@ class BatchEnv {
   void for_each_env(Fn fn);
 
   std::shared_ptr<const Game> game_;
-  Observer observer_;
+  std::unique_ptr<const Observer> observer_;
   std::size_t num_envs_;
   std::uint64_t seed_;
   std::uint64_t first_env_index_;

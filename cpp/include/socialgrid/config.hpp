@@ -81,6 +81,7 @@ class Config {
   double number(const std::string& name) const;
   std::string text(const std::string& name) const;
   std::vector<std::string> texts(const std::string& name) const;
+  std::vector<double> numbers(const std::string& name) const;
   std::pair<int, int> size(const std::string& name) const;  // rows, columns
 
   std::vector<bool> flags(const std::string& name, int num_agents) const;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "socialgrid/config.hpp"
@@ -20,19 +21,6 @@ inline constexpr int kMaxAgents = 255;
 inline constexpr int kMaxViewSize = 31;
 inline constexpr int kPrestigeColor = -1;  // in AgentLook::colors
 
-// The egocentric square an agent sees: it looks up, from column size/2, row size-1-offset.
-struct ViewSpec {
-  int size = 7;                                   // tiles a side, odd
-  int offset = 1;                                 // rows behind the agent
-  int tile_size = 3;                              // pixels a tile
-  std::vector<bool> see_through_walls;            // per agent
-  std::vector<bool> hides_kinds;                  // per agent: shown_tile differs from the identity
-  std::vector<std::array<Tile, 256>> shown_tile;  // per agent: what a tile looks like to it
-
-  int agent_row() const { return size - 1 - offset; }
-  int agent_col() const { return size / 2; }
-};
-
 enum class PrestigeMapping { kTanh, kSigmoid };
 
 struct AgentLook {
@@ -41,16 +29,51 @@ struct AgentLook {
   double scale = 2.0;
 };
 
+// The square an agent of the MiniGrid-style games sees, as far as nothing is in the way: it looks
+// up, from column size/2, row size-1-offset.
+struct EgocentricView {
+  int size = 7;                                   // tiles a side, odd
+  int offset = 1;                                 // rows behind the agent
+  int tile_size = 3;                              // pixels a tile
+  std::vector<bool> see_through_walls;            // per agent
+  std::vector<bool> hides_kinds;                  // per agent: shown_tile differs from the identity
+  std::vector<std::array<Tile, 256>> shown_tile;  // per agent: what a tile looks like to it
+  std::vector<Tile> tile_set;                     // every tile that can occur
+  AgentLook look;
+
+  int agent_row() const { return size - 1 - offset; }
+  int agent_col() const { return size / 2; }
+};
+
+// The whole square around an agent of the social dilemmas, turned by its heading.
+struct SquareView {
+  int size = 15;           // cells a side, odd; the agent is in the middle
+  int tile_size = 1;       // pixels a cell
+  bool show_beams = true;  // beams of the last step are drawn in agents' views
+  // The agent looks up; if false, sideways headings are turned the other way (and look down), as in
+  // the public implementation.
+  bool heading_up = true;
+};
+
+// How agents see; the kind of view decides which Observer draws it.
+using View = std::variant<EgocentricView, SquareView>;
+
 struct GameSpec {
   std::string name;
   WorldShape shape;
   int max_steps = 0;
-  std::vector<int> action_counts;  // per agent
-  std::vector<Tile> tile_set;      // every tile that can occur
-  int num_cycle_tiles = 0;
-  ViewSpec view;
-  AgentLook look;
+  std::vector<int> action_counts;         // per agent
+  std::vector<std::string> action_names;  // of the agent with the most actions
+  std::vector<std::string> event_names;   // what a step counts for each agent; may be empty
+  std::array<char, 256> glyphs{};         // character of each tile in layouts
+  View view;
   Values config;  // every option with its value
+};
+
+// What a step did to each agent; the memory is the caller's.
+struct Outcome {
+  std::span<float> rewards;        // [A]
+  std::span<std::uint8_t> events;  // [A, number of event_names] counts of this step
 };
 
 // Rules. Stateless and shared by all environments of a batch and all threads; everything that
@@ -64,8 +87,8 @@ class Game {
   // Starts an episode. The stream is already at its beginning and the world constructed afresh.
   virtual void reset(World& world, Rng& rng) const = 0;
 
-  // One step: every agent acts, rewards (one per agent) are written, endings go to Agent::status.
-  virtual void step(World& world, std::span<const std::int32_t> actions, std::span<float> rewards,
+  // One step: every agent acts, the whole outcome is written, endings go to Agent::status.
+  virtual void step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
                     Rng& rng) const = 0;
 
   virtual Layout layout(const World& world) const = 0;

@@ -67,7 +67,7 @@ class GridGame final : public Game {
   GridGame(const Config& config, Setup setup);
 
   void reset(World& world, Rng& rng) const override;
-  void step(World& world, std::span<const std::int32_t> actions, std::span<float> rewards,
+  void step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
             Rng& rng) const override;
   Layout layout(const World& world) const override;
   void apply_layout(World& world, const Layout& layout) const override;

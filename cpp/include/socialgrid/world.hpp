@@ -51,7 +51,7 @@ struct WorldHeader {
   std::int32_t step = 0;
   std::uint32_t arrivals = 0;   // hands out Agent::arrival
   std::int32_t spawn_cols = 0;  // agents are placed in columns below this one (DoorKey)
-  std::int32_t reserved = 0;
+  std::int32_t beams = 0;       // 0: the plane of beams is empty
 };
 
 // Sizes of the block; the same for all environments of a batch.
@@ -59,13 +59,15 @@ struct WorldShape {
   int rows = 0;
   int cols = 0;
   int num_agents = 0;
+  bool has_beams = false;  // a second plane: which beam covered a cell in the last step
 
   std::size_t num_cells() const {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
   }
   std::size_t bytes() const {
-    const std::size_t used =
-        sizeof(WorldHeader) + static_cast<std::size_t>(num_agents) * sizeof(Agent) + num_cells();
+    const std::size_t used = sizeof(WorldHeader) +
+                             static_cast<std::size_t>(num_agents) * sizeof(Agent) +
+                             (has_beams ? 2 : 1) * num_cells();
     // Rows of cells may be read 16 bytes at a time.
     return (used + 16 + 15) / 16 * 16;
   }
@@ -80,7 +82,7 @@ class World {
   void construct() {
     new (block_) WorldHeader{};
     for (int i = 0; i < shape_->num_agents; ++i) new (&agents_begin()[i]) Agent{};
-    std::memset(cells_begin(), kEmpty, shape_->num_cells());
+    std::memset(cells_begin(), kEmpty, (shape_->has_beams ? 2 : 1) * shape_->num_cells());
   }
 
   const WorldShape& shape() const { return *shape_; }
@@ -97,6 +99,14 @@ class World {
   }
   std::span<Tile> cells() { return {cells_begin(), shape_->num_cells()}; }
   std::span<const Tile> cells() const { return {cells_begin(), shape_->num_cells()}; }
+
+  // 0 where no beam passed; empty for games without beams.
+  std::span<std::uint8_t> beams() {
+    return {cells_begin() + shape_->num_cells(), shape_->has_beams ? shape_->num_cells() : 0};
+  }
+  std::span<const std::uint8_t> beams() const {
+    return {cells_begin() + shape_->num_cells(), shape_->has_beams ? shape_->num_cells() : 0};
+  }
 
   bool contains(Position p) const {
     return p.row >= 0 && p.col >= 0 && p.row < rows() && p.col < cols();

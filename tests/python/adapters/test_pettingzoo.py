@@ -17,7 +17,10 @@ with warnings.catch_warnings():
 from socialgrid.adapters.pettingzoo import aec_env, parallel_env
 
 CASES = [
-    *((game, {"num_agents": 3, "max_steps": 30}) for game in socialgrid.list_games()),
+    *(
+        (game, {"num_agents": 2 if game == "BoxTrapped-v0" else 3, "max_steps": 30})
+        for game in socialgrid.list_games()
+    ),
     ("GoalCycle-v0", {"num_agents": 1, "max_steps": 30, "obs_mode": "tiles"}),
     ("Empty-v0", {"num_agents": 4, "grid_size": 5, "ghost_mode": False, "max_steps": 40}),
     ("GoalCycle-v0", {"num_agents": 3, "max_steps": 30, "spawn_delay": [0, 5, 40]}),

@@ -1,0 +1,224 @@
+#include "socialgrid/square_observer.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "socialgrid/dilemma_tile.hpp"
+
+namespace socialgrid {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "red is the lowest byte of a colour");
+
+constexpr int kBeamCode = dilemma::kNumTiles - 1;                    // plus the beam, from 1
+constexpr int kAgentCode = dilemma::kNumTiles + dilemma::kNumBeams;  // plus the agent
+
+// The grid with a margin of empty ground. Codes are bytes where they fit.
+struct SquareScratch final : ObserverScratch {
+  std::vector<std::uint8_t> narrow;
+  std::vector<std::uint16_t> wide;
+
+  template <typename Code>
+  Code* plane() {
+    if constexpr (sizeof(Code) == 1) {
+      return narrow.data();
+    } else {
+      return wide.data();
+    }
+  }
+};
+
+std::uint32_t packed(Rgb color) {
+  return color.r | static_cast<std::uint32_t>(color.g) << 8 |
+         static_cast<std::uint32_t>(color.b) << 16;
+}
+
+// One pixel a cell. A write spills one byte over, which the next one replaces, but for the last.
+template <int kSize, typename Code>
+void paint_cells(const Code* corner, std::ptrdiff_t row_step, std::ptrdiff_t col_step,
+                 int runtime_size, const std::uint32_t* colors, std::uint8_t* out) {
+  const int size = kSize > 0 ? kSize : runtime_size;
+  for (int row = 0; row < size; ++row, corner += row_step) {
+    const Code* code = corner;
+    const int last = row == size - 1 ? size - 1 : size;
+    for (int col = 0; col < last; ++col, code += col_step, out += 3) {
+      std::memcpy(out, &colors[*code], 4);
+    }
+    if (last < size) std::memcpy(out, &colors[*code], 3);
+  }
+}
+
+}  // namespace
+
+SquareObserver::SquareObserver(std::shared_ptr<const Game> game, ObsMode mode)
+    : game_(std::move(game)),
+      view_(std::get<SquareView>(game_->spec().view)),
+      margin_(view_.size / 2),
+      plane_cols_(static_cast<std::size_t>(game_->spec().shape.cols + 2 * margin_)) {
+  for (const dilemma::TileTraits& tile : dilemma::kTileTraits) {
+    colors_.push_back(packed(tile.color));
+  }
+  for (const Rgb color : dilemma::kBeamColors) colors_.push_back(packed(color));
+  for (const Rgb color : dilemma::agent_colors(game_->spec().shape.num_agents)) {
+    colors_.push_back(packed(color));
+  }
+  set_cells(*game_, mode, view_.size, view_.tile_size, static_cast<int>(colors_.size()));
+}
+
+std::unique_ptr<ObserverScratch> SquareObserver::make_scratch() const {
+  auto scratch = std::make_unique<SquareScratch>();
+  const auto rows = static_cast<std::size_t>(game_->spec().shape.rows + 2 * margin_);
+  if (colors_.size() <= 256) {
+    scratch->narrow.assign(rows * plane_cols_, dilemma::kGround);
+  } else {
+    scratch->wide.assign(rows * plane_cols_, dilemma::kGround);
+  }
+  return scratch;
+}
+
+TilePictures SquareObserver::tile_pictures() const {
+  TilePictures pictures{static_cast<int>(colors_.size()), view_.tile_size, {}};
+  for (const std::uint32_t color : colors_) {
+    for (int pixel = 0; pixel < view_.tile_size * view_.tile_size; ++pixel) {
+      for (int shift = 0; shift < 24; shift += 8) {
+        pictures.pixels.push_back(static_cast<std::uint8_t>(color >> shift));
+      }
+    }
+  }
+  return pictures;
+}
+
+template <typename Code>
+void SquareObserver::fill_plane(const World& world, bool show_beams, Code* plane,
+                                std::size_t stride) const {
+  const auto cols = static_cast<std::size_t>(world.cols());
+  const Tile* from = world.cells().data();
+  Code* to = plane;
+  for (int row = 0; row < world.rows(); ++row, from += cols, to += stride) {
+    std::copy_n(from, cols, to);
+  }
+  const auto at = [&](std::size_t row, std::size_t col) -> Code& {
+    return plane[row * stride + col];
+  };
+  for (std::size_t i = 0; i < world.agents().size(); ++i) {
+    const Agent& agent = world.agents()[i];
+    if (!agent.active()) continue;
+    at(static_cast<std::size_t>(agent.row), static_cast<std::size_t>(agent.col)) =
+        static_cast<Code>(static_cast<std::size_t>(kAgentCode) + i);
+  }
+  if (!show_beams || world.header().beams == 0) return;
+  const std::span<const std::uint8_t> beams = world.beams();
+  for (std::size_t row = 0, cell = 0; cell < beams.size(); ++row) {
+    for (std::size_t col = 0; col < cols; ++col, ++cell) {
+      if (beams[cell] != 0) at(row, col) = static_cast<Code>(kBeamCode + beams[cell]);
+    }
+  }
+}
+
+template <typename Code>
+void SquareObserver::write(const Code* corner, std::ptrdiff_t row_step, std::ptrdiff_t col_step,
+                           std::byte* obs) const {
+  auto* out = reinterpret_cast<std::uint8_t*>(obs);
+  const int size = view_.size;
+  if (mode() == ObsMode::kTiles) {
+    for (int row = 0; row < size; ++row, corner += row_step) {
+      const Code* code = corner;
+      for (int col = 0; col < size; ++col, code += col_step, out += sizeof(Code)) {
+        std::memcpy(out, code, sizeof(Code));
+      }
+    }
+    return;
+  }
+  if (view_.tile_size == 1) {
+    switch (size) {
+      case 7:
+        return paint_cells<7>(corner, row_step, col_step, size, colors_.data(), out);
+      case 15:
+        return paint_cells<15>(corner, row_step, col_step, size, colors_.data(), out);
+      default:
+        return paint_cells<0>(corner, row_step, col_step, size, colors_.data(), out);
+    }
+  }
+  const auto side = static_cast<std::size_t>(view_.tile_size);
+  const std::size_t row_bytes = side * static_cast<std::size_t>(size) * 3;
+  for (int row = 0; row < size; ++row, corner += row_step) {
+    const Code* code = corner;
+    const std::uint8_t* const first = out;
+    for (int col = 0; col < size; ++col, code += col_step) {
+      for (std::size_t x = 0; x < side; ++x, out += 3) std::memcpy(out, &colors_[*code], 3);
+    }
+    for (std::size_t y = 1; y < side; ++y, out += row_bytes) std::memcpy(out, first, row_bytes);
+  }
+}
+
+void SquareObserver::see_agents(const World& world, std::uint8_t* visible) const {
+  const std::span<const Agent> agents = world.agents();
+  for (std::size_t i = 0; i < agents.size(); ++i) {
+    const Agent& self = agents[i];
+    for (std::size_t j = 0; j < agents.size(); ++j) {
+      const Agent& other = agents[j];
+      const bool near =
+          std::abs(self.row - other.row) <= margin_ && std::abs(self.col - other.col) <= margin_;
+      *visible++ = near && i != j && self.active() && other.active() ? 1 : 0;
+    }
+  }
+}
+
+template <typename Code>
+void SquareObserver::observe_as(const World& world, ObserverScratch& scratch, std::byte* obs,
+                                std::uint8_t* visible) const {
+  Code* plane = static_cast<SquareScratch&>(scratch).plane<Code>();
+  const auto margin = static_cast<std::size_t>(margin_);
+  fill_plane(world, view_.show_beams, plane + margin * plane_cols_ + margin, plane_cols_);
+  const auto cols = static_cast<std::ptrdiff_t>(plane_cols_);
+  for (const Agent& agent : world.agents()) {
+    if (agent.active()) {
+      // The direction that is up in the view.
+      const int up = view_.heading_up || agent.dir % 2 == 1 ? agent.dir : agent.dir ^ 2;
+      const int right = (up + 1) % 4;
+      const std::ptrdiff_t row_step = -(kRowStep[up] * cols + kColStep[up]);
+      const std::ptrdiff_t col_step = kRowStep[right] * cols + kColStep[right];
+      const Code* self = plane + (agent.row + margin_) * cols + agent.col + margin_;
+      write(self - margin_ * (row_step + col_step), row_step, col_step, obs);
+    } else {
+      std::memset(obs, 0, bytes_per_agent());
+    }
+    obs += bytes_per_agent();
+  }
+  see_agents(world, visible);
+}
+
+void SquareObserver::observe(const World& world, ObserverScratch& scratch, std::byte* obs,
+                             std::uint8_t* visible) const {
+  if (colors_.size() <= 256) {
+    observe_as<std::uint8_t>(world, scratch, obs, visible);
+  } else {
+    observe_as<std::uint16_t>(world, scratch, obs, visible);
+  }
+}
+
+std::vector<std::uint8_t> SquareObserver::render(const World& world, int side) const {
+  const auto cols = static_cast<std::size_t>(world.cols());
+  std::vector<std::uint16_t> plane(world.shape().num_cells());
+  fill_plane(world, true, plane.data(), cols);
+  std::vector<std::uint8_t> image;
+  image.reserve(plane.size() * static_cast<std::size_t>(side * side) * 3);
+  for (std::size_t row = 0; row < plane.size(); row += cols) {
+    for (int y = 0; y < side; ++y) {
+      for (std::size_t col = 0; col < cols; ++col) {
+        for (int x = 0; x < side; ++x) {
+          const std::uint32_t color = colors_[plane[row + col]];
+          for (int shift = 0; shift < 24; shift += 8) {
+            image.push_back(static_cast<std::uint8_t>(color >> shift));
+          }
+        }
+      }
+    }
+  }
+  return image;
+}
+
+}  // namespace socialgrid
