@@ -99,11 +99,13 @@ class StackedAdam:
 
 def clip_gradients(module: nn.Module, rows: Sequence[int], max_norm: float) -> Tensor:
     """Scale the gradient of each given row to at most ``max_norm``; returns their norms."""
-    grads = [p.grad for p in module.parameters() if p.grad is not None]
-    norms = []
-    for row in rows:
-        own = [g[row] for g in grads]
-        norm = torch.stack([n.square() for n in torch._foreach_norm(own)]).sum().sqrt()
-        torch._foreach_mul_(own, (max_norm / (norm + 1e-6)).clamp(max=1.0))
-        norms.append(norm)
-    return torch.stack(norms)
+    known = [p for p in module.parameters() if p.grad is not None]
+    chosen = list(rows)
+    grads = [p.grad.flatten(1) for p in known if p.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads]).norm(dim=0)[chosen]
+    scale = torch.ones(len(grads[0]), device=norms.device)
+    scale[chosen] = (max_norm / (norms + 1e-6)).clamp(max=1.0)
+    for p, grad in zip(known, grads, strict=True):
+        # Not in place: parameters that are added up have one gradient tensor between them.
+        p.grad = (grad * scale[:, None]).view_as(p)
+    return norms

@@ -81,3 +81,17 @@ def test_gradients_are_clipped_agent_by_agent():
 def test_the_number_of_rates_must_fit():
     with pytest.raises(ValueError, match="2 learning rates for 3 agents"):
         StackedAdam(Net(), 3, [0.1, 0.2], (0.9, 0.999), 1e-8)
+
+
+def test_clipping_scales_a_gradient_that_two_parameters_share_once():
+    # As those of an LSTM's two biases do.
+    net = Net()
+    net.a.grad = torch.zeros_like(net.a)
+    other = nn.Parameter(net.b.detach().clone())
+    net.register_parameter("c", other)
+    net.b.grad = other.grad = torch.full_like(net.b, 2.0)
+    norms = clip_gradients(net, [0, 2], 1.0)
+    torch.testing.assert_close(norms, torch.full((2,), 24.0).sqrt())
+    for p in (net.b, other):
+        torch.testing.assert_close(p.grad[0], torch.full((3,), 2 / 24**0.5))
+        assert p.grad[1].tolist() == [2.0] * 3
