@@ -100,7 +100,8 @@ Fines read_fines(const Config& config) {
 
 DilemmaGame::DilemmaGame(const Config& config, const Setup& setup)
     : Game({}), map_(config.texts("map")), agents_leave_(setup.agents_leave) {
-  std::vector<MapSymbol> legend = {{'@', dilemma::kWall, {}}, {' ', kGround, {}}, {'P', kGround, {}}};
+  std::vector<MapSymbol> legend = {
+      {'@', dilemma::kWall, {}}, {' ', kGround, {}}, {'P', kGround, {}}};
   legend.insert(legend.end(), setup.legend.begin(), setup.legend.end());
   std::string symbols;
   for (const MapSymbol& entry : legend) symbols += entry.symbol;
