@@ -177,7 +177,7 @@ GAME_OF_NAME = {"cleanup": "Cleanup-v0", "harvest": "Harvest-v0"}
 
 
 @needs_golden
-@pytest.mark.parametrize("make", [make_reference])
+@pytest.mark.parametrize("make", [make_reference, make_core])
 @pytest.mark.parametrize("name", DILEMMAS)
 def test_dilemma_trace_is_reproduced(name, make):
     trace, _ = read_golden(name)

@@ -21,7 +21,7 @@ ROOM = ["@@@@@@@", *["@     @"] * 5, "@@@@@@@"]
 HALL = ["@" * 15, *["@" + " " * 13 + "@"] * 13, "@" * 15]
 
 
-@pytest.fixture(params=["reference"])
+@pytest.fixture(params=["reference", "core"])
 def build(request):
     """build(map, pos, directions, game=..., now=cells, **options) -> environment, nothing grows."""
 
@@ -439,6 +439,13 @@ def test_below_the_restoration_threshold_apples_grow_at_full_speed(build):
     assert cells(env)[1] == " AAAA       "
 
 
+def test_growth_runs_once_before_the_first_view(build):
+    env = build(RIVER, [(0, 0)], [0], game="Cleanup-v0", waste_spawn_probability=1.0)
+    obs, _ = env.reset(seed=4)
+    assert "".join(cells(env)).count("H") == 1
+    np.testing.assert_array_equal(obs, env.observe())
+
+
 # --- episodes and views --------------------------------------------------------------------------
 
 
@@ -574,6 +581,17 @@ FREED = ["@@@@@@@", "@A    @", "@      ", "@      ", "@      ", "@@@@@@@"]
 
 def trapped(build, **options):
     return build(TRAP, [(1, 2), (3, 5)], [FACING_LEFT, FACING_UP], game="BoxTrapped-v0", **options)
+
+
+def test_one_starts_in_the_box_and_one_outside(build):
+    env = trapped(build)
+    starts = set()
+    for seed in range(10):
+        env.reset(seed=seed)
+        outside, inside = positions(env)
+        assert inside == (3, 5)
+        starts.add(outside)
+    assert starts == {(2, 1), (2, 2)}
 
 
 def test_the_box_holds(build):
