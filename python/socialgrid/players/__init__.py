@@ -2,11 +2,11 @@
 
 from . import (  # noqa: F401  (they register themselves)
     cleaner,
+    exit_finder,
     gatherers,
     goal_cycle,
     goal_walker,
     random_player,
-    switcher,
 )
 from .player import Player, Walker, list_players, make_player, register_player
 from .team import Team, make_team

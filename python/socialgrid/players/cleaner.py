@@ -38,8 +38,8 @@ class Cleaner(Player):
         seed: int = 0,
         *,
         error_rate: float = 0.0,
-        begin: float = 0.2,
-        until: float = 0.1,
+        begin: float = 0.25,
+        until: float = 0.05,
     ) -> None:
         super().__init__(env, agent, seed, error_rate=error_rate)
         if not 0.0 <= until <= begin <= 1.0:

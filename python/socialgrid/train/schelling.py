@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 import socialgrid
-from socialgrid.players import make_team
+from socialgrid.players import Team, make_player
 from socialgrid.social.metrics import Interval, confidence_interval
 from socialgrid.train.errors import UsageError, nearest
 from socialgrid.train.options import parse
@@ -43,6 +43,9 @@ class SchellingOptions:
     """Episodes of every mixture of cooperators and defectors."""
     max_steps: int = 1000
     """Steps of an episode."""
+    neighbours: int = 5
+    """Harvest: apples that must be around one for a cooperator to eat it, 0 to 8. Those who ask for
+    3 do best among each other, so well that defecting pays less where all the others cooperate."""
     seed: int = 0
     """Of the games and the players; every mixture meets the same games."""
     out: str = "schelling.png"
@@ -87,7 +90,7 @@ def play_mixture(
     Returns:
         float64 [episodes, agents].
     """
-    kind, other = PLAYERS[options.game]
+    cooperate, defect = PLAYERS[options.game]
     env = socialgrid.make_vec(
         options.game,
         num_envs=options.episodes,
@@ -96,8 +99,15 @@ def play_mixture(
         num_agents=options.agents,
         max_steps=options.max_steps,
     )
-    names = [kind] * cooperators + [other] * (options.agents - cooperators)
-    team = make_team(names, env, options.seed)
+    choices = {"neighbours": options.neighbours} if options.game == "Harvest-v0" else {}
+    team = Team(
+        [
+            make_player(cooperate, env, agent, options.seed, **choices)
+            if agent < cooperators
+            else make_player(defect, env, agent, options.seed)
+            for agent in range(options.agents)
+        ]
+    )
     obs, info = env.reset()
     team.reset(env)
     total = np.zeros((options.episodes, options.agents))
@@ -157,6 +167,8 @@ def check(options: SchellingOptions) -> None:
     for name in ("agents", "episodes", "max_steps"):
         if getattr(options, name) < 1:
             raise UsageError(f"{name.replace('_', '-')}: {getattr(options, name)} is out of range")
+    if not 0 <= options.neighbours <= 8:
+        raise UsageError(f"neighbours: {options.neighbours} is out of range")
 
 
 def main(words: Sequence[str]) -> int:
@@ -190,8 +202,7 @@ def main(words: Sequence[str]) -> int:
 
 def _progress(options: SchellingOptions, cooperators: int) -> Callable[[int], None]:
     """Tells how far a mixture's episodes are: live in a terminal, once done elsewhere."""
-    kind = PLAYERS[options.game][0]
-    name = f"{cooperators} of {options.agents} a {kind}, {options.episodes} episodes"
+    name = f"{cooperators} of {options.agents} cooperate, {options.episodes} episodes"
     live = sys.stderr.isatty()
 
     def report(step: int) -> None:

@@ -31,8 +31,10 @@ def play(env, team, steps, reset=True, actions_log=None):
 
 def test_the_registry_knows_who_plays_what():
     assert list_players("GoalCycle-v0") == ["expert", "trial-and-error", "imperfect", "random"]
-    for game in GOAL_GAMES:
+    for game in [*GOAL_GAMES, "Switch-v0", "BoxTrapped-v0"]:
         assert list_players(game) == ["expert", "random"]
+    assert list_players("Cleanup-v0") == ["cleaner", "harvester", "random"]
+    assert list_players("Harvest-v0") == ["greedy-harvester", "sustainable-harvester", "random"]
 
 
 @pytest.mark.parametrize(
@@ -197,13 +199,20 @@ def test_agents_that_are_not_in_play_do_nothing():
 TEAMS = {
     "GoalCycle-v0": ["trial-and-error", "imperfect", "random", "expert"],
     **{game: ["expert", "random"] for game in GOAL_GAMES},
+    "Cleanup-v0": ["cleaner", "harvester", "random", "cleaner", "harvester"],
+    "Harvest-v0": ["sustainable-harvester", "greedy-harvester", "random", "greedy-harvester"],
+    "Switch-v0": ["expert", "expert", "random"],
+    "BoxTrapped-v0": ["expert", "expert"],
 }
+DILEMMAS = ["Cleanup-v0", "Harvest-v0", "Switch-v0", "BoxTrapped-v0"]
 
 
 @pytest.mark.parametrize("game", TEAMS)
 def test_a_restored_team_continues_as_if_nothing_had_happened(game):
     names = TEAMS[game]
-    options = {"num_envs": 9, "num_agents": len(names), "max_steps": 60, "ghost_mode": False}
+    options = {"num_envs": 9, "num_agents": len(names), "max_steps": 60}
+    if game not in DILEMMAS:
+        options["ghost_mode"] = False
     env = socialgrid.make_vec(game, **options)
     team = make_team(names, env, seed=8, error_rate=0.05)
     play(env, team, 47)

@@ -17,7 +17,7 @@ _OFF, _OPEN = ord("s"), ord("O")
 _WAY = 32
 
 
-class Switcher(Player):
+class ExitFinder(Player):
     """Goes to the nearest switch that is off and toggles it; once the door is open, to the door."""
 
     idle_action = STAY
@@ -43,4 +43,4 @@ class Switcher(Player):
         return np.where(~leaving & beside.any(axis=1), use, action).astype(np.int32)
 
 
-register_player("expert", Switcher, ("Switch-v0",))
+register_player("expert", ExitFinder, ("Switch-v0",))
