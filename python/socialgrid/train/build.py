@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 import socialgrid
+from socialgrid.algos.a3c import A3C
+from socialgrid.algos.config import A3CConfig
 from socialgrid.algos.ppo import PPO
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ViewSpec
@@ -19,6 +21,8 @@ from socialgrid.train import checkpoint
 from socialgrid.train.config import TrainConfig, from_dict
 from socialgrid.train.errors import UsageError
 from socialgrid.train.worlds import Phase, Worlds, num_solo_envs
+
+AnyLearner = PPO | A3C
 
 
 @dataclass(frozen=True)
@@ -154,23 +158,28 @@ def build_learner(
     env: Any,
     device: torch.device,
     dump_dir: Path | None = None,
-) -> PPO:
+) -> AnyLearner:
     """Make the learner of all agents that have networks, with the weights they begin with.
 
     Raises:
-        UsageError: the network does not fit the views, or weights do not fit the network.
+        UsageError: the network does not fit the views, the social mechanisms do not fit the
+            agents, or weights do not fit the network.
     """
     slots = learner_slots(players)
+    common: dict[str, Any] = {
+        "seed": config.run.seed,
+        "device": device,
+        "agent_ids": slots,
+        "social": config.social,
+        "dump_dir": dump_dir,
+    }
+    learner: AnyLearner
     try:
-        learner = PPO(
-            ViewSpec.of(env, slots),
-            model=config.network,
-            config=config.algorithm,
-            seed=config.run.seed,
-            device=device,
-            agent_ids=slots,
-            dump_dir=dump_dir,
-        )
+        spec = ViewSpec.of(env, slots)
+        if isinstance(config.algorithm, A3CConfig):
+            learner = A3C(spec, config.network, config.algorithm, **common)
+        else:
+            learner = PPO(spec, config.network, config.algorithm, **common)
     except ValueError as error:
         raise UsageError(str(error)) from None
     for position, slot in enumerate(slots):
@@ -182,24 +191,26 @@ def build_learner(
 
 
 def build_rollout(
-    config: TrainConfig, players: Sequence[PlayerSpec], worlds: Worlds, learner: PPO
+    num_steps: int, slots: Sequence[int], worlds: Worlds, learner: AnyLearner
 ) -> Rollout:
-    """Allocate the storage of one batch."""
+    """Allocate the storage of one batch of ``num_steps`` steps of all environments."""
     env = worlds.env
     return Rollout(
-        config.env.rollout_steps,
-        config.env.num_envs,
+        num_steps,
+        worlds.num_envs,
         env.num_agents,
         env.obs_shape,
         state_size=learner.state_size,
-        agents=learner_slots(players),
+        agents=slots,
         obs_dtype=env.obs_dtype.name,
+        events=len(env.event_names),
+        channels=learner.channels,
         pin=learner.device.type == "cuda",
         device=learner.device,
     )
 
 
-def _adopt(learner: PPO, position: int, run: Path, slot: int | None) -> None:
+def _adopt(learner: AnyLearner, position: int, run: Path, slot: int | None) -> None:
     """Give one agent of a learner the networks of an agent of another run."""
     config = load_config(run)
     slots = learner_slots(parse_players(config))

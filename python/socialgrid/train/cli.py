@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from socialgrid.train.config import TrainConfig, load_preset, preset_names
+from socialgrid.train.config import Preset, TrainConfig, load_preset, preset_names
 from socialgrid.train.errors import UsageError
 from socialgrid.train.options import parse, parse_train, read_pairs
 
@@ -26,6 +26,9 @@ class PlotOptions:
 
     out: str = ""
     """The picture; curves.png in the (first) run's directory by default."""
+    reference: str = ""
+    """Collective returns to draw beside: a CSV file (steps, then one column a curve) or a JSON
+    file ({"label": level} or {"label": [[steps, value], ...]})."""
     predictions: bool = False
     """Also draw predictions.png: views, and the views the network expects after each action."""
     seed: int = 0
@@ -48,7 +51,7 @@ def play(argv: Sequence[str] | None = None) -> int:
 
 
 def plot(argv: Sequence[str] | None = None) -> int:
-    """``socialgrid-plot RUN... [--options]``. Returns the exit code."""
+    """``socialgrid-plot [LABEL=]RUN... | schelling [--options]``. Returns the exit code."""
     return _run("socialgrid-plot", _plot, argv)
 
 
@@ -141,11 +144,11 @@ def _train(prog: str, words: list[str]) -> int:
         return _resume(prog, words)
     if words[0] in ("-h", "--help"):
         print(f"usage: {_TRAIN_USAGE}\n")
-        parse_train(["--help"], TrainConfig(), f"{prog} PRESET")
+        parse_train(["--help"], Preset("", "", TrainConfig()), f"{prog} PRESET")
     if words[0].startswith("-"):
         raise UsageError(f"{words[0]}: the preset comes first: {_TRAIN_USAGE}")
     preset = load_preset(words[0])
-    config = parse_train(words[1:], preset.config, f"{prog} {words[0]}")
+    config = parse_train(words[1:], preset, f"{prog} {words[0]}")
     run_dir = Path(config.run.run_dir) if config.run.run_dir else _fresh_dir(preset.name, config)
     from socialgrid.train.loop import create_run
 
@@ -228,8 +231,10 @@ def _evaluate(prog: str, words: list[str]) -> int:
     )
     if not runs:
         raise UsageError("which run? socialgrid-eval RUN... [--options]")
+    found = []
     for name in runs:
         results = evaluation.evaluate(Path(name), options, extra)
+        found.append((Path(name), results))
         print(f"{name}\n{evaluation.report(results)}")
         path = (
             Path(options.json)
@@ -238,6 +243,9 @@ def _evaluate(prog: str, words: list[str]) -> int:
         )
         evaluation.write_results(path, Path(name), options, extra, results)
         print(f"written to {path}")
+    together = evaluation.report_groups(found)
+    if together:
+        print(together)
     return 0
 
 
@@ -265,16 +273,21 @@ def _play(prog: str, words: list[str]) -> int:
 
 def _plot(prog: str, words: list[str]) -> int:
     _need_extras()
+    if words[:1] == ["schelling"]:
+        from socialgrid.train import schelling
+
+        return schelling.main(words[1:])
     names, rest = _split_words(words)
-    options = parse(PlotOptions, rest, f"{prog} RUN...")
+    options = parse(PlotOptions, rest, f"{prog} [LABEL=]RUN...")
     if not names:
-        raise UsageError("which run? socialgrid-plot RUN... [--options]")
+        raise UsageError("which run? socialgrid-plot [LABEL=]RUN... [--options]")
     from socialgrid.train import plot as plotting
 
     plotting.need_matplotlib()
-    runs = [plotting.RunCurves(Path(name)) for name in names]
+    runs = [plotting.RunCurves.named(name) for name in names]
+    references = plotting.read_references(Path(options.reference)) if options.reference else []
     out = Path(options.out) if options.out else runs[0].run_dir / "curves.png"
-    print(plotting.draw_curves(runs, out))
+    print(plotting.draw_curves(runs, out, references))
     if options.predictions:
         from socialgrid.train.predictions import draw_predictions
 

@@ -12,13 +12,14 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from socialgrid.algos.config import PPOConfig
+from socialgrid.algos.config import A3CConfig, PPOConfig
 from socialgrid.models.config import ModelConfig
+from socialgrid.social.config import MECHANISMS, SocialConfig
 from socialgrid.train.errors import UsageError, closest, nearest
 from socialgrid.train.schedule import Schedule
 
@@ -132,9 +133,12 @@ class LoggingConfig:
     """Draw curves.png at the end."""
     video: bool = True
     """Film an episode at the end."""
+    video_frames: int = 300
+    """Pictures of a film at most; of a longer episode only every second, third, ... step."""
 
     def __post_init__(self) -> None:
         _at_least("logging.console_seconds", self.console_seconds, 0)
+        _at_least("logging.video_frames", self.video_frames, 1)
 
 
 @dataclass(frozen=True)
@@ -144,25 +148,32 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     players: PlayersConfig = field(default_factory=PlayersConfig)
-    algorithm: PPOConfig = field(default_factory=PPOConfig)
+    algorithm: PPOConfig | A3CConfig = field(default_factory=PPOConfig)
+    social: SocialConfig = field(default_factory=SocialConfig)
     network: ModelConfig = field(default_factory=ModelConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 
     def __post_init__(self) -> None:
-        if self.algorithm.aux not in AUX_LOSSES:
+        algorithm, env = self.algorithm, self.env
+        if algorithm.aux not in AUX_LOSSES:
             raise UsageError(
-                f"algorithm.aux: {self.algorithm.aux!r} is not one of {', '.join(AUX_LOSSES)}"
-                + nearest(self.algorithm.aux, AUX_LOSSES)
+                f"algorithm.aux: {algorithm.aux!r} is not one of {', '.join(AUX_LOSSES)}"
+                + nearest(algorithm.aux, AUX_LOSSES)
             )
-        if self.algorithm.sequence_length > self.env.rollout_steps:
+        if isinstance(algorithm, PPOConfig) and algorithm.sequence_length > env.rollout_steps:
             raise UsageError(
-                f"algorithm.sequence_length: {self.algorithm.sequence_length} is longer than "
-                f"env.rollout_steps {self.env.rollout_steps}"
+                f"algorithm.sequence_length: {algorithm.sequence_length} is longer than "
+                f"env.rollout_steps {env.rollout_steps}"
+            )
+        if isinstance(algorithm, A3CConfig) and algorithm.workers > env.num_envs:
+            raise UsageError(
+                f"algorithm.workers: {algorithm.workers} cannot share env.num_envs {env.num_envs}"
             )
 
 
 AUX_LOSSES = ("none", "reconstruction", "prediction")
+ALGORITHMS: dict[str, type[PPOConfig] | type[A3CConfig]] = {"ppo": PPOConfig, "a3c": A3CConfig}
 
 
 def _at_least(name: str, value: float, low: float) -> None:
@@ -187,11 +198,20 @@ def to_dict(config: Any) -> dict[str, Any]:
     return result
 
 
+def group_key(config: TrainConfig) -> str:
+    """What runs have in common that differ in nothing but the seed and their length."""
+    data = to_dict(config)
+    for name in ("seed", "run_dir", "total_steps"):
+        data["run"].pop(name)
+    return json.dumps(data, sort_keys=True)
+
+
 def from_dict(data: Mapping[str, Any], base: TrainConfig | None = None) -> TrainConfig:
     """Apply nested overrides to a configuration.
 
     Args:
-        data: sections by name, each a table of fields. Game options are merged key by key.
+        data: sections by name, each a table of fields. Game options are merged key by key. An
+            ``algorithm.name`` other than the base's starts from the defaults of that algorithm.
         base: what is overridden; the defaults when absent.
 
     Raises:
@@ -214,6 +234,8 @@ def _override(base: Any, data: Any, where: str) -> Any:
         if key not in hints:
             raise UsageError(f"unknown option {name!r}{_nearest_option(str(key), where, hints)}")
         current = getattr(base, key)
+        if name == "algorithm" and isinstance(value, Mapping):
+            current = _algorithm(current, value)
         if dataclasses.is_dataclass(current):
             changes[key] = _override(current, value, name)
         elif isinstance(current, Mapping) and isinstance(value, Mapping):
@@ -228,7 +250,34 @@ def _override(base: Any, data: Any, where: str) -> Any:
         raise UsageError(f"{where}: {error}" if where else str(error)) from None
 
 
+def _algorithm(current: PPOConfig | A3CConfig, data: Mapping[str, Any]) -> PPOConfig | A3CConfig:
+    """What the options of the algorithm named in ``data`` are applied to."""
+    name = data.get("name", current.name)
+    return current if name == current.name else ALGORITHMS[algorithm_name(name)]()
+
+
+def algorithm_name(name: object) -> str:
+    """Check the name of an algorithm.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if not isinstance(name, str) or name not in ALGORITHMS:
+        raise UsageError(
+            f"algorithm.name: {name!r} is not one of {', '.join(ALGORITHMS)}"
+            + nearest(str(name), ALGORITHMS)
+        )
+    return name
+
+
+def owners_of(option: str) -> list[str]:
+    """Names of the algorithms that have an option."""
+    return [name for name, cls in ALGORITHMS.items() if option in typing.get_type_hints(cls)]
+
+
 def _nearest_option(key: str, where: str, hints: Mapping[str, Any]) -> str:
+    if where == "algorithm" and (owners := owners_of(key)):
+        return f": only {', '.join(owners)} has it"
     here = closest(key, hints)
     if here:
         return f" (did you mean {f'{where}.{here}'.lstrip('.')!r}?)"
@@ -250,6 +299,8 @@ def _coerce(value: Any, kind: Any, name: str) -> Any:
             )
         return value
     if origin is tuple:
+        if args[-1] is Ellipsis and isinstance(value, int | float):
+            value = (value,)  # a list of one
         if not isinstance(value, list | tuple):
             raise UsageError(f"{name}: {value!r} is not a list")
         if args[-1] is not Ellipsis and len(value) != len(args):
@@ -282,13 +333,29 @@ def _coerce_union(value: Any, args: tuple[Any, ...], kind: Any, name: str) -> An
 
 
 def option_paths() -> dict[str, Any]:
-    """Every option as ``section.field`` with its type."""
+    """Every option as ``section.field`` with its type, those of all algorithms together."""
     paths: dict[str, Any] = {}
     for section in dataclasses.fields(TrainConfig):
-        cls = typing.get_type_hints(TrainConfig)[section.name]
-        for name, kind in typing.get_type_hints(cls).items():
-            paths[f"{section.name}.{name}"] = kind
+        kind = typing.get_type_hints(TrainConfig)[section.name]
+        for cls in typing.get_args(kind) or (kind,):
+            for name, field_kind in typing.get_type_hints(cls).items():
+                paths[f"{section.name}.{name}"] = field_kind
+    paths["algorithm.name"] = str
     return paths
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one preset says by itself.
+
+    Attributes:
+        options: overrides, as ``from_dict`` takes them.
+        variants: further overrides by the name of what has to be chosen for them to count: a
+            social mechanism, an algorithm, or a name of the preset's own.
+    """
+
+    options: Mapping[str, Any]
+    variants: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -299,11 +366,92 @@ class Preset:
         name: what it is called on the command line and in the name of the run directory.
         description: one line.
         config: the resolved configuration.
+        layers: the presets that it is made of, the most basic one first.
     """
 
     name: str
     description: str
     config: TrainConfig
+    layers: tuple[Layer, ...] = ()
+
+    def variants(self) -> list[str]:
+        """Names of all variants."""
+        return sorted({name for layer in self.layers for name in layer.variants})
+
+    def choose(
+        self, algorithm: str | None = None, social: Sequence[str] | None = None
+    ) -> TrainConfig:
+        """The configuration with another algorithm or other social mechanisms.
+
+        Layer by layer, the options count first and then those variants that have been chosen.
+        Options of an algorithm count only where that algorithm is the one chosen.
+
+        Args:
+            algorithm: "ppo" or "a3c"; the preset's own by default.
+            social: mechanisms, or variants that stand for some (``moa-baseline``); the preset's
+                own by default.
+
+        Raises:
+            UsageError: there is no such algorithm or mechanism, or some exclude each other.
+        """
+        layers = self.layers or (Layer(to_dict(self.config), {}),)
+        own_algorithm = PPOConfig.name
+        own_social: Sequence[str] = ()
+        for layer in layers:
+            own_algorithm = _entry(layer.options, "algorithm", "name", own_algorithm)
+            own_social = _entry(layer.options, "social", "mechanisms", own_social)
+        chosen = algorithm_name(own_algorithm if algorithm is None else algorithm)
+        wanted = own_social if social is None else social
+        if not isinstance(wanted, list | tuple):
+            raise UsageError(f"social.mechanisms: {wanted!r} is not a list")
+        names = [str(name) for name in wanted]
+        data: dict[str, Any] = {}
+        mechanisms = {name: [name] if name in MECHANISMS else [] for name in names}
+        declared = PPOConfig.name
+        for layer in layers:
+            declared = _entry(layer.options, "algorithm", "name", declared)
+            tables = [layer.options, *(layer.variants[n] for n in names if n in layer.variants)]
+            if declared != chosen:
+                tables = [{k: v for k, v in table.items() if k != "algorithm"} for table in tables]
+            if chosen in layer.variants:
+                tables.insert(1, layer.variants[chosen])
+            for table in tables:
+                data = _merged(data, table)
+            for name in names:
+                own = _entry(layer.variants.get(name, {}), "social", "mechanisms", None)
+                mechanisms[name] = mechanisms[name] if own is None else list(own)
+        for name, own in mechanisms.items():
+            if not own:
+                stand_ins = (
+                    variant
+                    for layer in layers
+                    for variant, table in layer.variants.items()
+                    if _entry(table, "social", "mechanisms", None)
+                )
+                known = list(dict.fromkeys((*MECHANISMS, *stand_ins)))
+                raise UsageError(
+                    f"social.mechanisms: {name!r} is not one of {', '.join(known)}"
+                    + nearest(name, known)
+                )
+        flat = list(dict.fromkeys(one for own in mechanisms.values() for one in own))
+        data = _merged(data, {"algorithm": {"name": chosen}, "social": {"mechanisms": flat}})
+        return from_dict(data, TrainConfig(algorithm=ALGORITHMS[chosen]()))
+
+
+def _entry(options: Mapping[str, Any], section: str, name: str, default: Any) -> Any:
+    table = options.get(section)
+    return table.get(name, default) if isinstance(table, Mapping) else default
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables merged at every depth; anything else is replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = _merged(old, value)  # noqa: PLW2901
+        result[key] = value
+    return result
 
 
 def preset_names() -> list[str]:
@@ -319,7 +467,9 @@ def preset_names() -> list[str]:
 def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
     """Read a preset of the package, or a file of one's own (``.toml``, or a run's ``.json``).
 
-    A preset holds overrides only: of another preset named by ``base``, or of the defaults.
+    A preset holds overrides only: of another preset named by ``base``, or of the defaults. Its
+    ``variants`` are tables of further overrides, ``[variants.influence.social]`` and so on: see
+    ``Preset.choose``.
 
     Raises:
         UsageError: no such preset, a file that cannot be read, or a bad option in it.
@@ -352,8 +502,25 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
     base_name, description = data.pop("base", None), data.pop("description", "")
     if not isinstance(description, str) or not isinstance(base_name, str | None):
         raise UsageError(f"{name}: base and description must be text")
-    base = load_preset(base_name, (*_seen, name)).config if base_name else None
+    base = load_preset(base_name, (*_seen, name)).layers if base_name else ()
     try:
-        return Preset(title, description, from_dict(data, base))
+        layers = (*base, _layer(data))
+        bare = Preset(title, description, TrainConfig(), layers)
+        for variant in layers[-1].variants:
+            if variant in ALGORITHMS:
+                bare.choose(algorithm=variant)
+            else:
+                bare.choose(social=[variant])
+        return dataclasses.replace(bare, config=bare.choose())
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from None
+
+
+def _layer(data: dict[str, Any]) -> Layer:
+    variants = data.pop("variants", {})
+    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
+        raise UsageError("variants: must hold tables of options, as in [variants.moa.social]")
+    for section, table in data.items():
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{section}: {table!r} is not a table")
+    return Layer(data, variants)

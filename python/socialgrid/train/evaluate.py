@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,14 +16,26 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from socialgrid.algos.ppo import PPO
 from socialgrid.players import list_players
+from socialgrid.social.coordination import (
+    influenced_reward_correlation,
+    influential_moments,
+    instantaneous_coordination,
+    speaker_consistency,
+    strongest_pair,
+)
+from socialgrid.social.metrics import EpisodeMetrics, Interval, confidence_interval
 from socialgrid.train import build, checkpoint
-from socialgrid.train.config import TrainConfig, load_preset
+from socialgrid.train.build import AnyLearner
+from socialgrid.train.config import TrainConfig, group_key, load_preset
 from socialgrid.train.errors import UsageError
-from socialgrid.train.logger import number
-from socialgrid.train.worlds import Phase, Worlds, derived_seed
+from socialgrid.train.logger import finite, number
+from socialgrid.train.session import Session
+from socialgrid.train.worlds import Phase, Worlds, can_be_absent, derived_seed
 
+Array = npt.NDArray[Any]
+
+_LONGEST_STRETCH = 128  # steps recorded at a time
 _VIEW_OPTIONS = ("view_size", "view_offset", "tile_size", "see_through_walls")
 
 
@@ -75,6 +88,42 @@ class Result:
     returns: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """One metric of the group, by seed and episode.
+
+    Attributes:
+        metric: its name.
+        values: for every seed one number an episode, NaN where an episode has none.
+        whole: there is one number a seed only, from all of its episodes together.
+    """
+
+    metric: str
+    values: tuple[tuple[float, ...], ...]
+    whole: bool = False
+
+    def over_episodes(self) -> Interval:
+        """95% confidence interval over all episodes."""
+        return confidence_interval([value for seed in self.values for value in seed])
+
+    def over_seeds(self) -> Interval:
+        """95% confidence interval over the means of the seeds."""
+        return confidence_interval([confidence_interval(seed).mean for seed in self.values])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        results: returns by condition, seed and agent.
+        outcomes: metrics of the group, everybody together.
+    """
+
+    results: tuple[Result, ...]
+    outcomes: tuple[Outcome, ...]
+
+
 def evaluation_config(
     run: TrainConfig, options: EvalOptions, extra: Mapping[str, Any]
 ) -> TrainConfig:
@@ -114,7 +163,7 @@ def evaluation_config(
 
 def load_learner(
     run_dir: Path, run: TrainConfig, config: TrainConfig, env: Any, device: torch.device
-) -> PPO:
+) -> AnyLearner:
     """Networks of a run for the slots of ``config`` that are played by networks, in order.
 
     Raises:
@@ -137,48 +186,123 @@ def load_learner(
     return learner
 
 
+@dataclass(frozen=True)
+class Played:
+    """One episode in each of ``E`` environments, and what was recorded of it.
+
+    Attributes:
+        returns: float64 ``[E, N]``.
+        outcomes: what became of the group, one mapping an environment (``EpisodeMetrics``).
+        actions: int64 ``[T, E, A]``, of the networks; where episodes differ in length, those of
+            the next ones follow.
+        done: bool ``[T, E]``: an episode ended in step t.
+        messages: int64 ``[T, E, A]``; ``None`` where nobody talks.
+        rewards: float32 ``[T, E, N]``.
+        influence: float32 ``[T, E, A, N]``, of each network on each agent; ``None`` without.
+    """
+
+    returns: Array
+    outcomes: tuple[dict[str, float], ...]
+    actions: Array
+    done: Array
+    rewards: Array
+    messages: Array | None
+    influence: Array | None
+
+
 def play_episodes(
-    worlds: Worlds, learner: PPO, slots: Sequence[int], greedy: bool
-) -> npt.NDArray[np.float64]:
-    """Play one episode in every environment.
+    worlds: Worlds, learner: AnyLearner, slots: Sequence[int], greedy: bool
+) -> Played:
+    """Play one episode in every environment, all of them at once."""
+    env, num_envs = worlds.env, worlds.num_envs
+    # Influence is measured over whole episodes; otherwise long ones shall not fill the memory.
+    stretches = 1 if learner.social.mechanisms else -(-env.max_steps // _LONGEST_STRETCH)
+    session = Session(worlds, learner, slots, -(-env.max_steps // stretches), greedy=greedy)
+    metrics = EpisodeMetrics(num_envs, env.num_agents, env.event_names)
+    returns = np.zeros((num_envs, env.num_agents))
+    outcomes: dict[int, dict[str, float]] = {}
+    recorded: dict[str, list[Array]] = {}
+    while len(outcomes) < num_envs:
+        rollout = session.play()
+        reward, done = rollout.reward.numpy(), rollout.done.numpy()
+        finished = metrics.update(reward, done, rollout.events.numpy(), rollout.active[:-1].numpy())
+        first = (np.cumsum(done, 0) - done == 0) & [e not in outcomes for e in range(num_envs)]
+        returns += (reward * first[..., None]).sum(0, dtype=np.float64)
+        for index, outcome in zip(np.argwhere(done)[:, 1].tolist(), finished, strict=True):
+            outcomes.setdefault(index, outcome)
+        for name, tensor in (
+            ("actions", rollout.action),
+            ("done", rollout.done),
+            ("rewards", rollout.reward),
+            ("messages", rollout.message if rollout.message.numel() else None),
+            ("influence", learner.influence(rollout) if stretches == 1 else None),
+        ):
+            if tensor is not None:
+                recorded.setdefault(name, []).append(tensor.cpu().numpy().copy())
+    whole = {name: np.concatenate(parts) for name, parts in recorded.items()}
+    return Played(
+        returns,
+        tuple(outcomes[index] for index in range(num_envs)),
+        whole["actions"],
+        whole["done"],
+        whole["rewards"],
+        whole.get("messages"),
+        whole.get("influence"),
+    )
+
+
+def coordination(played: Played, num_actions: int, vocabulary: int) -> dict[str, float]:
+    """How messages and actions hang together (Jaques et al. 2019, section 5.1).
+
+    Args:
+        played: episodes of networks that talk, or influence each other.
+        num_actions: number of actions.
+        vocabulary: number of symbols.
 
     Returns:
-        returns, float64 ``[E, N]``.
+        mean speaker consistency; the largest mutual information of any two agents between symbol
+        and next action, and between action and next action: over all steps, and over those in
+        which the first one's influence is at least its mean; an agent's mean influence on the
+        others in a step; how being influenced and being rewarded go together.
     """
-    num_envs, num_agents = worlds.num_envs, worlds.env.num_agents
-    returns = np.zeros((num_envs, num_agents))
-    open_rows = np.ones(num_envs, bool)
-    obs, active = worlds.reset()
-    reset = np.ones((num_envs, num_agents), bool)
-    memory = learner.initial_state(num_envs)
-    columns = list(slots)
-    shape, dtype = obs.shape, obs.dtype
-    slot: dict[str, npt.NDArray[Any]] = {
-        "obs": np.zeros(shape, dtype),
-        "reward": np.zeros((num_envs, num_agents), np.float32),
-        "done": np.zeros(num_envs, bool),
-        "active": np.zeros((num_envs, num_agents), bool),
-    }
-    while open_rows.any():
-        reset |= ~active
-        out = learner.act(
-            torch.from_numpy(np.ascontiguousarray(obs[:, columns])),
-            memory,
-            torch.from_numpy(np.ascontiguousarray(reset[:, columns])),
-            greedy=greedy,
+    found: dict[str, float] = {}
+    moments = None
+    if played.influence is not None:
+        moments = influential_moments(played.influence.sum(-1))
+    if played.messages is not None:
+        consistency = speaker_consistency(
+            played.messages, played.actions, num_symbols=vocabulary, num_actions=num_actions
         )
-        memory = out.state
-        worlds.actions[:, columns] = out.action.cpu().numpy()
-        worlds.send(0, worlds.actions, slot)
-        worlds.recv(0)
-        returns[open_rows] += slot["reward"][open_rows]
-        open_rows &= ~slot["done"]
-        obs, active = slot["obs"], slot["active"]
-        reset = np.broadcast_to(slot["done"][:, None], active.shape).copy()
-    return returns
+        found["speaker_consistency"] = float(consistency.mean())
+    if played.actions.shape[-1] < 2:
+        return found
+    for kind, signals, count in (
+        ("symbol", played.messages, vocabulary),
+        ("action", played.actions, num_actions),
+    ):
+        if signals is None:
+            continue
+        for title, chosen in (("", None), ("_influential", moments)):
+            if title and chosen is None:
+                continue
+            pairs = instantaneous_coordination(
+                signals,
+                played.actions,
+                played.done,
+                num_signals=count,
+                num_actions=num_actions,
+                moments=chosen,
+            )
+            found[f"coordination_{kind}_action{title}"] = strongest_pair(pairs)
+    if played.influence is not None:
+        found["influence"] = float(played.influence.sum(-1).mean())
+        found["influenced_reward_correlation"] = influenced_reward_correlation(
+            played.influence.sum(-2), played.rewards, played.done
+        )
+    return found
 
 
-def evaluate(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) -> list[Result]:
+def evaluate(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) -> Evaluation:
     """Evaluate the newest checkpoint of a run.
 
     Raises:
@@ -190,10 +314,12 @@ def evaluate(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) -> l
     slots = build.learner_slots(players)
     device = build.choose_device(options.device)
     phase = build.phase_at(config, players, 0)
-    learner: PPO | None = None
+    learner: AnyLearner | None = None
     results: list[Result] = []
+    outcomes: list[tuple[dict[str, float], ...]] = []
+    moments: list[dict[str, float]] = []
     conditions: list[tuple[str, tuple[int, ...]]] = [("together", tuple(range(len(players))))]
-    if len(players) > 1:
+    if len(players) > 1 and can_be_absent(config.env.game):
         conditions += [("alone", (slot,)) for slot in slots]
     for seed in options.seeds:
         for condition, present in conditions:
@@ -202,14 +328,40 @@ def evaluate(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) -> l
             )
             if learner is None:
                 learner = load_learner(run_dir, run, config, worlds.env, device)
-            returns = play_episodes(worlds, learner, slots, options.greedy)
+            played = play_episodes(worlds, learner, slots, options.greedy)
             worlds.close()
             results += [
                 Result(condition, seed, slot, config.players.kinds[slot],
-                       tuple(float(value) for value in returns[:, slot]))
+                       tuple(float(value) for value in played.returns[:, slot]))
                 for slot in present
             ]  # fmt: skip
-    return results
+            if condition == "together":
+                outcomes.append(played.outcomes)
+                if config.social.mechanisms:
+                    moments.append(
+                        coordination(played, worlds.env.num_actions, config.social.vocabulary)
+                    )
+    if len(players) == 1 and not worlds.env.event_names:
+        outcomes.clear()  # its return says it all
+    return Evaluation(
+        tuple(results),
+        _outcomes(outcomes) + _outcomes([[one] for one in moments], whole=True),
+    )
+
+
+def _outcomes(
+    seeds: Sequence[Sequence[Mapping[str, float]]], *, whole: bool = False
+) -> tuple[Outcome, ...]:
+    """Turn metrics by seed and episode into metrics by name."""
+    names = dict.fromkeys(name for episodes in seeds for one in episodes for name in one)
+    return tuple(
+        Outcome(
+            name,
+            tuple(tuple(one.get(name, math.nan) for one in episodes) for episodes in seeds),
+            whole,
+        )
+        for name in names
+    )
 
 
 def _worlds(
@@ -237,16 +389,63 @@ def _worlds(
         raise UsageError(f"{config.env.game}: {error}") from None
 
 
-def report(results: Sequence[Result]) -> str:
-    """A table: one line a condition, agent and seed."""
+def report(evaluation: Evaluation) -> str:
+    """Tables: one line a condition, agent and seed; then one line a metric of the group."""
     lines = [f"{'condition':<10} {'agent':<28} {'seed':>5} {'mean':>8} {'std':>8} {'best':>8}"]
-    for result in results:
+    for result in evaluation.results:
         values = np.asarray(result.returns)
         lines.append(
             f"{result.condition:<10} {f'{result.agent} {result.kind}':<28.28} {result.seed:>5} "
             f"{number(float(values.mean())):>8} {number(float(values.std())):>8} "
             f"{number(float(values.max())):>8}"
         )
+    if evaluation.outcomes:
+        lines.append(
+            f"{'group (95% confidence)':<34} {'mean':>9}  {'over episodes':<26} {'over seeds':<26}"
+        )
+    for outcome in evaluation.outcomes:
+        seeds = outcome.over_seeds()
+        episodes = None if outcome.whole else outcome.over_episodes()
+        mean = seeds.mean if episodes is None else episodes.mean
+        lines.append(
+            f"{outcome.metric.replace('_', ' '):<34} {number(mean, 3):>9}  "
+            f"{bounds(episodes):<26} {bounds(seeds):<26}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def bounds(interval: Interval | None) -> str:
+    """``[low, high] of n``; a dash where there is none."""
+    if interval is None or not math.isfinite(interval.low):
+        return "-"
+    return f"[{number(interval.low, 3)}, {number(interval.high, 3)}] of {interval.count}"
+
+
+def report_groups(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
+    """A table over runs that differ in nothing but the seed: the mean of their means.
+
+    Returns:
+        one line a group of runs and metric; empty where no two runs are alike.
+    """
+    groups: dict[str, list[tuple[Path, Evaluation]]] = {}
+    for run_dir, evaluation in evaluations:
+        key = group_key(build.load_config(run_dir))
+        groups.setdefault(key, []).append((run_dir, evaluation))
+    lines: list[str] = []
+    for members in groups.values():
+        if len(members) < 2:
+            continue
+        lines.append(f"{len(members)} runs (95% confidence): "
+                     + ", ".join(run_dir.name for run_dir, _ in members))  # fmt: skip
+        by_name: dict[str, list[float]] = {}
+        for _, evaluation in members:
+            for outcome in evaluation.outcomes:
+                by_name.setdefault(outcome.metric, []).append(outcome.over_seeds().mean)
+        for metric, means in by_name.items():
+            interval = confidence_interval(means)
+            lines.append(
+                f"{metric.replace('_', ' '):<34} {number(interval.mean, 3):>9}  {bounds(interval)}"
+            )
     return "\n".join(lines)
 
 
@@ -262,7 +461,7 @@ def results_path(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) 
 
 def write_results(
     path: Path, run_dir: Path, options: EvalOptions, extra: Mapping[str, Any],
-    results: Sequence[Result],
+    evaluation: Evaluation,
 ) -> None:  # fmt: skip
     """Write results as JSON.
 
@@ -273,9 +472,17 @@ def write_results(
         "run": str(run_dir),
         "options": dataclasses.asdict(options),
         "set": dict(extra),
-        "results": [dataclasses.asdict(result) for result in results],
+        "results": [dataclasses.asdict(result) for result in evaluation.results],
+        "group": {
+            outcome.metric: {
+                "over_episodes": None if outcome.whole else outcome.over_episodes()._asdict(),
+                "over_seeds": outcome.over_seeds()._asdict(),
+                "by_seed": outcome.values,
+            }
+            for outcome in evaluation.outcomes
+        },
     }
     try:
-        path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(finite(data), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None

@@ -44,7 +44,7 @@ class MetricsFile:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row; numbers that are not finite become null."""
-        self._file.write(json.dumps(_finite(row), allow_nan=False).encode() + b"\n")
+        self._file.write(json.dumps(finite(row), allow_nan=False).encode() + b"\n")
         self._file.flush()
 
     def sync(self) -> None:
@@ -77,11 +77,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same nested value, numbers that are not finite replaced by None."""
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -117,6 +118,17 @@ def number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
+def group_outcome(row: Mapping[str, Any]) -> str:
+    """What became of the group, in a few words; empty where there is nothing to tell."""
+    outcome = row.get("episode") or {}
+    if outcome.get("collective_return") is None:
+        return ""
+    return (
+        f"collective return {number(outcome['collective_return'])}, "
+        f"equality {number(outcome['equality'])}"
+    )
+
+
 def time_left(row: Mapping[str, Any], total_steps: int) -> float:
     """Seconds to go at the present speed."""
     speed = row["env_steps_per_second"]
@@ -148,6 +160,7 @@ class PlainConsole:
             f"step {row['env_steps']:,}/{total_steps:,}  "
             f"{row['agent_steps_per_second']:,.0f} agent-steps/s  "
             f"left {duration(time_left(row, total_steps))}  return: {returns}"
+            + (f"  {outcome}" if (outcome := group_outcome(row)) else "")
         )
 
     def say(self, text: str) -> None:
@@ -182,6 +195,9 @@ class RichConsole:
         table.add_column("agent")
         losses = [name for name in ("policy_loss", "value_loss", "aux_loss", "entropy", "kl")
                   if name in row["learner"]]  # fmt: skip
+        losses += [
+            name for name in ("influence", "intrinsic_reward_mean") if name in row["learner"]
+        ]
         for title in ("return", "solo return", *(name.replace("_", " ") for name in losses)):
             table.add_column(title, justify="right")
         solo = row.get("solo_return") or [None] * len(self._names)
@@ -198,6 +214,7 @@ class RichConsole:
             f"{row['agent_steps_per_second']:,.0f} agent-steps/s   "
             f"episodes {row['episodes']:,}   "
             f"ran {duration(row['seconds'])}   left {duration(time_left(row, total_steps))}"
+            + (f"\n{outcome}" if (outcome := group_outcome(row)) else "")
         )
         bar = ProgressBar(total=total_steps, completed=row["env_steps"], width=60)
         self._live.update(Group(Text(line), bar, table))
@@ -246,6 +263,9 @@ class Events:
                 for name, value in zip(self._names, values, strict=True):
                     if value is not None and math.isfinite(value):
                         self._writer.add_scalar(f"{group}/{metric}/{name}", value, step)
+        for metric, value in (row.get("episode") or {}).items():
+            if value is not None and math.isfinite(value):
+                self._writer.add_scalar(f"episode/{metric}", value, step)
         for key in ("agent_steps_per_second", "episodes"):
             self._writer.add_scalar(f"run/{key}", row[key], step)
 

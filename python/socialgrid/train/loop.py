@@ -8,23 +8,31 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from socialgrid.algos.config import A3CConfig
 from socialgrid.algos.learner import NonFiniteError
+from socialgrid.social.metrics import EpisodeMetrics
 from socialgrid.train import build, checkpoint
 from socialgrid.train.config import TrainConfig, from_dict, to_dict
 from socialgrid.train.errors import CheckpointError, UsageError
 from socialgrid.train.logger import Console, Events, MetricsFile, make_console
 from socialgrid.train.worlds import Phase, Worlds, derived_seed
+
+if TYPE_CHECKING:
+    from socialgrid.train.asynchronous import AsyncTrainer
+
+# What the first step of a rollout needs of the last one before.
+_CARRIED = ("obs", "active", "reset", "last_actions", "visible")
 
 
 class Interrupt:
@@ -94,10 +102,15 @@ class Trainer:
         self.learner = build.build_learner(
             config, self.players, self.worlds.env, self.device, run_dir / "dumps"
         )
-        self.rollout = build.build_rollout(config, self.players, self.worlds, self.learner)
+        self.rollout = build.build_rollout(
+            config.env.rollout_steps, self.slots, self.worlds, self.learner
+        )
         self._parts = self._split_rollout()
         self._memory: list[Tensor] = []
         self._returns = np.zeros((config.env.num_envs, len(self.players)), np.float64)
+        self._episodes = EpisodeMetrics(
+            config.env.num_envs, len(self.players), self.worlds.env.event_names
+        )
         self._clock: dict[str, float] = {}
         self._metrics_bytes = 0
         self._saved_step = -1
@@ -124,10 +137,16 @@ class Trainer:
 
     def start(self) -> None:
         """Begin new episodes in all environments."""
-        obs, active = self.worlds.reset()
-        self.rollout.begin(torch.from_numpy(obs), torch.from_numpy(active))
+        first = self.worlds.reset()
+        self.rollout.begin(
+            torch.from_numpy(first.obs),
+            torch.from_numpy(first.active),
+            torch.from_numpy(first.last_actions),
+            torch.from_numpy(first.visible),
+        )
         self._memory = [self.learner.initial_state(part.num_envs) for part in self._parts]
         self._returns[:] = 0
+        self._episodes = EpisodeMetrics(*self._returns.shape, self.worlds.env.event_names)
 
     def follow_schedule(self) -> bool:
         """Rebuild the environments when the schedules ask for other ones."""
@@ -147,12 +166,10 @@ class Trainer:
         metrics.sync()
         rollout = self.rollout
         arrays = {f"worlds/{name}": array for name, array in self.worlds.get_state().items()}
-        arrays |= {
-            "rollout/obs": rollout.obs[0].numpy(),
-            "rollout/active": rollout.active[0].numpy(),
-            "rollout/reset": rollout.reset[0].numpy(),
-            "returns": self._returns,
-        }
+        arrays |= {f"rollout/{name}": getattr(rollout, name)[0].numpy() for name in _CARRIED}
+        arrays |= {f"episodes/{name}": sums for name, sums in self._episodes.get_state().items()}
+        arrays |= {f"carried/{name}": x.numpy() for name, x in self.learner.carried().items()}
+        arrays["returns"] = self._returns
         for half, memory in enumerate(self._memory):
             arrays[f"memory/{half}"] = memory.cpu().numpy()
         state = {
@@ -193,26 +210,26 @@ class Trainer:
                 self.phase = phase
                 self.worlds = self._build_worlds()
                 self._parts = self._split_rollout()
-            self.worlds.set_state(
-                {
-                    name.removeprefix("worlds/"): array
-                    for name, array in arrays.items()
-                    if name.startswith("worlds/")
-                }
-            )
+            self.worlds.set_state(_named(arrays, "worlds/"))
             self.learner.load_tensors(stored.weights)
             self.learner.load_meta(state["learner"])
             rollout = self.rollout
-            rollout.begin(
-                _tensor_like(arrays["rollout/obs"], rollout.obs[0]),
-                _tensor_like(arrays["rollout/active"], rollout.active[0]),
-            )
-            rollout.reset[0].copy_(_tensor_like(arrays["rollout/reset"], rollout.reset[0]))
+            carried = {
+                name: _tensor_like(arrays[f"rollout/{name}"], getattr(rollout, name)[0])
+                for name in _CARRIED
+            }
+            reset = carried.pop("reset")
+            rollout.begin(**carried)
+            rollout.reset[0].copy_(reset)
             self._memory = [
                 _tensor_like(arrays[f"memory/{half}"], self.learner.initial_state(part.num_envs))
                 for half, part in enumerate(self._parts)
             ]
             self._returns[:] = arrays["returns"]
+            self._episodes.set_state(_named(arrays, "episodes/"))
+            self.learner.load_carried(
+                {name: torch.from_numpy(x.copy()) for name, x in _named(arrays, "carried/").items()}
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint does not fit this run: {error}") from None
         self._saved_step = self.env_steps
@@ -252,7 +269,9 @@ class Trainer:
         part = self._parts[half]
         with self._timed("act"):
             obs, reset = part.inputs(t)
-            out = self.learner.act(obs, self._memory[half], reset)
+            out = self.learner.act(
+                obs, self._memory[half], reset, last_actions=part.last_actions[t]
+            )
             part.record(t, out)
             self._memory[half] = out.state
             rows = slice(self.worlds.halves[half][0].rows.start,
@@ -260,6 +279,7 @@ class Trainer:
             self.worlds.actions[rows, self.slots] = out.action.cpu().numpy()
         with self._timed("simulate"):
             self.worlds.send(half, self.worlds.actions, part.slot(t))
+        part.take(t, torch.from_numpy(self.worlds.actions[rows]))
 
     def _count(
         self, half: int, t: int, finished: tuple[list[np.ndarray], list[np.ndarray]]
@@ -287,6 +307,7 @@ class Trainer:
         start = time.perf_counter()
         self._clock = {}
         together, solo = self.collect()
+        outcomes = self._outcomes()
         self._check_rewards()
         with self._timed("update"):
             learnt = self.learn()
@@ -316,6 +337,8 @@ class Trainer:
                 name: _per_slot(values, self.slots, num_agents) for name, values in learnt.items()
             },
         }
+        if outcomes is not None:
+            row["episode"] = outcomes
         if self.phase.num_solo:
             row["solo_return"] = [
                 None if slot in self.worlds.absent else value
@@ -325,7 +348,24 @@ class Trainer:
 
     def learn(self) -> dict[str, Tensor]:
         """Learn from the batch collected last; returns the learner's metrics."""
-        return self.learner.update(self.rollout)
+        return self.learner.update(self.rollout, progress=self.env_steps)
+
+    def _outcomes(self) -> dict[str, float | None] | None:
+        """Means of what became of the group, over the episodes with everybody that ended.
+
+        Returns:
+            as ``EpisodeMetrics`` names them, or ``None`` where one agent plays by itself a game
+            that counts no events.
+        """
+        rollout = self.rollout
+        done = rollout.done.numpy()
+        finished = self._episodes.update(
+            rollout.reward.numpy(), done, rollout.events.numpy(), rollout.active[:-1].numpy()
+        )
+        if len(self.players) == 1 and not self.worlds.env.event_names:
+            return None
+        solo = self.worlds.solo[np.argwhere(done)[:, 1]]
+        return mean_outcomes([one for one, alone in zip(finished, solo, strict=True) if not alone])
 
     def _check_rewards(self) -> None:
         """Stop on a reward that is not finite, with the batch on the disk."""
@@ -377,7 +417,20 @@ class Trainer:
         return 0 if interrupt.signal is None else 128 + interrupt.signal
 
 
-def create_run(config: TrainConfig, run_dir: Path) -> Trainer:
+def make_trainer(config: TrainConfig, run_dir: Path) -> Trainer | AsyncTrainer:
+    """The trainer that a configuration asks for: one process, or several actor-learners.
+
+    Raises:
+        UsageError: an option does not fit the game, the players or the machine.
+    """
+    if isinstance(config.algorithm, A3CConfig) and config.algorithm.workers > 1:
+        from socialgrid.train import asynchronous  # noqa: PLC0415 (it imports this)
+
+        return asynchronous.AsyncTrainer(config, run_dir)
+    return Trainer(config, run_dir)
+
+
+def create_run(config: TrainConfig, run_dir: Path) -> Trainer | AsyncTrainer:
     """Prepare a new run; its directory is made when everything else is known to be right.
 
     Raises:
@@ -389,7 +442,7 @@ def create_run(config: TrainConfig, run_dir: Path) -> Trainer:
         )
     if run_dir.exists() and not run_dir.is_dir():
         raise UsageError(f"{run_dir}: exists and is not a directory")
-    trainer = Trainer(config, run_dir)
+    trainer = make_trainer(config, run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         _write_config(run_dir, config)
@@ -398,7 +451,9 @@ def create_run(config: TrainConfig, run_dir: Path) -> Trainer:
     return trainer
 
 
-def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[Trainer, list[str]]:
+def resume_run(
+    run_dir: Path, total_steps: int | None = None
+) -> tuple[Trainer | AsyncTrainer, list[str]]:
     """Prepare to go on with a run from its newest whole checkpoint.
 
     Args:
@@ -418,11 +473,11 @@ def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[Trainer, 
         config = from_dict(data)
     folder = run_dir / "checkpoints"
     if not checkpoint.found(folder):
-        trainer = Trainer(config, run_dir)
+        trainer = make_trainer(config, run_dir)
         _write_config(run_dir, config)
         return trainer, ["no checkpoint yet: starting from the beginning"]
     path, stored, complaints = checkpoint.load_newest(folder)
-    trainer = Trainer(config, run_dir)
+    trainer = make_trainer(config, run_dir)
     trainer.restore(stored)
     _write_config(run_dir, config)
     messages = [f"refused a damaged checkpoint: {complaint}" for complaint in complaints]
@@ -441,6 +496,24 @@ def _write_config(run_dir: Path, config: TrainConfig) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(run_dir / "config.json")
+
+
+def mean_outcomes(episodes: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
+    """Mean of each metric over the episodes that have a number for it; None if none has."""
+    means: dict[str, float | None] = {}
+    for name in dict.fromkeys(name for episode in episodes for name in episode):
+        numbers = [episode[name] for episode in episodes if math.isfinite(episode[name])]
+        means[name] = float(np.mean(numbers)) if numbers else None
+    return means
+
+
+def _named(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Those arrays whose names begin so, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def _tensor_like(array: np.ndarray, like: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """From the words of a command line to a configuration.
 
 Options are those of ``TrainConfig``, ``--section.field``; the section may be left out wherever
-only one section has such a field (``--seed``, ``--aux``), and ``--players`` and ``--set`` are
-short for ``--players.kinds`` and ``--env.options``. Lists may be written with commas.
+only one section has such a field (``--seed``, ``--aux``); ``--players``, ``--social``,
+``--algorithm`` and ``--set`` are short for ``--players.kinds``, ``--social.mechanisms``,
+``--algorithm.name`` and ``--env.options``. Lists may be written with commas.
 """
 
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
@@ -17,12 +18,24 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from socialgrid.train.config import TrainConfig, from_dict, option_paths, to_dict
+from socialgrid.train.config import (
+    Preset,
+    TrainConfig,
+    from_dict,
+    option_paths,
+    owners_of,
+    to_dict,
+)
 from socialgrid.train.errors import UsageError, closest
 
 T = TypeVar("T")
 
-_SHORT = {"players": "players.kinds", "set": "env.options"}
+_SHORT = {
+    "players": "players.kinds",
+    "social": "social.mechanisms",
+    "algorithm": "algorithm.name",
+    "set": "env.options",
+}
 _BOX = re.compile(r"[\u2500-\u257f]+")
 
 
@@ -35,26 +48,56 @@ def short_names() -> dict[str, str]:
     return {**unique, **_SHORT}
 
 
-def parse_train(words: Sequence[str], preset: TrainConfig, prog: str) -> TrainConfig:
+def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
     """Apply command line options to a preset.
+
+    The algorithm and the social mechanisms are chosen first: they bring the preset's variants.
+    All other options win over those.
 
     Raises:
         UsageError: an option that does not exist or a value that does not fit.
         SystemExit: code 0, after ``--help``.
     """
     words, tables = _expand(words)
+    words, algorithm = _take(words, "--algorithm.name")
+    words, social = _take(words, "--social.mechanisms")
+    if algorithm is not None and len(algorithm) != 1:
+        raise UsageError("--algorithm.name: exactly one name is needed, ppo or a3c")
+    if social == []:
+        raise UsageError("--social.mechanisms: none, or names with commas between them")
+    config = preset.choose(
+        None if algorithm is None else algorithm[0], [] if social == ["none"] else social
+    )
     bare = dataclasses.replace(
-        preset,
-        env=dataclasses.replace(preset.env, options={}),
-        schedule=dataclasses.replace(preset.schedule, options={}),
+        config,
+        env=dataclasses.replace(config.env, options={}),
+        schedule=dataclasses.replace(config.schedule, options={}),
     )
     parsed = to_dict(parse(TrainConfig, words, prog, default=bare))
-    parsed["env"]["options"] = {**preset.env.options, **tables["env.options"]}
+    parsed["env"]["options"] = {**config.env.options, **tables["env.options"]}
     parsed["schedule"]["options"] = {
-        **preset.schedule.options,
+        **config.schedule.options,
         **{key: str(value) for key, value in tables["schedule.options"].items()},
     }
     return from_dict(parsed)
+
+
+def _take(words: Sequence[str], option: str) -> tuple[list[str], list[str] | None]:
+    """Take an option and its values out of a command line; the last one counts."""
+    rest: list[str] = []
+    values: list[str] | None = None
+    taking = False
+    for word in words:
+        if _is_option(word):
+            taking = word == option
+            if taking:
+                values = []
+                continue
+        if taking and values is not None:
+            values.append(word)
+        else:
+            rest.append(word)
+    return rest, values
 
 
 def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = None) -> T:
@@ -75,6 +118,7 @@ def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = No
                 args=list(words),
                 default=kind() if default is None else default,
                 return_unknown_args=True,
+                config=(tyro.conf.AvoidSubcommands,),
             )
     except UsageError:
         raise
@@ -85,6 +129,9 @@ def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = No
             raise
         raise UsageError(_one_line(messages.getvalue())) from None
     if unknown:
+        option = unknown[0].removeprefix("--algorithm.").partition("=")[0].replace("-", "_")
+        if kind is TrainConfig and (owners := owners_of(option)):
+            raise UsageError(f"{unknown[0]}: only {', '.join(owners)} has it")
         known = [f"--{name}" for name in _fields(kind)]
         if kind is TrainConfig:
             known += [f"--{name}" for name in short_names()]

@@ -3,9 +3,11 @@
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from socialgrid.train import build
-from socialgrid.train.config import TrainConfig, to_dict
+from socialgrid.train.config import group_key
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import read_metrics
 
@@ -32,33 +34,49 @@ class RunCurves:
     Attributes:
         run_dir: where it lies.
         config: its configuration.
-        group: what it shares with runs that differ in nothing but the seed.
+        label: what the user calls it; empty if nothing.
+        group: what it shares with runs that are drawn in the same colour: the label, or else all
+            of the configuration but the seed.
         steps: environment steps, ``[U]``.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, label: str = "") -> None:
         """Read a run directory.
 
         Raises:
             UsageError: not a run directory, or nothing has been measured yet.
         """
-        self.run_dir = run_dir
+        self.run_dir, self.label = run_dir, label
         self.config = build.load_config(run_dir)
         self._rows = read_metrics(run_dir / "metrics.jsonl")
         if not self._rows:
             raise UsageError(f"{run_dir / 'metrics.jsonl'}: no updates yet")
-        self.group = _group_key(self.config)
+        self.group = label or group_key(self.config)
         self.steps = np.array([row["env_steps"] for row in self._rows], np.float64)
 
-    def values(self, *keys: str, agent: int) -> Values:
-        """One agent's curve ``[U]``, NaN where nothing was measured."""
+    @classmethod
+    def named(cls, word: str) -> RunCurves:
+        """Read ``RUN`` or ``LABEL=RUN``.
+
+        Raises:
+            UsageError: as for the class itself.
+        """
+        label, equals, path = word.partition("=")
+        if equals and not Path(word).is_dir():
+            return cls(Path(path), label)
+        return cls(Path(word))
+
+    def values(self, *keys: str, agent: int | None = None) -> Values:
+        """A curve ``[U]``, NaN where nothing was measured; of one agent where all have one."""
         curve = np.full(len(self._rows), np.nan)
         for i, row in enumerate(self._rows):
             value: Any = row
             for key in keys:
                 value = value.get(key) if isinstance(value, Mapping) else None
-            if value is not None and value[agent] is not None:
-                curve[i] = value[agent]
+            if agent is not None:
+                value = value[agent] if isinstance(value, list) else None
+            if value is not None:
+                curve[i] = value
         return curve
 
     def losses(self) -> list[str]:
@@ -66,17 +84,14 @@ class RunCurves:
         names = {name for row in self._rows for name in row["learner"]}
         return sorted(name for name in names if "aux" in name)
 
+    def outcomes(self) -> list[str]:
+        """Names of what was measured of the group."""
+        return list(dict.fromkeys(name for row in self._rows for name in row.get("episode") or ()))
+
     def learning_slots(self) -> list[int]:
         """Slots of agents that learn."""
         players = build.parse_players(self.config)
         return [slot for slot, player in enumerate(players) if player.kind == "learner"]
-
-
-def _group_key(config: TrainConfig) -> str:
-    data = to_dict(config)
-    for name in ("seed", "run_dir", "total_steps"):
-        data["run"].pop(name)
-    return json.dumps(data, sort_keys=True)
 
 
 def smooth(values: Values, width: int) -> Values:
@@ -90,21 +105,36 @@ def smooth(values: Values, width: int) -> Values:
     return out
 
 
+# Options that tell a reader most; where they tell all groups apart, titles name no others.
+_TELLING = ("social.mechanisms", "social.influence_weight", "algorithm.name", "env.game")
+
+
 def _titles(runs: Sequence[RunCurves]) -> dict[str, str]:
-    """A short title for each group: what its runs' configurations differ in."""
-    flat = {run.group: dict(_flatten(json.loads(run.group))) for run in runs}
+    """A short title for each group: its label, or what its runs' configurations differ in."""
+    titles = {run.group: run.label for run in runs if run.label}
+    flat = {run.group: dict(_flatten(json.loads(run.group))) for run in runs if not run.label}
     keys = sorted({key for options in flat.values() for key in options})
-    differing = [
-        key for key in keys
-        if len({json.dumps(options.get(key)) for options in flat.values()}) > 1
-    ]  # fmt: skip
-    if not differing:
-        return dict.fromkeys(flat, runs[0].config.env.game)
+
+    def differing(keys: Sequence[str]) -> list[str]:
+        return [
+            key for key in keys
+            if len({json.dumps(options.get(key)) for options in flat.values()}) > 1
+        ]  # fmt: skip
+
+    def told(keys: Sequence[str]) -> dict[str, str]:
+        return {
+            group: ", ".join(f"{key.rsplit('.', 1)[-1]}={_brief(options.get(key))}"
+                             for key in keys)
+            for group, options in flat.items()
+        }  # fmt: skip
+
+    names = told(differing(_TELLING))
+    if len(set(names.values())) < len(flat):
+        names = told(differing(keys))
     return {
-        group: ", ".join(f"{key.rsplit('.', 1)[-1]}={_brief(options.get(key))}"
-                         for key in differing)
-        for group, options in flat.items()
-    }  # fmt: skip
+        **titles,
+        **{group: name or runs[0].config.env.game for group, name in names.items()},
+    }
 
 
 def _flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -116,69 +146,237 @@ def _flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _brief(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
 
 
-def draw_curves(runs: Sequence[RunCurves], path: Path) -> Path:
+@dataclass(frozen=True)
+class Reference:
+    """A curve or a level from elsewhere, drawn among the collective returns.
+
+    Attributes:
+        label: what it is.
+        steps: environment steps, ``[P]``; empty for a level.
+        values: collective return, ``[P]``, or ``[1]`` for a level.
+    """
+
+    label: str
+    steps: Values
+    values: Values
+
+
+def read_references(path: Path) -> list[Reference]:
+    """Read curves to compare with.
+
+    Args:
+        path: CSV: a header, environment steps in the first column, a curve in every other one
+            (its cells may be empty). Or JSON: by label a number, or a list of [steps, value].
+
+    Raises:
+        UsageError: no such file, or it is neither.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            return [_reference(label, points) for label, points in json.loads(text).items()]
+        header, *rows = [row for row in csv.reader(text.splitlines()) if row]
+        return [
+            _reference(
+                label, [(row[0], row[column]) for row in rows if len(row) > column and row[column]]
+            )
+            for column, label in enumerate(header[1:], 1)
+        ]
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: no table of steps and values: {error}") from None
+
+
+def _reference(label: str, points: Any) -> Reference:
+    if isinstance(points, int | float):
+        return Reference(label, np.empty(0), np.array([points], np.float64))
+    pairs = np.array([(float(step), float(value)) for step, value in points]).reshape(-1, 2)
+    return Reference(label, pairs[:, 0], pairs[:, 1])
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One diagram: its title, and where its numbers lie in a row of metrics."""
+
+    title: str
+    keys: tuple[str, ...]
+    per_agent: bool
+
+
+# Metrics of the social mechanisms, by their names among the learner's.
+_SOCIAL = (
+    "influence",
+    "influence_weight",
+    "intrinsic_reward_mean",
+    "moa_loss",
+    "moa_accuracy",
+    "message_entropy",
+)
+
+
+def _panels(runs: Sequence[RunCurves]) -> list[Panel]:
+    """Diagrams for whatever any of the runs has measured."""
+
+    def measured(*keys: str) -> bool:
+        return any(np.isfinite(run.values(*keys, agent=slot)).any()
+                   for run in runs for slot in run.learning_slots())  # fmt: skip
+
+    panels = [Panel("return per episode", ("return",), True)]
+    if measured("solo_return"):
+        panels.append(Panel("return per episode, solo environments", ("solo_return",), True))
+    names = dict.fromkeys(name for run in runs for name in run.outcomes() if name != "length")
+    panels += [Panel(_TITLES.get(name, name.replace("_", " ")), ("episode", name), False)
+               for name in names]  # fmt: skip
+    losses = sorted({name for run in runs for name in run.losses()})
+    losses += [name for name in _SOCIAL if measured("learner", name)]
+    return panels + [Panel(name.replace("_", " "), ("learner", name), True) for name in losses]
+
+
+_TITLES = {
+    "collective_return": "collective return per episode",
+    "equality": "equality of returns (1 - Gini)",
+    "return_x_equality": "collective return x equality",
+    "sustainability": "sustainability (mean step of collecting)",
+    "peace": "peace (share of steps without a hit)",
+    "apples": "apples eaten per episode",
+    "cleaned": "waste cells cleaned per episode",
+    "shots": "fire beams per episode",
+    "hits": "hits per episode",
+    "box_opened": "share of episodes in which the box was opened",
+    "box_step": "step in which the box was opened",
+}
+
+
+def draw_curves(
+    runs: Sequence[RunCurves], path: Path, references: Sequence[Reference] = ()
+) -> Path:
     """Draw learning curves: every seed a line of its own, runs alike in all else in one colour.
 
     Args:
         runs: at least one.
         path: the PNG.
+        references: drawn among the collective returns.
 
     Raises:
-        UsageError: matplotlib is missing, or the file cannot be written.
+        UsageError: matplotlib is missing, the file cannot be written, or there are references
+            and no collective return.
     """
     need_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels: list[tuple[str, tuple[str, ...]]] = [("return per episode", ("return",))]
-    if any(np.isfinite(run.values("solo_return", agent=slot)).any()
-           for run in runs for slot in run.learning_slots()):  # fmt: skip
-        panels.append(("return per episode, solo environments", ("solo_return",)))
-    losses = sorted({name for run in runs for name in run.losses()})
-    panels += [(f"{name.replace('_', ' ')}", ("learner", name)) for name in losses]
+    panels = _panels(runs)
+    if references and not any(panel.keys == ("episode", "collective_return") for panel in panels):
+        raise UsageError("reference: none of these runs has a collective return to compare")
     groups = list(dict.fromkeys(run.group for run in runs))
+    colours = {group: f"C{index % 10}" for index, group in enumerate(groups)}
     titles = _titles(runs)
-    figure = Figure(figsize=(8, 3.4 * len(panels)), layout="constrained")
+    columns = 1 if len(panels) < 4 else 2
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(8 if columns == 1 else 13, 3.4 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    for index, (title, keys) in enumerate(panels):
-        axes = figure.add_subplot(len(panels), 1, index + 1)
-        named: set[tuple[str, bool]] = set()
-        for run in runs:
-            colour = f"C{groups.index(run.group) % 10}"
-            learning = run.learning_slots()
-            for slot, kind in enumerate(run.config.players.kinds):
-                values = run.values(*keys, agent=slot)
-                if not np.isfinite(values).any():
-                    continue
-                learns = slot in learning
-                new = (run.group, learns) not in named
-                named.add((run.group, learns))
-                label = f"{titles[run.group]}: {'learners' if learns else 'others'}"
-                if learns:
-                    axes.plot(run.steps, values, color=colour, alpha=0.2, linewidth=0.8)
-                axes.plot(
-                    run.steps,
-                    smooth(values, max(1, len(values) // 40)),
-                    color=colour if learns else "0.6",
-                    linestyle="-" if learns else ":",
-                    linewidth=1.4,
-                    label=label if new else None,
-                )
-                axes.annotate(
-                    f"s{run.config.run.seed} {kind}" if learns else kind,
-                    (run.steps[-1], smooth(values, max(1, len(values) // 40))[-1]),
-                    fontsize=6,
-                    color=colour if learns else "0.4",
-                )
-        axes.set_title(title, fontsize=10)
+    for index, panel in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        if panel.per_agent:
+            _draw_agents(axes, runs, panel.keys, titles, colours)
+        else:
+            _draw_groups(axes, runs, panel.keys, titles, colours)
+        if panel.keys == ("episode", "collective_return"):
+            _draw_references(axes, references)
+        axes.set_title(panel.title, fontsize=10)
         axes.set_xlabel("environment steps")
         axes.margins(x=0.08)
         axes.grid(alpha=0.2)
-        axes.legend(fontsize=7)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=7)
     return save_figure(figure, path)
+
+
+def _draw_agents(
+    axes: Any,
+    runs: Sequence[RunCurves],
+    keys: tuple[str, ...],
+    titles: Mapping[str, str],
+    colours: Mapping[str, str],
+) -> None:
+    """A line for each agent of each run."""
+    named: set[tuple[str, bool]] = set()
+    for run in runs:
+        learning = run.learning_slots()
+        for slot, kind in enumerate(run.config.players.kinds):
+            values = run.values(*keys, agent=slot)
+            if not np.isfinite(values).any():
+                continue
+            learns = slot in learning
+            new = (run.group, learns) not in named
+            named.add((run.group, learns))
+            label = f"{titles[run.group]}: {'learners' if learns else 'others'}"
+            name = f"s{run.config.run.seed} {kind}" if learns else kind
+            if len(learning) > 1 and learns:
+                name = f"s{run.config.run.seed} a{slot}"
+            _draw_line(
+                axes,
+                run.steps,
+                values,
+                colour=colours[run.group] if learns else "0.6",
+                style="-" if learns else ":",
+                label=label if new else None,
+                name=name,
+            )
+
+
+def _draw_groups(
+    axes: Any,
+    runs: Sequence[RunCurves],
+    keys: tuple[str, ...],
+    titles: Mapping[str, str],
+    colours: Mapping[str, str],
+) -> None:
+    """A line for each run."""
+    named: set[str] = set()
+    for run in runs:
+        values = run.values(*keys)
+        if not np.isfinite(values).any():
+            continue
+        label = None if run.group in named else titles[run.group]
+        named.add(run.group)
+        name = f"s{run.config.run.seed}"
+        _draw_line(axes, run.steps, values, colour=colours[run.group], label=label, name=name)
+
+
+def _draw_line(
+    axes: Any,
+    steps: Values,
+    values: Values,
+    *,
+    colour: str,
+    label: str | None,
+    name: str,
+    style: str = "-",
+) -> None:
+    """A smoothed curve with its name at the end, and what was measured behind it."""
+    trend = smooth(values, max(1, len(values) // 40))
+    if style == "-":
+        axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
+    axes.plot(steps, trend, color=colour, linestyle=style, linewidth=1.4, label=label)
+    axes.annotate(name, (steps[-1], trend[-1]), fontsize=6, color=colour)
+
+
+def _draw_references(axes: Any, references: Sequence[Reference]) -> None:
+    for index, reference in enumerate(references):
+        style = ("--", "-.", ":")[index % 3]
+        if len(reference.steps):
+            axes.plot(
+                reference.steps, reference.values, "k", linestyle=style, linewidth=1.2,
+                label=reference.label,
+            )  # fmt: skip
+        else:
+            level = float(reference.values[0])
+            axes.axhline(level, color="k", linestyle=style, linewidth=1.2, label=reference.label)
 
 
 def save_figure(figure: Any, path: Path) -> Path:

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from socialgrid.algos.ppo import PPO
 from socialgrid.train import build
+from socialgrid.train.build import AnyLearner
 from socialgrid.train.errors import UsageError
 from socialgrid.train.evaluate import EvalOptions, evaluation_config, load_learner
 from socialgrid.train.pictures import view_image
 from socialgrid.train.plot import need_matplotlib, save_figure
+from socialgrid.train.session import Session
 from socialgrid.train.worlds import Phase, Worlds, derived_seed
 
 ACTIONS = {"left": 0, "right": 1, "forward": 2}
@@ -76,51 +76,26 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
     return slots[0], moments
 
 
-def _episode(worlds: Worlds, learner: PPO, slots: tuple[int, ...]) -> list[Moment]:
-    watched = slots[0]
-    columns = list(slots)
-    obs, active = worlds.reset()
-    num_agents = worlds.env.num_agents
-    slot: dict[str, npt.NDArray[Any]] = {
-        "obs": np.zeros_like(obs),
-        "done": np.zeros(1, bool),
-        "active": np.zeros((1, num_agents), bool),
-        "visible": np.zeros((1, num_agents, num_agents), np.uint8),
-    }
-    memory = learner.initial_state(1)
-    reset = np.ones((1, num_agents), bool)
+def _episode(worlds: Worlds, learner: AnyLearner, slots: tuple[int, ...]) -> list[Moment]:
+    watched, env = slots[0], worlds.env
+    rollout = Session(worlds, learner, slots, env.max_steps - 1).play()
     moments: list[Moment] = []
-    company = False
-    for step in range(worlds.env.max_steps - 1):
-        seen_by_networks = (
-            torch.from_numpy(np.ascontiguousarray(obs[:, columns])),
-            memory,
-            torch.from_numpy(np.ascontiguousarray((reset | ~active)[:, columns])),
-        )
-        pixels = learner.predict_views(*seen_by_networks)[0, 0]
-        images = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-        out = learner.act(*seen_by_networks)
-        memory = out.state
-        before = view_image(worlds.env, obs[0, watched]).copy()
-        worlds.actions[:, columns] = out.action.numpy()
-        worlds.send(0, worlds.actions, slot)
-        worlds.recv(0)
-        if slot["done"][0] or not active[0, watched]:
+    for step in range(rollout.num_steps):
+        if rollout.done[step, 0] or not rollout.active[step, 0, watched]:
             break
-        seen = bool(slot["visible"][0, watched].any())
+        views, reset = rollout.inputs(step)
+        pixels = learner.predict_views(views, rollout.state[step], reset)[0, 0]
+        images = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         moments.append(
             Moment(
                 step,
-                before,
+                view_image(env, rollout.obs[step, 0, watched].numpy()).copy(),
                 {name: images[action] for name, action in ACTIONS.items()},
-                int(out.action[0, 0]),
-                view_image(worlds.env, slot["obs"][0, watched]).copy(),
-                seen or company,
+                int(rollout.action[step, 0, 0]),
+                view_image(env, rollout.obs[step + 1, 0, watched].numpy()).copy(),
+                bool(rollout.visible[step : step + 2, 0, watched].any()),
             )
         )
-        company = seen
-        obs, active = slot["obs"], slot["active"]
-        reset = np.zeros((1, num_agents), bool)
     return moments
 
 

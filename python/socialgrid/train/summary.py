@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from socialgrid.train import build
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import duration, number, read_metrics
 from socialgrid.train.loop import Trainer
+
+if TYPE_CHECKING:
+    from socialgrid.train.asynchronous import AsyncTrainer
 
 
 def mean_return(rows: Sequence[Mapping[str, Any]], agent: int, solo: bool) -> float | None:
@@ -25,6 +28,17 @@ def mean_return(rows: Sequence[Mapping[str, Any]], agent: int, solo: bool) -> fl
     return total / count if count else None
 
 
+def mean_outcome(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Mean of a metric of the group over all episodes that ended in these updates."""
+    total, count = 0.0, 0
+    for row in rows:
+        value = (row.get("episode") or {}).get(name)
+        if value is not None:
+            total += value * row["episodes_finished"]
+            count += row["episodes_finished"]
+    return total / count if count else None
+
+
 def tenth(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The leading updates in which a tenth of all episodes ended."""
     counts = [row["episodes_finished"] + row["solo_episodes_finished"] for row in rows]
@@ -37,7 +51,7 @@ def tenth(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return chosen
 
 
-def summary(trainer: Trainer) -> str:
+def summary(trainer: Trainer | AsyncTrainer) -> str:
     """A table of first and last tenth of the run for each agent, and where its files lie."""
     rows = read_metrics(trainer.run_dir / "metrics.jsonl")
     lines = [""]
@@ -56,6 +70,13 @@ def summary(trainer: Trainer) -> str:
                 lines.append(
                     f"{title:<28.28} {number(start):>12} {number(end):>12} {number(change):>9}"
                 )
+        for name in dict.fromkeys(name for row in rows for name in row.get("episode") or {}):
+            start, end = mean_outcome(first, name), mean_outcome(last, name)
+            change = None if start is None or end is None else end - start
+            title = name.replace("_", " ")
+            lines.append(
+                f"{title:<28.28} {number(start):>12} {number(end):>12} {number(change):>9}"
+            )
         speed = trainer.env_steps * len(trainer.players) / max(trainer.seconds, 1e-9)
         lines.append(
             f"{trainer.update} updates, {trainer.episodes:,} episodes, "
@@ -67,7 +88,7 @@ def summary(trainer: Trainer) -> str:
     return "\n".join(lines)
 
 
-def leave_pictures(trainer: Trainer) -> list[str]:
+def leave_pictures(trainer: Trainer | AsyncTrainer) -> list[str]:
     """Draw curves and film an episode with the final weights.
 
     Returns:
@@ -90,7 +111,7 @@ def leave_pictures(trainer: Trainer) -> list[str]:
     return lines
 
 
-def film(trainer: Trainer) -> str:
+def film(trainer: Trainer | AsyncTrainer) -> str:
     """Film one episode with everybody and the present weights.
 
     Raises:
@@ -110,7 +131,9 @@ def film(trainer: Trainer) -> str:
         num_threads=1,
         obs_mode=config.env.obs_mode,
     )
-    frames = episode_frames(worlds, trainer.learner, trainer.slots, trainer.names)
+    frames = episode_frames(
+        worlds, trainer.learner, trainer.slots, trainer.names, config.logging.video_frames
+    )
     path = write_video(trainer.run_dir / "episode", frames)
     worlds.close()
     return str(path)

@@ -4,20 +4,37 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
-from socialgrid.algos.ppo import PPO
+from socialgrid.train.build import AnyLearner
 from socialgrid.train.errors import UsageError
 from socialgrid.train.pictures import Image, fit_into, view_image
+from socialgrid.train.session import Session
 from socialgrid.train.worlds import Worlds
+
+Array = npt.NDArray[Any]
 
 _CAPTION = 16  # pixels of text under the grid and under each view
 _PAD = 6
+_STRIP = 84  # pixels of the height of a strip with curves
+# The agents' own colours in the games of social dilemmas.
+_COLOURS = (
+    (60, 60, 255),
+    (2, 81, 154),
+    (204, 0, 204),
+    (216, 30, 54),
+    (254, 151, 0),
+    (100, 255, 255),
+    (99, 99, 255),
+    (250, 204, 255),
+    (238, 223, 16),
+)
 
 
 def frame(env: Any, obs: Any, captions: Sequence[str], title: str, height: int = 416) -> Image:
@@ -38,7 +55,7 @@ def frame(env: Any, obs: Any, captions: Sequence[str], title: str, height: int =
 
     num_agents = len(captions)
     rows, cols = np.asarray(env.render(0, tile_size=1)).shape[:2]
-    tile = max(1, height // max(rows, cols))
+    tile = max(1, min(height // rows, 2 * height // cols))
     grid = np.asarray(env.render(0, tile_size=tile), np.uint8)
     per_column = min(num_agents, 3)
     side = height // per_column - _CAPTION - _PAD
@@ -62,39 +79,89 @@ def frame(env: Any, obs: Any, captions: Sequence[str], title: str, height: int =
     return np.asarray(picture, np.uint8)
 
 
+def with_curves(picture: Image, curves: Mapping[str, Array], step: int) -> Image:
+    """Put strips below a picture: how numbers of the agents went until now.
+
+    Args:
+        picture: uint8 ``[H, W, 3]``.
+        curves: by title, float ``[T, N]``; NaN where there is no number.
+        step: the present; later values are not shown.
+
+    Returns:
+        uint8 ``[H + strips, W, 3]``.
+    """
+    from PIL import Image as Picture
+    from PIL import ImageDraw
+
+    width = picture.shape[1]
+    strips = Picture.new("RGB", (width, _STRIP * len(curves)), (24, 24, 24))
+    draw = ImageDraw.Draw(strips)
+    left, right = 4, width - 5
+    for index, (title, values) in enumerate(curves.items()):
+        top = index * _STRIP + _CAPTION
+        bottom = top + _STRIP - _CAPTION - 4
+        known = values[np.isfinite(values)]
+        low, high = min(0.0, float(known.min(initial=0))), float(known.max(initial=0))
+        draw.text((4, top - _CAPTION), f"{title} ({low:.4g} to {high:.4g})", fill=(230, 230, 230))
+        span = (high - low) or 1.0
+        scale = (right - left) / max(1, len(values) - 1)
+        zero = bottom + low / span * (bottom - top)
+        draw.line([(left, zero), (right, zero)], fill=(70, 70, 70))
+        for agent in range(values.shape[1]):
+            points = [
+                (left + t * scale, bottom - (value - low) / span * (bottom - top))
+                for t, value in enumerate(values[: step + 1, agent].tolist())
+                if math.isfinite(value)
+            ]
+            if len(points) > 1:
+                draw.line(points, fill=_COLOURS[agent % len(_COLOURS)], width=2)
+        now = left + step * scale
+        draw.line([(now, top), (now, bottom)], fill=(120, 120, 120))
+    return np.concatenate([picture, np.asarray(strips, np.uint8)])
+
+
 def episode_frames(
-    worlds: Worlds, learner: PPO, slots: Sequence[int], names: Sequence[str]
+    worlds: Worlds,
+    learner: AnyLearner,
+    slots: Sequence[int],
+    names: Sequence[str],
+    max_frames: int = 300,
 ) -> Iterator[Image]:
-    """Play one episode in a batch of one environment and draw every step."""
-    obs, active = worlds.reset()
-    num_agents = len(names)
-    returns = np.zeros(num_agents)
-    memory = learner.initial_state(1)
-    columns = list(slots)
-    reset = np.ones((1, num_agents), bool)
-    slot: dict[str, Any] = {
-        "obs": np.zeros_like(obs),
-        "reward": np.zeros((1, num_agents), np.float32),
-        "done": np.zeros(1, bool),
-        "active": np.zeros((1, num_agents), bool),
-    }
-    for step in range(worlds.env.max_steps):
-        captions = [f"{name} {value:.1f}" for name, value in zip(names, returns, strict=True)]
-        yield frame(worlds.env, obs, captions, f"step {step}")
-        out = learner.act(
-            torch.from_numpy(np.ascontiguousarray(obs[:, columns])),
-            memory,
-            torch.from_numpy(np.ascontiguousarray((reset | ~active)[:, columns])),
-        )
-        memory = out.state
-        worlds.actions[:, columns] = out.action.cpu().numpy()
-        worlds.send(0, worlds.actions, slot)
-        worlds.recv(0)
-        returns += slot["reward"][0]
-        if slot["done"][0]:
-            return
-        obs, active = slot["obs"], slot["active"]
-        reset = np.zeros((1, num_agents), bool)
+    """Play one episode in a batch of one environment and draw it.
+
+    The episode is played first, since what the agents' influence was is known only then, and
+    played again with the same actions while it is drawn.
+
+    Args:
+        worlds: one environment.
+        learner: the networks.
+        slots: the agents they play.
+        names: one for each agent.
+        max_frames: of a longer episode, only every second, third, ... step is drawn.
+    """
+    env = worlds.env
+    session = Session(worlds, learner, slots, env.max_steps)
+    beginning = env.get_state()
+    rollout = session.play()
+    length = int(rollout.done[:, 0].long().argmax()) + 1
+    returns = np.cumsum(rollout.reward[:length, 0].numpy(), 0, dtype=np.float64)
+    returns = np.concatenate([np.zeros((1, len(names))), returns[:-1]])
+    curves: dict[str, Array] = {}
+    influence = learner.influence(rollout)
+    if influence is not None:
+        curves["influence on the others"] = np.full((length, len(names)), np.nan)
+        curves["influence on the others"][:, list(slots)] = influence[:length, 0].sum(-1).numpy()
+    if env.event_names:
+        curves["return so far"] = returns
+    stride = -(-length // max_frames)
+    env.set_state(beginning)
+    for step in range(length):
+        if step % stride == 0:
+            captions = [f"{name} {value:.1f}"
+                        for name, value in zip(names, returns[step], strict=True)]  # fmt: skip
+            picture = frame(env, rollout.obs[step].numpy(), captions, f"step {step}")
+            yield with_curves(picture, curves, step) if curves else picture
+        env.step(rollout.taken[step].numpy())
 
 
 def write_video(path: Path, frames: Iterator[Image], fps: int = 10) -> Path:

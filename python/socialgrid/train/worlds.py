@@ -57,6 +57,23 @@ class Part:
         return np.asarray(obs)
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What agents find at the start of their episodes.
+
+    Attributes:
+        obs: first views ``[E, N, ...]``.
+        active: who is in play, bool ``[E, N]``.
+        last_actions: int32 ``[E, N]``, -1: none yet.
+        visible: who sees whom, uint8 ``[E, N, N]``.
+    """
+
+    obs: Array
+    active: Array
+    last_actions: Array
+    visible: Array
+
+
 class Worlds:
     """A batch of environments: the first ones with everybody, the last ones solo.
 
@@ -110,6 +127,8 @@ class Worlds:
             ):
                 if low < high:
                     options = dict(phase.options)
+                    if solo and not can_be_absent(game):
+                        raise UsageError(f"{game}: its agents cannot be absent, as solo play needs")
                     if solo:
                         options["spawn_delay"] = self._absent_delays(game, options)
                     env = socialgrid.make_vec(
@@ -147,15 +166,14 @@ class Worlds:
         """One of the simulators, for what all have in common."""
         return self.parts[0].env
 
-    def reset(self) -> tuple[Array, Array]:
-        """Start new episodes everywhere.
-
-        Returns:
-            first views ``[E, N, ...]`` and who is in play, bool ``[E, N]``.
-        """
+    def reset(self) -> Beginning:
+        """Start new episodes everywhere."""
         obs = np.concatenate([part.reset() for part in self.parts])
-        active = np.concatenate([np.asarray(part.info["active"]) for part in self.parts])
-        return obs, active
+        known = (
+            np.concatenate([np.asarray(part.info[name]) for part in self.parts])
+            for name in ("active", "last_actions", "visible")
+        )
+        return Beginning(obs, *known)
 
     def send(self, half: int, actions: Array, slot: Mapping[str, Any]) -> None:
         """Let the scripted players of one half choose, and start its step.
@@ -225,6 +243,18 @@ def _make_team(kinds: Sequence[str | None], env: Any, seed: int) -> Team:
             options = {"error_rate": float(rate)} if rate else {}
             players.append(make_player(name, env, agent, seed, **options))
     return Team(players)
+
+
+def can_be_absent(game: str) -> bool:
+    """Whether agents of a game can be kept out of it, so that others play alone.
+
+    Raises:
+        UsageError: there is no such game.
+    """
+    try:
+        return any(option.name == "spawn_delay" for option in socialgrid.game_options(game))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def num_solo_envs(fraction: float, num_envs: int) -> int:

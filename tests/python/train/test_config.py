@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from socialgrid.algos.config import A3CConfig, PPOConfig
 from socialgrid.train.config import (
+    Preset,
     TrainConfig,
     from_dict,
     load_preset,
@@ -15,6 +17,8 @@ from socialgrid.train.config import (
 from socialgrid.train.errors import UsageError
 from socialgrid.train.options import parse_train, read_value, short_names
 from socialgrid.train.schedule import Schedule
+
+DEFAULTS = Preset("", "", TrainConfig())
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -59,12 +63,136 @@ def test_the_paper_preset_is_the_papers():
         ({"schedule": {"solo_fraction": "5:0.5"}}, "must start at 0"),
         ({"schedule": {"options": {"penalty": "0:a"}}}, "schedule.options.penalty: '0:a'"),
         ({"run": {"total_steps": float("inf")}}, "run.total_steps"),
+        ({"algorithm": {"name": "a3"}}, "'a3' is not one of ppo, a3c (did you mean 'a3c'?)"),
+        ({"algorithm": {"name": 3}}, "algorithm.name: 3 is not one of ppo, a3c"),
+        ({"algorithm": {"name": "a3c", "clip": 0.1}}, "'algorithm.clip': only ppo has it"),
+        ({"algorithm": {"workers": 2}}, "'algorithm.workers': only a3c has it"),
+        ({"algorithm": {"name": "a3c", "workers": 0}}, "workers 0: must be at least 1"),
+        ({"algorithm": {"name": "a3c", "workers": 129}}, "cannot share env.num_envs 128"),
+        ({"algorithm": {"sequence_length": 251}}, "longer than env.rollout_steps 250"),
+        ({"social": {"mechanisms": "moa"}}, "social.mechanisms: 'moa' is not a list"),
+        ({"social": {"mechanisms": ["mao"]}}, "social: mechanism 'mao'"),
+        ({"social": {"mechanisms": ["moa", "comm"]}}, "exclude each other"),
+        ({"social": {"moa_coeff": 1}}, "did you mean 'social.moa_coef'?"),
     ],
 )
 def test_wrong_configuration_is_refused_and_explained(data, message):
     with pytest.raises(UsageError) as error:
         from_dict(data)
     assert message in str(error.value)
+
+
+def test_the_name_of_an_algorithm_chooses_its_class_and_defaults():
+    a3c = from_dict({"algorithm": {"name": "a3c", "workers": 2}})
+    assert a3c.algorithm == A3CConfig(workers=2)
+    again = from_dict({"algorithm": {"workers": 3}}, a3c)
+    assert again.algorithm == A3CConfig(workers=3)
+    assert from_dict({"algorithm": {"name": "a3c"}}, again).algorithm == again.algorithm
+    ppo = from_dict({"algorithm": {"name": "ppo", "gamma": 0.5}}, again)
+    assert ppo.algorithm == PPOConfig(gamma=0.5)
+    assert from_dict(json.loads(json.dumps(to_dict(again)))) == again
+    # A3C has no sequences that could be longer than a rollout.
+    assert from_dict({"algorithm": {"name": "a3c"}, "env": {"rollout_steps": 3}})
+
+
+def test_files_of_older_versions_still_load():
+    data = to_dict(load_preset("goal-cycle").config)
+    del data["social"]
+    data["network"]["features"] = 192  # one layer was a number once
+    assert from_dict(data) == load_preset("goal-cycle").config
+
+
+OWN = """
+[env]
+num_envs = 4
+rollout_steps = 32
+[algorithm]
+name = "a3c"
+learning_rate = 1e-3
+[social]
+moa_coef = 2.0
+[variants.ppo.env]
+rollout_steps = 64
+[variants.ppo.algorithm]
+learning_rate = 5e-4
+sequence_length = 64
+[variants.moa.algorithm]
+learning_rate = 3e-3
+[variants.moa.social]
+moa_coef = 7.0
+[variants.moa-baseline.social]
+mechanisms = ["moa"]
+influence_weight = 0.0
+"""
+
+
+def test_variants_count_where_they_are_chosen_and_explicit_options_win(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+    preset = load_preset(str(path))
+
+    def choose(line):
+        config = parse_train(line.split(), preset, "x")
+        assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+        return config
+
+    plain = choose("")
+    assert plain == preset.config
+    assert (plain.algorithm.name, plain.algorithm.learning_rate) == ("a3c", 1e-3)
+    assert plain.social.mechanisms == ()
+    moa = choose("--social moa,inequity")
+    assert moa.social.mechanisms == ("moa", "inequity")
+    assert (moa.social.moa_coef, moa.algorithm.learning_rate) == (7.0, 3e-3)
+    told = choose("--social moa --moa-coef 1.5 --learning-rate 1e-5")
+    assert (told.social.moa_coef, told.algorithm.learning_rate) == (1.5, 1e-5)
+    baseline = choose("--social moa-baseline")
+    assert baseline.social.mechanisms == ("moa",)
+    assert (baseline.social.influence_weight, baseline.social.moa_coef) == (0.0, 2.0)
+    # What the tables say of A3C's learning rate is not meant for PPO.
+    ppo = choose("--algorithm ppo --social moa")
+    assert ppo.algorithm == PPOConfig(learning_rate=5e-4, sequence_length=64)
+    assert (ppo.env.rollout_steps, ppo.social.moa_coef) == (64, 7.0)
+    assert choose("--algorithm.name=ppo --clip 0.1").algorithm.clip == 0.1
+
+
+def test_presets_inherit_variants_and_their_own_options_come_later(tmp_path):
+    base, child = tmp_path / "own.toml", tmp_path / "child.toml"
+    base.write_text(OWN)
+    child.write_text(
+        f'base = "{base}"\n[algorithm]\nname = "ppo"\nlearning_rate = 1e-6\n'
+        '[social]\nmechanisms = ["moa"]\n[variants.moa.social]\nmoa_coef = 8.0\n'
+    )
+    preset = load_preset(str(child))
+    assert preset.variants() == ["moa", "moa-baseline", "ppo"]
+    assert preset.config.algorithm == PPOConfig(learning_rate=1e-6, sequence_length=64)
+    assert preset.config.social.moa_coef == 8.0
+    assert parse_train(["--social", "none"], preset, "x").social.moa_coef == 2.0
+    # Back to A3C: the child's options are PPO's, so only the base's count.
+    a3c = parse_train(["--algorithm", "a3c"], preset, "x")
+    assert a3c.algorithm == A3CConfig(learning_rate=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("variants = 3", "variants: must hold tables"),
+        ("[variants]\nmoa = 3", "variants: must hold tables"),
+        ("[variants.moa.sociall]\nmoa_coef = 1.0", "unknown option 'sociall'"),
+        ("[variants.moa.social]\nmoa_cof = 1.0", "did you mean 'social.moa_coef'?"),
+        ("[variants.mao.social]\nmoa_coef = 1.0", "did you mean 'moa'?"),
+        ("[variants.ppo.algorithm]\nworkers = 2", "only a3c has it"),
+        ("social = 3", "social: 3 is not a table"),
+        ('[social]\nmechanisms = "moa"', "'moa' is not a list"),
+        ('[social]\nmechanisms = ["mao"]', "did you mean 'moa'?"),
+    ],
+)
+def test_wrong_variants_are_refused_when_the_preset_is_read(tmp_path, text, message):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        load_preset(str(path))
+    assert message in str(error.value)
+    assert str(error.value).startswith(str(path))
 
 
 def test_overrides_keep_what_they_do_not_name():
@@ -108,7 +236,7 @@ def test_command_line_words_become_overrides():
         "--kl-target none --solo-fraction 0:0,10:0.75 --schedule.options penalty=0:0.5,8:1 "
         "--env.double-buffer --num_envs=6"
     )
-    config = parse_train(line.split(), TrainConfig(), "x")
+    config = parse_train(line.split(), DEFAULTS, "x")
     assert (config.run.seed, config.run.total_steps) == (3, 2_000_000)
     assert config.players.kinds == ("expert", "expert", "learner")
     assert config.algorithm.aux == "none"
@@ -135,11 +263,20 @@ def test_command_line_words_become_overrides():
         ("--set penalty", "'penalty' is not key=value"),
         ("7", "unexpected word '7'"),
         ("--device quantum", "quantum"),
+        ("--algorithm a3d", "did you mean 'a3c'?"),
+        ("--algorithm", "exactly one name is needed, ppo or a3c"),
+        ("--algorithm ppo a3c", "exactly one name is needed, ppo or a3c"),
+        ("--workers 2", "--algorithm.workers: only a3c has it"),
+        ("--algorithm.name a3c --clip 0.1", "--algorithm.clip: only ppo has it"),
+        ("--social infuence", "did you mean 'influence'?"),
+        ("--social", "none, or names with commas"),
+        ("--social moa,comm", "exclude each other"),
+        ("--social moa --curriculum -1", "curriculum -1.0: must be 0 or more"),
     ],
 )
 def test_bad_words_are_refused_in_one_line(words, message):
     with pytest.raises(UsageError) as error:
-        parse_train(words.split(), TrainConfig(), "socialgrid-train x")
+        parse_train(words.split(), DEFAULTS, "socialgrid-train x")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 

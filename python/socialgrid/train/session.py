@@ -1,0 +1,71 @@
+"""A learner's networks play, without learning: for evaluation, films and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from socialgrid.data.rollout import Rollout
+from socialgrid.train.build import AnyLearner, build_rollout
+from socialgrid.train.worlds import Worlds
+
+
+class Session:
+    """Environments in play, recorded a rollout at a time.
+
+    Attributes:
+        rollout: the steps played last; the next call of ``play`` writes over them.
+    """
+
+    def __init__(
+        self,
+        worlds: Worlds,
+        learner: AnyLearner,
+        slots: Sequence[int],
+        num_steps: int,
+        *,
+        greedy: bool = False,
+    ) -> None:
+        """Start new episodes.
+
+        Args:
+            worlds: environments in a single half.
+            learner: the networks.
+            slots: the agents they play, in order.
+            num_steps: length of a rollout.
+            greedy: the most probable actions instead of samples.
+        """
+        self.worlds, self.learner, self.greedy = worlds, learner, greedy
+        self._columns = list(slots)
+        self.rollout = build_rollout(num_steps, slots, worlds, learner)
+        first = worlds.reset()
+        self.rollout.begin(
+            torch.from_numpy(first.obs),
+            torch.from_numpy(first.active),
+            torch.from_numpy(first.last_actions),
+            torch.from_numpy(first.visible),
+        )
+        self._memory: Tensor = learner.initial_state(worlds.num_envs)
+        self._started = False
+
+    def play(self) -> Rollout:
+        """Play the next steps, on from where the last ones ended."""
+        rollout, worlds = self.rollout, self.worlds
+        if self._started:
+            rollout.carry_over()
+        self._started = True
+        for t in range(rollout.num_steps):
+            obs, reset = rollout.inputs(t)
+            out = self.learner.act(
+                obs, self._memory, reset, last_actions=rollout.last_actions[t], greedy=self.greedy
+            )
+            rollout.record(t, out)
+            self._memory = out.state
+            worlds.actions[:, self._columns] = out.action.cpu().numpy()
+            worlds.send(0, worlds.actions, rollout.slot(t))
+            rollout.take(t, torch.from_numpy(worlds.actions))
+            worlds.recv(0)
+            rollout.finish_step(t)
+        return rollout
