@@ -184,6 +184,9 @@ def main(words: Sequence[str]) -> int:
     need_matplotlib()
     out = Path(options.out)
     figures = Path(options.json) if options.json else out.with_suffix(".json")
+    for path in (out, figures):
+        if not path.parent.is_dir():
+            raise UsageError(f"{path}: there is no directory {path.parent}")
     try:
         returns = [
             play_mixture(options, cooperators, _progress(options, cooperators))
