@@ -39,14 +39,14 @@ class Cleanup final : public DilemmaGame {
                                         {'S', kStream, {}}},
                              .more_actions = {"fire", "clean"},
                              .event_names = {"apples", "cleaned", "shots", "hits"}}),
-        growth_(cells_marked("B"), cells_marked("HR"), rules(config)),
+        growth_(spec().shape.num_cells(), cells_marked("B"), cells_marked("HR"), rules(config)),
         fines_(read_fines(config)) {
     check_room();
   }
 
   void reset(World& world, Rng& rng) const override {
     place_all(world, rng);
-    growth_.grow(world, Crowd(world), rng);
+    growth_.grow(world, rng);
   }
 
   void step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
@@ -57,7 +57,7 @@ class Cleanup final : public DilemmaGame {
     eat_apples(world, kApples, outcome);
     shoot(world, actions, crowd, kBeams, outcome.events, rng);
     pay(kApples, kBeams, fines_, outcome);
-    growth_.grow(world, crowd, rng);
+    growth_.grow(world, rng);
   }
 
  private:

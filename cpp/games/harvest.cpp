@@ -29,14 +29,15 @@ class Harvest final : public DilemmaGame {
       : DilemmaGame(config, {.legend = {{'A', dilemma::kApple, {dilemma::kGround}}},
                              .more_actions = {"fire"},
                              .event_names = {"apples", "shots", "hits"}}),
-        growth_(cells_marked("A"), probabilities(config), neighbourhood(config)),
+        growth_(spec().shape.rows, spec().shape.cols, cells_marked("A"), probabilities(config),
+                neighbourhood(config)),
         fines_(read_fines(config)) {
     check_room();
   }
 
   void reset(World& world, Rng& rng) const override {
     place_all(world, rng);
-    growth_.grow(world, Crowd(world), rng);
+    growth_.grow(world, rng);
   }
 
   void step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
@@ -47,7 +48,7 @@ class Harvest final : public DilemmaGame {
     eat_apples(world, kApples, outcome);
     shoot(world, actions, crowd, kBeams, outcome.events, rng);
     pay(kApples, kBeams, fines_, outcome);
-    growth_.grow(world, crowd, rng);
+    growth_.grow(world, rng);
   }
 
  private:

@@ -1,7 +1,6 @@
 #include "socialgrid/growth.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include "socialgrid/dilemma_tile.hpp"
 
@@ -10,47 +9,96 @@ namespace {
 
 using dilemma::kApple;
 using dilemma::kGround;
-using dilemma::kRiver;
 using dilemma::kWaste;
+
+CellBits bits_of(std::size_t num_cells, std::span<const std::uint16_t> cells) {
+  CellBits bits(num_cells);
+  for (const std::uint16_t cell : cells) bits.insert(cell);
+  return bits;
+}
+
+void erase_agents(CellBits& cells, const World& world) {
+  for (const Agent& agent : world.agents()) {
+    if (agent.active()) cells.erase(world.index(agent.position()));
+  }
+}
+
+// Word `w` of a set moved so that bit i tells of the cell `distance` on from cell i.
+std::uint64_t moved_word(const CellBits& cells, std::size_t w, int distance) {
+  const auto word = [&](std::ptrdiff_t at) {
+    return at >= 0 && at < static_cast<std::ptrdiff_t>(cells.num_words())
+               ? cells.word(static_cast<std::size_t>(at))
+               : 0;
+  };
+  const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(w) * 64 + distance;
+  const std::ptrdiff_t at = first >> 6;
+  const int shift = static_cast<int>(first & 63);
+  return shift == 0 ? word(at) : word(at) >> shift | word(at + 1) << (64 - shift);
+}
 
 }  // namespace
 
-AppleRegrowth::AppleRegrowth(std::vector<std::uint16_t> cells,
+AppleRegrowth::AppleRegrowth(int rows, int cols, std::span<const std::uint16_t> cells,
                              const std::array<double, 4>& probabilities,
                              Neighbourhood neighbourhood)
-    : cells_(std::move(cells)), neighbourhood_(neighbourhood) {
+    : cells_(bits_of(static_cast<std::size_t>(rows * cols), cells)) {
   std::transform(probabilities.begin(), probabilities.end(), chances_.begin(),
                  [](double p) { return Chance(p); });
+  const int reach = neighbourhood == Neighbourhood::kPublic ? 2 : 4;
+  for (int dr = -2; dr <= 2; ++dr) {
+    for (int dc = -2; dc <= 2; ++dc) {
+      const int distance = dr * dr + dc * dc;
+      if (distance == 0 || distance > reach) continue;
+      Neighbour neighbour{dr * cols + dc, CellBits(static_cast<std::size_t>(rows * cols))};
+      for (const std::uint16_t cell : cells) {
+        const int row = cell / cols + dr, col = cell % cols + dc;
+        if (row >= 0 && col >= 0 && row < rows && col < cols) neighbour.exists.insert(cell);
+      }
+      neighbours_.push_back(neighbour);
+    }
+  }
 }
 
-void AppleRegrowth::grow(World& world, const Crowd& crowd, Rng& rng) const {
-  const int radius = neighbourhood_ == Neighbourhood::kPublic ? 1 : 2;
-  const int reach = neighbourhood_ == Neighbourhood::kPublic ? 2 : 4;
-  std::array<std::uint16_t, kMaxSide * kMaxSide> grown;
-  std::size_t count = 0;
-  for (const std::uint16_t cell : cells_) {
-    if (world.cells()[cell] == kApple || !crowd.is_free(cell)) continue;
-    const int row = cell / world.cols(), col = cell % world.cols();
-    std::size_t near = 0;
-    for (int dr = -radius; dr <= radius; ++dr) {
-      for (int dc = -radius; dc <= radius; ++dc) {
-        const Position p{row + dr, col + dc};
-        if (dr * dr + dc * dc <= reach && world.contains(p) && world.at(p) == kApple) ++near;
+void AppleRegrowth::grow(World& world, Rng& rng) const {
+  const CellBits apples(world.cells(), kApple);
+  CellBits empty(world.shape().num_cells());
+  for (std::size_t w = 0; w < empty.num_words(); ++w)
+    empty.word(w) = cells_.word(w) & ~apples.word(w);
+  erase_agents(empty, world);
+  for (std::size_t w = 0; w < empty.num_words(); ++w) {
+    // Cells with at least one, two, three apples near.
+    std::uint64_t one = 0, two = 0, three = 0;
+    for (const Neighbour& neighbour : neighbours_) {
+      const std::uint64_t apple =
+          moved_word(apples, w, neighbour.distance) & neighbour.exists.word(w);
+      three |= two & apple;
+      two |= one & apple;
+      one |= apple;
+    }
+    const auto where_possible = [](const Chance& chance, std::uint64_t cells) {
+      return chance.possible() ? cells : 0;
+    };
+    std::uint64_t tried =
+        empty.word(w) &
+        (where_possible(chances_[0], ~one) | where_possible(chances_[1], one & ~two) |
+         where_possible(chances_[2], two & ~three) | where_possible(chances_[3], three));
+    for (; tried != 0; tried &= tried - 1) {
+      const int bit = std::countr_zero(tried);
+      const auto near = ((one >> bit) & 1) + ((two >> bit) & 1) + ((three >> bit) & 1);
+      if (chances_[near].happens(rng)) {
+        world.cells()[w * 64 + static_cast<std::size_t>(bit)] = kApple;
       }
     }
-    const Chance& chance = chances_[std::min<std::size_t>(near, 3)];
-    if (chance.possible() && chance.happens(rng)) grown[count++] = cell;
   }
-  for (std::size_t i = 0; i < count; ++i) world.cells()[grown[i]] = kApple;
 }
 
-RiverGrowth::RiverGrowth(std::vector<std::uint16_t> apple_cells,
-                         std::vector<std::uint16_t> waste_cells, const Rules& rules)
-    : apple_cells_(std::move(apple_cells)),
-      waste_cells_(std::move(waste_cells)),
+RiverGrowth::RiverGrowth(std::size_t num_cells, std::span<const std::uint16_t> apple_cells,
+                         std::span<const std::uint16_t> waste_cells, const Rules& rules)
+    : apple_cells_(bits_of(num_cells, apple_cells)),
+      waste_cells_(bits_of(num_cells, waste_cells)),
       waste_grows_(rules.waste_probability > 0) {
   const double depletion = rules.depletion_threshold, restoration = rules.restoration_threshold;
-  const std::size_t possible = waste_cells_.size();
+  const std::size_t possible = waste_cells.size();
   for (std::size_t waste = 0; waste <= possible; ++waste) {
     const double density =
         possible == 0 ? 0.0 : static_cast<double>(waste) / static_cast<double>(possible);
@@ -64,31 +112,27 @@ RiverGrowth::RiverGrowth(std::vector<std::uint16_t> apple_cells,
   }
 }
 
-void RiverGrowth::grow(World& world, const Crowd& crowd, Rng& rng) const {
+void RiverGrowth::grow(World& world, Rng& rng) const {
   const std::span<Tile> cells = world.cells();
-  const auto waste = static_cast<std::size_t>(std::count(cells.begin(), cells.end(), kWaste));
+  CellBits clean(cells, kWaste);
+  const std::size_t waste = clean.size();
   if (waste >= first_depleted_) return;
   if (const Chance& chance = apple_chance_[waste]; chance.possible()) {
-    for (const std::uint16_t cell : apple_cells_) {
-      if (cells[cell] == kGround && crowd.is_free(cell) && chance.happens(rng)) {
-        cells[cell] = kApple;
-      }
-    }
+    CellBits empty(cells, kGround);
+    for (std::size_t w = 0; w < empty.num_words(); ++w) empty.word(w) &= apple_cells_.word(w);
+    erase_agents(empty, world);
+    empty.for_each([&](std::size_t cell) {
+      if (chance.happens(rng)) cells[cell] = kApple;
+    });
   }
   if (!waste_grows_) return;
-  const auto may_become_waste = [&](std::uint16_t cell) {
-    return cells[cell] != kWaste && crowd.is_free(cell);
-  };
-  const auto tried = static_cast<std::size_t>(
-      std::count_if(waste_cells_.begin(), waste_cells_.end(), may_become_waste));
-  if (tried == 0 || rng.uniform() < none_succeeds_[tried]) return;
-  std::uint32_t chosen = rng.uniform_int(static_cast<std::uint32_t>(tried));
-  for (const std::uint16_t cell : waste_cells_) {
-    if (may_become_waste(cell) && chosen-- == 0) {
-      cells[cell] = kWaste;
-      return;
-    }
+  for (std::size_t w = 0; w < clean.num_words(); ++w) {
+    clean.word(w) = waste_cells_.word(w) & ~clean.word(w);
   }
+  erase_agents(clean, world);
+  const std::size_t tried = clean.size();
+  if (tried == 0 || rng.uniform() < none_succeeds_[tried]) return;
+  cells[clean.nth(rng.uniform_int(static_cast<std::uint32_t>(tried)))] = kWaste;
 }
 
 }  // namespace socialgrid

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "socialgrid/crowd.hpp"
+#include "socialgrid/cell_bits.hpp"
 #include "socialgrid/rng.hpp"
 #include "socialgrid/world.hpp"
 
@@ -35,19 +35,24 @@ enum class Neighbourhood { kPublic, kPaper };
 // Harvest: an apple comes back the likelier the more apples are near.
 class AppleRegrowth {
  public:
-  // cells: where apples grow, row-major indices; probabilities: with 0, 1, 2, and 3 or more apples
-  // in the neighbourhood.
-  AppleRegrowth(std::vector<std::uint16_t> cells, const std::array<double, 4>& probabilities,
-                Neighbourhood neighbourhood);
+  // cells: where apples grow, row-major indices in a rows x cols grid; probabilities: with 0, 1, 2,
+  // and 3 or more apples in the neighbourhood.
+  AppleRegrowth(int rows, int cols, std::span<const std::uint16_t> cells,
+                const std::array<double, 4>& probabilities, Neighbourhood neighbourhood);
 
   // One draw for each empty apple cell without an agent whose chance is not 0, in row-major order;
   // all are judged before any grows.
-  void grow(World& world, const Crowd& crowd, Rng& rng) const;
+  void grow(World& world, Rng& rng) const;
 
  private:
-  std::vector<std::uint16_t> cells_;
+  struct Neighbour {
+    int distance;     // from a cell's index to its neighbour's
+    CellBits exists;  // apple cells that have it inside the grid
+  };
+
+  CellBits cells_;
+  std::vector<Neighbour> neighbours_;
   std::array<Chance, 4> chances_;
-  Neighbourhood neighbourhood_;
 };
 
 // Cleanup: apples grow the better the less waste is in the river, and waste keeps coming.
@@ -60,18 +65,18 @@ class RiverGrowth {
     double restoration_threshold = 0.0;  // at this share and below apples grow at full rate
   };
 
-  // Row-major indices of where apples grow and of where waste can be.
-  RiverGrowth(std::vector<std::uint16_t> apple_cells, std::vector<std::uint16_t> waste_cells,
-              const Rules& rules);
+  // Row-major indices of where apples grow and of where waste can be, in a grid of num_cells.
+  RiverGrowth(std::size_t num_cells, std::span<const std::uint16_t> apple_cells,
+              std::span<const std::uint16_t> waste_cells, const Rules& rules);
 
   // Apples: one draw for each empty apple cell without an agent. Waste: of the cells that could
   // become waste, each tried in random order, the first success does; drawn as one uniform() for
   // whether any succeeds, then one uniform_int() for which.
-  void grow(World& world, const Crowd& crowd, Rng& rng) const;
+  void grow(World& world, Rng& rng) const;
 
  private:
-  std::vector<std::uint16_t> apple_cells_;
-  std::vector<std::uint16_t> waste_cells_;
+  CellBits apple_cells_;
+  CellBits waste_cells_;
   std::vector<Chance> apple_chance_;   // by the number of waste cells
   std::vector<double> none_succeeds_;  // by the number of cells tried
   std::size_t first_depleted_ = 0;     // number of waste cells from which nothing grows
