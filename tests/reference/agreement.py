@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from tests.reference import layout as layouts
 from tests.reference.env import ReferenceEnv
 
 STATE = (
@@ -10,6 +9,7 @@ STATE = (
     *("agent_carrying", "step", "episode", "cells"),
 )
 INFO = ("active", "visible", "last_actions")
+ABOUT = ("num_agents", "num_actions", "action_counts", "event_names", "obs_shape")
 
 
 class Pair:
@@ -24,6 +24,9 @@ class Pair:
         self.obs_mode = obs_mode
         self.num_envs = self.core.num_envs
         self.where = f"{game} {options}"
+        for name in ABOUT if obs_mode == "rgb" else ABOUT[:-1]:
+            ours, theirs = getattr(self.core, name), getattr(self.reference, name)
+            assert ours == theirs, f"{name}: {ours} is not {theirs}: {self.where}"
 
     def close(self):
         self.core.close()
@@ -41,7 +44,9 @@ class Pair:
         theirs, their_info = _split(self.reference.step(actions))
         for name in ("reward", "terminated", "truncated"):
             self._same(name, ours[name], theirs[name])
-        for name in ("done", *INFO):
+        events = ("events",) if self.reference.event_names else ()
+        assert ("events" in our_info) == bool(events), f"info['events']: {self.where}"
+        for name in ("done", *INFO, *events):
             self._same(f"info[{name!r}]", our_info[name], their_info[name])
         self._same("obs", self.as_rgb(ours["obs"]), theirs["obs"])
         done = their_info["done"]
@@ -59,7 +64,9 @@ class Pair:
     def compare_layouts(self):
         for e in range(self.num_envs):
             ours, theirs = self.core.get_layout(e), self.reference.get_layout(e)
-            assert as_dict(ours) == as_dict(theirs), f"layout {e}: {self.where}"
+            detail = self.reference.family.default_detail
+            same = as_dict(ours, detail) == as_dict(theirs, detail)
+            assert same, f"layout {e}: {ours} is not {theirs}: {self.where}"
 
     def compare_renders(self, tile_size):
         for e in range(self.num_envs):
@@ -94,13 +101,16 @@ def _split(results):
     return dict(zip(names, results[:4], strict=True)), results[4]
 
 
-def as_dict(layout):
-    """A layout in plain Python values, with every default written out."""
+def as_dict(layout, default_detail):
+    """A layout in plain Python values, with every default written out.
+
+    default_detail: what a character means in words where the layout gives none.
+    """
     count = len(layout.agent_pos)
     details = {tuple(map(int, pos)): words for pos, words in (layout.details or {}).items()}
     for row, line in enumerate(layout.cells):
         for col, char in enumerate(line):
-            default = layouts.from_char(char).detail
+            default = default_detail(char)
             if default:
                 details.setdefault((row, col), default)
 

@@ -8,12 +8,14 @@ from tests.reference.layout import read as read_layout
 from tests.reference.layout import write as write_layout
 from tests.reference.render import view_image, world_image
 from tests.reference.step import step
+from tests.reference.tiles import from_char
 from tests.reference.view import visible_agents
 
 __all__ = [
     "AGENT_STATE",
     "GAMES",
     "cell_codes",
+    "default_detail",
     "ended",
     "new_world",
     "read_layout",
@@ -39,6 +41,11 @@ AGENT_STATE = {
 def cell_codes(world):
     """The layout characters [rows][cols] as numbers."""
     return [[ord(tile.char) for tile in line] for line in world.tiles]
+
+
+def default_detail(char):
+    """The colour and state, in words, of what a layout shows by this character alone."""
+    return from_char(char).detail
 
 
 def ended(world):

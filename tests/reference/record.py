@@ -1,10 +1,12 @@
 """Writes the golden files of `tests/python/golden` from the reference.
 
-`python -m tests.reference.record` rewrites them all. Do so only for a new version of a game: files
-that change for any other reason say that a trajectory has changed.
+`python -m tests.reference.record SCENE...` writes those scenes, without names all of them. Rewrite
+one only for a new version of its game: files that change for any other reason say that a
+trajectory has changed.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,17 @@ STEPS = 40
 FORWARD_SHARE = 0.5
 STATE = ("cells", "agent_pos", "agent_dir", "agent_active", "agent_prestige", "agent_carrying")
 
+SMALL_CLEANUP = [
+    "@@@@@@@@@@@",
+    "@HRH PP BB@",
+    "@RHR  PBBB@",
+    "@HRSSSSSBB@",
+    "@RRH  P BB@",
+    "@@@@@@@@@@@",
+]
+SMALL_HARVEST = ["@@@@@@@@@", "@PAAPAAP@", "@PA AAAP@", "@PAA AAP@", "@P  P  P@", "@@@@@@@@@"]
+ONE_SWITCH = ["@@D@@", "@PPP@", "@PsP@", "@@@@@"]
+SMALL_TRAP = ["@@@@@@@", "@PAA  @", "@AP ###", "@ A #T#", "@P  ###", "@@@@@@@"]
 DOORS_AND_THINGS = ["#######", "#PPDGL#", "#PPB..#", "#KO#.D#", "#######"]
 SCENES = {
     "empty": ("Empty-v0", {"grid_size": [5, 7], "max_steps": 12, "num_agents": 2}),
@@ -43,14 +56,43 @@ SCENES = {
         "Empty-v0",
         {"map": DOORS_AND_THINGS, "num_agents": 3, "max_steps": 16, "tile_size": 12},
     ),
+    "cleanup": ("Cleanup-v0", {"max_steps": 25}),
+    "cleanup_small": (
+        "Cleanup-v0",
+        {
+            "map": SMALL_CLEANUP,
+            "num_agents": 9,
+            "apple_spawn_probability": 0.3,
+            "waste_spawn_probability": 0.05,
+            "depletion_threshold": 0.6,
+            "restoration_threshold": 0.1,
+            "view_rotation": "public",
+            "view_size": 7,
+            "tile_size": 2,
+        },
+    ),
+    "harvest": ("Harvest-v0", {"max_steps": 25}),
+    "harvest_small": (
+        "Harvest-v0",
+        {
+            "map": SMALL_HARVEST,
+            "num_agents": 12,
+            "apple_spawn_probabilities": [0.0, 0.1, 0.2, 0.5],
+            "neighbourhood": "paper",
+            "show_beams": False,
+            "view_size": 5,
+        },
+    ),
+    "switch": ("Switch-v0", {"map": ONE_SWITCH, "num_agents": 4, "max_steps": 30}),
+    "box_trapped": ("BoxTrapped-v0", {"map": SMALL_TRAP, "max_steps": 15, "view_size": 7}),
 }
 
 
-def choose_actions(num_envs, num_agents):
-    """int32 [T, E, A]: half forward, the rest anything."""
+def choose_actions(num_envs, action_counts):
+    """int32 [T, E, A]: half forward, the rest anything. Forward is 2 in every game."""
     rng = np.random.default_rng(SEED)
-    shape = (STEPS, num_envs, num_agents)
-    anything = rng.integers(7, size=shape, dtype=np.int32)
+    shape = (STEPS, num_envs, len(action_counts))
+    anything = rng.integers(action_counts, size=shape, dtype=np.int32)
     return np.where(rng.random(shape) < FORWARD_SHARE, np.int32(FORWARD), anything)
 
 
@@ -62,16 +104,19 @@ def replay(env, actions):
         obs, reward, terminated, truncated, info = env.step(row)
         told = {"obs": obs, "reward": reward, "terminated": terminated, "truncated": truncated}
         told |= {name: info[name] for name in ("done", "final_obs", "visible")}
+        if env.event_names:
+            told["events"] = info["events"]
         steps.append({**told, **env.worlds(STATE)})
     names = steps[-1]
     return {name: np.stack([step[name] for step in steps if name in step]) for name in names}
 
 
-def record():
+def record(names):
     FOLDER.mkdir(exist_ok=True)
-    for name, (game, options) in SCENES.items():
+    for name in names:
+        game, options = SCENES[name]
         env = ReferenceEnv(game, num_envs=NUM_ENVS, **options)
-        actions = choose_actions(NUM_ENVS, env.num_agents)
+        actions = choose_actions(NUM_ENVS, env.action_counts)
         np.savez_compressed(
             FOLDER / f"{name}.npz",
             game=game,
@@ -82,4 +127,4 @@ def record():
 
 
 if __name__ == "__main__":
-    record()
+    record(sys.argv[1:] or SCENES)

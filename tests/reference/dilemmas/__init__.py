@@ -14,6 +14,7 @@ __all__ = [
     "AGENT_STATE",
     "GAMES",
     "cell_codes",
+    "default_detail",
     "ended",
     "new_world",
     "read_layout",
@@ -40,6 +41,11 @@ AGENT_STATE = {
 def cell_codes(world):
     """The layout characters [rows][cols] as numbers."""
     return [[ord(char) for char in line] for line in world.cells]
+
+
+def default_detail(char):
+    """The characters of these games tell everything."""
+    return ""
 
 
 def ended(world):

@@ -48,20 +48,24 @@ CLEANUP_MAP = (
     "@@@@@@@@@@@@@@@@@@",
 )
 SWITCH_MAP = (
-    "@@@D@@@",
-    "@s   s@",
-    "@s P s@",
-    "@s   s@",
-    "@@@@@@@",
+    "@@@@D@@@@",
+    "@       @",
+    "s P   P s",
+    "@       @",
+    "s   P   s",
+    "@       @",
+    "s P   P s",
+    "@       @",
+    "@@@@@@@@@",
 )
 BOX_TRAPPED_MAP = (
     "@@@@@@@@@",
-    "@A     A@",
-    "@  P P  @",
+    "@ A   A @",
+    "@       @",
+    "@  ### P@",
+    "@  #T#  @",
     "@  ###  @",
-    "@ P#T#P @",
-    "@  ###  @",
-    "@  P P  @",
+    "@ P   P @",
     "@A     A@",
     "@@@@@@@@@",
 )
@@ -71,12 +75,13 @@ COMMON = {
     "max_steps": 1000,
     "view_size": 15,
     "tile_size": 1,
-    "show_beams": True,
     "view_rotation": "egocentric",
 }
+BEAMS = {"show_beams": True, "fire_cost": 1.0, "hit_penalty": 50.0}
 GAMES = {
     "Cleanup-v0": {
         **COMMON,
+        **BEAMS,
         "map": CLEANUP_MAP,
         "apple_spawn_probability": 0.05,
         "waste_spawn_probability": 0.5,
@@ -85,6 +90,7 @@ GAMES = {
     },
     "Harvest-v0": {
         **COMMON,
+        **BEAMS,
         "map": HARVEST_MAP,
         "apple_spawn_probabilities": (0, 0.005, 0.02, 0.05),
         "neighbourhood": "public",
@@ -104,8 +110,10 @@ class Config:
     max_steps: int
     view_size: int
     tile_size: int
-    show_beams: bool
     view_rotation: str
+    show_beams: bool | None = None
+    fire_cost: float | None = None
+    hit_penalty: float | None = None
     apple_spawn_probability: float | None = None
     waste_spawn_probability: float | None = None
     depletion_threshold: float | None = None

@@ -5,12 +5,10 @@ Every random draw is listed in the order in which it is made; that order is part
 
 import numpy as np
 
-from tests.reference.dilemmas.moves import CLEAN, FIRE, turn_and_move
+from tests.reference.dilemmas.moves import FIRE, turn_and_move
 from tests.reference.dilemmas.world import Agent, World, shifted
 
 BEAM_LENGTH = 5
-SHOT_COST = 1
-HIT_COST = 50
 SPECIAL = 7  # the action that Harvest and Cleanup call fire, Switch toggle, Box Trapped open box
 # How far apart (squared) two cells may be to be neighbours.
 NEIGHBOURHOODS = {"public": 2, "paper": 4}
@@ -103,19 +101,22 @@ def enter_cells(world, moved, rewards, config):
 
 
 def special_actions(world, actions, rewards, config):
-    """Beams, switches and the box, agents in random order."""
+    """What there is beside moving. Where beams can cross, agents come in random order."""
     order = [i for i, agent in enumerate(world.agents) if agent.active and actions[i] >= SPECIAL]
-    if len(order) > 1:
-        world.rng.shuffle(order)
-    for i in order:
-        if config.game == "Switch-v0":
+    if config.game == "Switch-v0":
+        for i in order:
             toggle(world, i, config)
-        elif config.game == "BoxTrapped-v0":
+    elif config.game == "BoxTrapped-v0":
+        for i in order:
             open_box(world, i, config)
-        elif actions[i] == FIRE:
-            fire(world, i, rewards, config)
-        elif actions[i] == CLEAN:
-            clean(world, i, config)
+    else:
+        if len(order) > 1:
+            world.rng.shuffle(order)
+        for i in order:
+            if actions[i] == FIRE:
+                fire(world, i, rewards, config)
+            else:
+                clean(world, i, config)
 
 
 def rays(world, agent):
@@ -136,14 +137,14 @@ def rays(world, agent):
 
 
 def fire(world, i, rewards, config):
-    rewards[i] -= SHOT_COST
+    rewards[i] -= config.fire_cost
     note(world, config, i, "shots")
     for ray in rays(world, world.agents[i]):
         for pos in ray:
             world.beams[pos] = "fire"
             victim = world.agent_at(pos)
             if victim is not None:
-                rewards[world.agents.index(victim)] -= HIT_COST
+                rewards[world.agents.index(victim)] -= config.hit_penalty
                 note(world, config, world.agents.index(victim), "hits")
                 break
 

@@ -1,5 +1,9 @@
 """What the agents see, as pixels uint8 [height, width, 3]."""
 
+from functools import cache
+from itertools import product
+from math import dist
+
 import numpy as np
 
 from tests.reference.dilemmas.world import shifted
@@ -12,7 +16,7 @@ COLORS_OF_GAME = {
     "Cleanup-v0": {"H": (99, 156, 194), "R": WATER, "S": WATER},
     "Harvest-v0": {},
     "Switch-v0": {"D": WALL, "O": (255, 255, 255), "S": (0, 255, 0), "s": (255, 0, 0)},
-    "BoxTrapped-v0": {"#": (120, 80, 40)},
+    "BoxTrapped-v0": {"#": (127, 127, 127)},
 }
 BEAM_COLORS = {"fire": (255, 255, 0), "clean": (100, 255, 255)}
 AGENT_COLORS = (
@@ -21,12 +25,18 @@ AGENT_COLORS = (
 )
 
 
+@cache
 def agent_color(i):
-    """The public colours for the first nine agents, further ones distinct."""
+    """The public colours for the first nine agents; then what is farthest from all there is.
+
+    Candidates have channels 0, 42, ... 252; of equally far ones the darkest red, green, blue first.
+    """
     if i < len(AGENT_COLORS):
         return AGENT_COLORS[i]
-    n = (i - 8) * 89 % 343
-    return tuple(20 + 35 * digit for digit in (n % 7, n // 7 % 7, n // 49))
+    taken = {*COLORS.values(), *BEAM_COLORS.values(), *(agent_color(j) for j in range(i))}
+    taken.update(color for colors in COLORS_OF_GAME.values() for color in colors.values())
+    candidates = product(range(0, 253, 42), repeat=3)
+    return max(candidates, key=lambda color: min(dist(color, other) for other in taken))
 
 
 def cell_color(world, pos, config, with_beams):
