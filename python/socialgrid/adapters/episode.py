@@ -88,6 +88,11 @@ class Episode:
             self._last_picture = picture
         return views, reward[0], terminated[0], truncated[0]
 
+    def info_of(self, agent: int) -> dict[str, Any]:
+        """What an agent's info of the last step holds: its ``events``, where the game has any."""
+        events = self.info.get("events")
+        return {} if events is None else {"events": events[0, agent]}
+
     def render(self) -> NDArray[np.uint8] | str | None:
         """The whole grid as a picture or as text; once the episode is over, as it was last seen."""
         if self._render_mode is None:

@@ -127,6 +127,7 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
 
         Where an environment's episode ended, the views are already those of the next episode and
         ``info["final_obs"]`` (object [rows], mask ``info["_final_obs"]``) has the last ones.
+        ``info["events"]`` uint8 [rows, K], where ``simulator.event_names`` has K names.
         """
         given = np.asarray(actions)
         if given.shape != (self.num_envs,):
@@ -167,7 +168,7 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     def _info(self, info: dict[str, Any]) -> dict[str, Any]:
         everywhere = np.ones(self.num_envs, dtype=np.bool_)
         rows: dict[str, Any] = {}
-        for key in ("active", "visible", "last_actions"):
+        for key in ("active", "visible", "last_actions", "events"):
             if key in info:
                 rows[key] = self._rows(np.asarray(info[key]))
                 rows[f"_{key}"] = everywhere.copy()
@@ -234,7 +235,10 @@ class SingleAgentEnv(gymnasium.Env[NDArray[Any], np.int64]):
         return views[0], {}
 
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
-        """One step of agent 0 (and of the scripted players, at the same time)."""
+        """One step of agent 0 (and of the scripted players, at the same time).
+
+        The info has ``events`` uint8 [K] where ``simulator.event_names`` has K names.
+        """
         if not self.action_space.contains(action):
             raise ValueError(f"action must be an integer in {self.action_space}, got {action!r}")
         self._actions[0] = action
@@ -243,7 +247,8 @@ class SingleAgentEnv(gymnasium.Env[NDArray[Any], np.int64]):
         views, reward, terminated, truncated = self._episode.step(self._actions)
         if self._team is not None:
             self._team.observe(self.simulator, reward[None], self._episode.info)
-        return views[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}
+        info = self._episode.info_of(0)
+        return views[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def render(self) -> Any:
         """The whole grid: uint8 [height, width, 3] or, in the mode ``"ansi"``, text."""

@@ -75,7 +75,8 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):  # type: ignore[misc
     ]:
         """One step of all agents in play: ``actions`` has an entry for each of ``self.agents``.
 
-        Agents that end in this step are in the results and no longer in ``self.agents``.
+        Agents that end in this step are in the results and no longer in ``self.agents``. Their
+        infos have ``events`` uint8 [K] where ``simulator.event_names`` has K names.
 
         Raises:
             ValueError: an action is missing, not an integer or out of range, or is for an agent
@@ -102,7 +103,7 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):  # type: ignore[misc
             {name: float(reward[slot]) for name, slot in stepped.items()},
             {name: bool(terminated[slot]) for name, slot in stepped.items()},
             {name: bool(truncated[slot]) for name, slot in stepped.items()},
-            {name: {} for name in stepped},
+            {name: self._episode.info_of(slot) for name, slot in stepped.items()},
         )
 
     def render(self) -> NDArray[np.uint8] | str | None:

@@ -156,6 +156,20 @@ def test_pictures_and_text():
     assert sum(lines[row].count(mark) for row in range(9) for mark in ">v<^") == 1
 
 
+@pytest.mark.parametrize(
+    ("game", "players"),
+    [
+        ("Cleanup-v0", ["cleaner", "cleaner", "harvester", "random"]),
+        ("Harvest-v0", ["sustainable-harvester", "greedy-harvester"]),
+        ("Switch-v0", ["expert"]),
+        ("BoxTrapped-v0", ["expert"]),
+    ],
+)
+def test_single_dilemmas_with_partners_pass_the_checker(game, players):
+    env = gymnasium.make(f"socialgrid:socialgrid/{game}", players=players, max_steps=30)
+    check_env(env.unwrapped)
+
+
 def test_teachers_earn_beside_the_caller():
     env = gymnasium.make("socialgrid:socialgrid/GoalCycle-v0", players=["expert"]).unwrapped
     direct = env.simulator
@@ -221,6 +235,36 @@ def test_rows_end_with_their_environment(game):
                     assert info["final_obs"][row] is None
         num_ended += done.sum()
     assert num_ended >= 3 * 8 * agents
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_rows_carry_what_else_the_game_tells(game):
+    envs = make_rows(game, num_envs=4)
+    agents = envs.simulator.num_agents
+    direct = socialgrid.make_vec(game, num_envs=4)
+    _, info = envs.reset(seed=2)
+    _, expected = direct.reset(seed=2)
+    for _ in range(12):
+        for key in {"visible", "last_actions", "active", "events"} & expected.keys():
+            np.testing.assert_array_equal(
+                info[key], expected[key].reshape(4 * agents, *expected[key].shape[2:]), err_msg=key
+            )
+            assert info[f"_{key}"].all()
+        actions = np.full(4 * agents, 2)
+        *_, info = envs.step(actions)
+        *_, expected = direct.step(actions.reshape(4, agents))
+        assert ("events" in info) == bool(direct.event_names)
+
+
+def test_a_single_environment_tells_its_events():
+    env = gymnasium.make("socialgrid:socialgrid/Cleanup-v0", players=["cleaner"]).unwrapped
+    names = env.simulator.event_names
+    _, info = env.reset(seed=0)
+    assert info == {}
+    *_, info = env.step(7)
+    assert dict(zip(names, info["events"].tolist(), strict=True)) == {
+        "apples": 0, "cleaned": 0, "shots": 1, "hits": 0
+    }  # fmt: skip
 
 
 def test_lists_of_seeds_are_per_environment_or_per_row():

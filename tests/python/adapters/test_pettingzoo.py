@@ -24,6 +24,7 @@ CASES = [
     ("GoalCycle-v0", {"num_agents": 1, "max_steps": 30, "obs_mode": "tiles"}),
     ("Empty-v0", {"num_agents": 4, "grid_size": 5, "ghost_mode": False, "max_steps": 40}),
     ("GoalCycle-v0", {"num_agents": 3, "max_steps": 30, "spawn_delay": [0, 5, 40]}),
+    ("Cleanup-v0", {"num_agents": 5, "max_steps": 30, "obs_mode": "tiles"}),
 ]
 every_case = pytest.mark.parametrize(("game", "config"), CASES)
 
@@ -103,6 +104,27 @@ def test_finished_agents_leave_and_the_others_play_on():
             left_early += bool(ended and env.agents)
         assert env.step({}) == ({}, {}, {}, {}, {})
     assert left_early > 5
+
+
+def test_agents_are_told_their_own_events():
+    env = parallel_env("Cleanup-v0", num_agents=2)
+    _, infos = env.reset(seed=0)
+    assert infos == {"agent_0": {}, "agent_1": {}}
+    *_, infos = env.step({"agent_0": 4, "agent_1": 7})
+    shots = env.simulator.event_names.index("shots")
+    assert [infos[agent]["events"][shots] for agent in env.agents] == [0, 1]
+    assert infos["agent_0"]["events"].shape == (len(env.simulator.event_names),)
+    env = parallel_env("Maze-v0")
+    env.reset(seed=0)
+    assert env.step({"agent_0": 0})[-1] == {"agent_0": {}}
+
+
+def test_agents_of_different_powers_have_different_choices():
+    env = parallel_env("BoxTrapped-v0")
+    assert [env.action_space(agent).n for agent in env.possible_agents] == [8, 7]
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"agent_1: .*0\.\.6.*7"):
+        env.step({"agent_0": 7, "agent_1": 7})
 
 
 def test_spaces_are_the_same_objects_and_hold_what_they_say():
