@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -110,10 +109,15 @@ void SquareObserver::fill_plane(const World& world, bool show_beams, Code* plane
         static_cast<Code>(static_cast<std::size_t>(kAgentCode) + i);
   }
   if (!show_beams || world.header().beams == 0) return;
+  // Eight cells at a time, since few have beams. The world may be read beyond its last cell.
   const std::span<const std::uint8_t> beams = world.beams();
-  for (std::size_t row = 0, cell = 0; cell < beams.size(); ++row) {
-    for (std::size_t col = 0; col < cols; ++col, ++cell) {
-      if (beams[cell] != 0) at(row, col) = static_cast<Code>(kBeamCode + beams[cell]);
+  for (std::size_t first = 0; first < beams.size(); first += 8) {
+    std::uint64_t eight;
+    std::memcpy(&eight, beams.data() + first, sizeof eight);
+    if (eight == 0) continue;
+    for (std::size_t cell = first; cell < std::min(first + 8, beams.size()); ++cell) {
+      if (beams[cell] != 0)
+        at(cell / cols, cell % cols) = static_cast<Code>(kBeamCode + beams[cell]);
     }
   }
 }
@@ -156,14 +160,18 @@ void SquareObserver::write(const Code* corner, std::ptrdiff_t row_step, std::ptr
 
 void SquareObserver::see_agents(const World& world, std::uint8_t* visible) const {
   const std::span<const Agent> agents = world.agents();
-  for (std::size_t i = 0; i < agents.size(); ++i) {
+  const auto reach = static_cast<unsigned>(2 * margin_);
+  for (std::size_t i = 0; i < agents.size(); ++i, visible += agents.size()) {
     const Agent& self = agents[i];
     for (std::size_t j = 0; j < agents.size(); ++j) {
       const Agent& other = agents[j];
-      const bool near =
-          std::abs(self.row - other.row) <= margin_ && std::abs(self.col - other.col) <= margin_;
-      *visible++ = near && i != j && self.active() && other.active() ? 1 : 0;
+      const bool near = (static_cast<unsigned>(other.row - self.row + margin_) <= reach) &
+                        (static_cast<unsigned>(other.col - self.col + margin_) <= reach) &
+                        other.active();
+      visible[j] = near ? 1 : 0;
     }
+    if (!self.active()) std::memset(visible, 0, agents.size());
+    visible[i] = 0;
   }
 }
 
