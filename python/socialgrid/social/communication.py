@@ -62,4 +62,4 @@ def message_influence(model: ActorCritic, batch: SequenceBatch, config: SocialCo
                 )
                 heard = listening[speaker, rows] & listening[other, rows]
                 found[speaker, rows, model.own_slots[other]] = exerted * heard
-    return found.transpose(0, 1).unflatten(0, batch.done.shape)
+    return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])

@@ -52,4 +52,4 @@ def basic_influence(model: ActorCritic, batch: SequenceBatch, config: SocialConf
                 )
                 exerted = exerted * (playing[leader, rows] & playing[other, rows])
                 found[leader, rows, model.own_slots[other]] = exerted
-    return found.transpose(0, 1).unflatten(0, batch.done.shape)
+    return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])

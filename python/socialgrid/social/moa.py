@@ -99,9 +99,8 @@ def modelled_influence(
         for agent, slot in enumerate(model.own_slots):
             counts[agent, :, slot] = False
         found[:, rows] = exerted * counts
-    return found.transpose(0, 1).unflatten(0, shape[:2]), memories[:, -1].transpose(
-        0, 1
-    ).contiguous()
+    found = found.transpose(0, 1).reshape(*shape, moa.world)
+    return found, memories[:, -1].transpose(0, 1).contiguous()
 
 
 def moa_loss(

@@ -56,6 +56,13 @@ class Buttons:
         self.cue = torch.where(fresh_now, fresh, self.cue)
         out["obs"].copy_(self.view())
         out["active"].fill_(True)
+        out["last_actions"].copy_(action.masked_fill(ended, -1))
+        out["visible"].copy_(self.everybody())
+
+    def everybody(self):
+        """Everybody sees everybody else."""
+        others = 1 - torch.eye(self.num_agents, dtype=torch.uint8)
+        return others.expand(self.num_envs, -1, -1)
 
 
 def new_rollout(learner, env, steps, agents=None):
@@ -66,6 +73,7 @@ def new_rollout(learner, env, steps, agents=None):
         env.obs_shape,
         state_size=learner.state_size,
         agents=agents,
+        channels=learner.channels,
     )
 
 
@@ -73,7 +81,7 @@ def collect(learner, env, rollout, state):
     """Fill a rollout that has been begun; returns the memory after it."""
     for t in range(rollout.num_steps):
         obs, reset = rollout.inputs(t)
-        out = learner.act(obs, state, reset)
+        out = learner.act(obs, state, reset, last_actions=rollout.last_actions[t])
         rollout.record(t, out)
         env.step(out.action, rollout.slot(t))
         rollout.finish_step(t)
@@ -84,6 +92,6 @@ def collect(learner, env, rollout, state):
 def experience(learner, env, steps=12):
     """A fresh rollout of the learner in the environment."""
     rollout = new_rollout(learner, env, steps)
-    rollout.begin(*env.begin())
+    rollout.begin(*env.begin(), visible=env.everybody())
     collect(learner, env, rollout, learner.initial_state(env.num_envs))
     return rollout
