@@ -184,6 +184,26 @@ def test_waste_grows_nearly_every_step_below_the_threshold_and_never_above():
     assert (steps[49:] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("waste", "share"), [(0, 1.0), (2, 1.0), (3, 1.0), (4, 0.75), (6, 0.25), (7, 0.0), (9, 0.0)]
+)
+def test_apples_slow_down_from_the_restoration_to_the_depletion_threshold(waste, share):
+    env = make(
+        "Cleanup-v0",
+        num_envs=2048,
+        seed=waste,
+        num_agents=1,
+        map=["H" * waste + "R" * (10 - waste), "PBBBBBBBBB"],
+        apple_spawn_probability=0.2,
+        waste_spawn_probability=0.0,
+        restoration_threshold=0.3,
+        depletion_threshold=0.7,
+    )
+    env.reset()  # growth runs once
+    apples = (characters(env) == b"A").sum()
+    assert_frequency(apples, 9 * env.num_envs, 0.2 * share, f"{waste} of 10 cells are waste")
+
+
 @needs_golden
 def test_cleanup_grows_as_often_as_in_the_public_game():
     recorded, _ = read_golden("growth_statistics")

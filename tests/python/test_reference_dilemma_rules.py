@@ -596,8 +596,9 @@ def test_one_starts_in_the_box_and_one_outside(build):
 
 def test_the_box_holds(build):
     env = trapped(build)
-    play(env, *[[STAY, action] for action in (LEFT, RIGHT, AHEAD, BACK)])
-    assert positions(env)[1] == (3, 5)
+    for action in (LEFT, RIGHT, AHEAD, BACK):
+        play(env, [STAY, action])
+        assert positions(env)[1] == (3, 5)
     assert [line[4:] for line in cells(env)[2:5]] == ["###", "# #", "###"]
 
 
