@@ -170,10 +170,7 @@ class A3C(RecurrentLearner):
 
     def share_memory(self) -> dict[str, Tensor]:
         """Move parameters and optimisers to memory that processes can share, and return them."""
-        live = self._live_tensors()
-        for x in live.values():
-            x.share_memory_()
-        return live
+        return {name: shareable(x) for name, x in self._live_tensors().items()}
 
     def join(self, shared: Mapping[str, Tensor]) -> None:
         """Make the parameters and optimisers of another process's learner one's own.
@@ -270,6 +267,12 @@ class A3C(RecurrentLearner):
         spread = torch.full((self.num_agents,), float("nan"))
         spread[list(agents)] = values.float().cpu()
         return spread
+
+
+def shareable(x: Tensor) -> Tensor:
+    """Move the memory of ``x`` to where other processes can reach it; returns ``x``."""
+    shared: Tensor = x.share_memory_()  # type: ignore[no-untyped-call]
+    return shared
 
 
 def _policy_loss(

@@ -102,7 +102,8 @@ def clip_gradients(module: nn.Module, rows: Sequence[int], max_norm: float) -> T
     known = [p for p in module.parameters() if p.grad is not None]
     chosen = list(rows)
     grads = [p.grad.flatten(1) for p in known if p.grad is not None]
-    norms = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads]).norm(dim=0)[chosen]
+    each = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads])
+    norms: Tensor = torch.linalg.vector_norm(each, dim=0)[chosen]
     scale = torch.ones(len(grads[0]), device=norms.device)
     scale[chosen] = (max_norm / (norms + 1e-6)).clamp(max=1.0)
     for p, grad in zip(known, grads, strict=True):

@@ -1,0 +1,427 @@
+"""Workers that learn into the same parameters: what they learn, and what happens when one dies."""
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.python.train.runs import command
+
+from socialgrid.algos.learner import NonFiniteError
+from socialgrid.train import asynchronous, checkpoint
+from socialgrid.train.asynchronous import ActorLearner, AsyncTrainer, merged, run_worker, share_of
+from socialgrid.train.config import from_dict
+from socialgrid.train.errors import CheckpointError, UsageError
+from socialgrid.train.logger import read_metrics
+from socialgrid.train.loop import Trainer, create_run, resume_run
+
+# Apples grow back at once: whoever walks about and does not shoot collects most.
+ORCHARD = """
+[run]
+total_steps = 8192
+threads = 1
+checkpoint_minutes = 100
+device = "cpu"
+[env]
+game = "Harvest-v0"
+num_envs = 16
+rollout_steps = 16
+num_threads = 1
+[env.options]
+map = ["@@@@@@@", "@AAAAP@", "@AAAAA@", "@AAAAA@", "@AAAAA@", "@PAAAA@", "@@@@@@@"]
+apple_spawn_probabilities = [1.0, 1.0, 1.0, 1.0]
+max_steps = 32
+view_size = 5
+[players]
+kinds = ["learner", "learner"]
+[network]
+channels = [4]
+features = [16]
+memory = 16
+heads = []
+[algorithm]
+name = "a3c"
+workers = 2
+gamma = 0.5
+learning_rate = 1e-2
+learning_rate_end = "none"
+[logging]
+console_seconds = 0
+tensorboard = false
+curves = false
+video = false
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays_behind():
+    yield
+    assert not children(os.getpid())
+
+
+def children(parent):
+    """Workers of a process."""
+    found = subprocess.run(
+        ["ps", "-e", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    )
+    lines = [line.split(None, 2) for line in found.stdout.splitlines()]
+    return [int(pid) for pid, ppid, args in lines if int(ppid) == parent and "spawn_main" in args]
+
+
+class Watcher:
+    """A console that keeps what it is told, and interrupts the run when told to."""
+
+    def __init__(self, enough=lambda: False):
+        self.rows, self.said, self.said_at = [], [], []
+        self.enough, self.interrupted = enough, False
+
+    def update(self, row, total_steps):
+        self.rows.append(row)
+        if not self.interrupted and self.enough():
+            self.interrupted = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def say(self, text):
+        self.said.append(text)
+        self.said_at.append(time.monotonic())
+
+    def close(self):
+        pass
+
+
+def config_of(**changes):
+    import tomllib
+
+    return from_dict(changes, from_dict(tomllib.loads(ORCHARD)))
+
+
+def collected(rows):
+    """Mean return of the episodes that ended in some updates, all agents."""
+    ended = [row for row in rows if row["episodes_finished"]]
+    total = sum(sum(row["return"]) * row["episodes_finished"] for row in ended)
+    return total / sum(row["episodes_finished"] for row in ended) / 2
+
+
+def test_two_workers_learn_and_the_run_is_one_like_any_other(tmp_path):
+    watcher = Watcher()
+    trainer = create_run(config_of(run={"total_steps": 24576}), tmp_path / "run")
+    assert isinstance(trainer, AsyncTrainer)
+    assert trainer.train(watcher) == 0
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert rows == watcher.rows
+    assert collected(rows[-10:]) > collected(rows[:4]) + 10
+    assert trainer.env_steps >= 24576
+    assert trainer.env_steps == 16 * 8 * trainer.update
+    last = rows[-1]
+    assert last["env_steps"] == trainer.env_steps
+    assert last["agent_steps"] == 2 * trainer.env_steps
+    assert last["episodes"] == trainer.episodes == sum(row["episodes_finished"] for row in rows)
+    assert all(row["staleness_max"] <= 50 for row in rows)
+    assert sum(row["staleness_mean"] for row in rows) > 0, "nobody ever learnt beside the other"
+    assert last["workers_restarted"] == 0
+    assert last["updates_per_second"] > 0
+    for name in ("policy_loss", "value_loss", "entropy", "gradient_norm", "learning_rate"):
+        assert len(last["learner"][name]) == 2, name
+    _, stored, _ = checkpoint.load_newest(tmp_path / "run" / "checkpoints")
+    assert stored.state["update"] == stored.state["learner"]["updates"] == trainer.update
+    assert stored.weights["optimiser/steps"].max() <= trainer.update
+    # A resumed run goes on with the parameters and begins new episodes.
+    resumed, _ = resume_run(tmp_path / "run", trainer.env_steps + 2048)
+    for name, x in resumed.learner.tensors().items():
+        assert torch.equal(x, stored.weights[name]), name
+    watcher = Watcher()
+    resumed.train(watcher)
+    assert "workers begin new episodes" in watcher.said
+    more = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert more[: len(rows)] == rows
+    assert collected(more[len(rows) :]) > collected(rows[:4]) + 10
+    assert more[-1]["update"] == resumed.update > trainer.update
+    assert more[-1]["seconds"] > last["seconds"]
+
+
+def test_a_synchronous_update_is_that_of_one_batch_of_all_environments(tmp_path):
+    config = config_of(
+        run={"total_steps": 240},
+        env={"num_envs": 5, "rollout_steps": 48},
+        algorithm={"synchronous": True, "max_grad_norm": 0.1},
+    )
+    trainer = AsyncTrainer(config, tmp_path / "run")
+    # What the workers will do, done by hand: same shares, same random numbers.
+    twin = AsyncTrainer(config, tmp_path / "twin")
+    workers = [ActorLearner(config, tmp_path, i, twin.shared, 0) for i in (0, 1)]
+    for worker in workers:
+        worker.start()
+        worker.catch_up()
+        worker.collect()
+    first, second = (worker.rollout for worker in workers)
+    assert (first.num_envs, second.num_envs) == (3, 2)
+    whole = Trainer(replace(config, algorithm=replace(config.algorithm, workers=1)), tmp_path)
+    for name in ("obs", "reward", "terminated", "truncated", "done", "active", "reset"):
+        getattr(whole.rollout, name).copy_(
+            torch.cat((getattr(first, name), getattr(second, name)), 1)
+        )
+    for name in ("action", "log_prob", "value", "state", "taken", "last_actions", "visible"):
+        getattr(whole.rollout, name).copy_(
+            torch.cat((getattr(first, name), getattr(second, name)), 1)
+        )
+    for rollout, offset in ((first, 0), (second, 3)):
+        whole.rollout._final_rows += [(t, e + offset, x) for t, e, x in rollout._final_rows]
+    assert whole.rollout.done.any()
+    assert not torch.equal(first.obs[:, :2], second.obs)
+    whole.learner.update(whole.rollout)
+    (tmp_path / "run").mkdir()
+    assert trainer.train(Watcher()) == 0
+    assert trainer.update == 1
+    for (name, p), q in zip(
+        trainer.learner.model.named_parameters(), whole.learner.model.parameters(), strict=True
+    ):
+        moved = (q - twin.learner.model.get_parameter(name)).abs().max()
+        assert moved > 1e-3, name
+        torch.testing.assert_close(p, q, rtol=0, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_a_killed_worker_is_replaced_and_the_run_goes_on(synchronous, tmp_path):
+    config = config_of(run={"total_steps": 10**9}, algorithm={"synchronous": synchronous})
+    trainer = create_run(config, tmp_path / "run")
+    steps = trainer.shared.env_steps
+    killed = []
+
+    def enough():
+        if len(watcher.rows) == 3:
+            os.kill(trainer.workers[1].process.pid, signal.SIGKILL)
+            killed.append((time.monotonic(), int(steps[1])))
+        # Until the new one has taken part for some updates.
+        return trainer.restarted == 1 and steps[1] >= killed[0][1] + 5 * 8 * 16
+
+    watcher = Watcher(enough)
+    assert trainer.train(watcher) == 128 + signal.SIGINT
+    assert watcher.said[0] == "worker 1 died of signal 9; another one takes its place"
+    assert watcher.said_at[0] - killed[0][0] < 2
+    assert trainer.restarted == 1
+    assert watcher.rows[-1]["workers_restarted"] == 1
+    _, stored, _ = checkpoint.load_newest(tmp_path / "run" / "checkpoints")
+    assert stored.state["env_steps"] == trainer.env_steps >= watcher.rows[-1]["env_steps"]
+    if synchronous:
+        # Every update had gradients of both.
+        assert (steps[:2] >= 8 * 16 * trainer.update).all()
+        assert sum(row["staleness_max"] for row in watcher.rows) == 0
+
+
+def stumbling_worker(config, run_dir, index, shared, life, connection):
+    """Worker 1 fails in its first life and works in the next."""
+    mark = run_dir / "stumbled"
+    if index == 1 and not mark.exists():
+        mark.touch()
+        config = replace(config, players=replace(config.players, kinds=("random", "random")))
+    run_worker(config, run_dir, index, shared, life, connection)
+
+
+class Stumbling(AsyncTrainer):
+    worker_body = staticmethod(stumbling_worker)
+
+
+def test_an_exception_in_a_worker_is_shown_and_survived(tmp_path):
+    watcher = Watcher(lambda: trainer.shared.env_steps[1] > 0)
+    trainer = Stumbling(config_of(run={"total_steps": 10**9}), tmp_path)
+    assert trainer.train(watcher) == 128 + signal.SIGINT
+    report, verdict, farewell = watcher.said
+    assert report.startswith("worker 1 failed:\nTraceback")
+    assert "nobody in random, random learns" in report
+    assert verdict.startswith("worker 1 failed: ")
+    assert verdict.endswith("another one takes its place")
+    assert farewell.startswith("stopping after this update")
+    assert trainer.restarted == 1
+
+
+def failing_worker(config, run_dir, index, shared, life, connection):
+    """Worker 0 is never any good."""
+    kinds = ("random", "random") if index == 0 else config.players.kinds
+    config = replace(config, players=replace(config.players, kinds=kinds))
+    run_worker(config, run_dir, index, shared, life, connection)
+
+
+class Failing(AsyncTrainer):
+    worker_body = staticmethod(failing_worker)
+
+
+def test_a_worker_that_always_fails_ends_the_run(tmp_path):
+    config = config_of(run={"total_steps": 10**9}, algorithm={"synchronous": True})
+    trainer = Failing(config, tmp_path)
+    with pytest.raises(ChildProcessError, match=r"worker 0 failed: .* 3 times without an update"):
+        trainer.train(Watcher())
+    assert not trainer.workers
+
+
+def poisoned_worker(config, run_dir, index, shared, life, connection):
+    """Parameters are not finite from worker 1's first update on."""
+    if index == 1:
+        shared.learner["model/lstm.weight_hh"][1] = float("nan")
+    run_worker(config, run_dir, index, shared, life, connection)
+
+
+class Poisoned(AsyncTrainer):
+    worker_body = staticmethod(poisoned_worker)
+
+
+def test_what_is_not_finite_ends_the_run_without_a_checkpoint(tmp_path):
+    trainer = Poisoned(config_of(run={"total_steps": 10**9}), tmp_path)
+    with pytest.raises(NonFiniteError, match=r"non-finite loss in update .*, agent 1") as error:
+        trainer.train(Watcher())
+    assert error.value.dump is not None
+    assert error.value.dump.is_file()
+    assert not checkpoint.found(tmp_path / "checkpoints")
+
+
+def test_ctrl_c_stops_all_workers_and_leaves_a_checkpoint(tmp_path):
+    preset = tmp_path / "orchard.toml"
+    preset.write_text(ORCHARD)
+    process = subprocess.Popen(
+        command("train", preset, "--run-dir", tmp_path / "run", "--total-steps", 10**9),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        while "step" not in process.stdout.readline():
+            assert process.poll() is None, process.stderr.read()
+        workers = children(process.pid)
+        assert len(workers) == 2
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "stopping after this update" in output
+    assert not errors
+    _, stored, _ = checkpoint.load_newest(tmp_path / "run" / "checkpoints")
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert stored.state["env_steps"] == rows[-1]["env_steps"] > 0
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
+
+
+def test_workers_do_not_outlive_a_killed_main_process(tmp_path):
+    preset = tmp_path / "orchard.toml"
+    preset.write_text(ORCHARD)
+    process = subprocess.Popen(
+        command("train", preset, "--run-dir", tmp_path / "run", "--total-steps", 10**9),
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    while "step" not in process.stdout.readline():
+        assert process.poll() is None
+    workers = children(process.pid)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while any(running(pid) for pid in workers):
+        assert time.monotonic() < deadline, "orphans"
+        time.sleep(0.05)
+
+
+def running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_gradients_that_are_too_old_are_dropped_and_counted(tmp_path):
+    config = config_of(algorithm={"max_staleness": 3})
+    trainer = AsyncTrainer(config, tmp_path)
+    worker = ActorLearner(config, tmp_path, 0, trainer.shared, 0)
+    worker.start()
+    before = {name: x.clone() for name, x in trainer.learner.tensors().items()}
+    collect = worker.collect
+
+    def slowly(others=4):
+        trainer.shared.versions[1] += others
+        return collect()
+
+    worker.collect = slowly
+    row = worker.step()
+    assert (row["staleness"], row["dropped"]) == (4, True)
+    for name, x in trainer.learner.tensors().items():
+        assert torch.equal(x, before[name]), name
+    worker.collect = lambda: slowly(3)
+    row = worker.step()
+    assert (row["staleness"], row["dropped"]) == (3, False)
+    assert trainer.shared.versions.tolist() == [1, 7, 0]
+    assert not torch.equal(
+        trainer.learner.tensors()["model/lstm.weight_hh"], before["model/lstm.weight_hh"]
+    )
+    assert trainer.shared.env_steps.tolist() == [256, 0, 0]
+
+
+def test_workers_share_the_environments_and_play_different_ones(tmp_path):
+    config = config_of(env={"num_envs": 7}, algorithm={"workers": 3})
+    shares = [share_of(config, index) for index in range(3)]
+    assert [(share.env.num_envs, first) for share, first in shares] == [(3, 0), (2, 3), (2, 5)]
+    trainer = AsyncTrainer(config, tmp_path)
+    rollouts = []
+    for index, life in [(0, 0), (1, 0), (1, 512)]:
+        worker = ActorLearner(config, tmp_path, index, trainer.shared, life)
+        worker.start()
+        worker.collect()
+        rollouts.append(worker.rollout)
+        parts = worker.worlds.parts
+        assert parts[0].env.first_env_index == shares[index][1]
+    zero, one, reborn = rollouts
+    assert not torch.equal(zero.action[:, :2], one.action)
+    assert not torch.equal(one.action, reborn.action)
+    assert not torch.equal(one.obs[0], reborn.obs[0])
+
+
+def test_the_curriculum_and_the_annealing_follow_the_steps_of_all_workers(tmp_path):
+    config = config_of(algorithm={"learning_rate_end": 0.0, "learning_rate_steps": 1000.0})
+    trainer = AsyncTrainer(config, tmp_path)
+    worker = ActorLearner(config, tmp_path, 0, trainer.shared, 0)
+    worker.start()
+    trainer.shared.env_steps[1] = 250
+    row = worker.step()
+    assert row["learner"]["learning_rate"] == pytest.approx([0.0075] * 2)
+    row = worker.step()
+    assert row["learner"]["learning_rate"] == pytest.approx([0.01 * (1 - 0.378)] * 2)
+
+
+def test_rows_of_workers_are_merged_by_their_weight():
+    one = {
+        "episodes_finished": 1, "solo_episodes_finished": 0, "return": [2.0, None],
+        "learner": {"entropy": [1.0, None]}, "time": {"act": 1.0}, "episode": {"equality": 0.5},
+        "options": {"penalty": 1.5}, "worker": 0, "staleness": 3,
+    }  # fmt: skip
+    other = {
+        "episodes_finished": 3, "solo_episodes_finished": 0, "return": [6.0, 1.0],
+        "learner": {"entropy": [3.0, None]}, "time": {"act": 3.0}, "episode": {"equality": None},
+        "options": {"penalty": 1.5}, "worker": 1, "staleness": 0,
+    }  # fmt: skip
+    assert merged([one, other]) == {
+        "episodes_finished": 4, "solo_episodes_finished": 0, "return": [5.0, 1.0],
+        "learner": {"entropy": [2.0, None]}, "time": {"act": 2.0}, "episode": {"equality": 0.5},
+        "options": {"penalty": 1.5},
+    }  # fmt: skip
+
+
+def test_what_does_not_fit_several_workers_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="ppo has no workers"):
+        AsyncTrainer(config_of(algorithm={"name": "ppo"}), tmp_path)
+    with pytest.raises(UsageError, match="cuda is for one learner"):
+        AsyncTrainer(config_of(run={"device": "cuda"}), tmp_path)
+    with pytest.raises(UsageError, match="num_envs"):
+        AsyncTrainer(config_of(env={"num_envs": 3, "double_buffer": True}), tmp_path)
+    trainer = AsyncTrainer(config_of(), tmp_path)
+    weights = dict(trainer.learner.tensors())
+    weights.pop("model/lstm.weight_hh")
+    with pytest.raises(CheckpointError, match="does not fit"):
+        trainer.restore(checkpoint.Checkpoint(weights, {}, {}))
+    assert asynchronous.algorithm_of(config_of()).workers == 2
