@@ -106,8 +106,13 @@ Value random_scalar(const Option& option, Dice& dice) {
   return {};
 }
 
-Value random_map(Dice& dice) {
-  const std::string_view glyphs = "......###0123GLDKOBPP";
+Value random_map(const Option& option, Dice& dice) {
+  std::string glyphs = "......###0123GLDKOBPP";
+  // Social dilemmas have a map of their own, whose characters are right.
+  if (const Value::List* lines = option.fallback.list()) {
+    glyphs = "   PP";
+    for (const Value& line : *lines) glyphs += std::get<std::string>(line.data);
+  }
   const int rows = dice.between(3, 10), cols = dice.between(3, 10);
   Value::List lines;
   for (int row = 0; row < rows; ++row) {
@@ -126,7 +131,8 @@ Value random_value(const Option& option, int num_agents, Dice& dice) {
   };
   const auto scalar = [&] { return random_scalar(option, dice); };
   const auto some = [&] { return list(dice.between(0, 3), scalar); };
-  if (option.name == "map") return random_map(dice);
+  if (option.name == "map") return random_map(option, dice);
+  if (option.name == "apple_spawn_probabilities") return list(4, scalar);
   switch (option.shape) {
     case OptionShape::kSingle:
       return scalar();
@@ -144,7 +150,10 @@ Value random_value(const Option& option, int num_agents, Dice& dice) {
 
 Values random_config(const GameEntry& entry, Dice& dice) {
   Values values;
-  const int num_agents = dice.between(1, 6);
+  const auto agents = std::find_if(entry.options.begin(), entry.options.end(),
+                                   [](const Option& o) { return o.name == "num_agents"; });
+  const int num_agents =
+      dice.between(static_cast<int>(agents->low), std::min(static_cast<int>(agents->high), 6));
   const double share = dice.real(0.0, 0.5);
   for (const Option& option : entry.options) {
     if (option.name == "num_agents") {
@@ -316,7 +325,7 @@ void move_layout(Player& a, Player& b, Dice& dice) {
   Layout layout = a.batch.layout(from);
   if (dice.chance(0.2)) {
     auto& line = layout.cells[dice.below(layout.cells.size())];
-    line[dice.below(line.size())] = ".#GL0DK?"[dice.below(8)];
+    line[dice.below(line.size())] = ".#GL0DK? AHRSsO"[dice.below(15)];
   }
   if (dice.chance(0.2)) {
     layout.agent_pos[dice.below(layout.agent_pos.size())] = {dice.between(-2, 25),
