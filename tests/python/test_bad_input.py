@@ -475,6 +475,74 @@ CONFIGS = {
         ["agent"],
     ),
     "map and grid_size": ("GoalCycle-v0", {"map": MAP, "grid_size": 9}, ["map", "grid_size"]),
+    # Social dilemmas: maps
+    "Harvest map with waste": (
+        "Harvest-v0",
+        {"map": ["@@@@@", "@P AH", "@@@@@"]},
+        ["'H'", "line 2", "column 5", "@ space P A"],
+    ),
+    "Cleanup map with an apple": (
+        "Cleanup-v0",
+        {"map": ["@@@@", "@PB@", "@RA@"]},
+        ["'A'", "line 3", "column 3"],
+    ),
+    "Switch map with a tab": ("Switch-v0", {"map": ["@D@", "@\t@"]}, ["line 2", "column 2"]),
+    "box map with an open door": ("BoxTrapped-v0", {"map": ["#T#PO"]}, ["line 1", "column 5"]),
+    "Harvest map not rectangular": ("Harvest-v0", {"map": ["PA ", "PA"]}, ["line 2", "2", "3"]),
+    "Harvest map without rows": ("Harvest-v0", {"map": []}, ["map", "empty"]),
+    "Harvest map of empty rows": ("Harvest-v0", {"map": ["", ""]}, ["map", "empty"]),
+    "Harvest map of 256 columns": ("Harvest-v0", {"map": ["P" * 256]}, ["256", "255"]),
+    "Harvest map of numbers": ("Harvest-v0", {"map": [1, 2]}, ["map"]),
+    "box map without a box": ("BoxTrapped-v0", {"map": ["PAT "]}, ["#"]),
+    "box map without a trap": ("BoxTrapped-v0", {"map": ["P## "]}, ["'T'", "0"]),
+    "box map with two traps": ("BoxTrapped-v0", {"map": ["PT#T"]}, ["'T'", "2"]),
+    # Social dilemmas: agents
+    "more agents than places": (
+        "Harvest-v0",
+        {"map": ["@@@@@", "@PAP@", "@ AA@", "@@@@@"], "num_agents": 4},
+        ["num_agents", "4", "3"],
+    ),
+    "no place for agent 0": ("BoxTrapped-v0", {"map": ["A#T#"]}, ["num_agents", "0"]),
+    "256 agents": ("Cleanup-v0", {"num_agents": 256}, ["num_agents", "256", "255"]),
+    "no agents in Cleanup": ("Cleanup-v0", {"num_agents": 0}, ["num_agents", "0"]),
+    "three agents and a box": ("BoxTrapped-v0", {"num_agents": 3}, ["num_agents", "3", "2"]),
+    "one agent and a box": ("BoxTrapped-v0", {"num_agents": 1}, ["num_agents", "1", "2"]),
+    # Social dilemmas: options
+    "even square view": ("Harvest-v0", {"view_size": 14}, ["view_size", "odd"]),
+    "unknown rotation": ("Harvest-v0", {"view_rotation": "north"}, ["north", "egocentric"]),
+    "three apple probabilities": (
+        "Harvest-v0",
+        {"apple_spawn_probabilities": [0.1, 0.2, 0.3]},
+        ["apple_spawn_probabilities", "3", "four"],
+    ),
+    "one apple probability": (
+        "Harvest-v0",
+        {"apple_spawn_probabilities": 0.1},
+        ["apple_spawn_probabilities", "list of numbers"],
+    ),
+    "apple probability above 1": (
+        "Harvest-v0",
+        {"apple_spawn_probabilities": [0, 0, 0, 1.5]},
+        ["apple_spawn_probabilities[3]", "1.5"],
+    ),
+    "unknown neighbourhood": ("Harvest-v0", {"neighbourhood": "papr"}, ["papr", "paper"]),
+    "waste probability of -1": (
+        "Cleanup-v0",
+        {"waste_spawn_probability": -1},
+        ["waste_spawn_probability", "-1"],
+    ),
+    "thresholds the wrong way round": (
+        "Cleanup-v0",
+        {"depletion_threshold": 0.2, "restoration_threshold": 0.2},
+        ["restoration_threshold", "depletion_threshold"],
+    ),
+    "hit penalty NaN": ("Cleanup-v0", {"hit_penalty": float("nan")}, ["hit_penalty", "nan"]),
+    "option of Harvest for Cleanup": (
+        "Cleanup-v0",
+        {"apple_spawn_probabilities": [0, 0, 0, 0]},
+        ["apple_spawn_probabilities", "apple_spawn_probability"],
+    ),
+    "beams where there are none": ("Switch-v0", {"show_beams": False}, ["show_beams"]),
 }
 
 
@@ -487,6 +555,105 @@ def test_a_wrong_configuration_is_refused(game, options, words):
 
 def test_config_errors_are_value_errors():
     assert issubclass(socialgrid.ConfigError, ValueError)
+
+
+def in_cells(row, col, character):
+    """A change of a layout: another character in one cell."""
+
+    def edit(layout):
+        cells = [list(line) for line in layout.cells]
+        cells[row][col] = character
+        return {"cells": ["".join(line) for line in cells]}
+
+    return edit
+
+
+# What set_layout refuses in a social dilemma: the game, a change of its layout after the first
+# reset, words of the message.
+DILEMMA_LAYOUTS = {
+    "unknown character": ("Harvest-v0", in_cells(1, 1, "?"), ["'?'", "line 2", "column 2"]),
+    "apple on bare ground": ("Harvest-v0", in_cells(1, 1, "A"), ["'A'", "line 2", "' '"]),
+    "no wall": ("Cleanup-v0", in_cells(0, 3, " "), ["line 1", "column 4", "'@'"]),
+    "apple in the river": ("Cleanup-v0", in_cells(1, 1, "A"), ["'A'", "'H'", "'R'"]),
+    "open door, switches off": ("Switch-v0", in_cells(0, 4, "O"), ["door", "switches"]),
+    "half a box": ("BoxTrapped-v0", in_cells(3, 3, " "), ["box"]),
+    "too few rows": ("Harvest-v0", lambda now: {"cells": now.cells[:-1]}, ["15", "16"]),
+    "short row": (
+        "Harvest-v0",
+        lambda now: {"cells": [*now.cells[:-1], "@"]},
+        ["line 16", "1", "38"],
+    ),
+    "agent in a wall": (
+        "Harvest-v0",
+        lambda now: {"agent_pos": [(0, 0), *now.agent_pos[1:]]},
+        ["agent 0", "(0, 0)", "'@'"],
+    ),
+    "agent in the box's wall": (
+        "BoxTrapped-v0",
+        lambda now: {"agent_pos": [(3, 3), now.agent_pos[1]]},
+        ["agent 0", "(3, 3)", "'#'"],
+    ),
+    "agent outside": (
+        "Cleanup-v0",
+        lambda now: {"agent_pos": [*now.agent_pos[:-1], (25, 3)]},
+        ["agent 4", "25", "18"],
+    ),
+    "two on one cell": (
+        "Cleanup-v0",
+        lambda now: {"agent_pos": [now.agent_pos[1], *now.agent_pos[1:]]},
+        ["agent 1", "another agent"],
+    ),
+    "too few agents": ("Harvest-v0", lambda now: {"agent_pos": now.agent_pos[1:]}, ["4", "5"]),
+    "direction 4": ("Harvest-v0", lambda now: {"agent_dir": [0, 1, 2, 3, 4]}, ["agent 4", "4"]),
+    "agent out of play": (
+        "Harvest-v0",
+        lambda now: {"agent_active": [True, False, True, True, True]},
+        ["agent 1", "out of play"],
+    ),
+    "nobody in play": ("Switch-v0", lambda now: {"agent_active": [False] * 5}, ["no agent"]),
+    "agent in an open door": (
+        "Switch-v0",
+        lambda now: {
+            "cells": [row.replace("D", "O").replace("s", "S") for row in now.cells],
+            "agent_pos": [(0, 4), *now.agent_pos[1:]],
+        },
+        ["door"],
+    ),
+    "something carried": (
+        "Harvest-v0",
+        lambda now: {"agent_carrying": ["yellow key", None, None, None, None]},
+        ["agent_carrying", "Harvest-v0"],
+    ),
+    "prestige": ("Harvest-v0", lambda now: {"agent_prestige": [0, 0, 1, 0, 0]}, ["agent_prestige"]),
+    "details": ("Harvest-v0", lambda now: {"details": {(1, 1): "blue key"}}, ["details"]),
+    "step beyond the limit": ("BoxTrapped-v0", lambda now: {"step": 50}, ["50", "49"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("game", "change", "words"), DILEMMA_LAYOUTS.values(), ids=DILEMMA_LAYOUTS.keys()
+)
+def test_a_wrong_layout_of_a_dilemma_is_refused_and_changes_nothing(game, change, words):
+    env = socialgrid.make_vec(game, num_envs=2, seed=1)
+    env.reset()
+    before = env.get_state()
+    layout = env.get_layout(1)
+    env.set_layout(1, layout)  # unchanged it is right
+    with pytest.raises(socialgrid.LayoutError) as error:
+        env.set_layout(1, dataclasses.replace(layout, **change(layout)))
+    check_words(error, words)
+    assert env.get_state() == before
+
+
+def test_an_action_of_one_agent_is_not_every_agents():
+    env = socialgrid.make_vec("BoxTrapped-v0", num_envs=2, seed=1)
+    env.reset()
+    env.step([[7, 6], [0, 0]])
+    before = env.get_state()
+    with pytest.raises(socialgrid.ActionError) as error:
+        env.step([[0, 0], [7, 7]])
+    check_words(error, ["environment 1", "agent 1", "7", "0 to 6"])
+    assert env.get_state() == before
 
 
 # Unusual, but right: converted, never misread.
