@@ -4,10 +4,11 @@
     python bench/simulator.py --json speed.json   # the same, also as JSON
     python bench/simulator.py --quick             # seconds; checks that the benchmark runs
 
-marlgrid and Minigrid are measured in the same run when they are importable. Every figure is the
-median of several repeats, with the lowest and highest beside it. An agent-step is one agent acting
-once: E environments of A agents make E * A of them per step, with movement, rewards, occlusion,
-rendering and autoresets included.
+Other simulators are measured in the same run when they are importable: marlgrid and Minigrid for
+the grids; the public social dilemmas, Melting Pot and SocialJax for the dilemmas. Every figure is
+the median of several repeats, with the lowest and highest beside it. An agent-step is one agent
+acting once: E environments of A agents make E * A of them per step, with movement, rewards,
+occlusion, rendering and autoresets included.
 
 Rates are by the clock, and per CPU second beside it: where other programs use the machine too, the
 latter is what one thread would reach on a core of its own. Comparisons of one thread with a peer or
@@ -40,6 +41,9 @@ ACTION_BATCHES = 64
 GAME_BATCH = 256
 SCALING_GAME = "GoalCycle-v0"
 LARGEST_BATCH = 65536
+DILEMMA_AGENTS = 5
+JAX_BATCH = 64
+JAX_STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def measure_game(
     )
     rng = np.random.default_rng(0)
     shape = (min(ACTION_BATCHES, max(2, 2**22 // num_envs)), num_envs, env.num_agents)
-    actions = rng.integers(0, env.num_actions, shape, dtype=np.int32)
+    actions = rng.integers(0, env.action_counts, shape, dtype=np.int32)
     obs, _ = env.reset(seed=0)
     num_bytes = obs.nbytes
     del obs
@@ -130,12 +134,33 @@ def stepper_of(env: Any, actions: list[Any], ended: Callable[[Any], bool]) -> Ca
     return run
 
 
-def marlgrid_steppers() -> dict[tuple[str, str], tuple[Callable[[int], None], int]]:
-    """(game, mode) -> (run, agents) for marlgrid's own versions of our games."""
+@dataclass(frozen=True)
+class Stepper:
+    """Random play in a peer's version of one of our games.
+
+    Attributes:
+        run: does so many operations.
+        agents: in an environment.
+        num_envs: environments stepped together.
+        steps: of all of them, in one operation.
+    """
+
+    run: Callable[[int], None]
+    agents: int
+    num_envs: int = 1
+    steps: int = 1
+
+
+Steppers = dict[tuple[str, str], Stepper]
+"""By our game and kind of view."""
+
+
+def marlgrid_steppers() -> Steppers:
+    """marlgrid's own versions of our games."""
     envs = importlib.import_module("marlgrid.envs")
     agents = importlib.import_module("marlgrid.agents")
     rng = np.random.default_rng(0)
-    kinds = {
+    kinds: dict[str, tuple[Any, int, dict[str, Any]]] = {
         "GoalCycle-v0": (
             envs.ClutteredGoalCycleEnv,
             3,
@@ -144,7 +169,7 @@ def marlgrid_steppers() -> dict[tuple[str, str], tuple[Callable[[int], None], in
         "Cluttered-v0": (envs.ClutteredMultiGrid, 1, {"grid_size": 11, "clutter_density": 0.15}),
         "Empty-v0": (envs.EmptyMultiGrid, 1, {"grid_size": 9}),
     }
-    found: dict[tuple[str, str], tuple[Callable[[int], None], int]] = {}
+    found: Steppers = {}
     for game, (kind, count, options) in kinds.items():
         players = [
             agents.GridAgentInterface(
@@ -154,15 +179,13 @@ def marlgrid_steppers() -> dict[tuple[str, str], tuple[Callable[[int], None], in
         ]
         env = kind(agents=players, **options)
         actions = list(rng.integers(0, 7, (997, count)))
-        found[game, "rgb"] = (
-            stepper_of(env, actions, lambda result: bool(np.all(result[2]))),
-            count,
-        )
+        run = stepper_of(env, actions, lambda result: bool(np.all(result[2])))
+        found[game, "rgb"] = Stepper(run, count)
     return found
 
 
-def minigrid_steppers() -> dict[tuple[str, str], tuple[Callable[[int], None], int]]:
-    """(game, mode) -> (run, agents) for Minigrid: 7x7 symbols, and pixels at 3 a tile."""
+def minigrid_steppers() -> Steppers:
+    """Minigrid: 7x7 symbols, and pixels at 3 a tile."""
     gymnasium = importlib.import_module("gymnasium")
     wrappers = importlib.import_module("minigrid.wrappers")
     ids = {
@@ -171,18 +194,107 @@ def minigrid_steppers() -> dict[tuple[str, str], tuple[Callable[[int], None], in
         "FourRooms-v0": "MiniGrid-FourRooms-v0",
     }
     actions = np.random.default_rng(0).integers(0, 7, 997).tolist()
-    found: dict[tuple[str, str], tuple[Callable[[int], None], int]] = {}
+    found: Steppers = {}
     for game, name in ids.items():
         for mode in ("rgb", "tiles"):
             env = gymnasium.make(name, disable_env_checker=True)
             if mode == "rgb":
                 env = wrappers.RGBImgPartialObsWrapper(env, tile_size=3)
             run = stepper_of(env, actions, lambda result: bool(result[2] or result[3]))
-            found[game, mode] = (run, 1)
+            found[game, mode] = Stepper(run, 1)
     return found
 
 
-PEERS = {"marlgrid": marlgrid_steppers, "minigrid": minigrid_steppers}
+def public_dilemma_steppers() -> Steppers:
+    """The public social dilemmas, 15x15 pixels."""
+    cleanup = importlib.import_module("social_dilemmas.envs.cleanup")
+    harvest = importlib.import_module("social_dilemmas.envs.harvest")
+    kinds = {
+        "Cleanup-v0": (cleanup.CleanupEnv, 9),
+        "Harvest-v0": (harvest.HarvestEnv, 8),
+    }
+    rng = np.random.default_rng(0)
+    found: Steppers = {}
+    for game, (kind, choices) in kinds.items():
+        drawn = rng.integers(0, choices, (997, DILEMMA_AGENTS)).tolist()
+        actions = [{f"agent-{i}": action for i, action in enumerate(step)} for step in drawn]
+        run = stepper_of(kind(num_agents=DILEMMA_AGENTS), actions, lambda result: False)
+        found[game, "rgb"] = Stepper(run, DILEMMA_AGENTS)
+    return found
+
+
+def melting_pot_steppers() -> Steppers:
+    """Melting Pot's substrates, 11x11 tiles of 8x8 pixels."""
+    substrate = importlib.import_module("meltingpot.substrate")
+    rng = np.random.default_rng(0)
+    found: Steppers = {}
+    for game, name in {"Cleanup-v0": "clean_up", "Harvest-v0": "commons_harvest__open"}.items():
+        env = substrate.build(name, roles=("default",) * DILEMMA_AGENTS)
+        choices = [spec.num_values for spec in env.action_spec()]
+        actions = rng.integers(0, choices, (997, DILEMMA_AGENTS)).tolist()
+        run = stepper_of(env, actions, lambda result: bool(result.last()))
+        found[game, "rgb"] = Stepper(run, DILEMMA_AGENTS)
+    return found
+
+
+def socialjax_steppers() -> Steppers:
+    """SocialJax, compiled for the processor: 11x11 symbols, a batch, some steps to a call."""
+    jax = importlib.import_module("jax")
+    socialjax = importlib.import_module("socialjax")
+    found: Steppers = {}
+    for game, name in {"Cleanup-v0": "clean_up", "Harvest-v0": "harvest_common_open"}.items():
+        env = socialjax.make(name, num_agents=DILEMMA_AGENTS)
+        found[game, "tiles"] = Stepper(
+            jax_stepper(jax, env, env.action_space(0).n), DILEMMA_AGENTS, JAX_BATCH, JAX_STEPS
+        )
+    return found
+
+
+def jax_stepper(jax: Any, env: Any, choices: int) -> Callable[[int], None]:
+    """Random play in JAX_BATCH environments at once, JAX_STEPS steps an operation."""
+
+    def step(carry: tuple[Any, ...], _: None) -> tuple[tuple[Any, ...], None]:
+        key, state, _obs = carry
+        key, for_actions, for_env = jax.random.split(key, 3)
+        actions = jax.random.randint(for_actions, (env.num_agents, JAX_BATCH), 0, choices)
+        keys = jax.random.split(for_env, JAX_BATCH)
+        obs, state, *_ = jax.vmap(env.step)(keys, state, list(actions))
+        return (key, state, obs), None
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def play(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+        last: tuple[Any, ...] = jax.lax.scan(step, carry, None, length=JAX_STEPS)[0]
+        return last
+
+    key = jax.random.PRNGKey(0)
+    obs, state = jax.vmap(env.reset)(jax.random.split(key, JAX_BATCH))
+    held = [(key, state, obs)]
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            held[0] = play(held[0])
+        jax.block_until_ready(held[0])
+
+    run(1)  # compiles
+    return run
+
+
+DILEMMAS = ("Cleanup-v0", "Harvest-v0", "Switch-v0", "BoxTrapped-v0")
+GRID_PEERS: dict[str, Callable[[], Steppers]] = {
+    "marlgrid": marlgrid_steppers,
+    "minigrid": minigrid_steppers,
+}
+DILEMMA_PEERS: dict[str, Callable[[], Steppers]] = {
+    "social_dilemmas": public_dilemma_steppers,
+    "meltingpot": melting_pot_steppers,
+    "socialjax": socialjax_steppers,
+}
+PEERS = GRID_PEERS | DILEMMA_PEERS
+
+
+def peers_of(game: str) -> list[str]:
+    """The simulators that a game is compared with."""
+    return list(DILEMMA_PEERS if game in DILEMMAS else GRID_PEERS)
 
 
 def measure_peers(effort: Effort) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -195,10 +307,17 @@ def measure_peers(effort: Effort) -> tuple[list[dict[str, Any]], dict[str, str]]
         except ImportError as error:
             absent[peer] = str(error)
             continue
-        for (game, mode), (run, agents) in found.items():
-            rate = measure(run, effort).scaled(agents)
+        for (game, mode), stepper in found.items():
+            rate = measure(stepper.run, effort)
             rows.append(
-                {"peer": peer, "game": game, "obs_mode": mode, "agents": agents, **asdict(rate)}
+                {
+                    "peer": peer,
+                    "game": game,
+                    "obs_mode": mode,
+                    "agents": stepper.agents,
+                    "num_envs": stepper.num_envs,
+                    **asdict(rate.scaled(stepper.agents * stepper.num_envs * stepper.steps)),
+                }
             )
     return rows, absent
 
@@ -244,7 +363,7 @@ def measure_games(
                 }
                 byte_rate = comparable(row) * num_bytes / (batch * agents)
                 row["share_of_copy_rate"] = byte_rate / copy.per_cpu_second
-                for peer in PEERS:
+                for peer in peers_of(game):
                     found = times_peer(row, peers, peer)
                     row[f"times_{peer}"] = found[0] if found else None
                     row[f"same_game_in_{peer}"] = bool(found and found[1])
@@ -388,7 +507,7 @@ def available_cores() -> int:
 
 
 def describe_machine(cores: int) -> dict[str, Any]:
-    packages = ("socialgrid", "numpy", "gymnasium", "minigrid", "marlgrid")
+    packages = ("socialgrid", "numpy", "gymnasium", "minigrid", "marlgrid", "dmlab2d", "jax")
     return {
         "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -444,8 +563,7 @@ def game_cells(row: dict[str, Any]) -> list[str]:
         str(row["threads"]),
         rate_text(row),
         cpu_text(row),
-        times_text(row, "marlgrid"),
-        times_text(row, "minigrid"),
+        *(times_text(row, peer) for peer in peers_of(row["game"])),
         f"{row['copy_bytes_per_second'] / 1e9:.1f}",
         f"{row['share_of_copy_rate']:.1%}",
     ]
@@ -456,6 +574,7 @@ def peer_cells(row: dict[str, Any]) -> list[str]:
         row["peer"],
         row["game"],
         str(row["agents"]),
+        str(row["num_envs"]),
         row["obs_mode"],
         rate_text(row),
         cpu_text(row),
@@ -493,12 +612,21 @@ def tables_of(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[st
     games, peers, threads, batches, memory = (
         report[name] for name in ("games", "peers", "threads", "batches", "memory")
     )
-    game_head = f"game,agents,view,threads,{rate},x marlgrid,x Minigrid,copy GB/s,share of it"
+    families = []
+    for family, names in (("Grids", GRID_PEERS), ("Social dilemmas", DILEMMA_PEERS)):
+        times = ",".join(f"x {peer}" for peer in names)
+        families.append(
+            (
+                f"{family}, {games[0]['num_envs']} environments",
+                f"game,agents,view,threads,{rate},{times},copy GB/s,share of it",
+                [game_cells(row) for row in games if peers_of(row["game"]) == list(names)],
+            )
+        )
     tables = [
-        (f"Games, {games[0]['num_envs']} environments", game_head, map(game_cells, games)),
+        *families,
         (
-            "Peers, one environment on one core",
-            f"peer,game,agents,view,{rate}",
+            "Peers",
+            f"peer,game,agents,environments,view,{rate}",
             map(peer_cells, peers),
         ),
         (
