@@ -400,25 +400,25 @@ def report(evaluation: Evaluation) -> str:
             f"{number(float(values.max())):>8}"
         )
     if evaluation.outcomes:
+        shown = evaluation.outcomes[0].values
         lines.append(
-            f"{'group (95% confidence)':<34} {'mean':>9}  {'over episodes':<26} {'over seeds':<26}"
+            f"{'group, 95% confidence':<34} {'mean':>9}  "
+            f"{f'over {sum(map(len, shown))} episodes':<22} over {len(shown)} seeds"
         )
     for outcome in evaluation.outcomes:
-        seeds = outcome.over_seeds()
-        episodes = None if outcome.whole else outcome.over_episodes()
-        mean = seeds.mean if episodes is None else episodes.mean
+        seeds, episodes = outcome.over_seeds(), outcome.over_episodes()
         lines.append(
-            f"{outcome.metric.replace('_', ' '):<34} {number(mean, 3):>9}  "
-            f"{bounds(episodes):<26} {bounds(seeds):<26}".rstrip()
+            f"{outcome.metric.replace('_', ' '):<34} {number(episodes.mean, 3):>9}  "
+            f"{'-' if outcome.whole else bounds(episodes):<22} {bounds(seeds):<22}".rstrip()
         )
     return "\n".join(lines)
 
 
-def bounds(interval: Interval | None) -> str:
-    """``[low, high] of n``; a dash where there is none."""
-    if interval is None or not math.isfinite(interval.low):
+def bounds(interval: Interval) -> str:
+    """``[low, high]``; a dash where there are none."""
+    if not math.isfinite(interval.low):
         return "-"
-    return f"[{number(interval.low, 3)}, {number(interval.high, 3)}] of {interval.count}"
+    return f"[{number(interval.low, 3)}, {number(interval.high, 3)}]"
 
 
 def report_groups(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
@@ -435,7 +435,7 @@ def report_groups(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
     for members in groups.values():
         if len(members) < 2:
             continue
-        lines.append(f"{len(members)} runs (95% confidence): "
+        lines.append(f"{len(members)} runs, 95% confidence: "
                      + ", ".join(run_dir.name for run_dir, _ in members))  # fmt: skip
         by_name: dict[str, list[float]] = {}
         for _, evaluation in members:

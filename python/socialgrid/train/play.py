@@ -16,11 +16,29 @@ from socialgrid.train.pictures import enlarge, view_image
 from socialgrid.train.terminal import beside, half_blocks, keys
 
 _HOME, _CLEAR_BELOW = "\x1b[H", "\x1b[J"
-_GRID_KEYS = {
-    "w": 2, "up": 2, "a": 0, "left": 0, "d": 1, "right": 1,
-    "e": 3, "r": 4, "t": 5, " ": 6, "s": 6, "down": 6, ".": 6,
+_KEYS = {
+    "forward": ("w", "up"), "turn_left": ("a", "left"), "turn_right": ("d", "right"),
+    "pick_up": ("e",), "drop": ("r",), "toggle": ("t",), "done": ("s", "down", " ", "."),
+    "up": ("w", "up"), "left": ("a", "left"), "down": ("s", "down"), "right": ("d", "right"),
+    "stay": (" ", "."), "turn_counterclockwise": ("j",), "turn_clockwise": ("l",),
+    "fire": ("f",), "clean": ("c",), "open_box": ("o",),
 }  # fmt: skip
-_GRID_HELP = "w/up forward  a d/left right turn  e pick up  r drop  t toggle  s wait  q quit"
+
+
+def action_keys(env: Any, agent: int) -> tuple[dict[str, int], str]:
+    """Which key is which action of an agent.
+
+    Returns:
+        actions by key, digits for actions without a letter of their own; and a line of help.
+    """
+    moves: dict[str, int] = {}
+    words = []
+    for action, name in enumerate(env.action_names[: env.action_counts[agent]]):
+        keys_of = _KEYS.get(name, (str(action),))
+        moves |= dict.fromkeys(keys_of, action)
+        shown = "/".join("space" if key == " " else key for key in keys_of)
+        words.append(f"{shown} {name.replace('_', ' ')}")
+    return moves, "  ".join([*words, "q quit"])
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,8 @@ def make_game(
         raise UsageError(str(error)) from None
     if not 0 <= options.agent < env.num_agents:
         raise UsageError(f"agent: {options.agent} is out of range, 0 to {env.num_agents - 1}")
-    default = "expert" if "expert" in list_players(game) else "random"
+    known = list_players(game)
+    default = "expert" if "expert" in known else known[0]
     names: list[str | None] = list(options.players) or [default] * env.num_agents
     names[options.agent] = None
     return env, names
@@ -82,8 +101,7 @@ def play(
     team.reset(env)
     returns = np.zeros(env.num_agents)
     total = np.zeros(env.num_agents)
-    moves = _GRID_KEYS if env.num_actions == 7 else {str(i): i for i in range(env.num_actions)}
-    legend = _GRID_HELP if env.num_actions == 7 else f"0-{env.num_actions - 1} actions  q quit"
+    moves, legend = action_keys(env, options.agent)
     played, step = 0, 0
     stdout.write("\x1b[2J")
     with keys(stdin) as next_key:

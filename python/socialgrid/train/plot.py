@@ -231,7 +231,12 @@ def _panels(runs: Sequence[RunCurves]) -> list[Panel]:
     names = dict.fromkeys(name for run in runs for name in run.outcomes() if name != "length")
     panels += [Panel(_TITLES.get(name, name.replace("_", " ")), ("episode", name), False)
                for name in names]  # fmt: skip
-    losses = sorted({name for run in runs for name in run.losses()})
+    losses = [
+        name
+        for name in sorted({name for run in runs for name in run.losses()})
+        if any(np.nan_to_num(run.values("learner", name, agent=slot)).any()
+               for run in runs for slot in run.learning_slots())
+    ]  # fmt: skip
     losses += [name for name in _SOCIAL if measured("learner", name)]
     return panels + [Panel(name.replace("_", " "), ("learner", name), True) for name in losses]
 
