@@ -1,0 +1,410 @@
+"""What all off-policy learners have in common: acting, remembering, updating and being saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from socialgrid.algos.learner import NonFiniteError
+from socialgrid.algos.off_policy_config import OffPolicyConfig
+from socialgrid.algos.trained import Trained
+from socialgrid.data.replay import Priorities, Replay, Transitions
+from socialgrid.models.actor_critic import agent_generator
+from socialgrid.models.config import ModelConfig
+from socialgrid.models.encoders import as_signed
+from socialgrid.models.task_spec import TaskSpec
+
+_FORMAT = 1
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class OffPolicyLearner:
+    """``A`` independent learners, each with its own networks, memory and copies of the task.
+
+    The agent axis comes first everywhere: observations are ``[A, E, *obs_shape]`` for E copies of
+    the task, or ``[A, M, *obs_shape]`` for any other M observations. Agents share nothing: what
+    agent ``a`` does depends on (seed, its id) and on what it was shown alone. A step is::
+
+        action = learner.propose(obs)
+        ...                                  # the task's step; advisers may replace actions
+        learner.store(obs, action, reward, next_obs, terminated, truncated)
+        if learner.due:
+            metrics = learner.update()
+    """
+
+    algorithm: str
+    config: OffPolicyConfig
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        config: OffPolicyConfig,
+        *,
+        num_envs: int = 1,
+        model: ModelConfig | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        agent_ids: Sequence[int] | None = None,
+        dump_dir: Path | str | None = None,
+    ) -> None:
+        """Initialise networks, optimisers, memories and random streams.
+
+        Args:
+            task: observations and actions, and the number of agents.
+            config: hyper-parameters; the published ones by default.
+            num_envs: E, copies of the task of each agent.
+            model: sizes of what reads views; without effect on vectors.
+            seed: of the run.
+            device: where networks live and updates happen.
+            agent_ids: integers that tell the agents' random streams apart, by default 0 to A - 1.
+                An agent's initial weights and draws depend on (seed, id) alone.
+            dump_dir: where to write the batch that made something non-finite.
+
+        Raises:
+            ValueError: actions of the wrong kind, or numbers of rates or ids that do not fit.
+        """
+        ids = tuple(range(task.num_agents)) if agent_ids is None else tuple(agent_ids)
+        if len(ids) != task.num_agents:
+            raise ValueError(f"{len(ids)} agent_ids for {task.num_agents} agents")
+        if num_envs < 1:
+            raise ValueError(f"num_envs {num_envs}: must be at least 1")
+        self.task, self.config, self.model = task, config, model or ModelConfig()
+        self.num_agents, self.num_envs = task.num_agents, num_envs
+        self.agent_ids = tuple(int(agent) for agent in ids)
+        self.device = torch.device(device)
+        self.dump_dir = None if dump_dir is None else Path(dump_dir)
+        self.updates = 0
+        """Gradient steps done."""
+        self.steps = 0
+        """Steps of each agent stored, all its copies counted."""
+        self._weight_generators = [agent_generator(seed, agent) for agent in self.agent_ids]
+        self._generators = [agent_generator(seed, agent, purpose=1) for agent in self.agent_ids]
+        self._learning = torch.ones(self.num_agents, dtype=torch.bool)
+        self._since_update = 0
+        self._trained: dict[str, Trained] = {}
+        self._remember()
+
+    def _remember(self) -> None:
+        """Reserve the replay memory."""
+        config, task = self.config, self.task
+        priorities = Priorities(config.priority_alpha) if config.prioritised else None
+        self.replay = Replay(
+            *(self.num_agents, config.buffer_size, task.obs_shape, task.kept_dtype),
+            *(task.action_shape, task.action_dtype),
+            num_envs=self.num_envs,
+            priorities=priorities,
+            device=self.device,
+        )
+
+    @torch.no_grad()
+    def propose(self, obs: Tensor, *, explore: bool = True) -> Tensor:
+        """What every agent would do, in the task's units.
+
+        Args:
+            obs: ``[A, M, *obs_shape]``; row ``a`` is shown to agent ``a``. With noise that is a
+                function of the state, M must be a multiple of E, and the copies of the task must
+                come last: ``[A, askers * E]``.
+            explore: with the agent's exploration; uniformly random before ``learning_starts``.
+
+        Returns:
+            int64 ``[A, M]`` or float32 ``[A, M, D]``.
+        """
+        obs = self._observed(obs)
+        if explore and self.steps < self.config.learning_starts:
+            return self._random(obs.shape[1])
+        return self._act(obs, explore)
+
+    def act(self, obs: Tensor, *, explore: bool = True) -> Tensor:
+        """``propose`` for the agents' own tasks: ``[A, E, *obs_shape]``."""
+        if obs.shape[:2] != (self.num_agents, self.num_envs):
+            raise ValueError(
+                f"observations {tuple(obs.shape)}: expected {self.num_agents} agents with "
+                f"{self.num_envs} copies of the task each"
+            )
+        return self.propose(obs, explore=explore)
+
+    @torch.no_grad()
+    def q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
+        """Values that every agent's own critics give to any actions (Derstroff et al., eq. 3).
+
+        Args:
+            obs: ``[A, M, *obs_shape]``.
+            actions: K proposals for each observation in the task's units, ``[A, M, K]`` or
+                ``[A, M, K, D]``.
+
+        Returns:
+            float32 ``[A, M, K]``, the minimum over the critics.
+        """
+        return self._q_values(self._observed(obs), actions.to(self.device))
+
+    def values(self, obs: Tensor) -> Tensor:
+        """Q_i(s, pi_i(s)) without exploration, float32 ``[A, M]``; ``obs`` as of ``propose``."""
+        action = self.propose(obs, explore=False)
+        return self.q_values(obs, action.unsqueeze(2)).squeeze(2)
+
+    def store(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tensor,
+        terminated: Tensor,
+        truncated: Tensor,
+    ) -> None:
+        """Remember one step of all copies of all agents' tasks.
+
+        Args:
+            obs: ``[A, E, *obs_shape]``, acted in.
+            action: what was done, in the task's units, whoever proposed it.
+            reward: ``[A, E]``.
+            next_obs: ``[A, E, *obs_shape]``, what the step led to; the final observation where an
+                episode ended.
+            terminated: bool ``[A, E]``: nothing follows.
+            truncated: bool ``[A, E]``: a time limit cut the episode; values bootstrap.
+
+        Raises:
+            NonFiniteError: a reward or an observation is not finite; nothing is stored.
+        """
+        obs, next_obs = as_signed(obs), as_signed(next_obs)
+        everyone = list(range(self.num_agents))
+        self._check_finite("reward", reward, everyone)
+        if next_obs.is_floating_point():
+            self._check_finite("observation", next_obs, everyone)
+        if self.task.continuous:
+            action = self.task.scaled(action)
+            self._check_finite("action", action, everyone)
+        self.replay.add(obs, action, reward, next_obs, terminated, truncated & ~terminated)
+        self._count_step()
+
+    def _count_step(self) -> None:
+        self.steps += self.num_envs
+        self._since_update += self.num_envs
+
+    @property
+    def due(self) -> bool:
+        """Whether ``train_interval`` steps were stored since the last update."""
+        waited = self._since_update >= self.config.train_interval
+        return waited and self.steps > self.config.learning_starts
+
+    def update(self, gradient_steps: int | None = None) -> dict[str, Tensor]:
+        """Gradient steps of all agents, each on its own memory.
+
+        Args:
+            gradient_steps: how many; the configured number by default.
+
+        Returns:
+            metrics by name, float32 ``[A]`` each: means over the steps, NaN for agents that do
+            not learn.
+
+        Raises:
+            NonFiniteError: parameters are as before the gradient step in which it happened.
+            ValueError: nothing is stored.
+        """
+        steps = self.config.gradient_steps if gradient_steps is None else gradient_steps
+        self._since_update = 0
+        sums: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+        for _ in range(steps):
+            batch = self._batch()
+            self.updates += 1
+            errors, numbers = self._learn(batch)
+            for name, x in numbers.items():
+                sums[name] = sums[name] + x if name in sums else x
+                counts[name] = counts.get(name, 0) + 1
+            self._remember_errors(batch, errors)
+            if self.updates % self.config.target_interval == 0:
+                self._move_targets()
+        learning = self._learning
+        means = {name: (x.detach() / counts[name]).float().cpu() for name, x in sums.items()}
+        return {name: x.masked_fill(~learning, torch.nan) for name, x in means.items()}
+
+    def set_learning(self, mask: Sequence[bool]) -> None:
+        """Choose which agents learn from now on; the others stay exactly as they are.
+
+        Raises:
+            ValueError: the number of entries is not the number of agents.
+        """
+        if len(mask) != self.num_agents:
+            raise ValueError(f"learning mask of {len(mask)} entries for {self.num_agents} agents")
+        self._learning = torch.tensor([bool(m) for m in mask])
+
+    def set_learning_rate(self, rates: float | Sequence[float]) -> None:
+        """Change learning rates: one for all agents or one for each."""
+        for part in self._trained.values():
+            part.optimiser.set_rate(rates)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a continuation needs but the memory, flat, CPU, every one ``[A, ...]``.
+
+        ``replay.tensors()`` is the memory.
+        """
+        generators = torch.stack([g.get_state() for g in self._generators])
+        found = {**self._live_tensors(), "generator": generators}
+        return {name: x.detach().cpu().clone().contiguous() for name, x in found.items()}
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of ``tensors``.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a shape or dtype differs. Nothing has
+                changed then.
+        """
+        live = self._live_tensors()
+        expected = {**live, "generator": torch.stack([g.get_state() for g in self._generators])}
+        if expected.keys() != tensors.keys():
+            missing = sorted(expected.keys() - tensors.keys())
+            unknown = sorted(tensors.keys() - expected.keys())
+            raise ValueError(f"learner's tensors: missing {missing}, unknown {unknown}")
+        for name, x in expected.items():
+            given = tensors[name]
+            if given.shape != x.shape or given.dtype != x.dtype:
+                raise ValueError(
+                    f"learner's tensor {name}: {given.dtype} {tuple(given.shape)}, "
+                    f"expected {x.dtype} {tuple(x.shape)}"
+                )
+        with torch.no_grad():
+            for name, x in live.items():
+                x.copy_(tensors[name])
+        for generator, state in zip(self._generators, tensors["generator"], strict=True):
+            generator.set_state(state.cpu().clone())
+
+    def meta(self) -> dict[str, Any]:
+        """JSON-able description and counters."""
+        return {
+            "format": _FORMAT,
+            "algorithm": self.algorithm,
+            "updates": self.updates,
+            "steps": self.steps,
+            "since_update": self._since_update,
+            "agent_ids": list(self.agent_ids),
+        }
+
+    def load_meta(self, meta: Mapping[str, Any]) -> None:
+        """Inverse of ``meta``.
+
+        Raises:
+            ValueError: it is of another format or algorithm.
+        """
+        for key, own in (("format", _FORMAT), ("algorithm", self.algorithm)):
+            if meta.get(key) != own:
+                raise ValueError(f"learner's {key} is {meta.get(key)!r}, expected {own!r}")
+        self.updates, self.steps = int(meta["updates"]), int(meta["steps"])
+        self._since_update = int(meta["since_update"])
+
+    # What an algorithm adds.
+
+    def _act(self, obs: Tensor, explore: bool) -> Tensor:
+        """Actions of the networks in the task's units; ``obs`` on the device."""
+        raise AssertionError(f"{type(self).__name__} does not act")
+
+    def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
+        """See ``q_values``; everything on the device."""
+        raise AssertionError(f"{type(self).__name__} does not value actions")
+
+    def _learn(self, batch: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
+        """One gradient step; temporal differences ``[A, B]`` and numbers ``[A]``."""
+        raise AssertionError(f"{type(self).__name__} does not learn")
+
+    def _move_targets(self) -> None:
+        """Let the targets follow after a gradient step."""
+        for part in self._trained.values():
+            if part.target is not part.network:
+                part.follow(self.config.tau, self._learners)
+
+    def _live_tensors(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {"learning": self._learning}
+        for name, part in self._trained.items():
+            found |= part.tensors(name)
+        return found
+
+    # What algorithms use.
+
+    @property
+    def _learners(self) -> list[int]:
+        return [a for a in range(self.num_agents) if bool(self._learning[a])]
+
+    def _train(self, name: str, network: Network, *, target: bool = True) -> Network:
+        """Put a network on the device, with an optimiser; returns its target if it has one."""
+        config = self.config
+        part = Trained(
+            network.to(self.device),
+            self.num_agents,
+            config.learning_rate,
+            config.adam_betas,
+            config.adam_eps,
+            target=target,
+        )
+        self._trained[name] = part
+        found: Network = part.target
+        return found
+
+    def _descend(self, name: str, loss: Tensor, batch: Transitions) -> None:
+        """One step of a network along the gradient of ``loss`` [A], unless it is not finite."""
+        part = self._trained[name]
+        norms = part.differentiate(loss)
+        self._check_finite(f"{name} loss", loss.detach(), self._learners, batch)
+        self._check_finite(f"{name} gradient", norms, self._learners, batch)
+        part.step(self._learners, norms, self.config.max_grad_norm)
+
+    def _batch(self) -> Transitions:
+        config = self.config
+        if not config.prioritised:
+            return self.replay.sample(self._generators, config.batch_size)
+        return self.replay.sample_by_priority(
+            self._generators, config.batch_size, self._priority_beta()
+        )
+
+    def _priority_beta(self) -> float:
+        config = self.config
+        done = min(1.0, self.steps / config.priority_beta_steps)
+        return config.priority_beta + (1.0 - config.priority_beta) * done
+
+    def _remember_errors(self, batch: Transitions, errors: Tensor) -> None:
+        if self.config.prioritised:
+            self.replay.set_priorities(batch.index, errors)
+
+    def _observed(self, obs: Tensor) -> Tensor:
+        return as_signed(obs).to(self.device, self.task.kept_dtype, non_blocking=True)
+
+    def _uniform(self, *shape: int) -> Tensor:
+        """Numbers in [0, 1), ``[A, *shape]``: each agent's own draws."""
+        draws = [torch.rand(shape, generator=g) for g in self._generators]
+        return torch.stack(draws).to(self.device)
+
+    def _normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers ``[A, *shape]``: each agent's own draws."""
+        draws = [torch.randn(shape, generator=g) for g in self._generators]
+        return torch.stack(draws).to(self.device)
+
+    def _random(self, count: int) -> Tensor:
+        """Uniformly random actions ``[A, count]`` or ``[A, count, D]``."""
+        u = self._uniform(count, *self.task.action_shape)
+        if self.task.continuous:
+            return self.task.unscaled(2.0 * u - 1.0)
+        return (u * self.task.num_actions).long()
+
+    def _check_finite(
+        self, what: str, x: Tensor, agents: Sequence[int], batch: Transitions | None = None
+    ) -> None:
+        """Raise for the first of ``agents`` with a non-finite entry in ``x`` [A, ...]."""
+        if bool(x.isfinite().all()):
+            return
+        for agent in agents:
+            if not bool(x[agent].isfinite().all()):
+                tensors = {} if batch is None else batch.tensors()
+                tensors |= {"values": x.detach().cpu().contiguous()}
+                raise NonFiniteError(what, self.updates, agent, self._dump(agent, tensors))
+
+    def _dump(self, agent: int, tensors: Mapping[str, Tensor]) -> Path | None:
+        if self.dump_dir is None:
+            return None
+        from safetensors.torch import save_file  # noqa: PLC0415
+
+        self.dump_dir.mkdir(parents=True, exist_ok=True)
+        path = self.dump_dir / f"non-finite-update-{self.updates}-agent-{agent}.safetensors"
+        save_file({name: x.clone() for name, x in tensors.items()}, path)
+        return path

@@ -1,0 +1,170 @@
+"""Tiny tasks for off-policy learners, and plain networks to compare theirs with."""
+
+import torch
+from torch import nn
+
+from socialgrid.data.replay import Transitions
+from socialgrid.models.task_spec import TaskSpec
+
+
+class Chain:
+    """Six places in a row; walking right from the last is worth 1 and ends the episode.
+
+    Walking costs nothing, a time limit of 30 steps cuts the episode. Start: anywhere.
+    """
+
+    def __init__(self, num_agents, num_envs=1, seed=0):
+        self.lead, self.length = (num_agents, num_envs), 6
+        self.generator = torch.Generator().manual_seed(seed)
+        self.task = TaskSpec(num_agents, (6,), num_actions=2)
+        self.place, self.time = self.start(), torch.zeros(self.lead, dtype=torch.int64)
+
+    def start(self):
+        return torch.randint(self.length, self.lead, generator=self.generator)
+
+    def obs(self):
+        return nn.functional.one_hot(self.place, self.length).float()
+
+    def step(self, action):
+        self.time += 1
+        beyond = self.place + 2 * action - 1
+        terminated = beyond == self.length
+        self.place = beyond.clamp(0, self.length - 1)
+        return self.finish(terminated.float(), terminated)
+
+    def finish(self, reward, terminated):
+        truncated = (self.time == 30) & ~terminated
+        final, over = self.obs(), terminated | truncated
+        self.place = torch.where(over, self.start(), self.place)
+        self.time[over] = 0
+        return reward, final, terminated, truncated
+
+
+class Steering:
+    """A point on a line from -2 to 2, pushed by up to 1 (in units from -3 to 1); it should be at 0.
+
+    The reward of a step is minus the distance after it. Time limit 10, no termination.
+    """
+
+    def __init__(self, num_agents, num_envs=1, seed=0):
+        self.lead = (num_agents, num_envs)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.task = TaskSpec(num_agents, (1,), action_low=(-3.0,), action_high=(1.0,))
+        self.place, self.time = self.start(), torch.zeros(self.lead, dtype=torch.int64)
+
+    def start(self):
+        return torch.rand(self.lead, generator=self.generator) * 4 - 2
+
+    def obs(self):
+        return self.place[..., None].clone()
+
+    def step(self, action):
+        self.time += 1
+        assert (action >= -3).all()
+        assert (action <= 1).all()
+        self.place = (self.place + (action[..., 0] + 1) / 2).clamp(-2, 2)
+        reward, over = -self.place.abs(), self.time == 10
+        final = self.obs()
+        self.place = torch.where(over, self.start(), self.place)
+        self.time[over] = 0
+        return reward, final, over & False, over
+
+
+def train(learner, task, steps):
+    """Act, remember and learn for so many steps."""
+    for _ in range(steps):
+        obs = task.obs()
+        action = learner.act(obs)
+        reward, final, terminated, truncated = task.step(action)
+        learner.store(obs, action, reward, final, terminated, truncated)
+        if learner.due:
+            learner.update()
+
+
+def score(learner, task, steps):
+    """Mean reward of each agent without exploration."""
+    total = torch.zeros(task.lead[0])
+    for _ in range(steps):
+        reward, *_ = task.step(learner.propose(task.obs(), explore=False))
+        total += reward.mean(1)
+    return total / steps
+
+
+def remember(learner, steps, seed=0):
+    """Store random experience, some of it at the ends of episodes."""
+    gen, task = torch.Generator().manual_seed(seed), learner.task
+    lead = (learner.num_agents, learner.num_envs)
+    for _ in range(steps):
+        obs = torch.randn((*lead, *task.obs_shape), generator=gen)
+        following = torch.randn((*lead, *task.obs_shape), generator=gen)
+        u = torch.rand((*lead, *task.action_shape), generator=gen)
+        numbers = (u * task.num_actions).long()
+        action = task.unscaled(2 * u - 1) if task.continuous else numbers
+        reward = torch.randn(lead, generator=gen)
+        end = torch.rand(lead, generator=gen)
+        learner.store(obs, action, reward, following, end < 0.2, (end > 0.2) & (end < 0.4))
+
+
+def batch_of(learner, generators, beta=None):
+    """The transitions that the learner's next gradient step will draw."""
+    size = learner.config.batch_size
+    if beta is None:
+        return learner.replay.sample(generators, size)
+    return learner.replay.sample_by_priority(generators, size, beta)
+
+
+def copies(generators):
+    """Generators that will draw the same numbers."""
+    found = [torch.Generator() for _ in generators]
+    for new, old in zip(found, generators, strict=True):
+        new.set_state(old.get_state())
+    return found
+
+
+def of_agent(batch: Transitions, agent: int):
+    """One agent's transitions, without the agent axis, by name."""
+    return {name: x[agent] for name, x in batch.tensors().items()}
+
+
+def plain(mlp, agent):
+    """One agent's perceptron as PyTorch's own layers; nothing is shared."""
+    layers = []
+    for i, layer in enumerate(mlp.layers):
+        linear = nn.Linear(layer.weight.shape[2], layer.weight.shape[1])
+        linear.load_state_dict(
+            {"weight": layer.weight[agent].detach(), "bias": layer.bias[agent].detach()}
+        )
+        layers.append(linear)
+        if i < mlp.rectified:
+            layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+def check_same(stacked, agent, network):
+    """One agent's part of stacked layers equals a plain network."""
+    theirs = [layer for layer in network if isinstance(layer, nn.Linear)]
+    assert len(theirs) == len(stacked.layers)
+    for ours, layer in zip(stacked.layers, theirs, strict=True):
+        for p, q in ((ours.weight, layer.weight), (ours.bias, layer.bias)):
+            torch.testing.assert_close(p[agent].detach(), q.detach(), rtol=1e-4, atol=2e-6)
+
+
+def check_alone(make, num_agents, updates, steps=40):
+    """A stack does for every agent what the agent does alone."""
+    stack = make(num_agents, list(range(num_agents)))
+    remember(stack, steps)
+    begun, memory = stack.tensors(), stack.replay.tensors()
+    stack.update(updates)
+    together = stack.tensors()
+    for a in range(num_agents):
+        alone = make(1, [a])
+        weights = {k: x for k, x in alone.tensors().items() if k.startswith("model/")}
+        for name, x in weights.items():
+            assert torch.equal(x[0], begun[name][a]), name
+        alone.load_tensors({name: x[a : a + 1] for name, x in begun.items()})
+        alone.replay.load_tensors({name: x[a : a + 1] for name, x in memory.items()})
+        alone.steps = stack.steps
+        alone.update(updates)
+        for name, x in alone.tensors().items():
+            # On most machines bit for bit; some multiply a batch of matrices in another order.
+            torch.testing.assert_close(together[name][a], x[0], rtol=1e-4, atol=1e-5, msg=name)
