@@ -152,7 +152,8 @@ void SquareObserver::write(const Code* corner, std::ptrdiff_t row_step, std::ptr
     const Code* code = corner;
     const std::uint8_t* const first = out;
     for (int col = 0; col < size; ++col, code += col_step) {
-      for (std::size_t x = 0; x < side; ++x, out += 3) std::memcpy(out, &colors_[*code], 3);
+      // Spills one byte over; further rows of pixels follow in any case.
+      for (std::size_t x = 0; x < side; ++x, out += 3) std::memcpy(out, &colors_[*code], 4);
     }
     for (std::size_t y = 1; y < side; ++y, out += row_bytes) std::memcpy(out, first, row_bytes);
   }
