@@ -56,7 +56,7 @@ def scenarios(draw, game):
         **draw(game_options(game)),
     }
     # Now and then leave options out, so that the defaults are compared too.
-    optional = sorted(set(options) - {"num_agents"})
+    optional = sorted(set(options) - {"num_agents", "depletion_threshold"})
     for key in draw(st.sets(st.sampled_from(optional), max_size=3)):
         del options[key]
     if draw(st.integers(0, 3)):
