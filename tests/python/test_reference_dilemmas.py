@@ -19,7 +19,7 @@ STEPS_PER_SCENARIO = 30  # summed over the environments of the batch
 MAP_CHARS = {
     "Cleanup-v0": (" PBBHHRRS@", "      BBRRRRH", "@@PB HR"),
     "Harvest-v0": ("  PAA@", "     AAA", "AAAAAAAP "),
-    "Switch-v0": ("     Ps@D", "       sD", "    "),
+    "Switch-v0": ("     Ps@D", "     sDD", "  DDDDDD"),
     "BoxTrapped-v0": ("   PA@", "    A##", "A  @"),
 }
 NEEDED = {"Switch-v0": "sD", "BoxTrapped-v0": "PT#"}
@@ -182,8 +182,10 @@ def altered(env, e, rng):
         for lines in zip(base, layout.cells, strict=True)
     ]
     if env.config.game == "Switch-v0":
-        door = "D" if "s" in "".join(cells) else "O"
-        cells = ["".join(door if char in "DO" else char for char in line) for line in cells]
+        if rng.random() < 0.7:
+            cells = [line.replace("s", "S") for line in cells]
+        closed = "s" in "".join(cells)
+        cells = [line.translate(str.maketrans("DO", "DD" if closed else "OO")) for line in cells]
     return replace(
         layout,
         cells=cells,
