@@ -134,6 +134,20 @@ def test_the_cleaner_stops_at_little_waste_and_begins_again_at_much():
     assert player.act(env, None, {}).tolist() != [STAY]
 
 
+def test_a_cleaner_remembers_that_it_is_on_duty():
+    env = room("Cleanup-v0", ["HHHHHHHHHH   P B", "RRRRRRRRRR      "])
+    player = make_player("cleaner", env, begin=0.3, until=0.1)
+    while sum(line.count("H") for line in env.get_layout(0).cells) > 5:
+        env.step(player.act(env, None, {})[:, None])
+    state = player.get_state()
+    fresh, restored = (make_player("cleaner", env, begin=0.3, until=0.1) for _ in range(2))
+    restored.set_state(state)
+    assert fresh.act(env, None, {}).tolist() == [STAY]
+    assert restored.act(env, None, {}).tolist() != [STAY]
+    restored.reset(env)
+    assert restored.act(env, None, {}).tolist() == [STAY]
+
+
 @pytest.mark.parametrize("cleaners", [2, 4])
 def test_cleaners_keep_the_river_clean_and_harvesters_never_clean(cleaners):
     env = socialgrid.make_vec("Cleanup-v0", num_envs=8, num_agents=5)
