@@ -3,11 +3,15 @@
     python bench/training.py                       # all tables, some minutes
     python bench/training.py --json training.json  # the same, also as JSON
     python bench/training.py --quick               # seconds; checks that the benchmark runs
+    python bench/training.py --presets --precisions  # the small network of the dilemmas only
 
 An agent-step is one agent acting once, with all the learning that follows from it. Rates are by the
 clock and, beside it, per CPU second: where other programs use the machine too, the latter is what
 one thread would reach on a core of its own. With more than one thread (``--threads``) waiting for
 the others counts as CPU time, so measure on an idle machine or with one thread.
+
+The last two tables are of the small networks of the social dilemmas: Harvest with five agents, by
+A3C with one process or several (each with one thread) and by PPO with the public recipe.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import os
 import platform
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -27,15 +32,21 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import socialgrid
 from plain_agent import PlainAgent, copy_from_stack
 from socialgrid.algos import PPOConfig
+from socialgrid.algos.a3c import A3C
+from socialgrid.algos.config import A3CConfig
 from socialgrid.algos.ppo import PPO
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import ModelConfig, ViewSpec
 from socialgrid.models.allocation import keep_freed_memory
+from socialgrid.train.config import from_dict, load_preset
+from socialgrid.train.logger import read_metrics
+from socialgrid.train.loop import make_trainer
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ WHOLE = {"kl_target": None, "kl_hard_limit": 1e9}
 # environments, but 125 steps instead of 250) and of its minibatch (512) costs the same per step.
 FULL = Preset(ModelConfig(), PPOConfig(minibatch_sequences=256, **WHOLE), 128, 125)
 MINI = Preset(
-    ModelConfig(channels=(16, 32), features=64, memory=64, heads=(32,)),
+    ModelConfig(channels=(16, 32), features=(64,), memory=64, heads=(32,)),
     PPOConfig(num_minibatches=8, minibatch_sequences=128, **WHOLE),
     128,
     64,
@@ -149,6 +160,7 @@ def _inputs(rollout: Rollout, t: int, state: torch.Tensor) -> tuple[torch.Tensor
 class Comparison:
     """One row of the second table: seconds for all agents, medians of interleaved repeats."""
 
+    network: str
     task: str
     precision: str
     agents: int
@@ -235,7 +247,9 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
     images = rollout.obs[steps[..., 0], places[:, None], torch.arange(agents)[:, None, None]]
 
     def stacked_step() -> None:
-        learner._accumulate_gradients(batch, learner.model, members, learner._loss)
+        learner._sampled_gradients(
+            *(batch, learner.model, members, learner._loss), sequences=sequences, length=length
+        )
         learner.optimiser.step(learner.model, members, members)
 
     obs = rollout.obs[0]
@@ -243,6 +257,16 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
         "act": (lambda: plain.act(obs, state, reset), lambda: learner.act(obs, state, reset)),
         "gradient step": (lambda: plain.step(images, part), stacked_step),
     }
+    return _in_turn("full", tasks, precision, agents, args)
+
+
+def _in_turn(
+    network: str,
+    tasks: dict[str, tuple[Callable[[], None], Callable[[], None]]],
+    precision: str,
+    agents: int,
+    args: argparse.Namespace,
+) -> list[Comparison]:
     rows = []
     for task, (loop, stack) in tasks.items():
         turns = args.repeats * (10 if task == "act" else 1)
@@ -252,8 +276,142 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
                 taken = _time(run, args.threads)
                 if turn:
                     times.append(taken)
-        rows.append(Comparison(task, precision, agents, *map(statistics.median, seconds)))
+        medians = map(statistics.median, seconds)
+        rows.append(Comparison(network, task, precision, agents, *medians))
     return rows
+
+
+SMALL = ModelConfig(channels=(6,), first_kernel=3, features=(32, 32), memory=128, heads=())
+
+
+class SmallAgent(nn.Module):
+    """The network of Jaques et al. (2019), section 10.4, for one agent, with torch.nn only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3)
+        self.project = nn.Sequential(nn.Linear(1014, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh())
+        self.lstm = nn.LSTMCell(32, 128)
+        self.policy, self.value = nn.Linear(128, 8), nn.Linear(128, 1)
+
+    def forward(
+        self, obs: torch.Tensor, h: torch.Tensor, c: torch.Tensor, reset: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views [T, N, 15, 15, 3] to logits [T, N, 8] and values [T, N]."""
+        steps, count = reset.shape
+        images = obs.flatten(0, 1).permute(0, 3, 1, 2).float() / 255
+        x = F.leaky_relu(self.conv(images), 0.01).flatten(1)
+        x = self.project(x).view(steps, count, -1)
+        cores = []
+        for t in range(steps):
+            keep = (~reset[t]).float()[:, None]
+            h, c = self.lstm(x[t], (h * keep, c * keep))
+            cores.append(h)
+        core = torch.stack(cores)
+        return self.policy(core), self.value(core).squeeze(-1)
+
+
+def compare_small(agents: int, args: argparse.Namespace) -> list[Comparison]:
+    """One A3C update and one action: the loop is given returns, the stack computes them too."""
+    envs, steps = (4, 8) if args.quick else (32, 50)
+    spec = ViewSpec(15, 15, 1, (8,) * agents)
+    learner = A3C(spec, SMALL, A3CConfig())
+    loops = [SmallAgent() for _ in range(agents)]
+    if sum(p.numel() for p in loops[0].parameters()) != learner.model.parameters_per_agent():
+        raise AssertionError("the two networks differ")
+    optimisers = [torch.optim.Adam(loop.parameters(), lr=1e-3) for loop in loops]
+    gen = torch.Generator().manual_seed(0)
+    rollout = Rollout(steps, envs, agents, spec.obs_shape, state_size=learner.state_size)
+    rollout.obs.copy_(torch.randint(0, 256, rollout.obs.shape, dtype=torch.uint8, generator=gen))
+    rollout.action.copy_(torch.randint(0, 8, rollout.action.shape, generator=gen))
+    rollout.reward.normal_(generator=gen)
+    rollout.active.fill_(True)
+    advantage = torch.randn(rollout.value.shape, generator=gen)
+
+    @torch.no_grad()
+    def act() -> None:
+        for i, loop in enumerate(loops):
+            h, c = rollout.state[0, :, i].chunk(2, -1)
+            logits, _ = loop(rollout.obs[:1, :, i], h, c, rollout.reset[:1, :, i])
+            policy = torch.distributions.Categorical(logits=logits[0])
+            policy.log_prob(policy.sample())
+
+    def update() -> None:
+        for i, (loop, optimiser) in enumerate(zip(loops, optimisers, strict=True)):
+            h, c = rollout.state[0, :, i].chunk(2, -1)
+            logits, value = loop(rollout.obs[:-1, :, i], h, c, rollout.reset[:-1, :, i])
+            log_probs = logits.log_softmax(-1)
+            log_prob = log_probs.gather(-1, rollout.action[..., i, None]).squeeze(-1)
+            entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
+            policy_loss = -(log_prob * advantage[..., i]).mean()
+            loss = policy_loss + 0.5 * F.mse_loss(value, advantage[..., i]) - 0.002 * entropy
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(loop.parameters(), 40.0)
+            optimiser.step()
+
+    obs, state, reset = rollout.obs[0], rollout.state[0], rollout.reset[0]
+    tasks = {
+        "act": (act, lambda: learner.act(obs, state, reset)),
+        "A3C update": (update, lambda: learner.update(rollout)),
+    }
+    return _in_turn("small", tasks, "fp32", agents, args)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """One row of the last table: rates by the clock, without starting up."""
+
+    algorithm: str
+    workers: int
+    agent_steps_per_second: float
+    updates_per_second: float
+    staleness: float
+
+
+class Silence:
+    """A console that shows nothing."""
+
+    def update(self, row: Any, total_steps: int) -> None: ...
+
+    def say(self, text: str) -> None:
+        print(text)
+
+    def close(self) -> None: ...
+
+
+def measure_workers(algorithm: str, workers: int, args: argparse.Namespace) -> Workers:
+    """Train Harvest for some seconds: the preset's settings, the machine's share of its batch."""
+    changes: dict[str, Any] = {
+        "run": {"threads": 1, "device": "cpu", "checkpoint_minutes": 1000.0},
+        "logging": {"tensorboard": False, "curves": False, "video": False},
+    }
+    if algorithm == "ppo":
+        envs, steps, updates = 16, 1000, 1 + args.repeats
+        changes["algorithm"] = {"minibatch_sequences": 200}
+    else:
+        envs, steps, updates = 64, 50, 15 * (1 + args.repeats)
+        changes["algorithm"] = {"workers": workers, "synchronous": algorithm == "a2c"}
+    if args.quick:
+        envs, steps, updates = 4, 20, 3
+        if algorithm == "ppo":
+            changes["algorithm"] = {"minibatch_sequences": 4, "num_minibatches": 2}
+    changes["env"] = {"num_envs": envs, "rollout_steps": steps, "num_threads": 1}
+    changes["run"]["total_steps"] = envs * steps * updates
+    preset = load_preset("harvest").choose("ppo" if algorithm == "ppo" else "a3c", ())
+    with tempfile.TemporaryDirectory() as folder:
+        make_trainer(from_dict(changes, preset), Path(folder)).train(Silence())
+        rows = read_metrics(Path(folder) / "metrics.jsonl")
+    first, last = rows[len(rows) // 4], rows[-1]
+    seconds = last["seconds"] - first["seconds"]
+    stale = [row.get("staleness_mean", 0.0) for row in rows]
+    return Workers(
+        algorithm,
+        workers,
+        (last["agent_steps"] - first["agent_steps"]) / seconds,
+        (last["update"] - first["update"]) / seconds,
+        statistics.fmean(stale),
+    )
 
 
 def _time(run: Callable[[], None], threads: int) -> float:
@@ -306,9 +464,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch and the core")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--agents", type=int, nargs="+", default=[1, 3, 5])
-    parser.add_argument("--presets", nargs="+", choices=sorted(PRESETS), default=["mini", "full"])
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--presets", nargs="*", choices=sorted(PRESETS), default=["mini", "full"])
+    parser.add_argument("--precisions", nargs="*", default=["fp32", "bf16"])
     parser.add_argument("--obs-modes", nargs="+", choices=["rgb", "tiles"], default=["rgb"])
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 2, 4], help="actor-learners of A3C"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
@@ -327,7 +488,8 @@ def main() -> None:
         for agents in args.agents
         for mode in args.obs_modes
     ]
-    print("\nWhole loop; shares of the time\n")
+    if training:
+        print("\nWhole loop; shares of the time\n")
     rows = []
     for row in training:
         total = row.simulate + row.act + row.update
@@ -340,28 +502,47 @@ def main() -> None:
             ]
         )
     heads = ["preset", "precision", "agents", "views", "agent-steps/s", "per CPU second"]
-    print(table([*heads, "simulate", "act", "update"], rows), flush=True)
+    if training:
+        print(table([*heads, "simulate", "act", "update"], rows), flush=True)
     comparisons = [
         row
         for precision in args.precisions
         for agents in args.agents
         for row in compare(precision, agents, args)
     ]
-    print("\nFull network: stack of agents beside a loop over plain modules\n")
+    comparisons += compare_small(5, args)
+    print("\nStack of agents beside a loop over plain modules\n")
     rows = [
         [
-            *(row.task, row.precision, str(row.agents)),
+            *(row.network, row.task, row.precision, str(row.agents)),
             *(f"{1000 * x:.1f} ms" for x in (row.plain, row.stacked)),
             f"{row.ratio:.2f}",
         ]
         for row in comparisons
     ]
-    print(table(["task", "precision", "agents", "plain loop", "stack", "times as fast"], rows))
+    heads = ["network", "task", "precision", "agents", "plain loop", "stack", "times as fast"]
+    print(table(heads, rows), flush=True)
+    actors = [
+        measure_workers(algorithm, workers, args)
+        for algorithm, counts in (("a3c", args.workers), ("a2c", args.workers[1:]), ("ppo", [1]))
+        for workers in counts
+    ]
+    print("\nHarvest, five agents, small network; a2c is a3c with its barrier\n")
+    rows = [
+        [
+            *(row.algorithm, str(row.workers), f"{row.agent_steps_per_second:,.0f}"),
+            *(f"{row.updates_per_second:.2f}", f"{row.staleness:.2f}"),
+        ]
+        for row in actors
+    ]
+    heads = ["algorithm", "workers", "agent-steps/s", "updates/s", "mean staleness"]
+    print(table(heads, rows))
     if args.json:
         document = {
             "machine": about,
             "training": [asdict(row) for row in training],
             "comparisons": [{**asdict(row), "ratio": row.ratio} for row in comparisons],
+            "actors": [asdict(row) for row in actors],
         }
         args.json.write_text(json.dumps(document, indent=2) + "\n")
 
