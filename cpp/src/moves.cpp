@@ -8,12 +8,13 @@
 namespace socialgrid {
 namespace {
 
-// What is left of an agent's wish to go to another cell.
+// An agent's wish to go to another cell. Without initialisers, so that an array of many costs
+// nothing.
 struct Move {
   std::uint16_t agent;
   std::uint16_t from;
   std::uint16_t to;
-  bool stays = false;
+  bool stays;
 };
 
 }  // namespace
@@ -50,7 +51,8 @@ void move_all(World& world, std::span<const std::int32_t> actions, Crowd& crowd,
     move_of[i] = static_cast<std::uint16_t>(count);
     moves[count++] = {.agent = static_cast<std::uint16_t>(i),
                       .from = static_cast<std::uint16_t>(world.index(agent.position())),
-                      .to = static_cast<std::uint16_t>(world.index(target))};
+                      .to = static_cast<std::uint16_t>(world.index(target)),
+                      .stays = false};
   }
 
   // One cell, several agents: one of them may go.
