@@ -84,8 +84,7 @@ def _best_shot(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where to shoot the cleaning beam from, and which way: the most waste for an action.
 
-    Actions are those of walking there, turning and shooting. Agents in the beam's way are not
-    foreseen.
+    Actions are those of walking there, turning and shooting.
 
     Args:
         scene: of the cleaner.
@@ -96,20 +95,19 @@ def _best_shot(
         cell int64 [N] and direction int64 [N].
     """
     width = scene.width
-    open_cells = ~scene.solid[rows]
-    dirty = waste[rows].view(np.uint8)
+    free = ~(scene.solid[rows] | scene.occupied[rows])
+    dirty = (waste[rows] & free).view(np.uint8)
     cell = np.arange(dirty.shape[1])
     own = scene.own[rows, None]
     walk = np.abs(cell // width - own // width) + np.abs(cell % width - own % width)  # [N, C]
-    free = open_cells & ~scene.occupied[rows]
     best = np.zeros((4, len(rows)))
     spot = np.zeros((4, len(rows)), dtype=np.int64)
     for towards in range(4):
         step, side = int(scene.steps[towards]), int(scene.steps[(towards + 1) & 3])
-        # Whether a ray that starts in a cell meets waste: there, or further on but for walls.
+        # Whether a ray that starts in a cell meets waste, with nothing in between.
         ray = dirty.copy()
         for _ in range(_BEAM_LENGTH - 1):
-            ray = dirty | (_shifted(ray, step) & open_cells)
+            ray = dirty | (_shifted(ray, step) & free)
         cleaned = _shifted(ray, step) + _shifted(ray, side) + _shifted(ray, -side)
         turns = _TURNS[(towards - scene.direction[rows]) & 3]
         worth = np.where(free, cleaned / (walk + turns[:, None] + 1), 0.0)
