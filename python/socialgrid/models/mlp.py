@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.encoders import Encoder
-from socialgrid.models.layers import StackedLinear
+from socialgrid.models.layers import StackedLinear, by_agent
+from socialgrid.models.products import products
 from socialgrid.models.task_spec import TaskSpec
 
 
@@ -38,11 +40,60 @@ class StackedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply every agent's layers to its own samples."""
-        for i, layer in enumerate(self.layers):
-            x = layer(x)
-            if i < self.rectified:
-                x = torch.relu(x)
-        return x
+        parameters = [p for layer in self.layers for p in (layer.weight, layer.bias)]
+        out: Tensor = _Perceptron.apply(  # type: ignore[no-untyped-call]
+            x, self.rectified, *parameters
+        )
+        return out
+
+
+class _Perceptron(torch.autograd.Function):
+    """All layers of all agents; on a CPU agent by agent, so that one's activations stay in the
+    cache and nothing is copied between layers.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rectified: int, *parameters: Tensor) -> Tensor:
+        weights, biases = parameters[::2], parameters[1::2]
+        activations = []
+        for rows, inputs in by_agent(x):
+            known = inputs
+            for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                known = products(known, weight[rows], bias[rows])
+                if i < rectified:
+                    known.relu_()
+                activations.append(known)
+        ctx.save_for_backward(x, *weights, *activations)
+        ctx.rectified = rectified
+        return _joined(activations[len(weights) - 1 :: len(weights)])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, *saved = ctx.saved_tensors
+        parts = by_agent(x)
+        layers = len(saved) // (1 + len(parts))
+        weights, activations = saved[:layers], saved[layers:]
+        wanted = ctx.needs_input_grad[2]
+        dx: list[Tensor] = []
+        found: list[list[Tensor]] = [[] for _ in range(2 * layers)]
+        for k, (rows, inputs) in enumerate(parts):
+            grad = grads[0][rows]
+            known = [inputs, *activations[k * layers : (k + 1) * layers]]
+            for i in reversed(range(layers)):
+                if i < ctx.rectified:
+                    grad = torch.ops.aten.threshold_backward(grad, known[i + 1], 0)
+                if wanted:
+                    found[2 * i].append(products(grad.transpose(1, 2), known[i].transpose(1, 2)))
+                    found[2 * i + 1].append(grad.sum(1))
+                if i or ctx.needs_input_grad[0]:
+                    grad = products(grad, weights[i][rows].transpose(1, 2))
+            dx.append(grad)
+        d_parameters = [_joined(each) if wanted else None for each in found]
+        return _joined(dx) if ctx.needs_input_grad[0] else None, None, *d_parameters
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class Torso(nn.Module):

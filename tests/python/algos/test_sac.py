@@ -337,7 +337,7 @@ def test_learns_to_steer(seed, gsde):
         target_entropy=-2.0,
     )
     learner = SAC(task.task, config, num_envs=2, seed=seed)
-    train(learner, task, 300)
+    train(learner, task, 400)
     assert score(learner, Steering(2, 16, 99), 40).min() > -0.15, "doing nothing: -1"
 
 
