@@ -35,18 +35,67 @@ std::uint32_t packed(Rgb color) {
          static_cast<std::uint32_t>(color.b) << 16;
 }
 
+// Calls fn.operator()<n>(), where n is the size if it is a common one, so that the compiler knows
+// it, and 0 elsewhere.
+template <typename Fn>
+void with_known_size(int size, Fn fn) {
+  switch (size) {
+    case 7:
+      return fn.template operator()<7>();
+    case 15:
+      return fn.template operator()<15>();
+    default:
+      return fn.template operator()<0>();
+  }
+}
+
+// A view's cells in a plane: its upper left corner and the steps to the next row and column.
+template <typename Code>
+struct Crop {
+  const Code* corner;
+  std::ptrdiff_t row_step;
+  std::ptrdiff_t col_step;
+  int size;
+};
+
+template <int kSize, typename Code>
+void copy_cells(Crop<Code> crop, std::uint8_t* out) {
+  const int size = kSize > 0 ? kSize : crop.size;
+  for (int row = 0; row < size; ++row, crop.corner += crop.row_step) {
+    const Code* code = crop.corner;
+    for (int col = 0; col < size; ++col, code += crop.col_step, out += sizeof(Code)) {
+      std::memcpy(out, code, sizeof(Code));
+    }
+  }
+}
+
 // One pixel a cell. A write spills one byte over, which the next one replaces, but for the last.
 template <int kSize, typename Code>
-void paint_cells(const Code* corner, std::ptrdiff_t row_step, std::ptrdiff_t col_step,
-                 int runtime_size, const std::uint32_t* colors, std::uint8_t* out) {
-  const int size = kSize > 0 ? kSize : runtime_size;
-  for (int row = 0; row < size; ++row, corner += row_step) {
-    const Code* code = corner;
+void paint_cells(Crop<Code> crop, const std::uint32_t* colors, std::uint8_t* out) {
+  const int size = kSize > 0 ? kSize : crop.size;
+  for (int row = 0; row < size; ++row, crop.corner += crop.row_step) {
+    const Code* code = crop.corner;
     const int last = row == size - 1 ? size - 1 : size;
-    for (int col = 0; col < last; ++col, code += col_step, out += 3) {
+    for (int col = 0; col < last; ++col, code += crop.col_step, out += 3) {
       std::memcpy(out, &colors[*code], 4);
     }
     if (last < size) std::memcpy(out, &colors[*code], 3);
+  }
+}
+
+// side x side pixels a cell, side > 1.
+template <typename Code>
+void paint_large_cells(Crop<Code> crop, std::size_t side, const std::uint32_t* colors,
+                       std::uint8_t* out) {
+  const std::size_t row_bytes = side * static_cast<std::size_t>(crop.size) * 3;
+  for (int row = 0; row < crop.size; ++row, crop.corner += crop.row_step) {
+    const Code* code = crop.corner;
+    const std::uint8_t* const first = out;
+    for (int col = 0; col < crop.size; ++col, code += crop.col_step) {
+      // Spills one byte over; further rows of pixels follow in any case.
+      for (std::size_t x = 0; x < side; ++x, out += 3) std::memcpy(out, &colors[*code], 4);
+    }
+    for (std::size_t y = 1; y < side; ++y, out += row_bytes) std::memcpy(out, first, row_bytes);
   }
 }
 
@@ -126,36 +175,14 @@ template <typename Code>
 void SquareObserver::write(const Code* corner, std::ptrdiff_t row_step, std::ptrdiff_t col_step,
                            std::byte* obs) const {
   auto* out = reinterpret_cast<std::uint8_t*>(obs);
-  const int size = view_.size;
+  const Crop<Code> crop{corner, row_step, col_step, view_.size};
   if (mode() == ObsMode::kTiles) {
-    for (int row = 0; row < size; ++row, corner += row_step) {
-      const Code* code = corner;
-      for (int col = 0; col < size; ++col, code += col_step, out += sizeof(Code)) {
-        std::memcpy(out, code, sizeof(Code));
-      }
-    }
-    return;
-  }
-  if (view_.tile_size == 1) {
-    switch (size) {
-      case 7:
-        return paint_cells<7>(corner, row_step, col_step, size, colors_.data(), out);
-      case 15:
-        return paint_cells<15>(corner, row_step, col_step, size, colors_.data(), out);
-      default:
-        return paint_cells<0>(corner, row_step, col_step, size, colors_.data(), out);
-    }
-  }
-  const auto side = static_cast<std::size_t>(view_.tile_size);
-  const std::size_t row_bytes = side * static_cast<std::size_t>(size) * 3;
-  for (int row = 0; row < size; ++row, corner += row_step) {
-    const Code* code = corner;
-    const std::uint8_t* const first = out;
-    for (int col = 0; col < size; ++col, code += col_step) {
-      // Spills one byte over; further rows of pixels follow in any case.
-      for (std::size_t x = 0; x < side; ++x, out += 3) std::memcpy(out, &colors_[*code], 4);
-    }
-    for (std::size_t y = 1; y < side; ++y, out += row_bytes) std::memcpy(out, first, row_bytes);
+    with_known_size(view_.size, [&]<int kSize>() { copy_cells<kSize>(crop, out); });
+  } else if (view_.tile_size == 1) {
+    with_known_size(view_.size,
+                    [&]<int kSize>() { paint_cells<kSize>(crop, colors_.data(), out); });
+  } else {
+    paint_large_cells(crop, static_cast<std::size_t>(view_.tile_size), colors_.data(), out);
   }
 }
 
