@@ -214,6 +214,7 @@ class SingleAgentEnv(gymnasium.Env[NDArray[Any], np.int64]):
                 "agent 0, so name a player for every other agent, or use gymnasium.make_vec or "
                 "socialgrid.adapters.pettingzoo"
             )
+        self._check_company(game, num_agents)
         self.render_mode = render_mode
         self._episode = Episode(game, render_mode, render_tile_size, **config)
         self.simulator = self._episode.simulator
@@ -257,6 +258,17 @@ class SingleAgentEnv(gymnasium.Env[NDArray[Any], np.int64]):
     def close(self) -> None:
         """Release the simulator."""
         self._episode.close()
+
+    @staticmethod
+    def _check_company(game: str, num_agents: int) -> None:
+        from socialgrid.games import game_options  # noqa: PLC0415
+
+        (option,) = (option for option in game_options(game) if option.name == "num_agents")
+        if option.low is not None and num_agents < option.low:
+            raise ValueError(
+                f"{game} is for at least {option.low:.0f} agents: name the scripted players of all "
+                "but one, such as players=['random']"
+            )
 
     def _meet_players(self, seed: int | None) -> None:
         from socialgrid.players import make_team  # noqa: PLC0415

@@ -126,6 +126,11 @@ def test_an_agent_without_a_player_is_refused(options):
         gymnasium.make("socialgrid:socialgrid/GoalCycle-v0", **options)
 
 
+def test_a_game_for_two_asks_for_a_partner():
+    with pytest.raises(ValueError, match=r"at least 2 agents.*players=\['random'\]"):
+        gymnasium.make("socialgrid:socialgrid/BoxTrapped-v0")
+
+
 def test_wrong_actions_and_modes_are_refused():
     with pytest.raises(ValueError, match="human"):
         gymnasium.make(
