@@ -128,7 +128,8 @@ class A3CConfig:
     learning_rate_steps: float = 20e6
     """Environment steps of the annealing."""
     max_staleness: int = 50
-    """Gradients computed from parameters that so many updates have passed since are dropped."""
+    """Gradients computed from parameters that more updates than this have passed since are
+    dropped."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay rates."""
     adam_eps: float = 1e-8

@@ -528,10 +528,11 @@ class AsyncTrainer:
 
         try:
             with interrupt.watching(console):
+                self.shared.stop[0] = False
                 if self.env_steps:
                     console.say("workers begin new episodes")
-                self.shared.stop[0] = False
-                self.workers = [self._start(index) for index in range(self.num_workers)]
+                if self.env_steps < run.total_steps:
+                    self.workers = [self._start(index) for index in range(self.num_workers)]
                 while self.env_steps < run.total_steps and interrupt.signal is None:
                     self._listen(console, replacing=True)
                     if self._complete():

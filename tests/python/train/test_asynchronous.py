@@ -115,13 +115,13 @@ def collected(rows):
 
 def test_two_workers_learn_and_the_run_is_one_like_any_other(tmp_path):
     watcher = Watcher()
-    trainer = create_run(config_of(run={"total_steps": 24576}), tmp_path / "run")
+    trainer = create_run(config_of(run={"total_steps": 20480}), tmp_path / "run")
     assert isinstance(trainer, AsyncTrainer)
     assert trainer.train(watcher) == 0
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert rows == watcher.rows
     assert collected(rows[-10:]) > collected(rows[:4]) + 10
-    assert trainer.env_steps >= 24576
+    assert trainer.env_steps >= 20480
     assert trainer.env_steps == 16 * 8 * trainer.update
     last = rows[-1]
     assert last["env_steps"] == trainer.env_steps
@@ -191,34 +191,6 @@ def test_a_synchronous_update_is_that_of_one_batch_of_all_environments(tmp_path)
         torch.testing.assert_close(p, q, rtol=0, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("synchronous", [False, True])
-def test_a_killed_worker_is_replaced_and_the_run_goes_on(synchronous, tmp_path):
-    config = config_of(run={"total_steps": 10**9}, algorithm={"synchronous": synchronous})
-    trainer = create_run(config, tmp_path / "run")
-    steps = trainer.shared.env_steps
-    killed = []
-
-    def enough():
-        if len(watcher.rows) == 3:
-            os.kill(trainer.workers[1].process.pid, signal.SIGKILL)
-            killed.append((time.monotonic(), int(steps[1])))
-        # Until the new one has taken part for some updates.
-        return trainer.restarted == 1 and steps[1] >= killed[0][1] + 5 * 8 * 16
-
-    watcher = Watcher(enough)
-    assert trainer.train(watcher) == 128 + signal.SIGINT
-    assert watcher.said[0] == "worker 1 died of signal 9; another one takes its place"
-    assert watcher.said_at[0] - killed[0][0] < 2
-    assert trainer.restarted == 1
-    assert watcher.rows[-1]["workers_restarted"] == 1
-    _, stored, _ = checkpoint.load_newest(tmp_path / "run" / "checkpoints")
-    assert stored.state["env_steps"] == trainer.env_steps >= watcher.rows[-1]["env_steps"]
-    if synchronous:
-        # Every update had gradients of both.
-        assert (steps[:2] >= 8 * 16 * trainer.update).all()
-        assert sum(row["staleness_max"] for row in watcher.rows) == 0
-
-
 def stumbling_worker(config, run_dir, index, shared, life, connection):
     """Worker 1 fails in its first life and works in the next."""
     mark = run_dir / "stumbled"
@@ -232,17 +204,49 @@ class Stumbling(AsyncTrainer):
     worker_body = staticmethod(stumbling_worker)
 
 
-def test_an_exception_in_a_worker_is_shown_and_survived(tmp_path):
-    watcher = Watcher(lambda: trainer.shared.env_steps[1] > 0)
+class Murderer(Watcher):
+    """Kills worker 1 once it has done something, and waits for what the next one does."""
+
+    def __init__(self, trainer):
+        super().__init__(self.enough_seen)
+        self.trainer, self.killed_at, self.steps = trainer, 0.0, 0
+
+    def enough_seen(self):
+        steps = int(self.trainer.shared.env_steps[1])
+        if not self.killed_at and steps > 0:
+            os.kill(self.trainer.workers[1].process.pid, signal.SIGKILL)
+            self.killed_at, self.steps = time.monotonic(), steps
+        return self.killed_at and steps >= self.steps + 5 * 8 * 16
+
+
+def test_workers_that_fail_or_are_killed_are_replaced_and_the_run_goes_on(tmp_path):
     trainer = Stumbling(config_of(run={"total_steps": 10**9}), tmp_path)
+    watcher = Murderer(trainer)
     assert trainer.train(watcher) == 128 + signal.SIGINT
-    report, verdict, farewell = watcher.said
+    report, verdict, death, farewell = watcher.said
     assert report.startswith("worker 1 failed:\nTraceback")
     assert "nobody in random, random learns" in report
     assert verdict.startswith("worker 1 failed: ")
     assert verdict.endswith("another one takes its place")
+    assert death == "worker 1 died of signal 9; another one takes its place"
+    assert watcher.said_at[2] - watcher.killed_at < 2
     assert farewell.startswith("stopping after this update")
+    assert trainer.restarted == 2
+    assert watcher.rows[-1]["workers_restarted"] == 2
+    _, stored, _ = checkpoint.load_newest(tmp_path / "checkpoints")
+    assert stored.state["env_steps"] == trainer.env_steps >= watcher.rows[-1]["env_steps"]
+
+
+def test_a_barrier_does_not_wait_for_the_dead(tmp_path):
+    config = config_of(run={"total_steps": 10**9}, algorithm={"synchronous": True})
+    trainer = create_run(config, tmp_path / "run")
+    watcher = Murderer(trainer)
+    assert trainer.train(watcher) == 128 + signal.SIGINT
+    assert watcher.said[0] == "worker 1 died of signal 9; another one takes its place"
     assert trainer.restarted == 1
+    # Every update had gradients of both.
+    assert (trainer.shared.env_steps[:2] >= 8 * 16 * trainer.update).all()
+    assert sum(row["staleness_max"] for row in watcher.rows) == 0
 
 
 def failing_worker(config, run_dir, index, shared, life, connection):
