@@ -99,6 +99,14 @@ void paint_large_cells(Crop<Code> crop, std::size_t side, const std::uint32_t* c
   }
 }
 
+// In pictures of the whole grid a dark notch in the middle of an agent's front shows its heading.
+bool is_nose(int dir, int x, int y, int side) {
+  const int behind_front[4] = {side - 1 - x, side - 1 - y, x, y};
+  const int along_front = dir % 2 == 0 ? y : x;
+  const int quarter = side / 4;
+  return behind_front[dir] < quarter && along_front >= quarter && along_front < side - quarter;
+}
+
 }  // namespace
 
 SquareObserver::SquareObserver(std::shared_ptr<const Game> game, ObsMode mode)
@@ -245,8 +253,12 @@ std::vector<std::uint8_t> SquareObserver::render(const World& world, int side) c
   for (std::size_t row = 0; row < plane.size(); row += cols) {
     for (int y = 0; y < side; ++y) {
       for (std::size_t col = 0; col < cols; ++col) {
+        const int code = plane[row + col];
         for (int x = 0; x < side; ++x) {
-          const std::uint32_t color = colors_[plane[row + col]];
+          const bool nose =
+              code >= kAgentCode &&
+              is_nose(world.agents()[static_cast<std::size_t>(code - kAgentCode)].dir, x, y, side);
+          const std::uint32_t color = nose ? 0 : colors_[static_cast<std::size_t>(code)];
           for (int shift = 0; shift < 24; shift += 8) {
             image.push_back(static_cast<std::uint8_t>(color >> shift));
           }

@@ -254,7 +254,7 @@ class VecEnv:
         return self._core.worlds(list(fields))
 
     def render(self, env: int, tile_size: int = 32) -> NDArray[np.uint8]:
-        """The whole grid of one environment with its agents, uint8 [H * t, W * t, 3]."""
+        """The whole grid with its agents and beams, uint8 [H * t, W * t, 3]."""
         return self._core.render(env, tile_size)
 
     def close(self) -> None:

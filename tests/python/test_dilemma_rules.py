@@ -174,6 +174,16 @@ def test_beams_cover_agents_where_they_are_shown():
     assert (picture[1, 1] == [255, 255, 0]).all()
 
 
+@pytest.mark.parametrize("facing", FACING)
+def test_pictures_show_where_an_agent_faces(facing):
+    table = Table("Harvest-v0", ["   ", " P ", "   "], [(1, 1, facing)], **STILL)
+    cell = table.env.render(0, 8)[8:16, 8:16].any(axis=2)
+    up = np.rot90(cell, {"up": 0, "right": 1, "down": 2, "left": 3}[facing])
+    np.testing.assert_array_equal(up[:2, 2:6], False)
+    assert up.sum() == 64 - 8
+    assert table.env.render(0, 3)[3:6, 3:6].any(axis=2).all(), "too small for a notch"
+
+
 def test_cleaning_pays_nothing_and_is_counted():
     table = Table(
         "Cleanup-v0",

@@ -17,7 +17,8 @@ class SquareObserver final : public Observer {
   std::unique_ptr<ObserverScratch> make_scratch() const override;
   void observe(const World& world, ObserverScratch& scratch, std::byte* obs,
                std::uint8_t* visible) const override;
-  // Beams are drawn whether agents see them or not.
+  // Beams are drawn whether agents see them or not; from four pixels a cell a dark notch shows
+  // where an agent faces.
   std::vector<std::uint8_t> render(const World& world, int side) const override;
   TilePictures tile_pictures() const override;
 
