@@ -402,13 +402,13 @@ def report(evaluation: Evaluation) -> str:
     if evaluation.outcomes:
         shown = evaluation.outcomes[0].values
         lines.append(
-            f"{'group, 95% confidence':<34} {'mean':>9}  "
+            f"{'group, 95% confidence':<40} {'mean':>9}  "
             f"{f'over {sum(map(len, shown))} episodes':<22} over {len(shown)} seeds"
         )
     for outcome in evaluation.outcomes:
         seeds, episodes = outcome.over_seeds(), outcome.over_episodes()
         lines.append(
-            f"{outcome.metric.replace('_', ' '):<34} {number(episodes.mean, 3):>9}  "
+            f"{outcome.metric.replace('_', ' '):<40} {_fine(episodes.mean):>9}  "
             f"{'-' if outcome.whole else bounds(episodes):<22} {bounds(seeds):<22}".rstrip()
         )
     return "\n".join(lines)
@@ -418,7 +418,12 @@ def bounds(interval: Interval) -> str:
     """``[low, high]``; a dash where there are none."""
     if not math.isfinite(interval.low):
         return "-"
-    return f"[{number(interval.low, 3)}, {number(interval.high, 3)}]"
+    return f"[{_fine(interval.low)}, {_fine(interval.high)}]"
+
+
+def _fine(value: float) -> str:
+    """Three decimals; small numbers with an exponent."""
+    return f"{value:.2e}" if 0 < abs(value) < 0.005 else number(value, 3)
 
 
 def report_groups(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
@@ -444,7 +449,7 @@ def report_groups(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
         for metric, means in by_name.items():
             interval = confidence_interval(means)
             lines.append(
-                f"{metric.replace('_', ' '):<34} {number(interval.mean, 3):>9}  {bounds(interval)}"
+                f"{metric.replace('_', ' '):<40} {_fine(interval.mean):>9}  {bounds(interval)}"
             )
     return "\n".join(lines)
 
