@@ -157,7 +157,10 @@ def _train(prog: str, words: list[str]) -> int:
 
 def _list_presets() -> int:
     for name in preset_names():
-        print(f"{name:<28} {load_preset(name).description}")
+        preset = load_preset(name)
+        print(f"{name:<28} {preset.description}")
+        if preset.variants():
+            print(f"{'':<28} own options for: {', '.join(preset.variants())}")
     return 0
 
 

@@ -395,18 +395,14 @@ class Preset:
             UsageError: there is no such algorithm or mechanism, or some exclude each other.
         """
         layers = self.layers or (Layer(to_dict(self.config), {}),)
-        own_algorithm = PPOConfig.name
-        own_social: Sequence[str] = ()
-        for layer in layers:
-            own_algorithm = _entry(layer.options, "algorithm", "name", own_algorithm)
-            own_social = _entry(layer.options, "social", "mechanisms", own_social)
-        chosen = algorithm_name(own_algorithm if algorithm is None else algorithm)
-        wanted = own_social if social is None else social
+        chosen = algorithm_name(
+            _last(layers, "algorithm", "name", PPOConfig.name) if algorithm is None else algorithm
+        )
+        wanted = _last(layers, "social", "mechanisms", ()) if social is None else social
         if not isinstance(wanted, list | tuple):
             raise UsageError(f"social.mechanisms: {wanted!r} is not a list")
         names = [str(name) for name in wanted]
         data: dict[str, Any] = {}
-        mechanisms = {name: [name] if name in MECHANISMS else [] for name in names}
         declared = PPOConfig.name
         for layer in layers:
             declared = _entry(layer.options, "algorithm", "name", declared)
@@ -417,25 +413,35 @@ class Preset:
                 tables.insert(1, layer.variants[chosen])
             for table in tables:
                 data = _merged(data, table)
-            for name in names:
-                own = _entry(layer.variants.get(name, {}), "social", "mechanisms", None)
-                mechanisms[name] = mechanisms[name] if own is None else list(own)
-        for name, own in mechanisms.items():
-            if not own:
-                stand_ins = (
-                    variant
-                    for layer in layers
-                    for variant, table in layer.variants.items()
-                    if _entry(table, "social", "mechanisms", None)
-                )
-                known = list(dict.fromkeys((*MECHANISMS, *stand_ins)))
-                raise UsageError(
-                    f"social.mechanisms: {name!r} is not one of {', '.join(known)}"
-                    + nearest(name, known)
-                )
-        flat = list(dict.fromkeys(one for own in mechanisms.values() for one in own))
-        data = _merged(data, {"algorithm": {"name": chosen}, "social": {"mechanisms": flat}})
+        mechanisms = [one for name in names for one in _mechanisms(name, layers)]
+        data = _merged(data, {
+            "algorithm": {"name": chosen},
+            "social": {"mechanisms": list(dict.fromkeys(mechanisms))},
+        })  # fmt: skip
         return from_dict(data, TrainConfig(algorithm=ALGORITHMS[chosen]()))
+
+
+def _mechanisms(name: str, layers: Sequence[Layer]) -> list[str]:
+    """What a name given as a social mechanism stands for: itself, or what its variant says."""
+    stands_for = {one: [one] for one in MECHANISMS}
+    for layer in layers:
+        for variant, table in layer.variants.items():
+            own = _entry(table, "social", "mechanisms", None)
+            if own is not None:
+                stands_for[variant] = list(own)
+    if name not in stands_for:
+        raise UsageError(
+            f"social.mechanisms: {name!r} is not one of {', '.join(stands_for)}"
+            + nearest(name, stands_for)
+        )
+    return stands_for[name]
+
+
+def _last(layers: Sequence[Layer], section: str, name: str, default: Any) -> Any:
+    """What the last layer that says anything of an option says."""
+    for layer in layers:
+        default = _entry(layer.options, section, name, default)
+    return default
 
 
 def _entry(options: Mapping[str, Any], section: str, name: str, default: Any) -> Any:

@@ -184,6 +184,7 @@ def test_presets_inherit_variants_and_their_own_options_come_later(tmp_path):
         ("social = 3", "social: 3 is not a table"),
         ('[social]\nmechanisms = "moa"', "'moa' is not a list"),
         ('[social]\nmechanisms = ["mao"]', "did you mean 'moa'?"),
+        ("[social]\nmechanisms = [[1]]", "'[1]' is not one of"),
     ],
 )
 def test_wrong_variants_are_refused_when_the_preset_is_read(tmp_path, text, message):
