@@ -79,13 +79,25 @@ def view_image(world, i, config):
 
 
 def world_image(world, config, tile_size):
-    """The whole grid, north up, beams included."""
+    """The whole grid, north up, beams included, with a notch where an agent faces."""
     rows, cols = len(world.cells), len(world.cells[0])
     colors = [
         [cell_color(world, (row, col), config, with_beams=True) for col in range(cols)]
         for row in range(rows)
     ]
-    return enlarged(colors, tile_size)
+    image = enlarged(colors, tile_size)
+    for agent in world.agents:
+        if agent.active and agent.pos not in world.beams:
+            top, left = agent.pos[0] * tile_size, agent.pos[1] * tile_size
+            cell = image[top : top + tile_size, left : left + tile_size]
+            cut_notch(np.rot90(cell, agent.direction + 1))  # it looks up
+    return image
+
+
+def cut_notch(cell):
+    """Blacken half of the upper edge, a quarter of the cell deep; nothing in the smallest cells."""
+    quarter = len(cell) // 4
+    cell[:quarter, quarter : len(cell) - quarter] = BLACK
 
 
 def enlarged(colors, tile_size):
