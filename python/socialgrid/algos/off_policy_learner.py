@@ -13,6 +13,7 @@ from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.off_policy_config import OffPolicyConfig
 from socialgrid.algos.trained import Trained
 from socialgrid.data.replay import Priorities, Replay, Transitions
+from socialgrid.data.sequence_replay import Sequences
 from socialgrid.models.actor_critic import agent_generator
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.encoders import as_signed
@@ -20,6 +21,7 @@ from socialgrid.models.task_spec import TaskSpec
 
 _FORMAT = 1
 Network = TypeVar("Network", bound=nn.Module)
+Drawn = Transitions | Sequences
 
 
 class OffPolicyLearner:
@@ -38,6 +40,8 @@ class OffPolicyLearner:
 
     algorithm: str
     config: OffPolicyConfig
+    replay: Any
+    """``Replay``, or ``SequenceReplay`` of learners that remember."""
 
     def __init__(
         self,
@@ -305,7 +309,7 @@ class OffPolicyLearner:
         """See ``q_values``; everything on the device."""
         raise AssertionError(f"{type(self).__name__} does not value actions")
 
-    def _learn(self, batch: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
+    def _learn(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """One gradient step; temporal differences ``[A, B]`` and numbers ``[A]``."""
         raise AssertionError(f"{type(self).__name__} does not learn")
 
@@ -342,7 +346,7 @@ class OffPolicyLearner:
         found: Network = part.target
         return found
 
-    def _descend(self, name: str, loss: Tensor, batch: Transitions) -> None:
+    def _descend(self, name: str, loss: Tensor, batch: Drawn) -> None:
         """One step of a network along the gradient of ``loss`` [A], unless it is not finite."""
         part = self._trained[name]
         norms = part.differentiate(loss)
@@ -350,7 +354,7 @@ class OffPolicyLearner:
         self._check_finite(f"{name} gradient", norms, self._learners, batch)
         part.step(self._learners, norms, self.config.max_grad_norm)
 
-    def _batch(self) -> Transitions:
+    def _batch(self) -> Any:
         config = self.config
         if not config.prioritised:
             return self.replay.sample(self._generators, config.batch_size)
@@ -363,7 +367,7 @@ class OffPolicyLearner:
         done = min(1.0, self.steps / config.priority_beta_steps)
         return config.priority_beta + (1.0 - config.priority_beta) * done
 
-    def _remember_errors(self, batch: Transitions, errors: Tensor) -> None:
+    def _remember_errors(self, batch: Drawn, errors: Tensor) -> None:
         if self.config.prioritised:
             self.replay.set_priorities(batch.index, errors)
 
@@ -388,7 +392,7 @@ class OffPolicyLearner:
         return (u * self.task.num_actions).long()
 
     def _check_finite(
-        self, what: str, x: Tensor, agents: Sequence[int], batch: Transitions | None = None
+        self, what: str, x: Tensor, agents: Sequence[int], batch: Drawn | None = None
     ) -> None:
         """Raise for the first of ``agents`` with a non-finite entry in ``x`` [A, ...]."""
         if bool(x.isfinite().all()):

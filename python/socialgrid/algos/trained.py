@@ -48,6 +48,7 @@ class Trained:
         if max_norm is not None and self.flat.block.grad is not None:
             self.flat.block.grad.mul_((max_norm / (norms + 1e-6)).clamp(max=1.0)[:, None])
         self.optimiser.step(self.flat, agents, agents)
+        self.flat.changed()
 
     def follow(self, rate: float, agents: Sequence[int]) -> None:
         """Move the given agents' targets by ``rate`` towards their networks; 1 copies."""

@@ -35,11 +35,16 @@ class FlatParameters(nn.Module):
         for p in self._own:
             p.requires_grad_(wanted)
 
+    def changed(self) -> None:
+        """To be called when ``block`` was changed: the module's parameters count as changed."""
+        torch.autograd.graph.increment_version(self._own)
+
     @torch.no_grad()
     def approach(self, other: FlatParameters, rate: float, rows: list[int]) -> None:
         """Move the given rows by ``rate`` towards another network's: 1 copies."""
         if len(rows) == len(self.block):
             self.block.lerp_(other.block, rate)
-            return
-        for row in rows:
-            self.block[row].lerp_(other.block[row], rate)
+        else:
+            for row in rows:
+                self.block[row].lerp_(other.block[row], rate)
+        self.changed()

@@ -1,0 +1,143 @@
+"""Sequences come out as they went in, whole, and as often as they should."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from socialgrid.data.replay import Priorities
+from socialgrid.data.sequence_replay import SequenceReplay
+
+LENGTH, STRIDE = 3, 2
+
+
+def generators(agents, seed=0):
+    return [torch.Generator().manual_seed(seed + a) for a in range(agents)]
+
+
+def step(agents, envs, t):
+    """A step whose numbers tell agent, copy and time apart."""
+    at = t * 100 + torch.arange(envs) * 10 + torch.arange(agents)[:, None]
+    terminated, truncated = at % 7 == 0, at % 7 == 1
+    reset = at % 5 == 0
+    state = torch.stack((at, -at), -1).float()
+    obs = at[..., None].float()
+    return obs, reset, state, at % 4, at / 2, obs + 0.5, terminated, truncated
+
+
+def filled(agents, envs, steps, *, slots=8, **options):
+    memory = SequenceReplay(
+        *(agents, slots * envs, (1,), torch.float32, 2),
+        length=LENGTH,
+        stride=STRIDE,
+        num_envs=envs,
+        **options,
+    )
+    for t in range(steps):
+        memory.add(*step(agents, envs, t))
+    return memory
+
+
+def drawable(steps, slots=8):
+    """First steps of all whole sequences that the last ``slots`` steps contain."""
+    return [
+        s
+        for s in range(max(0, steps - slots), steps)
+        if s % STRIDE == 0 and s + LENGTH + 1 <= steps
+    ]
+
+
+@pytest.mark.parametrize("agents", [1, 3])
+@pytest.mark.parametrize("envs", [1, 2])
+@pytest.mark.parametrize("steps", [4, 7, 8, 9, 13, 30])
+def test_sequences_are_what_each_agent_stored(agents, envs, steps):
+    memory = filled(agents, envs, steps)
+    starts = drawable(steps)
+    assert memory.size == len(starts) * envs
+    batch = memory.sample(generators(agents), 64)
+    for a in range(agents):
+        seen = set()
+        for b in range(64):
+            t0, e = divmod(int(batch.obs[a, 0, b]) - a, 100)
+            e //= 10
+            seen.add((t0, e))
+            known = [step(agents, envs, t0 + k) for k in range(LENGTH + 1)]
+            assert torch.equal(batch.state[a, b], known[0][2][a, e])
+            for k in range(LENGTH + 1):
+                obs, reset, _, action, reward, final, terminated, truncated = known[k]
+                assert torch.equal(batch.obs[a, k, b], obs[a, e])
+                assert batch.reset[a, k, b] == reset[a, e]
+                if k < LENGTH:
+                    assert batch.action[a, k, b] == action[a, e]
+                    assert batch.reward[a, k, b] == reward[a, e]
+                    assert batch.terminated[a, k, b] == terminated[a, e]
+                    assert batch.truncated[a, k, b] == truncated[a, e]
+                    if truncated[a, e]:
+                        assert torch.equal(batch.final_obs[a, k, b], final[a, e])
+        assert seen == {(t0, e) for t0 in starts for e in range(envs)}
+
+
+def test_nothing_can_be_drawn_before_a_sequence_is_whole():
+    with pytest.raises(ValueError, match="no sequence of 3 steps"):
+        filled(1, 1, 3).sample(generators(1), 2)
+    with pytest.raises(ValueError, match="sequences need 4"):
+        filled(1, 1, 0, slots=3)
+    with pytest.raises(RuntimeError, match="draws uniformly"):
+        filled(1, 1, 5).sample(generators(1), 2, 0.4)
+
+
+@pytest.mark.parametrize("pause", [1, 2, 5, 40])
+def test_priorities_belong_to_sequences_that_can_be_drawn(pause):
+    memory = filled(2, 2, 0, priorities=Priorities(1.0, 0.0))
+    known = [{}, {}]  # priority of (first step, copy)
+    largest = np.ones(2)
+    for t in range(60):
+        memory.add(*step(2, 2, t))
+        starts = drawable(t + 1)
+        if not starts or t % pause:
+            continue
+        for a in range(2):
+            known[a] = {(s, e): known[a].get((s, e), largest[a]) for s in starts for e in range(2)}
+        batch = memory.sample(generators(2, t), 4, 0.5)
+        tree = memory._with_priorities()
+        np.testing.assert_allclose(tree.total, [sum(k.values()) for k in known])
+        for a in range(2):
+            drawn = [divmod(int(x) - a, 100) for x in batch.obs[a, 0, :, 0]]
+            p = np.array([known[a][s, e // 10] for s, e in drawn])
+            w = (len(known[a]) * p / sum(known[a].values())) ** -0.5
+            np.testing.assert_allclose(batch.weight[a], w / w.max(), rtol=1e-5)
+        error = 1.0 + (batch.index % 5) + torch.tensor([[0.0], [0.5]])
+        memory.set_priorities(batch.index, error)
+        for a in range(2):
+            for b in range(4):
+                s, e = divmod(int(batch.obs[a, 0, b, 0]) - a, 100)
+                known[a][s, e // 10] = float(error[a, b])
+                largest[a] = max(largest[a], float(error[a, b]))
+
+
+@pytest.mark.parametrize("priorities", [None, Priorities()])
+@pytest.mark.parametrize("steps", [6, 21])
+def test_saved_and_loaded_it_goes_on_alike(priorities, steps):
+    memory = filled(2, 2, steps, priorities=priorities)
+    beta = 0.4 if priorities else None
+    if priorities:
+        drawn = memory.sample(generators(2), 3, beta)
+        memory.set_priorities(drawn.index, torch.arange(1.0, 3.0)[:, None].expand(2, 3))
+    other = filled(2, 2, 0, priorities=priorities)
+    other.load_tensors(memory.tensors())
+    for each in (memory, other):
+        for t in range(3):
+            each.add(*step(2, 2, steps + t))
+    first, second = (each.sample(generators(2), 16, beta) for each in (memory, other))
+    for field in fields(first):
+        x, y = getattr(first, field.name), getattr(second, field.name)
+        if field.name == "final_obs" and x is not None:
+            x, y = x[first.truncated], y[second.truncated]
+        assert (x is None and y is None) or torch.equal(x, y), field.name
+    tensors = memory.tensors()
+    assert all(len(x) == 2 for x in tensors.values())
+    with pytest.raises(ValueError, match="missing"):
+        other.load_tensors({})
+    with pytest.raises(ValueError, match="expected"):
+        other.load_tensors({**tensors, "obs": tensors["obs"].double()})
