@@ -68,7 +68,9 @@ def test_evaluation_tells_returns_with_and_without_the_others(finished, capsys):
     assert {entry["seed"] for entry in data["results"]} == {5, 6}
     assert all(len(entry["returns"]) == 3 for entry in data["results"])
     again = evaluate(finished[0], EvalOptions(episodes=3, seeds=(5, 6)), {})
-    assert [list(result.returns) for result in again.results] == [r["returns"] for r in data["results"]]
+    assert [list(result.returns) for result in again.results] == [
+        r["returns"] for r in data["results"]
+    ]
 
 
 @pytest.mark.parametrize(
