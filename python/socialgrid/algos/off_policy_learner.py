@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ Network = TypeVar("Network", bound=nn.Module)
 Drawn = Transitions | Sequences
 
 
-class OffPolicyLearner:
+class OffPolicyLearner(ABC):
     """``A`` independent learners, each with its own networks, memory and copies of the task.
 
     The agent axis comes first everywhere: observations are ``[A, E, *obs_shape]`` for E copies of
@@ -301,17 +302,17 @@ class OffPolicyLearner:
 
     # What an algorithm adds.
 
+    @abstractmethod
     def _act(self, obs: Tensor, explore: bool) -> Tensor:
         """Actions of the networks in the task's units; ``obs`` on the device."""
-        raise AssertionError(f"{type(self).__name__} does not act")
 
+    @abstractmethod
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
         """See ``q_values``; everything on the device."""
-        raise AssertionError(f"{type(self).__name__} does not value actions")
 
+    @abstractmethod
     def _learn(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """One gradient step; temporal differences ``[A, B]`` and numbers ``[A]``."""
-        raise AssertionError(f"{type(self).__name__} does not learn")
 
     def _move_targets(self) -> None:
         """Let the targets follow after a gradient step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -42,9 +43,9 @@ class _SoftActorCritic(OffPolicyLearner):
             self._train("temperature", self._temperature, target=False)
 
     @property
+    @abstractmethod
     def target_entropy(self) -> float:
         """What the temperature is learnt for."""
-        raise AssertionError(f"{type(self).__name__} has no target entropy")
 
     @property
     def temperature(self) -> Tensor:
@@ -81,17 +82,17 @@ class _SoftActorCritic(OffPolicyLearner):
         """Noise of a gradient step; none where nothing is drawn."""
         return None
 
+    @abstractmethod
     def critic_loss(
         self, batch: Transitions, alpha: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Loss ``[A]`` and temporal differences ``[A, B]`` without gradient."""
-        raise AssertionError(f"{type(self).__name__} has no critic loss")
 
+    @abstractmethod
     def actor_loss(
         self, batch: Transitions, alpha: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Loss ``[A]`` and entropy ``[A]`` without gradient."""
-        raise AssertionError(f"{type(self).__name__} has no actor loss")
 
     def _errors(self, target: Tensor, values: Tensor, batch: Transitions) -> tuple[Tensor, Tensor]:
         """Critic loss and temporal differences for targets [A, B] and values [heads, A, B]."""
