@@ -1,0 +1,219 @@
+"""What the social dilemmas' presets learn, seed by seed, with and without social mechanisms.
+
+    python bench/dilemmas.py box-trapped     # 20 runs of 200,000 steps, 100 episodes of each
+    python bench/dilemmas.py cleanup-mini    # 15 runs of 400,000 steps
+    python bench/dilemmas.py harvest         # two runs of 4.4 million steps, 15 minutes each
+
+Runs that are already finished in the folder are kept, so an interrupted call goes on where it was.
+Prints Markdown tables and draws every seed's curve.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from socialgrid.train.logger import read_metrics
+
+SEEDS_OF_EVALUATION = 100  # environments are never those of training
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Arms of a preset, the seeds of each, and what is shown of them.
+
+    Attributes:
+        preset: name of the preset.
+        arms: options of socialgrid-train by name.
+        seeds: number of runs of each arm.
+        measures: episode metrics in the table, the first one drawn.
+        episodes: played by the trained agents of each run; 0: none.
+        known: published points (environment steps, value) to draw beside.
+    """
+
+    preset: str
+    arms: Mapping[str, Sequence[str]]
+    seeds: int
+    measures: Sequence[str]
+    episodes: int = 0
+    known: Mapping[str, tuple[float, float]] | None = None
+
+
+EXPERIMENTS = {
+    "box-trapped": Experiment(
+        "box-trapped",
+        {
+            "a3c": [],
+            "influence": ["--social", "influence"],
+            "a3c-entropy-0.3": ["--entropy-coef", "0.3"],
+            "influence-entropy-0.3": ["--social", "influence", "--entropy-coef", "0.3"],
+        },
+        5,
+        ("box_opened", "box_step", "apples"),
+        episodes=100,
+    ),
+    "cleanup-mini": Experiment(
+        "cleanup-mini",
+        {
+            "a3c": [],
+            "visible-actions": ["--social", "visible-actions"],
+            "influence": ["--social", "influence"],
+            "moa": ["--social", "moa"],
+            "inequity": ["--social", "inequity"],
+        },
+        3,
+        ("collective_return", "equality", "apples", "cleaned", "shots"),
+    ),
+    "harvest": Experiment(
+        "harvest",
+        {
+            "a3c": ["--total-steps", "4_400_000", "--workers", "1", "--num-envs", "16",
+                    "--learning-rate-steps", "20e6"],
+            "value-0.5": ["--total-steps", "4_400_000", "--workers", "1", "--num-envs", "16",
+                               "--learning-rate-steps", "20e6", "--value-coef", "0.5"],
+        },
+        1,
+        ("collective_return", "equality", "sustainability", "apples", "shots", "hits"),
+        known={"public early peak": (3.5e6, 595.0)},
+    ),
+}  # fmt: skip
+
+
+def call(program: str, words: Sequence[str], log: Path) -> None:
+    """Run one of the project's programs, its output in a file."""
+    path = Path(sys.executable).with_name(program)
+    with open(log, "w") as output:
+        subprocess.run([str(path), *words], check=True, stdout=output, stderr=output)
+
+
+def train(experiment: Experiment, arm: str, seed: int, run_dir: Path) -> None:
+    """One run on one thread, then its evaluation; does nothing that is done already."""
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    if not (run_dir / "finished").exists():
+        start = (
+            ["--resume", str(run_dir)]
+            if (run_dir / "checkpoints").is_dir()
+            else [experiment.preset, "--run-dir", str(run_dir), "--seed", str(seed),
+                  "--threads", "1", "--num-threads", "1", "--no-tensorboard",
+                  *experiment.arms[arm]]
+        )  # fmt: skip
+        call("socialgrid-train", start, run_dir.with_suffix(".log"))
+        (run_dir / "finished").touch()
+    for greedy in (False, True):
+        result = evaluation(run_dir, greedy)
+        if experiment.episodes and not result.exists():
+            words = [str(run_dir), "--episodes", str(experiment.episodes), "--json", str(result)]
+            words += ["--seeds", str(SEEDS_OF_EVALUATION), *(["--greedy"] if greedy else [])]
+            call("socialgrid-eval", words, run_dir.with_suffix(".eval.log"))
+    print(f"{run_dir.name}: finished", flush=True)
+
+
+def evaluation(run_dir: Path, greedy: bool) -> Path:
+    """Where the evaluation of a run lies."""
+    return run_dir / ("evaluation-greedy.json" if greedy else "evaluation.json")
+
+
+def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Mean of an episode metric over updates, weighted by episodes; nan where there is none."""
+    found = [
+        (row["episode"][name], row["episodes_finished"])
+        for row in rows
+        if row.get("episode") and row["episode"].get(name) is not None
+    ]
+    return float(np.average(*np.transpose(found))) if found else float("nan")
+
+
+def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
+    """Means over the last tenth of every run's updates, and evaluations."""
+    names = [name.replace("_", " ") for name in experiment.measures]
+    lines = ["Means over the last tenth of training:", ""]
+    lines += ["| arm | seed | " + " | ".join(names) + " | influence |"]
+    lines += ["|---|---|" + "---|" * (len(names) + 1)]
+    for (arm, seed), run_dir in runs.items():
+        rows = read_metrics(run_dir / "metrics.jsonl")
+        last = rows[-max(1, len(rows) // 10) :]
+        cells = [f"{mean(last, name):.2f}" for name in experiment.measures]
+        influence = [row["learner"]["influence"] for row in last if "influence" in row["learner"]]
+        cells.append(f"{np.mean(influence):.2e}" if influence else "-")
+        lines.append(f"| {arm} | {seed} | " + " | ".join(cells) + " |")
+    if not experiment.episodes:
+        return "\n".join(lines)
+    lines += ["", f"{experiment.episodes} episodes of the trained agents, sampled and greedy:", ""]
+    lines += ["| arm | seed | " + " | ".join(f"{name}, {how}" for name in names
+                                             for how in ("sampled", "greedy")) + " |"]  # fmt: skip
+    lines += ["|---|---|" + "---|" * (2 * len(names))]
+    for (arm, seed), run_dir in runs.items():
+        found = [json.loads(evaluation(run_dir, greedy).read_text())["group"]
+                 for greedy in (False, True)]  # fmt: skip
+        cells = []
+        for name in experiment.measures:
+            for group in found:
+                value = group[name]["over_episodes"]["mean"] if name in group else None
+                cells.append("-" if value is None else f"{value:.2f}")
+        lines.append(f"| {arm} | {seed} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(experiment: Experiment, runs: Mapping[tuple[str, int], Path], path: Path) -> None:
+    """One panel an arm, one line a seed."""
+    name = experiment.measures[0]
+    figure = Figure(figsize=(3.2 * len(experiment.arms) + 1, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = np.atleast_1d(figure.subplots(1, len(experiment.arms), sharey=True))
+    for axis, arm in zip(axes, experiment.arms, strict=True):
+        for (run_arm, seed), run_dir in runs.items():
+            if run_arm != arm:
+                continue
+            rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if row.get("episode")]
+            blocks = np.array_split(np.arange(len(rows)), min(60, len(rows)))
+            steps = [rows[block[-1]]["env_steps"] for block in blocks]
+            values = [mean([rows[i] for i in block], name) for block in blocks]
+            axis.plot(steps, values, lw=1, label=f"seed {seed}")
+        for label, point in (experiment.known or {}).items():
+            axis.plot(*point, "k*", label=label)
+        axis.set(title=arm, xlabel="environment steps")
+        axis.ticklabel_format(axis="x", style="sci", scilimits=(6, 6))
+        axis.legend(frameon=False, fontsize=7)
+    axes[0].set_ylabel(name.replace("_", " "))
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiment", choices=EXPERIMENTS)
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for runs")
+    parser.add_argument("--seeds", type=int, help="runs of each arm")
+    parser.add_argument("--parallel", type=int, default=2, help="runs at a time, one thread each")
+    args = parser.parse_args()
+    experiment = EXPERIMENTS[args.experiment]
+    seeds = range(args.seeds or experiment.seeds)
+    folder = args.runs / args.experiment
+    runs = {
+        (arm, seed): folder / f"{arm}-{seed}"
+        for arm in experiment.arms
+        for seed in seeds
+    }  # fmt: skip
+    with ThreadPoolExecutor(args.parallel) as pool:
+        jobs = [
+            pool.submit(train, experiment, arm, seed, run_dir)
+            for (arm, seed), run_dir in sorted(runs.items(), key=lambda item: item[0][1])
+        ]
+        for job in jobs:
+            job.result()
+    print(tables(experiment, runs))
+    path = Path("bench") / f"{args.experiment}.png"
+    draw(experiment, runs, path)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
