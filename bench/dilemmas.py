@@ -2,7 +2,7 @@
 
     python bench/dilemmas.py box-trapped     # 20 runs of 200,000 steps, 100 episodes of each
     python bench/dilemmas.py cleanup-mini    # 15 runs of 400,000 steps
-    python bench/dilemmas.py harvest         # two runs of 4.4 million steps, 15 minutes each
+    python bench/dilemmas.py harvest         # three runs of 4.4 million steps, 15 minutes each
 
 Runs that are already finished in the folder are kept, so an interrupted call goes on where it was.
 Prints Markdown tables and draws every seed's curve.
@@ -37,7 +37,7 @@ class Experiment:
         seeds: number of runs of each arm.
         measures: episode metrics in the table, the first one drawn.
         episodes: played by the trained agents of each run; 0: none.
-        known: published points (environment steps, value) to draw beside.
+        known: published curves, (environment steps, value), to draw beside.
     """
 
     preset: str
@@ -45,7 +45,7 @@ class Experiment:
     seeds: int
     measures: Sequence[str]
     episodes: int = 0
-    known: Mapping[str, tuple[float, float]] | None = None
+    known: Mapping[str, Sequence[tuple[float, float]]] | None = None
 
 
 EXPERIMENTS = {
@@ -78,12 +78,16 @@ EXPERIMENTS = {
         {
             "a3c": ["--total-steps", "4_400_000", "--workers", "1", "--num-envs", "16",
                     "--learning-rate-steps", "20e6"],
-            "value-0.5": ["--total-steps", "4_400_000", "--workers", "1", "--num-envs", "16",
-                               "--learning-rate-steps", "20e6", "--value-coef", "0.5"],
         },
-        1,
+        3,
         ("collective_return", "equality", "sustainability", "apples", "shots", "hits"),
-        known={"public early peak": (3.5e6, 595.0)},
+        # Read from the figure of the public repository's README, PPO without social mechanisms.
+        known={
+            "public PPO": [
+                (1.93e6, -145), (2.39e6, 268), (3.03e6, 530), (3.40e6, 588), (3.49e6, 591),
+                (3.58e6, 589), (3.86e6, 557), (4.50e6, 466), (5.05e6, 435), (6.06e6, 407),
+            ]
+        },
     ),
 }  # fmt: skip
 
@@ -178,8 +182,8 @@ def draw(experiment: Experiment, runs: Mapping[tuple[str, int], Path], path: Pat
             steps = [rows[block[-1]]["env_steps"] for block in blocks]
             values = [mean([rows[i] for i in block], name) for block in blocks]
             axis.plot(steps, values, lw=1, label=f"seed {seed}")
-        for label, point in (experiment.known or {}).items():
-            axis.plot(*point, "k*", label=label)
+        for label, points in (experiment.known or {}).items():
+            axis.plot(*zip(*points, strict=True), "k.:", lw=1, ms=4, label=label)
         axis.set(title=arm, xlabel="environment steps")
         axis.ticklabel_format(axis="x", style="sci", scilimits=(6, 6))
         axis.legend(frameon=False, fontsize=7)

@@ -92,8 +92,10 @@ class ViewSpec:
 
     @property
     def num_actions(self) -> int:
-        """Largest number of actions of any agent: the width of the policy head."""
-        return max(self.action_counts)
+        """Largest number of actions of any agent of the world: the width of the policy head, so
+        that an agent's network fits also beside other agents.
+        """
+        return max(self.world_action_counts)
 
     @property
     def obs_shape(self) -> tuple[int, ...]:
