@@ -123,7 +123,7 @@ class Learner(Protocol):
         ...
 
     def load_carried(self, tensors: Mapping[str, Tensor]) -> None:
-        """Inverse of ``carried``."""
+        """Inverse of ``carried``; an empty mapping forgets everything."""
         ...
 
     def meta(self) -> dict[str, Any]:

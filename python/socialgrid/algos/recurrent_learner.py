@@ -273,7 +273,7 @@ class RecurrentLearner:
         return found
 
     def load_carried(self, tensors: Mapping[str, Tensor]) -> None:
-        """Inverse of ``carried``.
+        """Inverse of ``carried``; an empty mapping forgets everything.
 
         Raises:
             ValueError: a shape does not fit the learner.
@@ -286,6 +286,7 @@ class RecurrentLearner:
             if x.shape[1:] != (self.num_agents, self.model.moa.state_size):
                 raise ValueError(f"carried tensor {name} {tuple(x.shape)}: other agents or sizes")
         rest = {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)}
+        self._transform = None
         if rest:
             envs = len(next(iter(rest.values())))
             self._reward_transform(envs, len(self.model.spec.world_action_counts))

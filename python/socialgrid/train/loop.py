@@ -145,6 +145,7 @@ class Trainer:
             torch.from_numpy(first.visible),
         )
         self._memory = [self.learner.initial_state(part.num_envs) for part in self._parts]
+        self.learner.load_carried({})
         self._returns[:] = 0
         self._episodes = EpisodeMetrics(*self._returns.shape, self.worlds.env.event_names)
 

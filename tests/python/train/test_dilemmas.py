@@ -140,6 +140,16 @@ def test_every_mechanism_runs_and_resumes_bit_for_bit(tmp_path, algorithm, socia
         assert rows[-1]["learner"]["influence"][0] > 0
 
 
+def test_new_episodes_everywhere_leave_nothing_to_be_remembered(tmp_path):
+    trainer = create_run(configured(tmp_path, "--social inequity"), tmp_path / "run")
+    trainer.start()
+    trainer.step()
+    assert trainer.learner.carried()
+    trainer.start()
+    assert not trainer.learner.carried()
+    trainer.worlds.close()
+
+
 def test_rows_tell_what_became_of_the_group(tmp_path):
     trainer = create_run(configured(tmp_path, "--rollout-steps 18"), tmp_path / "run")
     trainer.start()
