@@ -55,16 +55,13 @@ class ModelOfOthers(nn.Module):
         """Numbers in one agent's memory of this branch (h, then c)."""
         return 2 * self.memory
 
-    def inputs(
-        self, convolved: Tensor, actions: Tensor, slots: Sequence[int], *, own: bool = True
-    ) -> Tensor:
+    def inputs(self, convolved: Tensor, actions: Tensor, slots: Sequence[int]) -> Tensor:
         """What the LSTM reads: features, the agent's own action, and everybody else's.
 
         Args:
             convolved: ``[A, M, ...]``, the convolutions' output.
             actions: integers ``[A, M, N]``, everybody's actions; -1 is left out.
             slots: each agent's place among the ``N``.
-            own: with the agents' own actions; otherwise their place is 0.
 
         Returns:
             ``[A, M, features + (1 + N) * n]``.
@@ -76,8 +73,6 @@ class ModelOfOthers(nn.Module):
         others = actions.clone()
         for row, slot in enumerate(slots):
             others[row, :, slot] = -1
-        if not own:
-            mine = torch.full_like(mine, -1)
         heard = torch.cat((mine.unsqueeze(-1), others), -1)
         return torch.cat((x, one_hot_actions(heard, self.num_actions, x.dtype)), -1)
 
