@@ -412,6 +412,7 @@ class RecurrentLearner:
         if "moa_predictions" in numbers:
             predictions = numbers.pop("moa_predictions").clamp(min=1e-12)
             numbers["moa_accuracy"] = numbers.pop("moa_correct") / predictions
+            numbers["moa_loss"] = numbers["moa_loss"] / predictions
         return numbers
 
     def meta(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def message_influence(model: ActorCritic, batch: SequenceBatch, config: SocialCo
         raise ValueError("the network has no message heads; choose the mechanism comm")
     channels, agents = model.channels, model.num_agents
     said = batch.message.flatten(0, 1).t()
-    following = torch.cat((batch.action[1:], batch.action[-1:])).flatten(0, 1).t()
+    following = batch.next_taken[..., list(model.own_slots)].flatten(0, 1).t()
     listening = batch.next_mask.flatten(0, 1).t()
     intentions = [
         model.messages.logits(block.core(model)).softmax(-1) for block in before_steps(model, batch)
@@ -58,8 +58,10 @@ def message_influence(model: ActorCritic, batch: SequenceBatch, config: SocialCo
                     weights[speaker],
                     said[speaker, rows],
                     config.divergence,
-                    following[other, rows],
+                    following[other, rows].clamp(min=0),
                 )
                 heard = listening[speaker, rows] & listening[other, rows]
+                if config.divergence == "pmi":  # of a response that is known
+                    heard = heard & (following[other, rows] >= 0)
                 found[speaker, rows, model.own_slots[other]] = exerted * heard
     return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])

@@ -106,9 +106,9 @@ def modelled_influence(
 def moa_loss(
     outputs: Outputs, batch: Minibatch, config: SocialConfig
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Cross-entropy of everybody else's next action, in nats, a mean over them.
+    """Cross-entropy of everybody else's next action, in nats, a mean over all steps and others.
 
-    Steps whose next one is unknown or of another episode do not count, nor, with
+    Steps whose next one is unknown or of another episode add nothing, nor, with
     ``moa_visible_only``, do agents out of sight.
 
     Args:
@@ -118,7 +118,8 @@ def moa_loss(
 
     Returns:
         loss float32 ``[A]``; moa_loss, moa_correct and moa_predictions (weights of right and of all
-        predictions, so that their ratio is the accuracy), float32 ``[A]``.
+        predictions, so that ratios to the last are the mean error of a prediction and the
+        accuracy), float32 ``[A]``.
 
     Raises:
         ValueError: something needed is missing.
