@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .player import Player, register_player
+from .streams import as_unit
 from .strides import STAY, TURN_TOWARDS, USE, Scene
 
 if TYPE_CHECKING:
     from socialgrid.vec_env import VecEnv
 
 _OFF, _OPEN = ord("s"), ord("O")
-_WAY = 32
+_WAY, _WAIT = 32, 33
 
 
 class ExitFinder(Player):
@@ -37,10 +38,18 @@ class ExitFinder(Player):
 
         # Beside a switch: face it, then toggle. The switch it faces already comes first.
         order = (direction[:, None] + np.arange(4)) & 3
-        beside = np.take_along_axis(off, scene.own[:, None] + scene.steps[order], axis=1)
+        around = scene.own[:, None] + scene.steps[order]
+        beside = np.take_along_axis(off, around, axis=1)
         quarter = beside.argmax(axis=1)
+        using = ~leaving & beside.any(axis=1)
+        # Two that toggle one switch in the same step leave it off, so each of them sometimes waits.
+        rows = np.flatnonzero(using)
+        sides = around[rows, quarter[rows], None] + scene.steps
+        rivals = scene.occupied[rows[:, None], sides].any(axis=1)
+        waits = np.zeros_like(using)
+        waits[rows] = rivals & (as_unit(self._words(_WAIT)[rows]) < 0.5)
         use = np.where(quarter == 0, USE, TURN_TOWARDS[quarter])
-        return np.where(~leaving & beside.any(axis=1), use, action).astype(np.int32)
+        return np.where(using, np.where(waits, STAY, use), action).astype(np.int32)
 
 
 register_player("expert", ExitFinder, ("Switch-v0",))

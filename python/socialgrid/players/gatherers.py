@@ -92,7 +92,7 @@ class SustainableGatherer(Player):
         count = np.zeros_like(single)
         for row, col in self._around:
             shift = row * width + col
-            # Frames hold no apples, but two columns across one frame would be the next row.
+            # Between two rows lie two cells of frame, so that no neighbour is of another row.
             if shift > 0:
                 count[:-shift] += single[shift:]
             else:

@@ -212,6 +212,26 @@ def test_switches_are_turned_on_and_everyone_leaves(num_agents):
     assert toggles == 16 * 6
 
 
+def test_two_at_one_switch_do_not_turn_it_off_again_for_ever():
+    env = socialgrid.make_vec(
+        "Switch-v0",
+        num_envs=16,
+        num_agents=2,
+        map=["@D@@@@@", "@P s P@", "@     @", "@@@@@@@"],
+    )
+    env.reset()
+    for e in range(16):
+        layout = replace(env.get_layout(e), agent_pos=[(1, 2), (1, 4)], agent_dir=[0, 2])
+        env.set_layout(e, layout)
+    team = make_team(["expert", "expert"], env, seed=1)
+    over = np.zeros(16, bool)
+    for _ in range(40):
+        _, reward, _, _, info = env.step(team.act(env, None, {}))
+        team.observe(env, reward, info)
+        over |= info["done"]
+    assert over.all()
+
+
 def test_the_box_is_opened_first_and_both_eat():
     env = socialgrid.make_vec("BoxTrapped-v0", num_envs=16)
     team = make_team(["expert", "expert"], env)
