@@ -11,10 +11,11 @@ namespace py = pybind11;
 namespace socialgrid::bindings {
 
 Value to_value(py::handle object, const std::string& name) {
+  if (py::hasattr(object, "tolist")) return to_value(object.attr("tolist")(), name);  // of numpy
   if (object.is_none()) return {};
   if (py::isinstance<py::bool_>(object)) return object.cast<bool>();
   if (py::isinstance<py::str>(object)) return object.cast<std::string>();
-  // Integers and numpy integers answer __index__, other numbers __float__.
+  // All kinds of integers answer __index__.
   if (PyIndex_Check(object.ptr()) != 0) {
     const auto integer = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
     if (!integer) throw py::error_already_set();
@@ -25,16 +26,9 @@ Value to_value(py::handle object, const std::string& name) {
     }
     return std::int64_t{value};
   }
-  if (py::isinstance<py::list>(object) || py::isinstance<py::tuple>(object) ||
-      py::hasattr(object, "tolist")) {
-    const py::object items = py::hasattr(object, "tolist")
-                                 ? py::object(object.attr("tolist")())
-                                 : py::reinterpret_borrow<py::object>(object);
-    if (!py::isinstance<py::list>(items) && !py::isinstance<py::tuple>(items)) {
-      return to_value(items, name);  // a numpy scalar
-    }
+  if (py::isinstance<py::list>(object) || py::isinstance<py::tuple>(object)) {
     Value::List list;
-    for (const py::handle item : items) list.push_back(to_value(item, name));
+    for (const py::handle item : object) list.push_back(to_value(item, name));
     return list;
   }
   if (PyFloat_Check(object.ptr())) return object.cast<double>();

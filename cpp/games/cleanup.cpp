@@ -68,7 +68,9 @@ class Cleanup final : public DilemmaGame {
         .depletion_threshold = config.number("depletion_threshold"),
         .restoration_threshold = config.number("restoration_threshold")};
     if (rules.restoration_threshold >= rules.depletion_threshold) {
-      config.fail("restoration_threshold", "must be below depletion_threshold");
+      config.fail("restoration_threshold", "= " + to_string(rules.restoration_threshold) +
+                                               " must be below depletion_threshold = " +
+                                               to_string(rules.depletion_threshold));
     }
     return rules;
   }

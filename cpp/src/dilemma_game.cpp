@@ -263,9 +263,10 @@ void DilemmaGame::apply_layout(World& world, const Layout& layout) const {
   clear_beams(next);
   for (int row = 0; row < world.rows(); ++row) {
     const std::string& line = layout.cells[static_cast<std::size_t>(row)];
-    if (static_cast<int>(line.size()) != world.cols()) {
+    const std::size_t length = num_characters(line);
+    if (static_cast<int>(length) != world.cols()) {
       throw LayoutError("cells: line " + std::to_string(row + 1) + " has " +
-                        std::to_string(line.size()) + " characters, this environment's map " +
+                        std::to_string(length) + " characters, this environment's map " +
                         std::to_string(world.cols()));
     }
     for (int col = 0; col < world.cols(); ++col) {
@@ -282,7 +283,8 @@ void DilemmaGame::apply_layout(World& world, const Layout& layout) const {
       }
       if (!found) {
         throw LayoutError("cells: line " + std::to_string(row + 1) + ", column " +
-                          std::to_string(col + 1) + ": '" + std::string(1, glyph) +
+                          std::to_string(col + 1) + ": '" +
+                          character_at(line, static_cast<std::size_t>(col)) +
                           "' cannot be here; by this environment's map the cell holds " + choices);
       }
     }

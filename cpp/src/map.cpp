@@ -1,8 +1,15 @@
 #include "socialgrid/map.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace socialgrid {
+namespace {
+
+// Bytes of UTF-8 that go on with a character.
+bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
+
+}  // namespace
 
 void check_text(const std::vector<std::string>& lines, const std::string& characters) {
   if (lines.empty() || lines[0].empty()) {
@@ -15,10 +22,11 @@ void check_text(const std::vector<std::string>& lines, const std::string& charac
   }
   for (std::size_t row = 0; row < lines.size(); ++row) {
     const std::string& line = lines[row];
-    if (line.size() != lines[0].size()) {
-      throw std::invalid_argument("line " + std::to_string(row + 1) + " has " +
-                                  std::to_string(line.size()) + " characters, line 1 has " +
-                                  std::to_string(lines[0].size()) + "; all must be equally long");
+    if (num_characters(line) != num_characters(lines[0])) {
+      throw std::invalid_argument(
+          "line " + std::to_string(row + 1) + " has " + std::to_string(num_characters(line)) +
+          " characters, line 1 has " + std::to_string(num_characters(lines[0])) +
+          "; all must be equally long");
     }
     const std::size_t col = line.find_first_not_of(characters);
     if (col == std::string::npos) continue;
@@ -28,8 +36,17 @@ void check_text(const std::vector<std::string>& lines, const std::string& charac
     }
     throw std::invalid_argument("line " + std::to_string(row + 1) + ", column " +
                                 std::to_string(col + 1) + ": unknown character '" +
-                                std::string(1, line[col]) + "'; allowed:" + allowed);
+                                character_at(line, col) + "'; allowed:" + allowed);
   }
+}
+
+std::size_t num_characters(const std::string& text) {
+  return text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), continues));
+}
+
+std::string character_at(const std::string& text, std::size_t byte) {
+  const auto begin = text.begin() + static_cast<std::ptrdiff_t>(byte);
+  return {begin, std::find_if_not(begin + 1, text.end(), continues)};
 }
 
 TextMap parse_map(const std::vector<std::string>& lines, bool allow_spawns) {

@@ -486,6 +486,8 @@ CONFIGS = {
         {"map": ["@@@@", "@PB@", "@RA@"]},
         ["'A'", "line 3", "column 3"],
     ),
+    "Harvest map with an accent": ("Harvest-v0", {"map": ["@P@", "@é@"]}, ["line 2", "2", "'é'"]),
+    "Empty map with an accent": ("Empty-v0", {"map": ["#P#", "#é#"]}, ["line 2", "2", "'é'"]),
     "Switch map with a tab": ("Switch-v0", {"map": ["@D@", "@\t@"]}, ["line 2", "column 2"]),
     "box map with an open door": ("BoxTrapped-v0", {"map": ["#T#PO"]}, ["line 1", "column 5"]),
     "Harvest map not rectangular": ("Harvest-v0", {"map": ["PA ", "PA"]}, ["line 2", "2", "3"]),
@@ -533,8 +535,8 @@ CONFIGS = {
     ),
     "thresholds the wrong way round": (
         "Cleanup-v0",
-        {"depletion_threshold": 0.2, "restoration_threshold": 0.2},
-        ["restoration_threshold", "depletion_threshold"],
+        {"depletion_threshold": 0.2, "restoration_threshold": 0.25},
+        ["restoration_threshold = 0.25", "depletion_threshold = 0.2"],
     ),
     "hit penalty NaN": ("Cleanup-v0", {"hit_penalty": float("nan")}, ["hit_penalty", "nan"]),
     "option of Harvest for Cleanup": (
@@ -557,6 +559,22 @@ def test_config_errors_are_value_errors():
     assert issubclass(socialgrid.ConfigError, ValueError)
 
 
+def test_options_may_be_numpy_arrays_and_scalars():
+    env = socialgrid.make_vec(
+        "Harvest-v0",
+        apple_spawn_probabilities=np.array([0, 0.1, 0.2, 1]),
+        num_agents=np.int64(3),
+        hit_penalty=np.float32(2.5),
+        show_beams=np.bool_(False),
+        map=np.array(["@@@@", "@PPP"]),
+    )
+    assert env.config["apple_spawn_probabilities"] == [0.0, 0.1, 0.2, 1.0]
+    assert (env.num_agents, env.config["hit_penalty"], env.config["show_beams"]) == (3, 2.5, False)
+    assert env.grid_shape == (2, 4)
+    with pytest.raises(socialgrid.ConfigError, match="show_beams must be True or False, not 1"):
+        socialgrid.make_vec("Harvest-v0", show_beams=np.array(1))
+
+
 def in_cells(row, col, character):
     """A change of a layout: another character in one cell."""
 
@@ -572,6 +590,7 @@ def in_cells(row, col, character):
 # reset, words of the message.
 DILEMMA_LAYOUTS = {
     "unknown character": ("Harvest-v0", in_cells(1, 1, "?"), ["'?'", "line 2", "column 2"]),
+    "accent": ("Harvest-v0", in_cells(1, 36, "é"), ["'é'", "line 2", "column 37"]),
     "apple on bare ground": ("Harvest-v0", in_cells(1, 1, "A"), ["'A'", "line 2", "' '"]),
     "no wall": ("Cleanup-v0", in_cells(0, 3, " "), ["line 1", "column 4", "'@'"]),
     "apple in the river": ("Cleanup-v0", in_cells(1, 1, "A"), ["'A'", "'H'", "'R'"]),

@@ -24,7 +24,6 @@ class Crowd {
   }
 
   int agent_at(std::size_t cell) const { return names_[cell] - 1; }
-  bool is_free(std::size_t cell) const { return names_[cell] == 0; }
   void enter(std::size_t cell, std::size_t agent) {
     names_[cell] = static_cast<std::uint8_t>(agent + 1);
   }

@@ -25,7 +25,7 @@ enum class AgentStatus : std::uint8_t {
   kWaiting,  // not yet in play
   kActive,
   kLeaving,  // its play ended in this step; still in its cell until the step's last pass
-  kEnded     // out of play, but its figure stays drawn where it ended
+  kEnded     // out of play; the MiniGrid-style games still draw it where it ended
 };
 
 struct Agent {
