@@ -35,7 +35,8 @@ class Experiment:
         preset: name of the preset.
         arms: options of socialgrid-train by name.
         seeds: number of runs of each arm.
-        measures: episode metrics in the table, the first one drawn.
+        measures: episode metrics in the table.
+        drawn: the one in the figure.
         episodes: played by the trained agents of each run; 0: none.
         known: published curves, (environment steps, value), to draw beside.
     """
@@ -44,6 +45,7 @@ class Experiment:
     arms: Mapping[str, Sequence[str]]
     seeds: int
     measures: Sequence[str]
+    drawn: str
     episodes: int = 0
     known: Mapping[str, Sequence[tuple[float, float]]] | None = None
 
@@ -59,6 +61,7 @@ EXPERIMENTS = {
         },
         5,
         ("box_opened", "box_step", "apples"),
+        "box_opened",
         episodes=100,
     ),
     "cleanup-mini": Experiment(
@@ -72,6 +75,7 @@ EXPERIMENTS = {
         },
         3,
         ("collective_return", "equality", "apples", "cleaned", "shots"),
+        "apples",
     ),
     "harvest": Experiment(
         "harvest",
@@ -81,6 +85,7 @@ EXPERIMENTS = {
         },
         3,
         ("collective_return", "equality", "sustainability", "apples", "shots", "hits"),
+        "collective_return",
         # Read from the figure of the public repository's README, PPO without social mechanisms.
         known={
             "public PPO": [
@@ -133,7 +138,10 @@ def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
         for row in rows
         if row.get("episode") and row["episode"].get(name) is not None
     ]
-    return float(np.average(*np.transpose(found))) if found else float("nan")
+    if not found:
+        return float("nan")
+    values, episodes = np.transpose(found)
+    return float(np.average(values, weights=episodes))
 
 
 def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
@@ -145,7 +153,8 @@ def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
     for (arm, seed), run_dir in runs.items():
         rows = read_metrics(run_dir / "metrics.jsonl")
         last = rows[-max(1, len(rows) // 10) :]
-        cells = [f"{mean(last, name):.2f}" for name in experiment.measures]
+        found = (mean(last, name) for name in experiment.measures)
+        cells = ["-" if np.isnan(value) else f"{value:.2f}" for value in found]
         influence = [row["learner"]["influence"] for row in last if "influence" in row["learner"]]
         cells.append(f"{np.mean(influence):.2e}" if influence else "-")
         lines.append(f"| {arm} | {seed} | " + " | ".join(cells) + " |")
@@ -169,7 +178,7 @@ def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
 
 def draw(experiment: Experiment, runs: Mapping[tuple[str, int], Path], path: Path) -> None:
     """One panel an arm, one line a seed."""
-    name = experiment.measures[0]
+    name = experiment.drawn
     figure = Figure(figsize=(3.2 * len(experiment.arms) + 1, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = np.atleast_1d(figure.subplots(1, len(experiment.arms), sharey=True))

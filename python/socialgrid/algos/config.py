@@ -90,6 +90,8 @@ class PPOConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} {value}: must be positive")
+        if self.learning_rate_steps <= 0:
+            raise ValueError(f"learning_rate_steps {self.learning_rate_steps}: must be positive")
         _check_rates(self.learning_rate)
 
 

@@ -44,9 +44,12 @@ class Channels:
         """The channels that social mechanisms ask for.
 
         Raises:
-            ValueError: there are not more agents than influencers, or nobody to talk to.
+            ValueError: there are not more agents than influencers, or nobody to talk to or to
+                model.
         """
         agents = spec.num_agents
+        if "moa" in config.mechanisms and spec.world_agents < 2:
+            raise ValueError("moa: there is no other agent in the world to model")
         influencers = config.num_influencers if "influence" in config.mechanisms else 0
         if influencers >= agents and influencers:
             raise ValueError(

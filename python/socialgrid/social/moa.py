@@ -72,6 +72,7 @@ def modelled_influence(
     batch.moa_state = before.permute(1, 2, 0, 3).contiguous()
 
     action, mask = batch.action.flatten(0, 1).t(), batch.mask.flatten(0, 1).t()
+    done = batch.done.flatten()
     following = batch.next_taken.flatten(0, 1).t()
     visible = batch.visible[:-1].flatten(0, 1).transpose(0, 1).bool()
     before = before.flatten(1, 2)
@@ -93,7 +94,8 @@ def modelled_influence(
             config.divergence,
             then.clamp(min=0),
         )
-        counts = visible[:, rows] & mask[:, rows, None]
+        # At the end of an episode nobody does anything next.
+        counts = visible[:, rows] & (mask & ~done)[:, rows, None]
         if config.divergence == "pmi":
             counts = counts & (then >= 0)
         for agent, slot in enumerate(model.own_slots):

@@ -182,8 +182,8 @@ def test_modelled_influence_is_what_enumeration_gives(kind):
                 for agent in range(3):
                     for other in range(3):
                         unseen = not rollout.visible[t, e, agent, other]
-                        unknown = t == 6 or bool(rollout.done[t, e])
-                        if other == agent or unseen or (kind == "pmi" and unknown):
+                        over, unknown = bool(rollout.done[t, e]), t == 6
+                        if other == agent or unseen or over or (kind == "pmi" and unknown):
                             continue
                         then = 0 if unknown else int(rollout.action[t + 1, e, other])
                         conditional = [predicted[c][agent, other] for c in range(3)]
@@ -436,6 +436,10 @@ def test_what_does_not_fit_is_refused():
         learner.load_carried({"reward/smoothed": torch.zeros((4, 3))})
     with pytest.raises(ValueError, match="influencers 3"):
         PPO(env.spec, SMALL, social=SocialConfig(mechanisms=("influence",), num_influencers=3))
+    alone = Buttons(4, 1).spec
+    for name, message in (("moa", "no other agent"), ("comm", "at least two")):
+        with pytest.raises(ValueError, match=message):
+            PPO(alone, SMALL, social=SOCIAL[name])
     with pytest.raises(ValueError, match="exclude each other"):
         SocialConfig(mechanisms=("influence", "moa"))
     with pytest.raises(ValueError, match="visible-action"):
