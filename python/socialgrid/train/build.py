@@ -217,6 +217,15 @@ def _adopt(learner: AnyLearner, position: int, run: Path, slot: int | None) -> N
     slot = slots[0] if slot is None else slot
     if slot not in slots:
         raise UsageError(f"{run}: agent {slot} has no network; those of {list(slots)} have")
+    place = learner.channels.slots[position]
+    if place != slot and {"visible-actions", "influence", "comm", "moa"} & {
+        *config.social.mechanisms,
+        *learner.social.mechanisms,
+    }:
+        raise UsageError(
+            f"{run}: its agent {slot} cannot play as agent {place}: whom it hears, leads or models "
+            f"goes by place; give it place {slot}"
+        )
     _, stored, _ = checkpoint.load_newest(run / "checkpoints")
     tensors = adopted(learner.tensors(), position, stored.weights, slots.index(slot), run)
     learner.load_tensors(tensors)

@@ -117,6 +117,24 @@ def same_end(one, other):
     ]
 
 
+def test_agents_that_hear_or_model_others_keep_their_place(tmp_path):
+    run = tmp_path / "run"
+    trained(tmp_path, run, "--social comm")
+    at_home = f"--social comm --players learner,checkpoint:{run}#1,learner"
+    trainer = create_run(configured(tmp_path, at_home), tmp_path / "second")
+    stored = checkpoint.load_newest(run / "checkpoints")[1].weights
+    weights = trainer.learner.tensors()
+    assert torch.equal(weights["model/lstm.weight_ih"][1], stored["model/lstm.weight_ih"][1])
+    elsewhere = f"--social comm --players learner,checkpoint:{run}#0,learner"
+    with pytest.raises(UsageError, match="give it place 0"):
+        create_run(configured(tmp_path, elsewhere), tmp_path / "third")
+    plain = tmp_path / "plain"
+    trained(tmp_path, plain)
+    create_run(
+        configured(tmp_path, f"--players learner,checkpoint:{plain}#0,learner"), tmp_path / "moved"
+    )
+
+
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 @pytest.mark.parametrize(
     "social",
