@@ -168,14 +168,6 @@ class RecurrentLearner:
         return self.channels.tokens(last_actions, messages)
 
     @torch.no_grad()
-    def values(self, obs: Tensor, state: Tensor, reset: Tensor | None = None) -> Tensor:
-        """Value estimates float32 ``[E, A]`` where nothing is heard; arguments as of ``act``."""
-        if reset is None:
-            reset = torch.zeros(state.shape[:2], dtype=torch.bool)
-        core, _ = self.model.step(*self._agents_first(obs, state, reset))
-        return self.model.value(core).t()
-
-    @torch.no_grad()
     def predict_views(self, obs: Tensor, state: Tensor, reset: Tensor) -> Tensor:
         """Predicted next view for every action (paper, fig. 2).
 

@@ -88,18 +88,6 @@ def prosocial_reward(reward: Tensor, eta: float) -> Tensor:
     return reward + eta * (reward.sum(-1, keepdim=True) - reward)
 
 
-def collective_reward(reward: Tensor) -> Tensor:
-    """The sum over all agents, for each of them: ``prosocial_reward`` with ``eta`` 1.
-
-    Args:
-        reward: float ``[..., N]``.
-
-    Returns:
-        float ``[..., N]``.
-    """
-    return prosocial_reward(reward, 1.0)
-
-
 def inequity_averse_reward(
     reward: Tensor, compared: Tensor, slots: Sequence[int], *, alpha: float, beta: float
 ) -> Tensor:

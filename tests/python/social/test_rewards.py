@@ -10,7 +10,6 @@ from socialgrid.social import rewards
 from socialgrid.social.config import SocialConfig
 from socialgrid.social.rewards import (
     InequityAversion,
-    collective_reward,
     inequity_averse_reward,
     make_reward_transform,
     prosocial_reward,
@@ -135,7 +134,7 @@ def test_prosocial(case, eta):
 def test_collective_is_the_sum_for_everybody(case):
     reward, _ = case
     want = np.repeat(reward.sum(-1, keepdims=True), 4, -1)
-    close(collective_reward(torch.tensor(reward)), want)
+    close(prosocial_reward(torch.tensor(reward), 1.0), want)
 
 
 MECHANISMS = ["inequity", "prosocial", "collective"]
@@ -187,7 +186,8 @@ def test_configuration_reaches_the_transform(case):
     prosocial = made(mechanisms=("visible-actions", "prosocial"), prosocial_eta=0.25)
     assert torch.equal(prosocial, prosocial_reward(reward, 0.25))
     collective = made(mechanisms=("collective",))
-    assert torch.equal(collective, collective_reward(reward))
+    everybodys = reward.sum(-1, keepdim=True).expand_as(reward)
+    torch.testing.assert_close(collective, everybodys)
     for mechanisms in ((), ("influence",), ("moa", "visible-actions")):
         assert make_reward_transform(SocialConfig(mechanisms=mechanisms), 3, 4) is None
 
