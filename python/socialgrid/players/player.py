@@ -258,7 +258,10 @@ def register_player(name: str, factory: PlayerFactory, games: Iterable[str] = (_
 
 def list_players(game: str) -> list[str]:
     """Names of the scripted players that can play a game such as ``"Maze-v0"``."""
-    return list(dict.fromkeys(name for name, plays in _registry if plays in (game, _ANY_GAME)))
+    own, any_game = (
+        [name for name, plays in _registry if plays == wanted] for wanted in (game, _ANY_GAME)
+    )
+    return list(dict.fromkeys([*own, *any_game]))
 
 
 def make_player(name: str, env: VecEnv, agent: int = 0, seed: int = 0, **options: Any) -> Player:

@@ -38,6 +38,7 @@ def as_unit(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def as_choice(words: NDArray[np.uint64], count: int) -> NDArray[np.int32]:
-    """Integers in [0, count), int32, from the words' upper 32 bits."""
-    return ((words >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)).astype(np.int32)
+def as_choice(words: NDArray[np.uint64], count: int | NDArray[np.int64]) -> NDArray[np.int32]:
+    """Integers in [0, count), int32, from the words' upper 32 bits; one count or one a word."""
+    counts = np.asarray(count, dtype=np.uint64)
+    return ((words >> np.uint64(32)) * counts >> np.uint64(32)).astype(np.int32)
