@@ -94,7 +94,7 @@ class Members:
 
     def split(self, x: Tensor) -> Tensor:
         """``[A, ...]`` as ``[G, n, ...]``."""
-        return x.unflatten(0, (self.groups, len(self.owners)))
+        return x.reshape(self.groups, len(self.owners), *x.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Adviser(Protocol):
         ...
 
     def begin_epoch(self, epoch: int) -> None:
-        """An epoch of training begins, counted from 0."""
+        """An epoch of training begins; nobody says that number 0 does."""
         ...
 
     def numbers(self) -> dict[str, Tensor]:

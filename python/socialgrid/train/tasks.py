@@ -1,0 +1,268 @@
+"""Tasks of off-policy learners, agent axis first: copies of a game for each, or a shared world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+import socialgrid
+from socialgrid.models import ViewSpec
+from socialgrid.models.task_spec import TaskSpec
+from socialgrid.train.errors import UsageError
+from socialgrid.train.worlds import Worlds
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TaskStep:
+    """What one step of E copies of A agents' tasks brought.
+
+    Attributes:
+        obs: ``[A, E, *obs_shape]``, what the next decision sees; where an episode ended, the first
+            observation of the next one.
+        next_obs: ``[A, E, *obs_shape]``, what the step led to; the final observation where an
+            episode ended.
+        reward: float32 ``[A, E]``.
+        terminated: bool ``[A, E]``, the agent's play ended.
+        truncated: bool ``[A, E]``, a time limit cut it off.
+        done: bool ``[A, E]``, the episode ended and another one began.
+    """
+
+    obs: Tensor
+    next_obs: Tensor
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    done: Tensor
+
+
+class Tasks(Protocol):
+    """E copies of a task for each of A agents.
+
+    Attributes:
+        spec: observations and actions; ``spec.num_agents`` is A.
+        num_envs: E.
+        exact: whether ``set_state`` goes on bit for bit; otherwise new episodes begin there.
+    """
+
+    spec: TaskSpec
+    num_envs: int
+    exact: bool
+
+    def reset(self, seed: int | None = None) -> Tensor:
+        """Start new episodes everywhere; first observations ``[A, E, *obs_shape]``.
+
+        Args:
+            seed: begin other random streams; ``None``: go on with those there are.
+        """
+        ...
+
+    def step(self, actions: Tensor) -> TaskStep:
+        """Act: int64 ``[A, E]`` or float32 ``[A, E, D]`` in the task's units."""
+        ...
+
+    def get_state(self) -> dict[str, Array]:
+        """Snapshot, plain arrays by name."""
+        ...
+
+    def set_state(self, state: Mapping[str, Array]) -> Tensor:
+        """Go on from a snapshot; observations ``[A, E, *obs_shape]`` as they are then.
+
+        Raises:
+            UsageError: the snapshot is of other tasks.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the tasks hold."""
+        ...
+
+
+def spec_of(env: Any, slots: Sequence[int], num_agents: int) -> TaskSpec:
+    """What agents in ``slots`` of a simulated world see and do.
+
+    Raises:
+        UsageError: they do not all have the same actions.
+    """
+    counts = {env.action_counts[slot] for slot in slots}
+    if len(counts) > 1:
+        raise UsageError(
+            f"{env.game}: off-policy learners need agents with the same actions, those of "
+            f"agents {list(slots)} have {sorted(counts)}"
+        )
+    if env.obs_mode == "vector":
+        return TaskSpec(num_agents, env.obs_shape, env.obs_dtype.name, counts.pop())
+    view = ViewSpec.of(env, slots)
+    return TaskSpec.of_view(view, num_agents, env.obs_dtype.name)
+
+
+class OwnGames:
+    """Every agent plays a game for one by itself: a batch of ``A * E`` environments."""
+
+    exact = True
+
+    def __init__(
+        self,
+        game: str,
+        num_agents: int,
+        num_envs: int,
+        options: Mapping[str, Any],
+        *,
+        seed: int,
+        num_threads: int = 0,
+        obs_mode: str | None = None,
+        first_agent: int = 0,
+    ) -> None:
+        """Make the simulator.
+
+        Args:
+            game: its name.
+            num_agents: A.
+            num_envs: E, copies for each agent.
+            options: of the game.
+            seed: of the environments.
+            num_threads: of the simulator; 0 for all cores.
+            obs_mode: of the observations; the game's own by default.
+            first_agent: number of the first agent: an agent's copies depend on its number only.
+
+        Raises:
+            UsageError: the game refuses, or is no game for one.
+        """
+        try:
+            self.env: Any = socialgrid.make_vec(
+                game,
+                num_envs=num_agents * num_envs,
+                num_threads=num_threads,
+                seed=seed,
+                first_env_index=first_agent * num_envs,
+                obs_mode=obs_mode,
+                num_agents=1,
+                **options,
+            )
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{game}: {error}") from None
+        self.spec = spec_of(self.env, [0], num_agents)
+        self.num_envs = num_envs
+        self._lead = (num_agents, num_envs)
+
+    def _per_agent(self, array: Array) -> Tensor:
+        """``[A * E, 1, ...] -> [A, E, ...]``."""
+        return torch.from_numpy(array).view(*self._lead, *array.shape[2:])
+
+    def reset(self, seed: int | None = None) -> Tensor:
+        """See ``Tasks``."""
+        return self._per_agent(self.env.reset(seed=seed)[0])
+
+    def step(self, actions: Tensor) -> TaskStep:
+        """See ``Tasks``."""
+        chosen = actions.to("cpu", torch.int32).reshape(-1, 1).numpy()
+        obs, reward, terminated, truncated, info = self.env.step(chosen)
+        done = torch.from_numpy(info["done"]).view(self._lead)
+        following = seen = self._per_agent(obs)
+        if bool(done.any()):
+            final = self._per_agent(info["final_obs"])
+            mask = done.view(*self._lead, *(1,) * (seen.ndim - 2))
+            following = torch.where(mask, final, seen)
+        return TaskStep(
+            seen,
+            following,
+            self._per_agent(reward),
+            self._per_agent(terminated),
+            self._per_agent(truncated),
+            done,
+        )
+
+    def get_state(self) -> dict[str, Array]:
+        """See ``Tasks``."""
+        return {"env": np.frombuffer(self.env.get_state(), np.uint8)}
+
+    def set_state(self, state: Mapping[str, Array]) -> Tensor:
+        """See ``Tasks``."""
+        try:
+            self.env.set_state(state["env"].tobytes())
+        except (KeyError, ValueError) as error:
+            raise UsageError(f"the snapshot of the environments: {error}") from None
+        return self._per_agent(self.env.observe())
+
+    def close(self) -> None:
+        """See ``Tasks``."""
+        self.env.close()
+
+
+class SharedWorlds:
+    """E worlds in which A agents meet each other and scripted players."""
+
+    exact = True
+
+    def __init__(self, worlds: Worlds, slots: Sequence[int]) -> None:
+        """Take seats.
+
+        Args:
+            worlds: environments in a single half, scripted players included.
+            slots: seats of the A agents.
+        """
+        self.worlds, self.slots = worlds, list(slots)
+        env = worlds.env
+        self.spec = spec_of(env, self.slots, len(self.slots))
+        self.num_envs = worlds.num_envs
+        lead = (self.num_envs, env.num_agents)
+        obs_type = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
+        obs = torch.zeros((*lead, *env.obs_shape), dtype=obs_type[env.obs_dtype.name])
+        self._out = {
+            "obs": obs,
+            "final_obs": torch.zeros_like(obs),
+            "reward": torch.zeros(lead),
+            "terminated": torch.zeros(lead, dtype=torch.bool),
+            "truncated": torch.zeros(lead, dtype=torch.bool),
+            "done": torch.zeros(self.num_envs, dtype=torch.bool),
+            "active": torch.zeros(lead, dtype=torch.bool),
+        }
+
+    def _seats(self, x: Tensor) -> Tensor:
+        """``[E, N, ...] -> [A, E, ...]``, copied."""
+        return x[:, self.slots].transpose(0, 1).contiguous()
+
+    def reset(self, seed: int | None = None) -> Tensor:
+        """See ``Tasks``.
+
+        Raises:
+            ValueError: a seed is given; scripted players have streams of their own.
+        """
+        if seed is not None:
+            raise ValueError("worlds with scripted players begin with the seed they were made with")
+        return self._seats(torch.from_numpy(self.worlds.reset().obs))
+
+    def step(self, actions: Tensor) -> TaskStep:
+        """See ``Tasks``."""
+        worlds, out = self.worlds, self._out
+        worlds.actions[:, self.slots] = actions.T.cpu().numpy()
+        worlds.send(0, worlds.actions, out)
+        worlds.recv(0)
+        done = out["done"]
+        obs = following = self._seats(out["obs"])
+        if bool(done.any()):
+            mask = done.view(1, -1, *(1,) * (obs.ndim - 2))
+            following = torch.where(mask, self._seats(out["final_obs"]), obs)
+        ended = {name: self._seats(out[name]) for name in ("reward", "terminated", "truncated")}
+        return TaskStep(obs, following, **ended, done=done.expand(len(self.slots), -1).clone())
+
+    def get_state(self) -> dict[str, Array]:
+        """See ``Tasks``."""
+        return self.worlds.get_state()
+
+    def set_state(self, state: Mapping[str, Array]) -> Tensor:
+        """See ``Tasks``."""
+        self.worlds.set_state(state)
+        seen = [np.asarray(part.env.observe()) for part in self.worlds.parts]
+        return self._seats(torch.from_numpy(np.concatenate(seen)))
+
+    def close(self) -> None:
+        """See ``Tasks``."""
+        self.worlds.close()
