@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,9 @@ from socialgrid.models.task_spec import TaskSpec
 _FORMAT = 1
 Network = TypeVar("Network", bound=nn.Module)
 Drawn = Transitions | Sequences
+Actor = Callable[[Tensor, Tensor], Tensor]
+"""Observations ``[A, N, *obs_shape]`` and where episodes begin with them, bool ``[A, N]``, to
+actions as of ``OffPolicyLearner.propose``."""
 
 
 class OffPolicyLearner(ABC):
@@ -40,6 +43,8 @@ class OffPolicyLearner(ABC):
     """
 
     algorithm: str
+    samples = False
+    """Whether the policy itself is a distribution; otherwise all chance is exploration."""
     config: OffPolicyConfig
     replay: Any
     """``Replay``, or ``SequenceReplay`` of learners that remember."""
@@ -106,7 +111,7 @@ class OffPolicyLearner(ABC):
         )
 
     @torch.no_grad()
-    def propose(self, obs: Tensor, *, explore: bool = True) -> Tensor:
+    def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
         """What every agent would do, in the task's units.
 
         Args:
@@ -114,6 +119,8 @@ class OffPolicyLearner(ABC):
                 function of the state, M must be a multiple of E, and the copies of the task must
                 come last: ``[A, askers * E]``.
             explore: with the agent's exploration; uniformly random before ``learning_starts``.
+                ``None``: as the policy itself acts, drawing from it where it is a distribution
+                (``samples``), without anything added.
 
         Returns:
             int64 ``[A, M]`` or float32 ``[A, M, D]``.
@@ -121,9 +128,9 @@ class OffPolicyLearner(ABC):
         obs = self._observed(obs)
         if explore and self.steps < self.config.learning_starts:
             return self._random(obs.shape[1])
-        return self._act(obs, explore)
+        return self._act(obs, self.samples if explore is None else explore)
 
-    def act(self, obs: Tensor, *, explore: bool = True) -> Tensor:
+    def act(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
         """``propose`` for the agents' own tasks: ``[A, E, *obs_shape]``."""
         if obs.shape[:2] != (self.num_agents, self.num_envs):
             raise ValueError(
@@ -131,6 +138,19 @@ class OffPolicyLearner(ABC):
                 f"{self.num_envs} copies of the task each"
             )
         return self.propose(obs, explore=explore)
+
+    def actor(self) -> Actor:
+        """Something that acts without exploration in other copies of the task than the learner's.
+
+        It draws no random numbers and, where the learner has a memory, has its own, so acting by
+        it changes nothing that the learner does later: for evaluation. It always acts by the
+        present parameters. Show it the same number of copies every time.
+        """
+
+        def act(obs: Tensor, reset: Tensor) -> Tensor:
+            return self.propose(obs, explore=False)
+
+        return act
 
     @torch.no_grad()
     def q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
@@ -245,7 +265,7 @@ class OffPolicyLearner(ABC):
     def tensors(self) -> dict[str, Tensor]:
         """Everything a continuation needs but the memory, flat, CPU, every one ``[A, ...]``.
 
-        ``replay.tensors()`` is the memory.
+        See ``memory`` for what else an exact continuation needs.
         """
         generators = torch.stack([g.get_state() for g in self._generators])
         found = {**self._live_tensors(), "generator": generators}
@@ -276,6 +296,23 @@ class OffPolicyLearner(ABC):
                 x.copy_(tensors[name])
         for generator, state in zip(self._generators, tensors["generator"], strict=True):
             generator.set_state(state.cpu().clone())
+
+    def memory(self) -> dict[str, Tensor]:
+        """The replay memory with its priorities, flat, CPU, every one ``[A, ...]``.
+
+        With ``tensors`` and ``meta`` a learner goes on bit for bit.
+        """
+        found: dict[str, Tensor] = self.replay.tensors()
+        return found
+
+    def load_memory(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of ``memory``.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a shape or dtype does not fit. Nothing
+                has changed then.
+        """
+        self.replay.load_tensors(tensors)
 
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""

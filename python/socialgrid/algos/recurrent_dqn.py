@@ -10,7 +10,7 @@ from torch import Tensor
 
 from socialgrid.algos.dqn import chosen, weighted_mean
 from socialgrid.algos.off_policy_config import RecurrentDQNConfig
-from socialgrid.algos.off_policy_learner import OffPolicyLearner
+from socialgrid.algos.off_policy_learner import Actor, OffPolicyLearner
 from socialgrid.data.replay import Priorities
 from socialgrid.data.sequence_replay import SequenceReplay, Sequences
 from socialgrid.models.encoders import as_signed
@@ -70,6 +70,22 @@ class RecurrentDQN(OffPolicyLearner):
     def epsilon(self) -> float:
         """Share of random actions now."""
         return self.config.epsilon(self.steps)
+
+    def actor(self) -> Actor:
+        """See ``OffPolicyLearner.actor``; it remembers the episodes that it is shown itself."""
+        memory: list[Tensor] = []
+
+        @torch.no_grad()
+        def act(obs: Tensor, reset: Tensor) -> Tensor:
+            if not memory:
+                memory.append(self._state.new_zeros((*obs.shape[:2], self._state.shape[-1])))
+            seen, fresh = self._observed(obs)[:, None], reset.to(self.device)[:, None]
+            values, after = self._q(seen, memory[0], fresh)
+            memory[0] = after[:, 0]
+            action: Tensor = values[:, 0].argmax(-1)
+            return action
+
+        return act
 
     @torch.no_grad()
     def store(

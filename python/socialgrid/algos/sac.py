@@ -34,6 +34,7 @@ class _SoftActorCritic(OffPolicyLearner):
     """What both kinds have in common: the temperature and the order of a gradient step."""
 
     algorithm = "sac"
+    samples = True
     config: SACConfig
 
     def __init__(self, task: TaskSpec, config: SACConfig, **options: Any) -> None:

@@ -153,7 +153,7 @@ def check_alone(make, num_agents, updates, steps=40):
     """A stack does for every agent what the agent does alone."""
     stack = make(num_agents, list(range(num_agents)))
     remember(stack, steps)
-    begun, memory = stack.tensors(), stack.replay.tensors()
+    begun, memory = stack.tensors(), stack.memory()
     stack.update(updates)
     together = stack.tensors()
     for a in range(num_agents):
@@ -162,7 +162,7 @@ def check_alone(make, num_agents, updates, steps=40):
         for name, x in weights.items():
             assert torch.equal(x[0], begun[name][a]), name
         alone.load_tensors({name: x[a : a + 1] for name, x in begun.items()})
-        alone.replay.load_tensors({name: x[a : a + 1] for name, x in memory.items()})
+        alone.load_memory({name: x[a : a + 1] for name, x in memory.items()})
         alone.steps = stack.steps
         alone.update(updates)
         for name, x in alone.tensors().items():

@@ -406,7 +406,7 @@ def test_saved_and_loaded_it_goes_on_bit_for_bit(make):
     first.update(3)
     second.load_tensors(first.tensors())
     second.load_meta(first.meta())
-    second.replay.load_tensors(first.replay.tensors())
+    second.load_memory(first.memory())
     obs = torch.randn(2, 1, 5)
     assert torch.equal(first.act(obs), second.act(obs))
     for learner in (first, second):

@@ -169,7 +169,7 @@ def test_saved_and_loaded_it_goes_on_bit_for_bit():
     first.update(3)
     second.load_tensors(first.tensors())
     second.load_meta(first.meta())
-    second.replay.load_tensors(first.replay.tensors())
+    second.load_memory(first.memory())
     for learner in (first, second):
         remember(learner, 4, seed=7)
         learner.update(3)
