@@ -118,7 +118,9 @@ def evaluate(learner: OffPolicyLearner, name: str, seeds: int) -> np.ndarray[Any
     """Mean return ``[A]`` of 20 episodes without exploration."""
     count = seeds * EPISODES
     env = SyncVectorEnv([lambda: gymnasium.make(name)] * count)
-    obs, _ = env.reset(seed=10_000)
+    # The same episodes for every seed, and for Stable-Baselines3: where an episode begins can
+    # matter more than who plays it.
+    obs, _ = env.reset(seed=[10_000 + episode for episode in range(EPISODES)] * seeds)
     total, going = np.zeros(count), np.ones(count, bool)
     while going.any():
         seen = torch.from_numpy(obs).view(seeds, EPISODES, *obs.shape[1:])
