@@ -13,7 +13,11 @@ MECHANISMS = (
     "inequity",
     "prosocial",
     "collective",
+    "peers",
+    "lectr",
 )
+OFF_POLICY_MECHANISMS = ("peers", "lectr")
+"""Those that need an off-policy algorithm; all others need an on-policy one."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class SocialConfig:
     """
 
     mechanisms: tuple[str, ...] = ()
-    """Any of visible-actions, influence, comm, moa, inequity, prosocial, collective."""
+    """Any of visible-actions, influence, comm, moa, inequity, prosocial, collective; or, with an
+    off-policy algorithm, peers or lectr."""
     environment_weight: float = 1.0
     """alpha: weight of the environment's reward (with comm: in the messages' reward only)."""
     influence_weight: float = 0.1
@@ -73,6 +78,8 @@ class SocialConfig:
             raise ValueError(f"mechanisms {self.mechanisms}: each at most once")
         if len({"influence", "comm", "moa"} & set(self.mechanisms)) > 1:
             raise ValueError("influence, comm and moa: their influence rewards exclude each other")
+        if {"peers", "lectr"} <= set(self.mechanisms):
+            raise ValueError("peers and lectr: only one of them can decide who is followed")
         if len({"inequity", "prosocial", "collective"} & set(self.mechanisms)) > 1:
             raise ValueError("inequity, prosocial and collective: at most one of them")
         for name in ("num_influencers", "vocabulary", "message_embedding", "moa_memory"):

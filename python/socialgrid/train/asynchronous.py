@@ -171,7 +171,6 @@ class ActorLearner(Trainer):
             with gradients), ``staleness`` and ``dropped``.
         """
         self.catch_up()
-        self.follow_schedule()
         steps, episodes = self.env_steps, self.episodes
         row = super().step()
         steps, episodes = self.env_steps - steps, self.episodes - episodes
@@ -291,8 +290,7 @@ class AsyncTrainer:
                 f"run.device: {config.run.device} is for one learner; algorithm.workers "
                 f"{self.num_workers} compute on the cpu"
             )
-        if config.run.threads:
-            torch.set_num_threads(config.run.threads)
+        build.prepare_torch(config.run)
         self.players = build.parse_players(config)
         self.names = build.agent_names(config)
         self.slots = build.learner_slots(self.players)

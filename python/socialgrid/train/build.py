@@ -13,12 +13,12 @@ from torch import Tensor
 
 import socialgrid
 from socialgrid.algos.a3c import A3C
-from socialgrid.algos.config import A3CConfig
+from socialgrid.algos.config import A3CConfig, PPOConfig
 from socialgrid.algos.ppo import PPO
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ViewSpec
 from socialgrid.train import checkpoint
-from socialgrid.train.config import TrainConfig, from_dict
+from socialgrid.train.config import RunConfig, TrainConfig, from_dict
 from socialgrid.train.errors import UsageError
 from socialgrid.train.worlds import Phase, Worlds, num_solo_envs
 
@@ -30,7 +30,8 @@ class PlayerSpec:
     """Who plays in one slot.
 
     Attributes:
-        kind: "learner", "frozen", or the name of a scripted player.
+        kind: "learner", "frozen", "novice" (frozen as it was born), or the name of a scripted
+            player.
         source: run directory that its first weights come from, and the agent's slot there.
     """
 
@@ -40,7 +41,7 @@ class PlayerSpec:
     @property
     def scripted(self) -> str | None:
         """Name of the scripted player; ``None`` for agents of the learner."""
-        return None if self.kind in ("learner", "frozen") else self.kind
+        return None if self.kind in ("learner", "frozen", "novice") else self.kind
 
 
 def parse_player(text: str) -> PlayerSpec:
@@ -50,8 +51,8 @@ def parse_player(text: str) -> PlayerSpec:
         UsageError: the run it names does not exist, or its slot is not a number.
     """
     kind, colon, rest = text.partition(":")
-    if kind == "learner" and not colon:
-        return PlayerSpec("learner")
+    if kind in ("learner", "novice") and not colon:
+        return PlayerSpec(kind)
     if kind not in ("learner", "checkpoint"):
         if colon:
             try:
@@ -77,7 +78,7 @@ def parse_players(config: TrainConfig) -> tuple[PlayerSpec, ...]:
         UsageError: an entry is wrong, or nobody learns.
     """
     players = tuple(parse_player(text) for text in config.players.kinds)
-    if not any(player.scripted is None for player in players):
+    if not any(player.kind in ("learner", "frozen") for player in players):
         raise UsageError(f"players.kinds: nobody in {', '.join(config.players.kinds)} learns")
     return players
 
@@ -143,7 +144,7 @@ def build_worlds(
             phase,
             seed=seed,
             num_threads=config.env.num_threads,
-            obs_mode=config.env.obs_mode,
+            obs_mode=config.obs_mode,
             double_buffer=config.env.double_buffer,
             absent=[slot for slot, player in enumerate(players) if player.kind != "learner"],
             first_env=first_env,
@@ -179,6 +180,7 @@ def build_learner(
         if isinstance(config.algorithm, A3CConfig):
             learner = A3C(spec, config.network, config.algorithm, **common)
         else:
+            assert isinstance(config.algorithm, PPOConfig), "off-policy learners are built below"
             learner = PPO(spec, config.network, config.algorithm, **common)
     except ValueError as error:
         raise UsageError(str(error)) from None
@@ -264,6 +266,13 @@ def load_config(run: Path) -> TrainConfig:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from None
     return from_dict(data)
+
+
+def prepare_torch(run: RunConfig) -> None:
+    """Set what a run says of how torch computes."""
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    torch.set_float32_matmul_precision(run.matmul_precision)
 
 
 def choose_device(name: str) -> torch.device:

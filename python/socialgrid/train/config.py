@@ -18,8 +18,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from socialgrid.algos.config import A3CConfig, PPOConfig
+from socialgrid.algos.off_policy_config import (
+    DQNConfig,
+    OffPolicyConfig,
+    RecurrentDQNConfig,
+    SACConfig,
+    TD3Config,
+)
 from socialgrid.models.config import ModelConfig
-from socialgrid.social.config import MECHANISMS, SocialConfig
+from socialgrid.social.config import MECHANISMS, OFF_POLICY_MECHANISMS, SocialConfig
+from socialgrid.social.peers_config import PeersConfig
 from socialgrid.train.errors import UsageError, closest, nearest
 from socialgrid.train.schedule import Schedule
 
@@ -31,13 +39,17 @@ class RunConfig:
     seed: int = 0
     """Seed of everything: weights, action sampling, environments, scripted players."""
     total_steps: int = 375_000_000
-    """Environment steps, added up over all environments; each moves every agent once."""
+    """Environment steps, added up over all environments; each moves every agent once.
+    Off-policy: steps of each agent, added up over its copies of the task."""
     run_dir: str = ""
     """Directory of the run; runs/PRESET-seedN-TIME by default."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the learners compute; auto: cuda, else mps, else cpu."""
     threads: int = 0
     """Threads of torch on the CPU; 0: torch's own choice."""
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """Matrix products in float32, or in what is faster and less exact (TF32, bfloat16) where the
+    device has it."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints; 0: after every update."""
     keep_checkpoints: int = 2
@@ -56,19 +68,21 @@ class EnvConfig:
     """The game and the shape of a batch of experience."""
 
     game: str = "GoalCycle-v0"
-    """Name of the game."""
+    """Name of the game, or gymnasium:ID for an environment of Gymnasium."""
     num_envs: int = 128
-    """Environments played at once."""
+    """Environments played at once; off-policy: copies of the task that each agent has."""
     rollout_steps: int = 250
-    """Steps of every environment between two updates."""
+    """Steps of every environment between two updates; off-policy: steps of each agent between
+    two rows of metrics."""
     num_threads: int = 0
     """Threads of the simulator; 0: all cores."""
-    obs_mode: Literal["rgb", "tiles"] = "rgb"
-    """What the simulator writes: pixels, or tile numbers that the learner's device draws."""
+    obs_mode: Literal["auto", "rgb", "tiles", "vector"] = "auto"
+    """What the simulator writes: pixels, tile numbers that the learner's device draws, or numbers
+    in a vector; auto: vectors for off-policy algorithms in games that have them, else pixels."""
     double_buffer: bool = False
     """Simulate one half of the environments while the players choose for the other."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the game, as in --set penalty=0.5 grid_size=9."""
+    """Options of the game, as in --set penalty=0.5 grid_size=9; or of gymnasium.make."""
 
     def __post_init__(self) -> None:
         _at_least("env.num_envs", self.num_envs, 2 if self.double_buffer else 1)
@@ -76,6 +90,16 @@ class EnvConfig:
         _at_least("env.num_threads", self.num_threads, 0)
         if "num_agents" in self.options:
             raise UsageError("env.options.num_agents: give one entry per agent in players.kinds")
+        if self.gymnasium_id == "":
+            raise UsageError("env.game: gymnasium:ID needs an ID, as in gymnasium:Walker2d-v5")
+        if self.gymnasium_id and self.obs_mode != "auto":
+            raise UsageError(f"env.obs_mode: {self.game} has observations of its own; leave it out")
+
+    @property
+    def gymnasium_id(self) -> str | None:
+        """Name that Gymnasium knows the environment by; ``None`` for games of this package."""
+        prefix, colon, name = self.game.partition(":")
+        return name if colon and prefix == "gymnasium" else None
 
 
 @dataclass(frozen=True)
@@ -83,15 +107,24 @@ class PlayersConfig:
     """Who plays."""
 
     kinds: tuple[str, ...] = ("learner",)
-    """One a agent: learner, learner:RUN (goes on learning from that run's weights),
-    checkpoint:RUN (the same, frozen), or a scripted player: random, expert, ...; the first
-    learner of RUN is meant, or the one of slot K in RUN#K."""
+    """One an agent, or one a member of a group of peers: learner, learner:RUN (goes on learning
+    from that run's weights), checkpoint:RUN (the same, frozen), novice (never learns anything), or
+    a scripted player: random, expert, ...; the first learner of RUN is meant, or the one of slot K
+    in RUN#K."""
     hide_from_learners: tuple[str, ...] = ()
     """Kinds of objects that fresh learners cannot see (goal: novices)."""
 
     def __post_init__(self) -> None:
         if not self.kinds:
             raise UsageError("players.kinds: at least one agent is needed")
+
+    def owners(self) -> tuple[int, ...]:
+        """Places of those that have networks, whether they learn or not."""
+        return tuple(
+            place
+            for place, kind in enumerate(self.kinds)
+            if kind.partition(":")[0] in ("learner", "checkpoint", "novice")
+        )
 
 
 @dataclass(frozen=True)
@@ -122,6 +155,20 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class EvaluationConfig:
+    """Playing without exploration while an off-policy run goes on."""
+
+    interval: int = 0
+    """Steps of each agent between evaluations; 0: never."""
+    episodes: int = 10
+    """Episodes of each agent in an evaluation."""
+
+    def __post_init__(self) -> None:
+        _at_least("evaluation.interval", self.interval, 0)
+        _at_least("evaluation.episodes", self.episodes, 1)
+
+
+@dataclass(frozen=True)
 class LoggingConfig:
     """What a run shows and leaves behind."""
 
@@ -141,6 +188,9 @@ class LoggingConfig:
         _at_least("logging.video_frames", self.video_frames, 1)
 
 
+AlgorithmConfig = PPOConfig | A3CConfig | DQNConfig | RecurrentDQNConfig | SACConfig | TD3Config
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that defines a run."""
@@ -148,14 +198,44 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     players: PlayersConfig = field(default_factory=PlayersConfig)
-    algorithm: PPOConfig | A3CConfig = field(default_factory=PPOConfig)
+    algorithm: AlgorithmConfig = field(default_factory=PPOConfig)
     social: SocialConfig = field(default_factory=SocialConfig)
+    peers: PeersConfig = field(default_factory=PeersConfig)
     network: ModelConfig = field(default_factory=ModelConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 
     def __post_init__(self) -> None:
-        algorithm, env = self.algorithm, self.env
+        name, off_policy = self.algorithm.name, self.off_policy
+        for mechanism in self.social.mechanisms:
+            if (mechanism in OFF_POLICY_MECHANISMS) != off_policy:
+                fitting = ", ".join(ON_POLICY if off_policy else OFF_POLICY)
+                raise UsageError(f"social.mechanisms: {name} has no {mechanism}; {fitting} have it")
+        if isinstance(self.algorithm, OffPolicyConfig):
+            self._check_off_policy()
+        else:
+            self._check_on_policy(self.algorithm)
+
+    @property
+    def off_policy(self) -> bool:
+        """Whether the learners have replay memories."""
+        return isinstance(self.algorithm, OffPolicyConfig)
+
+    @property
+    def advised(self) -> bool:
+        """Whether the agents are groups of peers that advise each other."""
+        return bool(set(OFF_POLICY_MECHANISMS) & set(self.social.mechanisms))
+
+    @property
+    def obs_mode(self) -> str | None:
+        """What the simulator is asked to write; ``None``: the game's own default."""
+        if self.env.obs_mode != "auto":
+            return self.env.obs_mode
+        return None if self.off_policy else "rgb"
+
+    def _check_on_policy(self, algorithm: PPOConfig | A3CConfig) -> None:
+        env, off_policy = self.env, ", ".join(OFF_POLICY)
         if algorithm.aux not in AUX_LOSSES:
             raise UsageError(
                 f"algorithm.aux: {algorithm.aux!r} is not one of {', '.join(AUX_LOSSES)}"
@@ -170,10 +250,59 @@ class TrainConfig:
             raise UsageError(
                 f"algorithm.workers: {algorithm.workers} cannot share env.num_envs {env.num_envs}"
             )
+        if env.gymnasium_id:
+            raise UsageError(
+                f"env.game: {algorithm.name} plays grid games only; {off_policy} play {env.game}"
+            )
+        if env.obs_mode == "vector":
+            raise UsageError(
+                f"env.obs_mode: {algorithm.name} reads rgb or tiles; {off_policy} read vectors"
+            )
+        for option, value in (
+            ("evaluation.interval", self.evaluation.interval),
+            ("peers.groups", self.peers.groups - 1),
+            ("peers.algorithms", self.peers.algorithms),
+        ):
+            if value:
+                raise UsageError(f"{option}: {algorithm.name} has no use for it; {off_policy} have")
+
+    def _check_off_policy(self) -> None:
+        name, peers, owners = self.algorithm.name, self.peers, len(self.players.owners())
+        for algorithm in peers.algorithms:
+            if algorithm not in OFF_POLICY:
+                raise UsageError(
+                    f"peers.algorithms: {algorithm!r} is not one of {', '.join(OFF_POLICY)}"
+                    + nearest(algorithm, OFF_POLICY)
+                )
+        if peers.algorithms and len(peers.algorithms) != owners:
+            raise UsageError(
+                f"peers.algorithms: {len(peers.algorithms)} for {owners} members with networks in "
+                "players.kinds; name one for each, or none"
+            )
+        if self.advised and RecurrentDQNConfig.name in (peers.algorithms or (name,)):
+            raise UsageError(
+                f"social.mechanisms: {', '.join(self.social.mechanisms)}: recurrent-dqn remembers "
+                "its own task only and cannot say what to do in another's"
+            )
+        if self.advised and peers.choice == "others" and len(self.players.kinds) < 2:
+            raise UsageError("peers.choice: others, but players.kinds names one member only")
+        if self.env.double_buffer:
+            raise UsageError(f"env.double_buffer: {name} has no use for it; ppo, a3c have")
+        if self.schedule != ScheduleConfig():
+            raise UsageError(f"schedule: {name} follows none; ppo, a3c do")
 
 
 AUX_LOSSES = ("none", "reconstruction", "prediction")
-ALGORITHMS: dict[str, type[PPOConfig] | type[A3CConfig]] = {"ppo": PPOConfig, "a3c": A3CConfig}
+ALGORITHMS: dict[str, type[AlgorithmConfig]] = {
+    "ppo": PPOConfig,
+    "a3c": A3CConfig,
+    "dqn": DQNConfig,
+    "recurrent-dqn": RecurrentDQNConfig,
+    "sac": SACConfig,
+    "td3": TD3Config,
+}
+OFF_POLICY = tuple(name for name, cls in ALGORITHMS.items() if issubclass(cls, OffPolicyConfig))
+ON_POLICY = tuple(name for name in ALGORITHMS if name not in OFF_POLICY)
 
 
 def _at_least(name: str, value: float, low: float) -> None:
@@ -250,7 +379,7 @@ def _override(base: Any, data: Any, where: str) -> Any:
         raise UsageError(f"{where}: {error}" if where else str(error)) from None
 
 
-def _algorithm(current: PPOConfig | A3CConfig, data: Mapping[str, Any]) -> PPOConfig | A3CConfig:
+def _algorithm(current: AlgorithmConfig, data: Mapping[str, Any]) -> AlgorithmConfig:
     """What the options of the algorithm named in ``data`` are applied to."""
     name = data.get("name", current.name)
     return current if name == current.name else ALGORITHMS[algorithm_name(name)]()
@@ -387,7 +516,7 @@ class Preset:
         Options of an algorithm count only where that algorithm is the one chosen.
 
         Args:
-            algorithm: "ppo" or "a3c"; the preset's own by default.
+            algorithm: one of ``ALGORITHMS``; the preset's own by default.
             social: mechanisms, or variants that stand for some (``moa-baseline``); the preset's
                 own by default.
 

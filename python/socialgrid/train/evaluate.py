@@ -382,7 +382,7 @@ def _worlds(
             dataclasses.replace(phase, num_solo=episodes if absent else 0),
             seed=derived_seed(seed, 2),
             num_threads=config.env.num_threads,
-            obs_mode=config.env.obs_mode,
+            obs_mode=config.obs_mode,
             absent=absent,
         )
     except (ValueError, TypeError, KeyError) as error:

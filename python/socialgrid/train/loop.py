@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,106 @@ class Interrupt:
                 signal.signal(number, handler)
 
 
-class Trainer:
+class SynchronousRun(ABC):
+    """A training run that alternates between acting and learning in one process.
+
+    Attributes:
+        config: the resolved configuration.
+        run_dir: where everything of the run goes.
+        names: what the agents are called in tables and curves.
+        update, env_steps, episodes: counters.
+        seconds: time spent, earlier sessions of a resumed run included.
+    """
+
+    names: list[str]
+
+    def __init__(self, config: TrainConfig, run_dir: Path) -> None:
+        """Set torch up; nothing is written yet.
+
+        Raises:
+            UsageError: this machine does not have the device.
+        """
+        self.config, self.run_dir = config, run_dir
+        build.prepare_torch(config.run)
+        self.device = build.choose_device(config.run.device)
+        if self.device.type == "cuda":  # a resumed run must be the same run
+            torch.backends.cudnn.benchmark = False
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        self.update = self.env_steps = self.episodes = 0
+        self.seconds = 0.0
+        self._clock: dict[str, float] = {}
+        self._metrics_bytes = 0
+        self._saved_step = -1
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start the first episodes, unless the run goes on from a checkpoint."""
+
+    @abstractmethod
+    def step(self) -> dict[str, Any]:
+        """Act and learn for a while.
+
+        Returns:
+            the row of metrics.
+
+        Raises:
+            NonFiniteError: a reward or anything in the learner is not finite.
+        """
+
+    @abstractmethod
+    def save(self, metrics: MetricsFile) -> Path:
+        """Write a checkpoint of the state between two rows."""
+
+    @abstractmethod
+    def restore(self, stored: checkpoint.Checkpoint) -> None:
+        """Take over everything from a checkpoint.
+
+        Raises:
+            CheckpointError: it does not fit this run.
+        """
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._clock[what] = self._clock.get(what, 0.0) + time.perf_counter() - start
+
+    def train(self, console: Console | None = None) -> int:
+        """Run until the wanted number of steps, or until interrupted.
+
+        Returns:
+            0, or 128 plus the number of the signal that stopped it (130 for Ctrl-C).
+        """
+        self.begin()
+        run = self.config.run
+        metrics = MetricsFile(self.run_dir / "metrics.jsonl", self._metrics_bytes)
+        logging = self.config.logging
+        events = Events(
+            self.run_dir / "tensorboard", self.names, logging.tensorboard, self.env_steps
+        )
+        console = console or make_console(self.names, logging.console_seconds)
+        interrupt = Interrupt()
+        saved_at = time.monotonic()
+        try:
+            with interrupt.watching(console):
+                while self.env_steps < run.total_steps and interrupt.signal is None:
+                    row = self.step()
+                    metrics.write(row)
+                    events.write(row)
+                    console.update(row, run.total_steps)
+                    if time.monotonic() - saved_at >= run.checkpoint_minutes * 60:
+                        self.save(metrics)
+                        saved_at = time.monotonic()
+                if self.env_steps != self._saved_step:
+                    self.save(metrics)
+        finally:
+            events.close()
+            metrics.close()
+            console.close()
+        return 0 if interrupt.signal is None else 128 + interrupt.signal
+
+
+class Trainer(SynchronousRun):
     """One training run.
 
     Attributes:
@@ -86,8 +186,7 @@ class Trainer:
             UsageError: an option does not fit the game, the players or the machine.
         """
         self.config, self.run_dir, self.first_env = config, run_dir, first_env
-        if config.run.threads:
-            torch.set_num_threads(config.run.threads)
+        build.prepare_torch(config.run)
         self.device = build.choose_device(config.run.device)
         if self.device.type == "cuda":  # a resumed run must be the same run
             torch.backends.cudnn.benchmark = False
@@ -95,8 +194,7 @@ class Trainer:
         self.players = build.parse_players(config)
         self.names = build.agent_names(config)
         self.slots = build.learner_slots(self.players)
-        self.update = self.env_steps = self.episodes = self.builds = 0
-        self.seconds = 0.0
+        self.builds = 0
         self.phase = build.phase_at(config, self.players, 0)
         self.worlds = self._build_worlds()
         self.learner = build.build_learner(
@@ -111,9 +209,6 @@ class Trainer:
         self._episodes = EpisodeMetrics(
             config.env.num_envs, len(self.players), self.worlds.env.event_names
         )
-        self._clock: dict[str, float] = {}
-        self._metrics_bytes = 0
-        self._saved_step = -1
 
     # -- state ------------------------------------------------------------------------------
 
@@ -134,6 +229,11 @@ class Trainer:
             first, last = half[0].rows.start, half[-1].rows.stop
             parts.append(self.rollout.part(first, last - first))
         return parts
+
+    def begin(self) -> None:
+        """See ``SynchronousRun``."""
+        if not self._memory:
+            self.start()
 
     def start(self) -> None:
         """Begin new episodes in all environments."""
@@ -237,12 +337,6 @@ class Trainer:
 
     # -- one update -------------------------------------------------------------------------
 
-    @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self._clock[what] = self._clock.get(what, 0.0) + time.perf_counter() - start
-
     def collect(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Play one batch.
 
@@ -297,14 +391,11 @@ class Trainer:
                 returns[done] = 0
 
     def step(self) -> dict[str, Any]:
-        """Collect one batch and learn from it.
+        """Collect one batch, in the worlds the schedules ask for, and learn from it.
 
-        Returns:
-            the row of metrics.
-
-        Raises:
-            NonFiniteError: a reward or anything in the learner is not finite.
+        See ``SynchronousRun``.
         """
+        self.follow_schedule()
         start = time.perf_counter()
         self._clock = {}
         together, solo = self.collect()
@@ -378,44 +469,6 @@ class Trainer:
         dump.parent.mkdir(parents=True, exist_ok=True)
         save_file({"obs": self.rollout.obs, "reward": self.rollout.reward}, dump)
         raise NonFiniteError("reward", self.update + 1, agent, dump)
-
-    # -- the whole run ----------------------------------------------------------------------
-
-    def train(self, console: Console | None = None) -> int:
-        """Run until the wanted number of steps, or until interrupted.
-
-        Returns:
-            0, or 128 plus the number of the signal that stopped it (130 for Ctrl-C).
-        """
-        if not self._memory:
-            self.start()
-        run = self.config.run
-        metrics = MetricsFile(self.run_dir / "metrics.jsonl", self._metrics_bytes)
-        logging = self.config.logging
-        events = Events(
-            self.run_dir / "tensorboard", self.names, logging.tensorboard, self.env_steps
-        )
-        console = console or make_console(self.names, logging.console_seconds)
-        interrupt = Interrupt()
-        saved_at = time.monotonic()
-        try:
-            with interrupt.watching(console):
-                while self.env_steps < run.total_steps and interrupt.signal is None:
-                    self.follow_schedule()
-                    row = self.step()
-                    metrics.write(row)
-                    events.write(row)
-                    console.update(row, run.total_steps)
-                    if time.monotonic() - saved_at >= run.checkpoint_minutes * 60:
-                        self.save(metrics)
-                        saved_at = time.monotonic()
-                if self.env_steps != self._saved_step:
-                    self.save(metrics)
-        finally:
-            events.close()
-            metrics.close()
-            console.close()
-        return 0 if interrupt.signal is None else 128 + interrupt.signal
 
 
 def make_trainer(config: TrainConfig, run_dir: Path) -> Trainer | AsyncTrainer:

@@ -2,8 +2,10 @@
 
 Options are those of ``TrainConfig``, ``--section.field``; the section may be left out wherever
 only one section has such a field (``--seed``, ``--aux``); ``--players``, ``--social``,
-``--algorithm`` and ``--set`` are short for ``--players.kinds``, ``--social.mechanisms``,
-``--algorithm.name`` and ``--env.options``. Lists may be written with commas.
+``--algorithm``, ``--env`` and ``--set`` are short for ``--players.kinds``,
+``--social.mechanisms``, ``--algorithm.name``, ``--env.game`` and ``--env.options``, and
+``--peers N`` for N learners in ``--players.kinds``. Lists may be written with commas; ``none`` is
+a list of nothing.
 """
 
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
@@ -19,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from socialgrid.train.config import (
+    ALGORITHMS,
     Preset,
     TrainConfig,
     from_dict,
@@ -34,6 +37,7 @@ _SHORT = {
     "players": "players.kinds",
     "social": "social.mechanisms",
     "algorithm": "algorithm.name",
+    "env": "env.game",
     "set": "env.options",
 }
 _BOX = re.compile(r"[\u2500-\u257f]+")
@@ -62,7 +66,7 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
     words, algorithm = _take(words, "--algorithm.name")
     words, social = _take(words, "--social.mechanisms")
     if algorithm is not None and len(algorithm) != 1:
-        raise UsageError("--algorithm.name: exactly one name is needed, ppo or a3c")
+        raise UsageError(f"--algorithm.name: exactly one of {', '.join(ALGORITHMS)} is needed")
     if social == []:
         raise UsageError("--social.mechanisms: none, or names with commas between them")
     config = preset.choose(
@@ -135,6 +139,9 @@ def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = No
         known = [f"--{name}" for name in _fields(kind)]
         if kind is TrainConfig:
             known += [f"--{name}" for name in short_names()]
+        alike = [path for path in _fields(kind) if path.rpartition(".")[2] == option.lstrip("_")]
+        if len(alike) > 1:
+            raise UsageError(f"{unknown[0]}: which one? " + ", ".join(f"--{p}" for p in alike))
         match = closest(unknown[0].replace("_", "-"), [name.replace("_", "-") for name in known])
         hint = f" (did you mean {match}?)" if match else f"; {prog} --help shows all"
         what = "unknown option" if unknown[0].startswith("-") else "unexpected word"
@@ -167,30 +174,38 @@ def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]
     tables: dict[str, dict[str, Any]] = {"env.options": {}, "schedule.options": {}}
     current: str | None = None
     for word in words:
-        if not _is_option(word):
-            if current in tables:
-                tables[current].update([_pair(word, current)])
-            elif current is not None and _is_list(paths.get(current or "")):
-                out.extend(part for part in word.split(",") if part)
-            else:
-                out.append(
-                    "None" if word == "none" and _may_be_none(paths.get(current or "")) else word
-                )
-            continue
-        name, equals, value = word[2:].partition("=")
-        name = name.replace("-", "_")
-        negated = name.startswith("no_") and name[3:] in short
-        current = short.get(name[3:] if negated else name, name)
+        value = word
+        if _is_option(word):
+            name, equals, value = word[2:].partition("=")
+            name = name.replace("-", "_")
+            negated = name.startswith("no_") and name[3:] in short
+            current = short.get(name[3:] if negated else name, name)
+            section, _, leaf = current.rpartition(".")
+            if current == "peers":
+                out.append("--players.kinds")
+            elif current not in tables:
+                spelled = f"{section}.{'no_' if negated else ''}{leaf}".lstrip(".")
+                out.append(f"--{spelled.replace('_', '-')}" if current in paths else word)
+            if not equals or current not in (*tables, *paths, "peers"):
+                continue
         if current in tables:
-            if equals:
-                tables[current].update([_pair(value, current)])
-            continue
-        section, _, leaf = current.rpartition(".")
-        spelled = f"{section}.{'no_' if negated else ''}{leaf}".lstrip(".").replace("_", "-")
-        out.append(f"--{spelled}" if current in paths else word)
-        if equals and current in paths:
-            out.extend(value.split(",") if _is_list(paths[current]) else [value])
+            tables[current].update([_pair(value, current)])
+        elif current == "peers":
+            if not value.isdecimal() or int(value) < 1:
+                raise UsageError(f"--peers: {value!r} is not a number of learners")
+            out += ["learner"] * int(value)
+        else:
+            out += _values(value, current, paths.get(current or ""))
     return out, tables
+
+
+def _values(word: str, option: str | None, kind: Any) -> list[str]:
+    """What tyro is given for a word behind an option of that type."""
+    if word == "none" and typing.get_origin(kind) is tuple and option != "social.mechanisms":
+        return []
+    if _is_list(kind):
+        return [part for part in word.split(",") if part]
+    return ["None" if word == "none" and _may_be_none(kind) else word]
 
 
 def _is_option(word: str) -> bool:

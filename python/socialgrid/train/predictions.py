@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from socialgrid.algos.off_policy_config import OffPolicyConfig
 from socialgrid.train import build
 from socialgrid.train.build import AnyLearner
 from socialgrid.train.errors import UsageError
@@ -53,10 +54,9 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
         UsageError: not a run, or one without the prediction loss.
     """
     run = build.load_config(run_dir)
-    if run.algorithm.aux != "prediction":
-        raise UsageError(
-            f"{run_dir}: trained with aux {run.algorithm.aux}; predicted views need prediction"
-        )
+    aux = "none" if isinstance(run.algorithm, OffPolicyConfig) else run.algorithm.aux
+    if aux != "prediction":
+        raise UsageError(f"{run_dir}: trained with aux {aux}; predicted views need prediction")
     config = evaluation_config(run, EvalOptions(), {})
     players = build.parse_players(config)
     slots = build.learner_slots(players)
@@ -68,7 +68,7 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
         Phase(options, 0),
         seed=derived_seed(seed, 4),
         num_threads=1,
-        obs_mode=config.env.obs_mode,
+        obs_mode=config.obs_mode,
     )
     learner = load_learner(run_dir, run, config, worlds.env, torch.device("cpu"))
     moments = _episode(worlds, learner, slots)

@@ -129,7 +129,7 @@ def film(trainer: Trainer | AsyncTrainer) -> str:
         type(phase)(phase.options, 0),
         seed=derived_seed(config.run.seed, 3),
         num_threads=1,
-        obs_mode=config.env.obs_mode,
+        obs_mode=config.obs_mode,
     )
     frames = episode_frames(
         worlds, trainer.learner, trainer.slots, trainer.names, config.logging.video_frames

@@ -89,7 +89,7 @@ class Worlds:
         *,
         seed: int,
         num_threads: int = 0,
-        obs_mode: str = "rgb",
+        obs_mode: str | None = None,
         double_buffer: bool = False,
         absent: Sequence[int] | None = None,
         first_env: int = 0,
@@ -104,7 +104,7 @@ class Worlds:
             phase: options of the game and number of solo environments.
             seed: of the environments and of the scripted players.
             num_threads: of the simulator; 0 for all cores.
-            obs_mode: "rgb" or "tiles".
+            obs_mode: what the simulator writes; the game's own default by default.
             double_buffer: two halves.
             absent: agents that do not play in solo environments; the scripted ones by default.
             first_env: index of the first environment's random streams: batches with the same
@@ -137,7 +137,7 @@ class Worlds:
                         num_threads=num_threads,
                         seed=seed,
                         first_env_index=first_env + low,
-                        obs_mode=obs_mode,
+                        **({} if obs_mode is None else {"obs_mode": obs_mode}),
                         num_agents=len(kinds),
                         **options,
                     )

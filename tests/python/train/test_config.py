@@ -5,7 +5,16 @@ import json
 import pytest
 
 from socialgrid.algos.config import A3CConfig, PPOConfig
+from socialgrid.algos.off_policy_config import (
+    DQNConfig,
+    RecurrentDQNConfig,
+    SACConfig,
+    TD3Config,
+)
+from socialgrid.social.peers_config import PeersConfig
 from socialgrid.train.config import (
+    OFF_POLICY,
+    PlayersConfig,
     Preset,
     TrainConfig,
     from_dict,
@@ -19,6 +28,9 @@ from socialgrid.train.options import parse_train, read_value, short_names
 from socialgrid.train.schedule import Schedule
 
 DEFAULTS = Preset("", "", TrainConfig())
+DQN = {"algorithm": {"name": "dqn"}}
+ASKED = {"social": {"mechanisms": ["peers"]}}
+PEERS = DQN | ASKED
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -63,8 +75,8 @@ def test_the_paper_preset_is_the_papers():
         ({"schedule": {"solo_fraction": "5:0.5"}}, "must start at 0"),
         ({"schedule": {"options": {"penalty": "0:a"}}}, "schedule.options.penalty: '0:a'"),
         ({"run": {"total_steps": float("inf")}}, "run.total_steps"),
-        ({"algorithm": {"name": "a3"}}, "'a3' is not one of ppo, a3c (did you mean 'a3c'?)"),
-        ({"algorithm": {"name": 3}}, "algorithm.name: 3 is not one of ppo, a3c"),
+        ({"algorithm": {"name": "a3"}}, "(did you mean 'a3c'?)"),
+        ({"algorithm": {"name": 3}}, "3 is not one of ppo, a3c, dqn, recurrent-dqn, sac, td3"),
         ({"algorithm": {"name": "a3c", "clip": 0.1}}, "'algorithm.clip': only ppo has it"),
         ({"algorithm": {"workers": 2}}, "'algorithm.workers': only a3c has it"),
         ({"algorithm": {"name": "a3c", "workers": 0}}, "workers 0: must be at least 1"),
@@ -74,6 +86,41 @@ def test_the_paper_preset_is_the_papers():
         ({"social": {"mechanisms": ["mao"]}}, "social: mechanism 'mao'"),
         ({"social": {"mechanisms": ["moa", "comm"]}}, "exclude each other"),
         ({"social": {"moa_coeff": 1}}, "did you mean 'social.moa_coef'?"),
+        ({"algorithm": {"name": "dqn", "clip": 0.1}}, "'algorithm.clip': only ppo has it"),
+        ({"algorithm": {"aux": "none", "name": "sac"}}, "'algorithm.aux': only ppo, a3c has it"),
+        ({"algorithm": {"double": True}}, "only dqn, recurrent-dqn has it"),
+        ({"algorithm": {"name": "td3", "tau": 0.0}}, "algorithm: tau 0.0: must be in (0, 1]"),
+        ({"social": {"mechanisms": ["peers"]}}, "ppo has no peers; dqn, recurrent-dqn, sac, td3"),
+        (DQN | {"social": {"mechanisms": ["moa"]}}, "dqn has no moa; ppo, a3c have it"),
+        (DQN | {"social": {"mechanisms": ["peers", "lectr"]}}, "only one of them can decide"),
+        ({"evaluation": {"interval": 10}}, "evaluation.interval: ppo has no use for it"),
+        ({"peers": {"groups": 2}}, "peers.groups: ppo has no use for it"),
+        (DQN | {"evaluation": {"interval": -1}}, "evaluation.interval: -1 is out of range"),
+        (DQN | {"evaluation": {"episodes": 0}}, "evaluation.episodes: 0 is out of range"),
+        (DQN | {"env": {"double_buffer": True}}, "env.double_buffer: dqn has no use for it"),
+        (DQN | {"schedule": {"solo_fraction": "0.5"}}, "schedule: dqn follows none"),
+        ({"env": {"game": "gymnasium:Walker2d-v5"}}, "ppo plays grid games only"),
+        (DQN | {"env": {"game": "gymnasium:"}}, "gymnasium:ID needs an ID"),
+        (DQN | {"env": {"game": "gymnasium:A-v0", "obs_mode": "rgb"}}, "observations of its own"),
+        ({"env": {"obs_mode": "vector"}}, "ppo reads rgb or tiles"),
+        ({"run": {"matmul_precision": "low"}}, "is not one of highest, high, medium"),
+        (PEERS | {"peers": {"advice": ["critc"]}}, "peers: advice 'critc': must be one of critic"),
+        (PEERS | {"peers": {"advice": ["trust", "trust"]}}, "each at most once"),
+        (PEERS | {"peers": {"advice": [], "choice": "greedy"}}, "nobody is worth more"),
+        (PEERS | {"peers": {"choice": "best"}}, "'best' is not one of boltzmann, greedy, others"),
+        (PEERS | {"peers": {"choice": "others"}}, "players.kinds names one member only"),
+        (PEERS | {"peers": {"trust_rate": 0.0}}, "trust_rate 0.0: must be in (0, 1]"),
+        (PEERS | {"peers": {"temperature": 0.0}}, "temperature 0.0: must be positive"),
+        (PEERS | {"peers": {"temperature_decay": -1.0}}, "temperature_decay -1.0: must be 0"),
+        (PEERS | {"peers": {"epsilon": 1.5}}, "epsilon 1.5: must be in [0, 1]"),
+        (PEERS | {"peers": {"follow_steps": 0}}, "follow_steps 0: must be at least 1"),
+        (PEERS | {"peers": {"trust_samples": 20, "trust_buffer": 10}}, "more than trust_buffer"),
+        (PEERS | {"peers": {"budget_epochs": -1}}, "budget_epochs -1"),
+        (PEERS | {"peers": {"solo_ratio": 1.5}}, "it or 1 / it must be a whole number"),
+        (PEERS | {"peers": {"algorithms": ["ppo"]}}, "'ppo' is not one of dqn, recurrent-dqn"),
+        (PEERS | {"peers": {"algorithms": ["dqn", "sac"]}}, "2 for 1 members with networks"),
+        (PEERS | {"peers": {"algorithms": ["recurrent-dqn"]}}, "remembers its own task only"),
+        ({"algorithm": {"name": "recurrent-dqn"}} | ASKED, "remembers its own task only"),
     ],
 )
 def test_wrong_configuration_is_refused_and_explained(data, message):
@@ -93,6 +140,80 @@ def test_the_name_of_an_algorithm_chooses_its_class_and_defaults():
     assert from_dict(json.loads(json.dumps(to_dict(again)))) == again
     # A3C has no sequences that could be longer than a rollout.
     assert from_dict({"algorithm": {"name": "a3c"}, "env": {"rollout_steps": 3}})
+
+
+def test_off_policy_algorithms_have_classes_of_their_own():
+    found = [from_dict({"algorithm": {"name": name}}).algorithm for name in OFF_POLICY]
+    assert found == [DQNConfig(), RecurrentDQNConfig(), SACConfig(), TD3Config()]
+    td3 = from_dict({"algorithm": {"name": "td3", "hidden": [7], "max_grad_norm": 3}})
+    assert td3.algorithm == TD3Config(hidden=(7,), max_grad_norm=3.0)
+    assert from_dict(json.loads(json.dumps(to_dict(td3)))) == td3
+
+
+def test_games_have_observations_for_the_algorithm_at_hand():
+    assert from_dict({}).obs_mode == "rgb"
+    assert from_dict(DQN).obs_mode is None
+    assert from_dict(DQN | {"env": {"obs_mode": "tiles"}}).obs_mode == "tiles"
+    assert from_dict(DQN).env.gymnasium_id is None
+    assert from_dict(DQN | {"env": {"game": "gymnasium:A/B-v1"}}).env.gymnasium_id == "A/B-v1"
+
+
+def test_members_with_networks_are_told_from_those_without():
+    kinds = ("expert", "learner", "novice", "checkpoint:x#1", "adversary", "learner:y", "random")
+    assert PlayersConfig(kinds).owners() == (1, 2, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "budget", "solo"),
+    [
+        (0.0, None, "......"),
+        (0.0, 2, "..SSSS"),
+        (0.0, 0, "SSSSSS"),
+        (1.0, None, ".S.S.S"),
+        (3.0, None, ".S...S...S.."),
+        (3.0, 4, ".S...SSSSS"),
+        (0.333333, None, "S.SSS.SSS."),
+        (0.25, 1, "S.SSSSSSSS"),
+        (0.5, 2, "S.SS.SSSSS"),
+    ],
+)
+def test_epochs_with_advice_and_without_take_turns_and_end_with_the_budget(ratio, budget, solo):
+    config = PeersConfig(solo_ratio=ratio, budget_epochs=budget)
+    assert "".join(".S"[config.solo(epoch)] for epoch in range(len(solo))) == solo
+
+
+def test_room_is_as_published_and_its_variants_stand_for_arms():
+    room = load_preset("room-21")
+    config = room.config
+    assert (config.env.game, config.env.options) == ("Room-v0", {"length": 21})
+    assert (config.run.total_steps, config.evaluation.interval) == (1_000_000, 10_000)
+    assert config.algorithm == DQNConfig(
+        learning_rate=5e-4, batch_size=256, buffer_size=300_000, learning_starts=100,
+        train_interval=8, gradient_steps=8, tau=0.02, hidden=(256, 256), double=False,
+        epsilon_start=1.0, epsilon_end=0.05, epsilon_steps=100_000,
+    )  # fmt: skip
+    assert (config.players.kinds, config.advised) == (("learner",), False)
+
+    def choose(line, preset=room):
+        return parse_train(line.split(), preset, "x")
+
+    assert choose("--social none") == config
+    peers = choose("--social peers")
+    assert (peers.players.kinds, peers.advised) == (("learner",) * 2, True)
+    assert peers.peers == PeersConfig()
+    paper = choose("--social peers-paper").peers
+    assert (paper.trust_rate, paper.initial_trust) == (0.99, None)
+    random = choose("--social random-advice")
+    assert (random.peers.advice, random.social.mechanisms) == ((), ("peers",))
+    early = choose("--social early-advising").peers
+    assert (early.choice, early.follow_steps) == ("others", 1)
+    assert early.budget_epochs * early.epoch_steps == config.run.total_steps // 2
+    mini = choose("--social early-advising", load_preset("room-mini"))
+    budget = mini.peers.budget_epochs * mini.peers.epoch_steps
+    assert 0 < budget == mini.run.total_steps // 2
+    assert choose("--social lectr").social.mechanisms == ("lectr",)
+    assert load_preset("room-27").config.env.options == {"length": 27}
+    assert load_preset("room-33").config.env.options == {"length": 33}
 
 
 def test_files_of_older_versions_still_load():
@@ -251,9 +372,39 @@ def test_command_line_words_become_overrides():
     assert config.env.num_envs == 6
 
 
+def test_peers_are_asked_for_in_a_few_words():
+    line = (
+        "--social peers --peers 4 --advice critic,trust --no-advantage --env Hallway-v0 "
+        "--algorithm sac --algorithms sac,td3,sac,td3 --groups=3 --initial-trust none "
+        "--interval 50 --budget-epochs 7 --hidden 8,8 --obs-mode rgb"
+    )
+    config = parse_train(line.split(), load_preset("room-21"), "x")
+    assert config.players.kinds == ("learner",) * 4
+    assert config.peers == PeersConfig(
+        groups=3, algorithms=("sac", "td3", "sac", "td3"), advice=("critic", "trust"),
+        advantage=False, initial_trust=None, budget_epochs=7,
+    )  # fmt: skip
+    assert (config.env.game, config.env.obs_mode) == ("Hallway-v0", "rgb")
+    assert config.algorithm == SACConfig(hidden=(8, 8))
+    assert config.evaluation.interval == 50
+    assert parse_train(["--advice", "none"], load_preset("room-21"), "x").peers.advice == ()
+    assert parse_train(["--advice=none"], load_preset("room-21"), "x").peers.advice == ()
+    assert parse_train(["--peers=2"], load_preset("room-21"), "x").players.kinds == ("learner",) * 2
+    walker = "--algorithm td3 --env gymnasium:Walker2d-v5 --set terminate_when_unhealthy=false"
+    env = parse_train(walker.split(), load_preset("room-21"), "x").env
+    assert (env.gymnasium_id, env.options["terminate_when_unhealthy"]) == ("Walker2d-v5", False)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("--peers none", "'none' is not a number of learners"),
+        ("--peers 0", "'0' is not a number of learners"),
+        ("--advice critc", "advice 'critc': must be one of critic, trust, agent-values"),
+        ("--algorithm dqn --temperature 2", "--algorithm.temperature, --peers.temperature"),
+        ("--algorithm dqn --critics 3", "only sac, td3 has it"),
+        ("--algorithm dqn --aux none", "only ppo, a3c has it"),
+        ("--social peers", "ppo has no peers"),
         ("--sed 4", "unknown option '--sed' (did you mean --seed?)"),
         ("--env.num-envz 4", "did you mean --env.num-envs?"),
         ("--aux predicton", "did you mean 'prediction'?"),
@@ -265,8 +416,8 @@ def test_command_line_words_become_overrides():
         ("7", "unexpected word '7'"),
         ("--device quantum", "quantum"),
         ("--algorithm a3d", "did you mean 'a3c'?"),
-        ("--algorithm", "exactly one name is needed, ppo or a3c"),
-        ("--algorithm ppo a3c", "exactly one name is needed, ppo or a3c"),
+        ("--algorithm", "exactly one of ppo, a3c, dqn, recurrent-dqn, sac, td3 is needed"),
+        ("--algorithm ppo a3c", "exactly one of ppo, a3c, dqn, recurrent-dqn, sac, td3 is needed"),
         ("--workers 2", "--algorithm.workers: only a3c has it"),
         ("--algorithm.name a3c --clip 0.1", "--algorithm.clip: only ppo has it"),
         ("--social infuence", "did you mean 'influence'?"),

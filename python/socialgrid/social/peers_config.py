@@ -1,0 +1,109 @@
+"""Configuration of peer learning. No heavy imports: the command line reads these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ADVICE = ("critic", "trust", "agent-values")
+
+
+@dataclass(frozen=True)
+class PeersConfig:
+    """How peers choose whose proposal to carry out (Derstroff et al. 2024).
+
+    Defaults are the values of the paper's public code; the paper states a ``trust_rate`` of 0.99
+    and random initial trust.
+    """
+
+    groups: int = 1
+    """Groups that train side by side and know nothing of each other, as seeds of an experiment."""
+    algorithms: tuple[str, ...] = ()
+    """Algorithm of each member with networks, in order; empty: that of the run for all. Others
+    than the run's take their own defaults for what the run's does not have."""
+    advice: tuple[str, ...] = ("critic", "trust", "agent-values")
+    """What the value of following somebody is the sum of; empty: all are worth the same."""
+    advantage: bool = True
+    """Trust and agent values are learnt from what following gained over one's own action (eq. 8),
+    not from what came of it (eq. 5)."""
+    choice: Literal["boltzmann", "greedy", "others"] = "boltzmann"
+    """Whom to follow: drawn by softmax of the values; the most valued, with ``epsilon`` anybody;
+    or one of the others, all as likely."""
+    epsilon: float = 0.2
+    """greedy: share of choices that are uniformly random."""
+    temperature: float = 1.0
+    """boltzmann: of the softmax."""
+    temperature_decay: float = 0.0
+    """boltzmann: the temperature falls by the factor exp(-decay) every epoch."""
+    follow_steps: int = 10
+    """Steps for which a choice holds."""
+    trust_rate: float = 0.001
+    """Step size of trust and agent values."""
+    initial_trust: float | None = 200.0
+    """Trust and agent values at the beginning; none: drawn from [0, 1)."""
+    trust_buffer: int = 1000
+    """Steps that trust and agent values are learnt from, the latest of each asker."""
+    trust_samples: int = 10
+    """Steps drawn from them after every step."""
+    explore_when_advised: bool = False
+    """Explore on top of advice as when alone; the public code's DQN did not."""
+    peers_explore: bool = True
+    """Proposals of others include their exploration."""
+    epoch_steps: int = 10_000
+    """Steps of each agent in an epoch."""
+    budget_epochs: int | None = None
+    """Epochs with advice; after them all play alone. None: no end."""
+    solo_ratio: float = 0.0
+    """Epochs with advice for each without; below 1, one with advice for 1 / ratio without.
+    0: always with advice."""
+
+    def __post_init__(self) -> None:
+        for name in self.advice:
+            if name not in ADVICE:
+                raise ValueError(f"advice {name!r}: must be one of {', '.join(ADVICE)}")
+        if len(set(self.advice)) != len(self.advice):
+            raise ValueError(f"advice {', '.join(self.advice)}: each at most once")
+        if self.choice == "greedy" and not self.advice:
+            raise ValueError("choice greedy: without advice nobody is worth more than another")
+        for name in ("groups", "follow_steps", "trust_buffer", "trust_samples", "epoch_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
+        if not 0.0 <= self.epsilon <= 1.0:
+            raise ValueError(f"epsilon {self.epsilon}: must be in [0, 1]")
+        if not 0.0 < self.trust_rate <= 1.0:
+            raise ValueError(f"trust_rate {self.trust_rate}: must be in (0, 1]")
+        if not self.temperature > 0.0:
+            raise ValueError(f"temperature {self.temperature}: must be positive")
+        if not self.temperature_decay >= 0.0:
+            raise ValueError(f"temperature_decay {self.temperature_decay}: must be 0 or more")
+        if self.trust_samples > self.trust_buffer:
+            raise ValueError(
+                f"trust_samples {self.trust_samples}: more than trust_buffer {self.trust_buffer}"
+            )
+        if self.budget_epochs is not None and self.budget_epochs < 0:
+            raise ValueError(f"budget_epochs {self.budget_epochs}: must be 0 or more, or none")
+        ratio = self.solo_ratio
+        if not 0.0 <= ratio < float("inf"):
+            raise ValueError(f"solo_ratio {ratio}: must be 0 or more")
+        if ratio and abs(self._epochs_of_one_kind - max(ratio, 1.0 / ratio)) > 0.01:
+            raise ValueError(f"solo_ratio {ratio}: it or 1 / it must be a whole number")
+
+    @property
+    def _epochs_of_one_kind(self) -> int:
+        """How many epochs of one kind come with each of the other."""
+        return round(max(self.solo_ratio, 1.0 / self.solo_ratio))
+
+    def solo(self, epoch: int) -> bool:
+        """Whether everybody plays alone in an epoch, counted from 0.
+
+        Of each run of epochs, the second one is of the rarer kind, as in the public code.
+        """
+        if self.solo_ratio == 0.0:
+            advised, alone = epoch, False
+        else:
+            period = 1 + self._epochs_of_one_kind
+            rarer = (epoch + period - 2) // period  # epochs of the rarer kind before this one
+            often_advised = self.solo_ratio >= 1.0
+            advised = epoch - rarer if often_advised else rarer
+            alone = (epoch % period == 1) == often_advised
+        return alone or (self.budget_epochs is not None and advised >= self.budget_epochs)
