@@ -53,12 +53,10 @@ class Critic(Protocol):
 class Policies(Protocol):
     """What asking needs of a learner; every off-policy learner has it."""
 
-    def propose(self, obs: Tensor, *, explore: bool = True) -> Tensor:
-        """Actions ``[A, M]`` or ``[A, M, D]``."""
-        ...
-
-    def suggest(self, obs: Tensor) -> Tensor:
-        """Actions of the policies themselves, without noise added for exploration."""
+    def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
+        """Actions ``[A, M]`` or ``[A, M, D]``; ``explore=None``: as the policies themselves act,
+        without noise added to them.
+        """
         ...
 
 
@@ -150,7 +148,7 @@ class Panel:
     def _propose(self, obs: Tensor) -> Tensor:
         """``[A, n * E, *] -> [A, n * E, ...]``, shown the states of all n askers of a group."""
         policies = self._policies
-        own = policies.propose(obs) if self._explore else policies.suggest(obs)
+        own = policies.propose(obs, explore=True if self._explore else None)
         if self._peers_explore:
             return own
         plain = policies.propose(obs, explore=False)

@@ -1,0 +1,431 @@
+"""Advice: every formula against numbers worked out by hand, and groups that do not mix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from socialgrid.social.advice import (
+    Panel,
+    PeerAdviser,
+    advice_targets,
+    moved_values,
+    normalised,
+)
+from socialgrid.social.peers_config import PeersConfig
+from socialgrid.social.protocols import AdvisedStep, Members
+
+
+@dataclass
+class Gamma:
+    gamma: float = 0.5
+
+
+class TableCritic:
+    """Q_i(s, a) = table[i][a] + s, and pi_i(s) the best of it."""
+
+    config = Gamma()
+
+    def __init__(self, table: list[list[float]]) -> None:
+        self.table = torch.tensor(table)
+
+    def q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
+        agents = torch.arange(len(self.table)).view(-1, *(1,) * (actions.ndim - 1))
+        return self.table[agents, actions] + obs[..., :1]
+
+    def values(self, obs: Tensor) -> Tensor:
+        return self.table.amax(1)[:, None] + obs[..., 0]
+
+
+def adviser_of(
+    members: Members, config: PeersConfig, table: list[list[float]] | None = None
+) -> PeerAdviser:
+    table = table or [[0.0, 1.0]] * members.num_agents
+    return PeerAdviser(TableCritic(table), config, members, seed=0)
+
+
+def step_of(members: Members, copies: int = 1, **changes: Any) -> AdvisedStep:
+    lead = (members.num_agents, copies)
+    step = AdvisedStep(
+        obs=torch.zeros(*lead, 1),
+        action=torch.zeros(lead, dtype=torch.int64),
+        reward=torch.zeros(lead),
+        next_obs=torch.zeros(*lead, 1),
+        terminated=torch.zeros(lead, dtype=torch.bool),
+        truncated=torch.zeros(lead, dtype=torch.bool),
+        followed=torch.zeros(lead, dtype=torch.int64),
+    )
+    return replace(step, **changes)
+
+
+PAIR = Members(1, 2, (0, 1))
+QUIET = PeersConfig(advice=(), choice="boltzmann")
+
+
+# -- pure formulas -----------------------------------------------------------------------------
+
+
+def test_normalised_divides_by_the_largest_absolute_value_of_each_row() -> None:
+    x = torch.tensor([[2.0, -4.0], [0.0, 0.0], [-3.0, -1.5]])
+    assert normalised(x).tolist() == [[0.5, -1.0], [0.0, 0.0], [-1.0, -0.5]]
+
+
+def test_targets_are_those_of_equations_5_and_8() -> None:
+    reward, following = torch.tensor([1.0, 2.0]), torch.tensor([10.0, 10.0])
+    ended = torch.tensor([False, True])
+    # 1 + 0.9 * 10 = 10; nothing follows the second: 2
+    assert advice_targets(reward, following, ended, 0.9).tolist() == [10.0, 2.0]
+    own = torch.tensor([4.0, 5.0])
+    assert advice_targets(reward, following, ended, 0.9, own).tolist() == [6.0, -3.0]
+
+
+def test_values_move_towards_the_mean_target_of_each_member() -> None:
+    values = torch.tensor([[10.0, 20.0, 30.0]])
+    targets = torch.tensor([[0.0, 4.0, 100.0]])
+    places = torch.tensor([[0, 0, 2]])
+    # member 0: 10 + 0.25 (2 - 10) = 8; member 1 was not drawn; member 2: 30 + 0.25 (70) = 47.5
+    assert moved_values(values, targets, places, 0.25).tolist() == [[8.0, 20.0, 47.5]]
+
+
+# -- whom to follow ----------------------------------------------------------------------------
+
+
+def test_the_choice_is_the_softmax_of_the_sum_of_normalised_terms() -> None:
+    config = PeersConfig(temperature=0.5)
+    adviser = adviser_of(PAIR, config, [[2.0, 4.0], [1.0, -2.0]])
+    adviser.trust = torch.tensor([[1.0, 2.0], [4.0, 4.0]])
+    adviser.agent_values = torch.tensor([[5.0, -10.0]])
+    obs = torch.zeros(2, 1, 1)
+    proposals = torch.tensor([[[0], [1]], [[0], [1]]])  # member 0 says action 0, member 1 action 1
+    # agent 0: critic (2, 4)/4, trust (1, 2)/2, agent values (5, -10)/10
+    first = [0.5 + 0.5 + 0.5, 1.0 + 1.0 - 1.0]
+    # agent 1: critic (1, -2)/2, trust (4, 4)/4, agent values as before
+    second = [0.5 + 1.0 + 0.5, -1.0 + 1.0 - 1.0]
+    values = adviser.values(proposals, obs)
+    torch.testing.assert_close(values, torch.tensor([[first], [second]]))
+    odds = math.exp((first[1] - first[0]) / 0.5)
+    found = adviser.probabilities(proposals, obs)
+    assert found[0, 0, 1].item() == pytest.approx(odds / (1 + odds), rel=1e-5)
+    torch.testing.assert_close(found.sum(-1), torch.ones(2, 1))
+
+
+@pytest.mark.parametrize("advice", [("critic",), ("trust",), ("agent-values",), ()])
+def test_only_the_chosen_terms_count(advice: tuple[str, ...]) -> None:
+    adviser = adviser_of(PAIR, PeersConfig(advice=advice), [[1.0, 2.0], [1.0, 2.0]])
+    adviser.trust = torch.tensor([[4.0, 1.0], [4.0, 1.0]])
+    adviser.agent_values = torch.tensor([[-1.0, 1.0]])
+    terms = {"critic": [0.5, 1.0], "trust": [1.0, 0.25], "agent-values": [-1.0, 1.0]}
+    wanted = torch.tensor([terms[name] for name in advice]).sum(0) if advice else torch.zeros(2)
+    proposals = torch.tensor([[[0], [1]], [[0], [1]]])
+    found = adviser.values(proposals, torch.zeros(2, 1, 1))
+    torch.testing.assert_close(found, wanted.expand(2, 1, 2))
+
+
+def test_the_temperature_falls_by_epochs() -> None:
+    adviser = adviser_of(PAIR, replace(QUIET, temperature=2.0, temperature_decay=0.1))
+    assert adviser.temperature == 2.0
+    adviser.begin_epoch(5)
+    assert adviser.temperature == pytest.approx(2.0 * math.exp(-0.5))
+    adviser.begin_epoch(100_000)
+    assert adviser.temperature > 0.0  # the coldest choice still is one
+    adviser.config = replace(adviser.config, advice=("trust",))
+    adviser.trust = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
+    found = adviser.probabilities(torch.zeros(2, 2, 1, dtype=torch.int64), torch.zeros(2, 1, 1))
+    assert found.squeeze(1).tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
+def test_a_greedy_choice_shares_ties_and_its_epsilon() -> None:
+    trio = Members(1, 3, (0, 1, 2))
+    config = PeersConfig(advice=("trust",), choice="greedy", epsilon=0.3)
+    adviser = adviser_of(trio, config)
+    adviser.trust = torch.tensor([[1.0, 2.0, 2.0], [3.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    found = adviser.probabilities(torch.zeros(3, 3, 1, dtype=torch.int64), torch.zeros(3, 1, 1))
+    wanted = [[0.1, 0.45, 0.45], [0.8, 0.1, 0.1], [1 / 3, 1 / 3, 1 / 3]]
+    torch.testing.assert_close(found.squeeze(1), torch.tensor(wanted))
+
+
+def test_early_advising_follows_others_only() -> None:
+    trio = Members(1, 3, (0, 2))  # the one in the middle is scripted
+    adviser = adviser_of(trio, PeersConfig(choice="others", follow_steps=1))
+    proposals = torch.arange(3).view(1, 3, 1).expand(2, 3, 1).contiguous()
+    counts = torch.zeros(2, 3)
+    for _ in range(400):
+        actions, followed = adviser(proposals, torch.zeros(2, 1, 1))
+        assert torch.equal(actions, followed)  # member j proposes j
+        counts[[0, 1], followed[:, 0]] += 1
+    assert counts[0, 0] == 0
+    assert counts[1, 2] == 0
+    # 400 fair draws: 5 standard deviations are 50
+    assert (counts[0, 1:] - 200).abs().max() < 50
+    with pytest.raises(ValueError, match="group of one"):
+        adviser_of(Members(1, 1, (0,)), PeersConfig(choice="others"))
+
+
+def test_draws_follow_the_probabilities() -> None:
+    adviser = adviser_of(PAIR, PeersConfig(advice=("trust",), follow_steps=1))
+    adviser.trust = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    proposals = torch.zeros(2, 2, 500, dtype=torch.int64)
+    _, followed = adviser(proposals, torch.zeros(2, 500, 1))
+    share = 1 / (1 + math.exp(-1))  # of 500 draws: 5 standard deviations are 0.1
+    assert (followed[0] == 0).float().mean().item() == pytest.approx(share, abs=0.1)
+    assert (followed[1] == 1).float().mean().item() == pytest.approx(share, abs=0.1)
+
+
+def test_a_choice_holds_for_follow_steps_while_the_advice_changes() -> None:
+    adviser = adviser_of(Members(1, 4, (0, 1, 2, 3)), replace(QUIET, follow_steps=3))
+    obs = torch.zeros(4, 1, 1)
+    chosen = []
+    for t in range(30):
+        proposals = (torch.arange(4) + 4 * t).view(1, 4, 1).expand(4, 4, 1).contiguous()
+        actions, followed = adviser(proposals, obs)
+        assert torch.equal(actions, followed + 4 * t)
+        chosen.append(followed[:, 0])
+    for t in range(0, 30, 3):
+        assert torch.equal(chosen[t], chosen[t + 1])
+        assert torch.equal(chosen[t], chosen[t + 2])
+    assert len({tuple(c.tolist()) for c in chosen}) > 5
+
+
+def test_continuous_actions_are_taken_whole() -> None:
+    adviser = adviser_of(PAIR, replace(QUIET, follow_steps=1))
+    proposals = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(0))
+    actions, followed = adviser(proposals, torch.zeros(2, 3, 1))
+    for agent in range(2):
+        for copy in range(3):
+            wanted = proposals[agent, followed[agent, copy], copy]
+            assert torch.equal(actions[agent, copy], wanted)
+
+
+# -- learning whom to trust --------------------------------------------------------------------
+
+
+def feed(adviser: PeerAdviser, members: Members, rewards: list[float], steps: int) -> None:
+    """Every agent follows the members in turn; member j's advice brings rewards[j]."""
+    for t in range(steps):
+        place = t % members.size
+        lead = (members.num_agents, 1)
+        adviser.observe(
+            step_of(
+                members,
+                followed=torch.full(lead, place),
+                reward=torch.full(lead, rewards[place]),
+            )
+        )
+
+
+def test_nothing_is_learnt_before_more_steps_are_stored_than_are_drawn() -> None:
+    adviser = adviser_of(PAIR, PeersConfig(trust_samples=10, initial_trust=7.0))
+    feed(adviser, PAIR, [1.0, -1.0], 10)
+    assert torch.equal(adviser.trust, torch.full((2, 2), 7.0))
+    feed(adviser, PAIR, [1.0, -1.0], 1)
+    assert not torch.equal(adviser.trust, torch.full((2, 2), 7.0))
+
+
+@pytest.mark.parametrize("advantage", [False, True])
+def test_trust_and_agent_values_reach_what_advice_is_worth(advantage: bool) -> None:
+    config = PeersConfig(trust_rate=0.2, advantage=advantage, initial_trust=0.0)
+    adviser = adviser_of(PAIR, config, [[0.0, 1.0], [0.0, 3.0]])
+    feed(adviser, PAIR, [1.0, -1.0], 400)
+    # V = max Q + s with s = 0: 1 and 3; omega_j = r_j + 0.5 V (- V)
+    worth = torch.tensor([[1.5, -0.5], [2.5, 0.5]])
+    worth -= torch.tensor([[1.0], [3.0]]) * advantage
+    torch.testing.assert_close(adviser.trust, worth, atol=1e-4, rtol=0)
+    # the group's table pools both agents' targets, as many of one as of the other
+    torch.testing.assert_close(adviser.agent_values, worth.mean(0)[None], atol=0.5, rtol=0)
+    numbers = adviser.numbers()
+    assert {name: x.shape for name, x in numbers.items()} == {
+        "trust": (2, 2),
+        "agent_values": (1, 2),
+    }
+
+
+def test_values_do_not_bootstrap_from_the_end() -> None:
+    adviser = adviser_of(PAIR, PeersConfig(trust_rate=1.0, advantage=False), [[9.0], [9.0]])
+    ended = step_of(PAIR, terminated=torch.ones(2, 1, dtype=torch.bool))
+    for _ in range(20):
+        adviser.observe(ended)
+    assert adviser.trust[:, 0].tolist() == [0.0, 0.0]
+    cut = step_of(PAIR, truncated=torch.ones(2, 1, dtype=torch.bool))
+    other = adviser_of(PAIR, PeersConfig(trust_rate=1.0, advantage=False), [[9.0], [9.0]])
+    for _ in range(20):
+        other.observe(cut)
+    assert other.trust[:, 0].tolist() == [4.5, 4.5]
+
+
+def test_every_step_of_an_agent_moves_its_groups_values_once() -> None:
+    config = PeersConfig(advice=("agent-values",), trust_rate=0.1, initial_trust=0.0)
+    adviser = adviser_of(PAIR, replace(config, advantage=False), [[0.0, 0.0], [0.0, 0.0]])
+    lead = (2, 1)
+    for _ in range(11):  # at the eleventh there is enough to draw ten
+        adviser.observe(step_of(PAIR, reward=torch.ones(lead)))
+    # two agents: two moves of 0.1 towards 1
+    assert adviser.agent_values[0, 0].item() == pytest.approx(1 - 0.9**2)
+    assert adviser.agent_values[0, 1].item() == 0.0
+
+
+def test_the_buffer_forgets_the_oldest_steps() -> None:
+    config = PeersConfig(
+        advice=("trust",), trust_rate=1.0, trust_buffer=12, initial_trust=0.0, advantage=False
+    )
+    adviser = adviser_of(PAIR, config, [[0.0], [0.0]])
+    feed(adviser, PAIR, [5.0, 5.0], 12)
+    feed(adviser, PAIR, [-1.0, -1.0], 12)
+    feed(adviser, PAIR, [-1.0, -1.0], 1)
+    assert adviser.trust.max().item() == -1.0
+
+
+def test_random_beginnings_differ_by_agent_and_come_from_the_seed() -> None:
+    config = PeersConfig(initial_trust=None)
+    one = adviser_of(PAIR, config)
+    two = PeerAdviser(TableCritic([[0.0], [0.0]]), config, PAIR, seed=1)
+    again = adviser_of(PAIR, config)
+    assert torch.equal(one.trust, again.trust)
+    assert not torch.equal(one.trust, two.trust)
+    assert not torch.equal(one.trust[0], one.trust[1])
+    assert ((one.trust >= 0) & (one.trust < 1)).all()
+
+
+def test_solo_epochs_take_no_advice_and_learn_nothing() -> None:
+    config = PeersConfig(budget_epochs=1, follow_steps=1, initial_trust=0.0, advice=("trust",))
+    adviser = adviser_of(PAIR, config)
+    proposals = torch.arange(2).view(1, 2, 1).expand(2, 2, 1).contiguous()
+    adviser.begin_epoch(1)
+    for _ in range(20):
+        _, followed = adviser(proposals, torch.zeros(2, 1, 1))
+        assert followed.tolist() == [[0], [1]]
+        adviser.observe(step_of(PAIR, reward=torch.ones(2, 1)))
+    assert torch.equal(adviser.trust, torch.zeros(2, 2))
+
+
+def played(adviser: PeerAdviser, members: Members, steps: int, seed: int) -> Iterator[Tensor]:
+    """Follow an adviser for a while in made-up tasks, the same for the same group and seed."""
+    for t in range(steps):
+        groups = [np.random.default_rng([seed, t, g]) for g in range(members.groups)]
+        agents, size = len(members.owners), members.size
+        drawn = [
+            (g.standard_normal((agents, 2, 1)), g.integers(0, 2, (agents, size, 2)),
+             g.standard_normal((agents, 2)))
+            for g in groups
+        ]  # fmt: skip
+        obs, proposals, reward = (
+            torch.from_numpy(np.concatenate([one[k] for one in drawn])) for k in range(3)
+        )
+        action, followed = adviser(proposals, obs.float())
+        adviser.observe(
+            step_of(
+                members,
+                2,
+                obs=obs.float(),
+                action=action,
+                followed=followed,
+                reward=reward.float(),
+            )
+        )
+        yield followed
+
+
+def test_a_group_does_not_depend_on_other_groups() -> None:
+    config = PeersConfig(trust_rate=0.1, follow_steps=2)
+    one, three = Members(1, 3, (0, 1)), Members(3, 3, (0, 1))
+    table = [[0.0, 1.0], [2.0, 1.0]]
+    alone, among = adviser_of(one, config, table), adviser_of(three, config, table * 3)
+    for a, b in zip(played(alone, one, 60, 3), played(among, three, 60, 3), strict=True):
+        assert torch.equal(a, b[:2])
+    assert torch.equal(alone.trust, among.trust[:2])
+    assert torch.equal(alone.agent_values[0], among.agent_values[0])
+    assert not torch.equal(among.agent_values[0], among.agent_values[1])
+
+
+def test_a_restored_adviser_goes_on_bit_for_bit() -> None:
+    members = Members(2, 3, (0, 2))
+    config = PeersConfig(trust_rate=0.1, trust_buffer=31)
+    table = [[0.0, 1.0], [2.0, 1.0]] * 2
+    whole, first = adviser_of(members, config, table), adviser_of(members, config, table)
+    expected = list(played(whole, members, 50, 1))
+    list(played(first, members, 50, 1))
+    later = [x.clone() for x in played(whole, members, 30, 2)]
+    second = PeerAdviser(TableCritic(table), config, members, seed=99)
+    second.load_tensors(first.tensors())
+    assert len(expected) == 50
+    for a, b in zip(later, played(second, members, 30, 2), strict=True):
+        assert torch.equal(a, b)
+    for name, x in whole.tensors().items():
+        assert torch.equal(x, second.tensors()[name]), name
+
+
+def test_foreign_tensors_are_refused_and_change_nothing() -> None:
+    adviser = adviser_of(PAIR, PeersConfig())
+    before = adviser.tensors()
+    for broken in (
+        {name: x for name, x in before.items() if name != "trust"},
+        {**before, "more": torch.zeros(1)},
+        {**before, "trust": torch.zeros(3, 2)},
+        {**before, "buffer/obs": torch.zeros(2, 5, 1)},
+    ):
+        with pytest.raises(ValueError, match="adviser's"):
+            adviser.load_tensors(broken)
+    for name, x in adviser.tensors().items():
+        assert torch.equal(x, before[name])
+
+
+# -- asking ------------------------------------------------------------------------------------
+
+
+class NumberedPolicies:
+    """Agent a answers state s with 1000 a + s, plus 0.25 with noise and plus 0.5 as the policy."""
+
+    def __init__(self, agents: int) -> None:
+        self.agents = agents
+
+    def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
+        extra = {True: 0.25, None: 0.5, False: 0.0}[explore]
+        return 1000.0 * torch.arange(self.agents).view(-1, 1, 1) + obs + extra
+
+
+@pytest.mark.parametrize("peers_explore", [True, False])
+@pytest.mark.parametrize("explore", [True, False])
+def test_everybody_is_asked_about_the_askers_state(explore: bool, peers_explore: bool) -> None:
+    members = Members(2, 3, (0, 2))
+
+    def scripted(obs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return -obs
+
+    panel = Panel(
+        NumberedPolicies(4),
+        members,
+        {(0, 1): scripted, (1, 1): scripted},
+        explore=explore,
+        peers_explore=peers_explore,
+    )
+    obs = (10.0 * torch.arange(4).view(4, 1, 1) + torch.arange(2).view(1, 2, 1)).float()
+    found = panel.ask(obs)
+    assert found.shape == (4, 3, 2, 1)
+    own_extra = 0.25 if explore else 0.5
+    for agent in range(4):
+        group = agent // 2
+        for place in range(3):
+            for copy in range(2):
+                state = 10.0 * agent + copy
+                if place == 1:
+                    wanted = -state
+                else:
+                    other = group * 2 + (place == 2)
+                    extra = own_extra if peers_explore or other == agent else 0.0
+                    wanted = 1000.0 * other + state + extra
+                assert found[agent, place, copy, 0].item() == wanted
+
+
+def test_members_are_refused_where_they_make_no_sense() -> None:
+    for wrong in ((0, 2, (0,)), (1, 0, (0,)), (1, 2, ()), (1, 2, (1, 0)), (1, 2, (0, 2))):
+        with pytest.raises(ValueError, match=r"owners|groups"):
+            Members(*wrong)
+    members = Members(2, 3, (0, 2))
+    assert members.num_agents == 4
+    assert members.own_places.tolist() == [0, 2, 0, 2]
