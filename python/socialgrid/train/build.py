@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +15,31 @@ from torch import Tensor
 import socialgrid
 from socialgrid.algos.a3c import A3C
 from socialgrid.algos.config import A3CConfig, PPOConfig
+from socialgrid.algos.dqn import DQN
+from socialgrid.algos.mixed import MixedLearner
+from socialgrid.algos.off_policy_config import OffPolicyConfig
+from socialgrid.algos.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.ppo import PPO
+from socialgrid.algos.recurrent_dqn import RecurrentDQN
+from socialgrid.algos.sac import SAC
+from socialgrid.algos.td3 import TD3
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ViewSpec
+from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import checkpoint
-from socialgrid.train.config import RunConfig, TrainConfig, from_dict
+from socialgrid.train.config import ALGORITHMS, RunConfig, TrainConfig, from_dict
 from socialgrid.train.errors import UsageError
 from socialgrid.train.worlds import Phase, Worlds, num_solo_envs
 
 AnyLearner = PPO | A3C
+AnyOffPolicyLearner = OffPolicyLearner | MixedLearner
+
+_OFF_POLICY: dict[str, type[OffPolicyLearner]] = {
+    "dqn": DQN,
+    "recurrent-dqn": RecurrentDQN,
+    "sac": SAC,
+    "td3": TD3,
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,17 @@ def learner_slots(players: Sequence[PlayerSpec]) -> tuple[int, ...]:
 def agent_names(config: TrainConfig) -> list[str]:
     """What each agent is called in tables and curves."""
     return [f"agent{slot} {kind}" for slot, kind in enumerate(config.players.kinds)]
+
+
+def peer_names(config: TrainConfig) -> list[str]:
+    """What each agent of an off-policy run is called, group after group."""
+    word = "peer" if config.advised else "agent"
+    kinds, groups = config.players.kinds, config.peers.groups
+    return [
+        (f"group{group} " if groups > 1 else "") + f"{word}{place} {kinds[place]}"
+        for group in range(groups)
+        for place in config.players.owners()
+    ]
 
 
 def phase_at(config: TrainConfig, players: Sequence[PlayerSpec], episodes: int) -> Phase:
@@ -190,6 +218,135 @@ def build_learner(
             _adopt(learner, position, *source)
     learner.set_learning([players[slot].kind == "learner" for slot in slots])
     return learner
+
+
+def build_off_policy_learner(
+    config: TrainConfig,
+    players: Sequence[PlayerSpec],
+    spec: TaskSpec,
+    device: torch.device,
+    dump_dir: Path | None = None,
+) -> AnyOffPolicyLearner:
+    """Make the learner of all agents of all groups, with the weights they begin with.
+
+    Args:
+        config: of the run.
+        players: members of a group, or players of a world.
+        spec: of the agents' tasks; its ``num_agents`` are a whole number of groups.
+        device: where networks live and updates happen.
+        dump_dir: where to write a batch that made something non-finite.
+
+    Raises:
+        UsageError: an algorithm does not fit the task, rates do not fit the agents, or weights do
+            not fit the networks.
+    """
+    slots = learner_slots(players)
+    algorithms = _algorithms(config)
+    parts: list[tuple[OffPolicyLearner, list[int]]] = []
+    for name in dict.fromkeys(algorithms):
+        agents = [a for a in range(spec.num_agents) if algorithms[a % len(slots)] == name]
+        try:
+            learner = _OFF_POLICY[name](
+                dataclasses.replace(spec, num_agents=len(agents)),
+                _settings(config, name, [a % len(slots) for a in agents], len(slots)),
+                num_envs=config.env.num_envs,
+                model=config.network,
+                seed=config.run.seed,
+                device=device,
+                agent_ids=agents,
+                dump_dir=dump_dir,
+            )
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}") from None
+        for position, agent in enumerate(agents):
+            source = players[slots[agent % len(slots)]].source
+            if source is not None:
+                _adopt_off_policy(learner, position, *source)
+        parts.append((learner, agents))
+    whole = parts[0][0] if len(parts) == 1 else MixedLearner(parts)
+    whole.set_learning(
+        [players[slots[a % len(slots)]].kind == "learner" for a in range(spec.num_agents)]
+    )
+    return whole
+
+
+def _algorithms(config: TrainConfig) -> tuple[str, ...]:
+    """Algorithm of each member that has networks."""
+    return config.peers.algorithms or (config.algorithm.name,) * len(config.players.owners())
+
+
+def _settings(
+    config: TrainConfig, name: str, members: Sequence[int], num_members: int
+) -> OffPolicyConfig:
+    """Hyper-parameters of those agents of all groups that learn by one algorithm.
+
+    Args:
+        config: of the run.
+        name: of the algorithm.
+        members: which of a group's members with networks each agent is.
+        num_members: how many a group has.
+
+    Raises:
+        UsageError: the number of learning rates is not that of the members.
+    """
+    own = config.algorithm
+    assert isinstance(own, OffPolicyConfig), "the configuration has checked that"
+    rates = own.learning_rate
+    if isinstance(rates, tuple):
+        if len(rates) not in (1, num_members):
+            raise UsageError(
+                f"algorithm.learning_rate: {len(rates)} rates for {num_members} players with "
+                "networks; give one for all or one for each"
+            )
+        rates = tuple(rates[member % len(rates)] for member in members)
+    if name == own.name:
+        return dataclasses.replace(own, learning_rate=rates)
+    common = {field.name: getattr(own, field.name) for field in dataclasses.fields(OffPolicyConfig)}
+    fresh = ALGORITHMS[name](**{**common, "learning_rate": rates})
+    assert isinstance(fresh, OffPolicyConfig), "off-policy by its name"
+    return fresh
+
+
+def _adopt_off_policy(
+    learner: OffPolicyLearner, position: int, run: Path, slot: int | None
+) -> None:
+    """Give one agent of a learner the networks of an agent of another run's first group."""
+    config = load_config(run)
+    slots = learner_slots(parse_players(config))
+    slot = slots[0] if slot is None else slot
+    if slot not in slots:
+        raise UsageError(f"{run}: player {slot} has no network; those of {list(slots)} have")
+    algorithms, member = _algorithms(config), slots.index(slot)
+    name = algorithms[member]
+    if name != learner.algorithm:
+        raise UsageError(f"{run}: its player {slot} learnt by {name}, not {learner.algorithm}")
+    kinds = list(dict.fromkeys(algorithms))
+    prefix = f"part{kinds.index(name)}/" if len(kinds) > 1 else ""
+    _, stored, _ = checkpoint.load_newest(run / "checkpoints")
+    weights = {
+        key.removeprefix(prefix): x for key, x in stored.weights.items() if key.startswith(prefix)
+    }
+    index = algorithms[:member].count(name)
+    learner.load_tensors(adopted(learner.tensors(), position, weights, index, run))
+
+
+def has_several_agents(game: str) -> bool:
+    """Whether several agents can meet in a world of a game.
+
+    Raises:
+        UsageError: there is no such game.
+    """
+    try:
+        options = {option.name: option for option in socialgrid.game_options(game)}
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    highest = options["num_agents"].high
+    return highest is None or highest > 1
+
+
+def with_num_envs(config: TrainConfig, num_envs: int) -> TrainConfig:
+    """The same run with another number of environments."""
+    return dataclasses.replace(config, env=dataclasses.replace(config.env, num_envs=num_envs))
 
 
 def build_rollout(

@@ -27,6 +27,7 @@ from socialgrid.algos.off_policy_config import (
 )
 from socialgrid.models.config import ModelConfig
 from socialgrid.social.config import MECHANISMS, OFF_POLICY_MECHANISMS, SocialConfig
+from socialgrid.social.lectr_config import LeCTRConfig
 from socialgrid.social.peers_config import PeersConfig
 from socialgrid.train.errors import UsageError, closest, nearest
 from socialgrid.train.schedule import Schedule
@@ -201,6 +202,7 @@ class TrainConfig:
     algorithm: AlgorithmConfig = field(default_factory=PPOConfig)
     social: SocialConfig = field(default_factory=SocialConfig)
     peers: PeersConfig = field(default_factory=PeersConfig)
+    lectr: LeCTRConfig = field(default_factory=LeCTRConfig)
     network: ModelConfig = field(default_factory=ModelConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

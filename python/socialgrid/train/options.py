@@ -1,7 +1,8 @@
 """From the words of a command line to a configuration.
 
 Options are those of ``TrainConfig``, ``--section.field``; the section may be left out wherever
-only one section has such a field (``--seed``, ``--aux``); ``--players``, ``--social``,
+only one section has such a field (``--seed``, ``--aux``; ``lectr`` does not count and is always
+written out); ``--players``, ``--social``,
 ``--algorithm``, ``--env`` and ``--set`` are short for ``--players.kinds``,
 ``--social.mechanisms``, ``--algorithm.name``, ``--env.game`` and ``--env.options``, and
 ``--peers N`` for N learners in ``--players.kinds``. Lists may be written with commas; ``none`` is
@@ -47,7 +48,9 @@ def short_names() -> dict[str, str]:
     """What may be written for what: ``{"seed": "run.seed", ...}``."""
     names: dict[str, list[str]] = {}
     for path in option_paths():
-        names.setdefault(path.rsplit(".", 1)[-1], []).append(path)
+        section, _, leaf = path.rpartition(".")
+        if section != "lectr":  # it repeats names of algorithms' options
+            names.setdefault(leaf, []).append(path)
     unique = {leaf: paths[0] for leaf, paths in names.items() if len(paths) == 1}
     return {**unique, **_SHORT}
 
