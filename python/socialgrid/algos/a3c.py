@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,16 +14,11 @@ from socialgrid.data.returns import gae, next_values, standardised
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch, SequenceBatch, piece_length
 from socialgrid.models.actor_critic import ActorCritic, agent_generator
-from socialgrid.models.config import ModelConfig
-from socialgrid.models.spec import ViewSpec
-from socialgrid.social.config import SocialConfig
-from socialgrid.social.protocols import RewardTerm
-from socialgrid.social.registry import find_aux_loss
 
 _FEWEST_ENVS = 8  # fewer are not worth a thread of their own
 
 
-class A3C(RecurrentLearner):
+class A3C(RecurrentLearner[A3CConfig]):
     """Independent actor-critic learners on one stack; implements ``Learner``.
 
     ``update`` is one gradient step on one rollout, unrolled whole from the memory stored before
@@ -33,42 +27,9 @@ class A3C(RecurrentLearner):
     """
 
     algorithm = "a3c"
-    config: A3CConfig
-
-    def __init__(
-        self,
-        spec: ViewSpec,
-        model: ModelConfig | None = None,
-        config: A3CConfig | None = None,
-        *,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        agent_ids: Sequence[int] | None = None,
-        social: SocialConfig | None = None,
-        reward_terms: Sequence[RewardTerm] = (),
-        dump_dir: Path | str | None = None,
-    ) -> None:
-        """Initialise as ``PPO`` does.
-
-        Raises:
-            ValueError: an unknown auxiliary loss, numbers of rates or ids that do not fit, or too
-                few agents for a mechanism.
-        """
-        config = config or A3CConfig()
-        self._aux_loss = find_aux_loss(config.aux)
-        super().__init__(
-            spec,
-            model or ModelConfig(),
-            config,
-            decoder=config.aux != "none",
-            social=social,
-            reward_terms=reward_terms,
-            seed=seed,
-            device=device,
-            agent_ids=agent_ids,
-            dump_dir=dump_dir,
-        )
-        self.stepping: list[int] = []
+    default_config = A3CConfig
+    stepping: Sequence[int] = ()
+    """Agents with a gradient of the last ``compute_gradients``."""
 
     def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
         """One gradient step.

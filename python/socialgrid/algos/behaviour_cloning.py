@@ -18,7 +18,7 @@ from socialgrid.models.config import ModelConfig
 from socialgrid.models.spec import ViewSpec
 
 
-class BehaviourCloning(RecurrentLearner):
+class BehaviourCloning(RecurrentLearner[CloningConfig]):
     """Cross-entropy on trajectories of somebody else; implements ``Learner``.
 
     Fill a rollout with the views and actions of an expert (``rollout.action`` holds the actions,
@@ -27,7 +27,7 @@ class BehaviourCloning(RecurrentLearner):
     """
 
     algorithm = "behaviour_cloning"
-    config: CloningConfig
+    default_config = CloningConfig
 
     def __init__(
         self,
@@ -42,10 +42,7 @@ class BehaviourCloning(RecurrentLearner):
     ) -> None:
         """Initialise as ``PPO`` does; the network has no auxiliary branch."""
         super().__init__(
-            spec,
-            model or ModelConfig(),
-            config or CloningConfig(),
-            decoder=False,
+            *(spec, model, config),
             seed=seed,
             device=device,
             agent_ids=agent_ids,

@@ -187,12 +187,15 @@ class MixedLearner:
         """Inverse of ``tensors``.
 
         Raises:
-            ValueError: a name is missing or unknown, or a shape or dtype differs. Parts before
-                the one that is named have changed then.
+            ValueError: a name is missing or unknown, or a shape or dtype differs. Nothing has
+                changed then.
         """
-        for k, (part, own) in enumerate(zip(self.parts, self._by_part(tensors), strict=True)):
+        given = self._by_part(tensors)
+        for k, (part, own) in enumerate(zip(self.parts, given, strict=True)):
             with _of_part(k):
-                part.load_tensors(own)
+                part.check_tensors(own)
+        for part, own in zip(self.parts, given, strict=True):
+            part.load_tensors(own)
 
     def memory(self) -> dict[str, Tensor]:
         """See ``OffPolicyLearner.memory``; agents of one part only in each."""
@@ -202,7 +205,8 @@ class MixedLearner:
         """Inverse of ``memory``.
 
         Raises:
-            ValueError: as of ``load_tensors``.
+            ValueError: a name is missing or unknown, or a shape or dtype does not fit. Parts
+                before the one that is named have changed then.
         """
         for k, (part, own) in enumerate(zip(self.parts, self._by_part(tensors), strict=True)):
             with _of_part(k):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.off_policy_config import OffPolicyConfig
+from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.algos.trained import Trained
 from socialgrid.data.replay import Priorities, Replay, Transitions
 from socialgrid.data.sequence_replay import Sequences
@@ -20,7 +20,6 @@ from socialgrid.models.config import ModelConfig
 from socialgrid.models.encoders import as_signed
 from socialgrid.models.task_spec import TaskSpec
 
-_FORMAT = 1
 Network = TypeVar("Network", bound=nn.Module)
 Drawn = Transitions | Sequences
 Actor = Callable[[Tensor, Tensor], Tensor]
@@ -28,7 +27,7 @@ Actor = Callable[[Tensor, Tensor], Tensor]
 actions as of ``OffPolicyLearner.propose``."""
 
 
-class OffPolicyLearner(ABC):
+class OffPolicyLearner(StackedLearner):
     """``A`` independent learners, each with its own networks, memory and copies of the task.
 
     The agent axis comes first everywhere: observations are ``[A, E, *obs_shape]`` for E copies of
@@ -42,7 +41,6 @@ class OffPolicyLearner(ABC):
             metrics = learner.update()
     """
 
-    algorithm: str
     samples = False
     """Whether the policy itself is a distribution; otherwise all chance is exploration."""
     config: OffPolicyConfig
@@ -77,23 +75,18 @@ class OffPolicyLearner(ABC):
         Raises:
             ValueError: actions of the wrong kind, or numbers of rates or ids that do not fit.
         """
-        ids = tuple(range(task.num_agents)) if agent_ids is None else tuple(agent_ids)
-        if len(ids) != task.num_agents:
-            raise ValueError(f"{len(ids)} agent_ids for {task.num_agents} agents")
         if num_envs < 1:
             raise ValueError(f"num_envs {num_envs}: must be at least 1")
+        super().__init__(
+            task.num_agents, seed=seed, device=device, agent_ids=agent_ids, dump_dir=dump_dir
+        )
         self.task, self.config, self.model = task, config, model or ModelConfig()
-        self.num_agents, self.num_envs = task.num_agents, num_envs
-        self.agent_ids = tuple(int(agent) for agent in ids)
-        self.device = torch.device(device)
-        self.dump_dir = None if dump_dir is None else Path(dump_dir)
+        self.num_envs = num_envs
         self.updates = 0
         """Gradient steps done."""
         self.steps = 0
         """Steps of each agent stored, all its copies counted."""
         self._weight_generators = [agent_generator(seed, agent) for agent in self.agent_ids]
-        self._generators = [agent_generator(seed, agent, purpose=1) for agent in self.agent_ids]
-        self._learning = torch.ones(self.num_agents, dtype=torch.bool)
         self._since_update = 0
         self._trained: dict[str, Trained] = {}
         self._remember()
@@ -247,55 +240,17 @@ class OffPolicyLearner(ABC):
         means = {name: (x.detach() / counts[name]).float().cpu() for name, x in sums.items()}
         return {name: x.masked_fill(~learning, torch.nan) for name, x in means.items()}
 
-    def set_learning(self, mask: Sequence[bool]) -> None:
-        """Choose which agents learn from now on; the others stay exactly as they are.
-
-        Raises:
-            ValueError: the number of entries is not the number of agents.
-        """
-        if len(mask) != self.num_agents:
-            raise ValueError(f"learning mask of {len(mask)} entries for {self.num_agents} agents")
-        self._learning = torch.tensor([bool(m) for m in mask])
-
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
         """Change learning rates: one for all agents or one for each."""
         for part in self._trained.values():
             part.optimiser.set_rate(rates)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything a continuation needs but the memory, flat, CPU, every one ``[A, ...]``.
+        """What the agents are: flat, CPU, contiguous, every one ``[A, ...]``.
 
         See ``memory`` for what else an exact continuation needs.
         """
-        generators = torch.stack([g.get_state() for g in self._generators])
-        found = {**self._live_tensors(), "generator": generators}
-        return {name: x.detach().cpu().clone().contiguous() for name, x in found.items()}
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Inverse of ``tensors``.
-
-        Raises:
-            ValueError: a name is missing or unknown, or a shape or dtype differs. Nothing has
-                changed then.
-        """
-        live = self._live_tensors()
-        expected = {**live, "generator": torch.stack([g.get_state() for g in self._generators])}
-        if expected.keys() != tensors.keys():
-            missing = sorted(expected.keys() - tensors.keys())
-            unknown = sorted(tensors.keys() - expected.keys())
-            raise ValueError(f"learner's tensors: missing {missing}, unknown {unknown}")
-        for name, x in expected.items():
-            given = tensors[name]
-            if given.shape != x.shape or given.dtype != x.dtype:
-                raise ValueError(
-                    f"learner's tensor {name}: {given.dtype} {tuple(given.shape)}, "
-                    f"expected {x.dtype} {tuple(x.shape)}"
-                )
-        with torch.no_grad():
-            for name, x in live.items():
-                x.copy_(tensors[name])
-        for generator, state in zip(self._generators, tensors["generator"], strict=True):
-            generator.set_state(state.cpu().clone())
+        return super().tensors()
 
     def memory(self) -> dict[str, Tensor]:
         """The replay memory with its priorities, flat, CPU, every one ``[A, ...]``.
@@ -316,14 +271,7 @@ class OffPolicyLearner(ABC):
 
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""
-        return {
-            "format": _FORMAT,
-            "algorithm": self.algorithm,
-            "updates": self.updates,
-            "steps": self.steps,
-            "since_update": self._since_update,
-            "agent_ids": list(self.agent_ids),
-        }
+        return super().meta() | {"steps": self.steps, "since_update": self._since_update}
 
     def load_meta(self, meta: Mapping[str, Any]) -> None:
         """Inverse of ``meta``.
@@ -331,11 +279,8 @@ class OffPolicyLearner(ABC):
         Raises:
             ValueError: it is of another format or algorithm.
         """
-        for key, own in (("format", _FORMAT), ("algorithm", self.algorithm)):
-            if meta.get(key) != own:
-                raise ValueError(f"learner's {key} is {meta.get(key)!r}, expected {own!r}")
-        self.updates, self.steps = int(meta["updates"]), int(meta["steps"])
-        self._since_update = int(meta["since_update"])
+        super().load_meta(meta)
+        self.steps, self._since_update = int(meta["steps"]), int(meta["since_update"])
 
     # What an algorithm adds.
 
@@ -367,7 +312,7 @@ class OffPolicyLearner(ABC):
 
     @property
     def _learners(self) -> list[int]:
-        return [a for a in range(self.num_agents) if bool(self._learning[a])]
+        return [agent for agent, learns in enumerate(self._learning.tolist()) if learns]
 
     def _train(self, name: str, network: Network, *, target: bool = True) -> Network:
         """Put a network on the device, with an optimiser; returns its target if it has one."""
@@ -387,10 +332,11 @@ class OffPolicyLearner(ABC):
     def _descend(self, name: str, loss: Tensor, batch: Drawn) -> None:
         """One step of a network along the gradient of ``loss`` [A], unless it is not finite."""
         part = self._trained[name]
-        norms = part.differentiate(loss)
-        self._check_finite(f"{name} loss", loss.detach(), self._learners, batch)
-        self._check_finite(f"{name} gradient", norms, self._learners, batch)
-        part.step(self._learners, norms, self.config.max_grad_norm)
+        norms, agents = part.differentiate(loss), self._learners
+        for what, x in (("loss", loss.detach()), ("gradient", norms)):
+            own = x if len(agents) == self.num_agents else x[agents]
+            self._check_finite(f"{name} {what}", own, agents, batch)
+        part.step(agents, norms, self.config.max_grad_norm)
 
     def _batch(self) -> Any:
         config = self.config
@@ -412,11 +358,6 @@ class OffPolicyLearner(ABC):
     def _observed(self, obs: Tensor) -> Tensor:
         return as_signed(obs).to(self.device, self.task.kept_dtype, non_blocking=True)
 
-    def _uniform(self, *shape: int) -> Tensor:
-        """Numbers in [0, 1), ``[A, *shape]``: each agent's own draws."""
-        draws = [torch.rand(shape, generator=g) for g in self._generators]
-        return torch.stack(draws).to(self.device)
-
     def _normal(self, *shape: int) -> Tensor:
         """Standard normal numbers ``[A, *shape]``: each agent's own draws."""
         draws = [torch.randn(shape, generator=g) for g in self._generators]
@@ -428,25 +369,3 @@ class OffPolicyLearner(ABC):
         if self.task.continuous:
             return self.task.unscaled(2.0 * u - 1.0)
         return (u * self.task.num_actions).long()
-
-    def _check_finite(
-        self, what: str, x: Tensor, agents: Sequence[int], batch: Drawn | None = None
-    ) -> None:
-        """Raise for the first of ``agents`` with a non-finite entry in ``x`` [A, ...]."""
-        if bool(x.isfinite().all()):
-            return
-        for agent in agents:
-            if not bool(x[agent].isfinite().all()):
-                tensors = {} if batch is None else batch.tensors()
-                tensors |= {"values": x.detach().cpu().contiguous()}
-                raise NonFiniteError(what, self.updates, agent, self._dump(agent, tensors))
-
-    def _dump(self, agent: int, tensors: Mapping[str, Tensor]) -> Path | None:
-        if self.dump_dir is None:
-            return None
-        from safetensors.torch import save_file  # noqa: PLC0415
-
-        self.dump_dir.mkdir(parents=True, exist_ok=True)
-        path = self.dump_dir / f"non-finite-update-{self.updates}-agent-{agent}.safetensors"
-        save_file({name: x.clone() for name, x in tensors.items()}, path)
-        return path

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
@@ -15,64 +12,13 @@ from socialgrid.data.returns import discounted_returns, gae, next_values, standa
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Messages, Minibatch, SequenceBatch
 from socialgrid.models.actor_critic import ActorCritic
-from socialgrid.models.config import ModelConfig
-from socialgrid.models.spec import ViewSpec
-from socialgrid.social.config import SocialConfig
-from socialgrid.social.protocols import RewardTerm
-from socialgrid.social.registry import find_aux_loss
 
 
-class PPO(RecurrentLearner):
+class PPO(RecurrentLearner[PPOConfig]):
     """Independent PPO learners on one stack; implements ``Learner``."""
 
     algorithm = "ppo"
-    config: PPOConfig
-
-    def __init__(
-        self,
-        spec: ViewSpec,
-        model: ModelConfig | None = None,
-        config: PPOConfig | None = None,
-        *,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        agent_ids: Sequence[int] | None = None,
-        social: SocialConfig | None = None,
-        reward_terms: Sequence[RewardTerm] = (),
-        dump_dir: Path | str | None = None,
-    ) -> None:
-        """Initialise networks, optimisers and random streams.
-
-        Args:
-            spec: views and actions of the agents to learn for.
-            model: sizes of the network; the paper's by default.
-            config: hyper-parameters; the paper's by default.
-            seed: of the run.
-            device: where networks live and updates happen.
-            agent_ids: integers that tell the agents' random streams apart, by default 0 to A - 1.
-                An agent's initial weights and draws depend on (seed, id) alone.
-            social: social mechanisms; none by default.
-            reward_terms: added to the environment's reward.
-            dump_dir: where to write the batch that made something non-finite.
-
-        Raises:
-            ValueError: an unknown auxiliary loss, numbers of rates or ids that do not fit, or too
-                few agents for a mechanism.
-        """
-        config = config or PPOConfig()
-        self._aux_loss = find_aux_loss(config.aux)
-        super().__init__(
-            spec,
-            model or ModelConfig(),
-            config,
-            decoder=config.aux != "none",
-            social=social,
-            reward_terms=reward_terms,
-            seed=seed,
-            device=device,
-            agent_ids=agent_ids,
-            dump_dir=dump_dir,
-        )
+    default_config = PPOConfig
 
     def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
         """Learn from one batch; every agent stops, or is set back, on its own.

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from socialgrid.algos.adam import StackedAdam
 from socialgrid.algos.config import A3CConfig, CloningConfig, PPOConfig
-from socialgrid.algos.learner import ActOutput, NonFiniteError
+from socialgrid.algos.learner import ActOutput
+from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob, piece_length
-from socialgrid.models.actor_critic import ActorCritic, agent_generator, put_agent, take_agent
+from socialgrid.models.actor_critic import ActorCritic, put_agent, take_agent
 from socialgrid.models.channels import Channels
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.encoders import as_signed, from_patches
@@ -26,48 +27,68 @@ from socialgrid.social.config import SocialConfig
 from socialgrid.social.influence import basic_influence
 from socialgrid.social.moa import moa_loss, modelled_influence
 from socialgrid.social.protocols import Outputs, RewardTerm
-from socialgrid.social.registry import learning_reward
+from socialgrid.social.registry import find_aux_loss, learning_reward
 from socialgrid.social.rewards import RewardTransform, make_reward_transform
 
-_FORMAT = 1
 # Fewer environments than this are not worth a thread of their own.
 _FEWEST_ENVS, _FEWEST_ENVS_ACTING = 16, 64
 _FEWEST_SEQUENCES = 16
 _Piece = tuple[tuple[Tensor | None, ...], dict[str, Tensor]]
+Config = TypeVar("Config", bound=PPOConfig | A3CConfig | CloningConfig)
 LossOf = Callable[[ActorCritic, Minibatch], tuple[Tensor, dict[str, Tensor]]]
 
 
-class RecurrentLearner:
+class RecurrentLearner(StackedLearner, Generic[Config]):
     """Independent recurrent actor-critics with one Adam each; subclasses add ``update``."""
 
-    algorithm: str
+    config: Config
+    default_config: type[Config]
 
     def __init__(
         self,
         spec: ViewSpec,
-        model: ModelConfig,
-        config: PPOConfig | A3CConfig | CloningConfig,
+        model: ModelConfig | None = None,
+        config: Config | None = None,
         *,
-        decoder: bool,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        agent_ids: Sequence[int] | None = None,
         social: SocialConfig | None = None,
         reward_terms: Sequence[RewardTerm] = (),
-        seed: int,
-        device: torch.device | str,
-        agent_ids: Sequence[int] | None,
-        dump_dir: Path | str | None,
+        dump_dir: Path | str | None = None,
     ) -> None:
+        """Initialise networks, optimisers and random streams.
+
+        Args:
+            spec: views and actions of the agents to learn for.
+            model: sizes of the network; the paper's by default.
+            config: hyper-parameters; the paper's by default.
+            seed: of the run.
+            device: where networks live and updates happen.
+            agent_ids: integers that tell the agents' random streams apart, by default 0 to A - 1.
+                An agent's initial weights and draws depend on (seed, id) alone.
+            social: social mechanisms; none by default.
+            reward_terms: added to the environment's reward.
+            dump_dir: where to write the batch that made something non-finite.
+
+        Raises:
+            ValueError: an unknown auxiliary loss, numbers of rates or ids that do not fit, or too
+                few agents for a mechanism.
+        """
+        config = config or self.default_config()
+        aux = "none" if isinstance(config, CloningConfig) else config.aux
+        self._aux_loss = find_aux_loss(aux)
+        super().__init__(
+            spec.num_agents, seed=seed, device=device, agent_ids=agent_ids, dump_dir=dump_dir
+        )
         self.config = config
         self.social = social or SocialConfig()
         self.reward_terms = tuple(reward_terms)
         self.channels = Channels.of(self.social, spec)
-        self.device = torch.device(device)
-        self.num_agents = spec.num_agents
-        ids = range(spec.num_agents) if agent_ids is None else agent_ids
-        self.agent_ids = tuple(int(agent) for agent in ids)
         self.model = ActorCritic(
             spec,
-            model,
-            decoder=decoder,
+            model or ModelConfig(),
+            decoder=aux != "none",
             channels=self.channels,
             message_embedding=self.social.message_embedding,
             moa_memory=self.social.moa_memory if "moa" in self.social.mechanisms else 0,
@@ -81,12 +102,7 @@ class RecurrentLearner:
         )
         if config.compile:
             self.model.compile_parts()
-        self.dump_dir = None if dump_dir is None else Path(dump_dir)
-        self.updates = 0
         self._workers = Workers()
-        # Streams for acting and for drawing minibatches; initial weights have another one.
-        self._generators = [agent_generator(seed, agent, purpose=1) for agent in self.agent_ids]
-        self._learning = torch.ones(self.num_agents, dtype=torch.bool)
         self._transform: RewardTransform | None = None
         self._carried: dict[str, Tensor] = {}
 
@@ -186,51 +202,9 @@ class RecurrentLearner:
             views.append(from_patches(patches, self.model.spec).transpose(0, 1))
         return torch.stack(views, 2)
 
-    def set_learning(self, mask: Sequence[bool]) -> None:
-        """Choose which agents learn from now on; the others stay exactly as they are.
-
-        Raises:
-            ValueError: the number of entries is not the number of agents.
-        """
-        if len(mask) != self.num_agents:
-            raise ValueError(f"learning mask of {len(mask)} entries for {self.num_agents} agents")
-        self._learning = torch.tensor([bool(m) for m in mask])
-
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
         """Change learning rates: one for all agents or one for each."""
         self.optimiser.set_rate(rates)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything a continuation needs, flat, CPU, contiguous, every one ``[A, ...]``."""
-        generators = torch.stack([g.get_state() for g in self._generators])
-        found = {**self._live_tensors(), "generator": generators}
-        return {name: x.detach().cpu().clone().contiguous() for name, x in found.items()}
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Inverse of ``tensors``.
-
-        Raises:
-            ValueError: a name is missing or unknown, or a shape or dtype differs. Nothing has
-                changed then.
-        """
-        live = self._live_tensors()
-        expected = {**live, "generator": torch.stack([g.get_state() for g in self._generators])}
-        if expected.keys() != tensors.keys():
-            missing = sorted(expected.keys() - tensors.keys())
-            unknown = sorted(tensors.keys() - expected.keys())
-            raise ValueError(f"learner's tensors: missing {missing}, unknown {unknown}")
-        for name, x in expected.items():
-            given = tensors[name]
-            if given.shape != x.shape or given.dtype != x.dtype:
-                raise ValueError(
-                    f"learner's tensor {name}: {given.dtype} {tuple(given.shape)}, "
-                    f"expected {x.dtype} {tuple(x.shape)}"
-                )
-        with torch.no_grad():
-            for name, x in live.items():
-                x.copy_(tensors[name])
-        for generator, state in zip(self._generators, tensors["generator"], strict=True):
-            generator.set_state(state.cpu().clone())
 
     def take_agent(self, agent: int) -> dict[str, Tensor]:
         """One agent's part of ``tensors()``, without the agent axis."""
@@ -409,24 +383,7 @@ class RecurrentLearner:
 
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""
-        return {
-            "format": _FORMAT,
-            "algorithm": self.algorithm,
-            "updates": self.updates,
-            "agent_ids": list(self.agent_ids),
-            "model": asdict(self.model.config),
-        }
-
-    def load_meta(self, meta: Mapping[str, Any]) -> None:
-        """Inverse of ``meta``.
-
-        Raises:
-            ValueError: it is of another format or algorithm.
-        """
-        for key, own in (("format", _FORMAT), ("algorithm", self.algorithm)):
-            if meta.get(key) != own:
-                raise ValueError(f"learner's {key} is {meta.get(key)!r}, expected {own!r}")
-        self.updates = int(meta["updates"])
+        return super().meta() | {"model": asdict(self.model.config)}
 
     def _live_tensors(self) -> dict[str, Tensor]:
         model = {f"model/{name}": p.detach() for name, p in self.model.named_parameters()}
@@ -440,11 +397,6 @@ class RecurrentLearner:
         state = state.to(self.device).transpose(0, 1)
         reset = reset.to(self.device, non_blocking=True).transpose(0, 1)
         return self.model.prepare(moved), state, reset
-
-    def _uniform(self, num_envs: int) -> Tensor:
-        """Numbers in [0, 1) to act by, ``[A, E]``: each agent's own draws."""
-        draws = [torch.rand(num_envs, generator=g) for g in self._generators]
-        return torch.stack(draws).to(self.device)
 
     def _network_of(self, agents: Sequence[int]) -> tuple[ActorCritic, list[int]]:
         """A network to compute gradients of these agents in, and the agents it holds.
@@ -563,29 +515,6 @@ class RecurrentLearner:
 
         put_agent(self.model, agent, part("model/"))
         self.optimiser.put_agent(agent, part("adam/"))
-
-    def _check_finite(
-        self, what: str, x: Tensor, agents: Sequence[int], batch: Minibatch | None = None
-    ) -> None:
-        """Raise for the first agent with a non-finite entry in ``x`` [len(agents), ...]."""
-        bad = (~x.isfinite()).flatten(1).any(1) if x.dim() > 1 else ~x.isfinite()
-        if not bool(bad.any()):
-            return
-        agent = agents[int(bad.nonzero()[0, 0])]
-        tensors = {"values": x.detach().cpu().contiguous()}
-        if batch is not None:
-            tensors |= batch.tensors()
-        raise NonFiniteError(what, self.updates, agent, self._dump(agent, tensors))
-
-    def _dump(self, agent: int, tensors: Mapping[str, Tensor]) -> Path | None:
-        if self.dump_dir is None:
-            return None
-        from safetensors.torch import save_file  # noqa: PLC0415
-
-        self.dump_dir.mkdir(parents=True, exist_ok=True)
-        path = self.dump_dir / f"non-finite-update-{self.updates}-agent-{agent}.safetensors"
-        save_file({name: x.clone() for name, x in tensors.items()}, path)
-        return path
 
     def _check_parameters(self, agents: Sequence[int]) -> None:
         rows = [

@@ -205,6 +205,17 @@ def test_errors_name_the_agent_among_all():
     assert caught.value.agent == 3
 
 
+def test_nothing_is_loaded_if_any_part_cannot_be():
+    first, second = MixedLearner(parts_of("continuous")), MixedLearner(parts_of("continuous"))
+    live(first, "continuous", 8)
+    before, wrong = second.tensors(), first.tensors()
+    wrong["part1/model/actor/body.layers.0.bias"] = torch.zeros(1, 3)
+    with pytest.raises(ValueError, match=r"part 1: .*bias.*expected"):
+        second.load_tensors(wrong)
+    for name, x in second.tensors().items():
+        assert torch.equal(x, before[name]), name
+
+
 def test_parts_that_do_not_fit_are_refused():
     (sac, owned), (td3, others) = parts_of("continuous")
     for parts, match in (
