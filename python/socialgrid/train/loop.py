@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from socialgrid.train.worlds import Phase, Worlds, derived_seed
 
 if TYPE_CHECKING:
     from socialgrid.train.asynchronous import AsyncTrainer
+    from socialgrid.train.peers import PeerTrainer
+
+AnyTrainer: TypeAlias = "Trainer | AsyncTrainer | PeerTrainer"
 
 # What the first step of a rollout needs of the last one before.
 _CARRIED = ("obs", "active", "reset", "last_actions", "visible")
@@ -185,12 +188,8 @@ class Trainer(SynchronousRun):
         Raises:
             UsageError: an option does not fit the game, the players or the machine.
         """
-        self.config, self.run_dir, self.first_env = config, run_dir, first_env
-        build.prepare_torch(config.run)
-        self.device = build.choose_device(config.run.device)
-        if self.device.type == "cuda":  # a resumed run must be the same run
-            torch.backends.cudnn.benchmark = False
-            torch.use_deterministic_algorithms(True, warn_only=True)
+        super().__init__(config, run_dir)
+        self.first_env = first_env
         self.players = build.parse_players(config)
         self.names = build.agent_names(config)
         self.slots = build.learner_slots(self.players)
@@ -471,12 +470,17 @@ class Trainer(SynchronousRun):
         raise NonFiniteError("reward", self.update + 1, agent, dump)
 
 
-def make_trainer(config: TrainConfig, run_dir: Path) -> Trainer | AsyncTrainer:
-    """The trainer that a configuration asks for: one process, or several actor-learners.
+def make_trainer(config: TrainConfig, run_dir: Path) -> AnyTrainer:
+    """The trainer that a configuration asks for: on-policy in one process or with several
+    actor-learners, or off-policy.
 
     Raises:
         UsageError: an option does not fit the game, the players or the machine.
     """
+    if config.off_policy:
+        from socialgrid.train import peers  # noqa: PLC0415 (it imports this)
+
+        return peers.PeerTrainer(config, run_dir)
     if isinstance(config.algorithm, A3CConfig) and config.algorithm.workers > 1:
         from socialgrid.train import asynchronous  # noqa: PLC0415 (it imports this)
 
@@ -484,7 +488,7 @@ def make_trainer(config: TrainConfig, run_dir: Path) -> Trainer | AsyncTrainer:
     return Trainer(config, run_dir)
 
 
-def create_run(config: TrainConfig, run_dir: Path) -> Trainer | AsyncTrainer:
+def create_run(config: TrainConfig, run_dir: Path) -> AnyTrainer:
     """Prepare a new run; its directory is made when everything else is known to be right.
 
     Raises:
@@ -505,9 +509,7 @@ def create_run(config: TrainConfig, run_dir: Path) -> Trainer | AsyncTrainer:
     return trainer
 
 
-def resume_run(
-    run_dir: Path, total_steps: int | None = None
-) -> tuple[Trainer | AsyncTrainer, list[str]]:
+def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[AnyTrainer, list[str]]:
     """Prepare to go on with a run from its newest whole checkpoint.
 
     Args:

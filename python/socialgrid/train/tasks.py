@@ -99,7 +99,7 @@ def spec_of(env: Any, slots: Sequence[int], num_agents: int) -> TaskSpec:
         )
     if env.obs_mode == "vector":
         return TaskSpec(num_agents, env.obs_shape, env.obs_dtype.name, counts.pop())
-    view = ViewSpec.of(env, slots)
+    view = ViewSpec.of(env, tuple(slots))
     return TaskSpec.of_view(view, num_agents, env.obs_dtype.name)
 
 
