@@ -65,10 +65,16 @@ std::int64_t checked(const char* name, std::int64_t value, std::int64_t low, std
   return value;
 }
 
-ObsMode to_obs_mode(const std::string& mode) {
-  if (mode == "rgb") return ObsMode::kRgb;
-  if (mode == "tiles") return ObsMode::kTiles;
-  throw py::value_error("obs_mode = '" + mode + "' is unknown; allowed: 'rgb', 'tiles'");
+py::dtype to_dtype(ObsType type) {
+  switch (type) {
+    case ObsType::kUint8:
+      return py::dtype::of<std::uint8_t>();
+    case ObsType::kUint16:
+      return py::dtype::of<std::uint16_t>();
+    case ObsType::kFloat32:
+      return py::dtype::of<float>();
+  }
+  throw std::logic_error("an observation type without a dtype");
 }
 
 // The arrays of a step, in the order of its results.
@@ -90,14 +96,15 @@ class PyBatch {
  public:
   PyBatch(const std::string& game, const py::dict& config, std::int64_t num_envs,
           std::int64_t num_threads, const py::object& seed, const py::object& first_env_index,
-          const std::string& obs_mode)
+          const std::optional<std::string>& obs_mode)
       : process_(process_id()) {
     checked("num_envs", num_envs, 1, kMaxEnvs);
     checked("num_threads", num_threads, 0, kMaxThreads);
     const std::uint64_t seed_value = to_seed(seed);
     const std::uint64_t first = to_seed(first_env_index, "first_env_index");
-    const ObsMode mode = to_obs_mode(obs_mode);
     std::shared_ptr<const Game> made = make_game(game, to_values(config));
+    const ObsMode mode =
+        obs_mode ? obs_mode_of(made->spec(), *obs_mode) : obs_modes(made->spec().view).front();
     batch_ = std::make_unique<BatchEnv>(std::move(made), static_cast<std::size_t>(num_envs),
                                         static_cast<int>(num_threads), seed_value, first, mode);
     background_ = std::make_unique<BackgroundTask>();
@@ -298,7 +305,8 @@ class PyBatch {
     out["max_steps"] = spec.max_steps;
     out["grid_shape"] = py::make_tuple(spec.shape.rows, spec.shape.cols);
     out["obs_shape"] = py::tuple(py::cast(batch_->observer().shape()));
-    out["obs_dtype"] = obs_dtype();
+    out["obs_dtype"] = to_dtype(batch_->observer().type());
+    out["obs_mode"] = name_of(batch_->observer().mode());
     out["state_bytes_per_env"] = batch_->state_bytes_per_env();
     return out;
   }
@@ -337,11 +345,6 @@ class PyBatch {
     PyBatch& owner_;
   };
 
-  py::dtype obs_dtype() const {
-    return batch_->observer().type() == ObsType::kUint8 ? py::dtype::of<std::uint8_t>()
-                                                        : py::dtype::of<std::uint16_t>();
-  }
-
   void make_pools() {
     const auto envs = static_cast<py::ssize_t>(batch_->num_envs());
     const auto agents = static_cast<py::ssize_t>(batch_->num_agents());
@@ -350,12 +353,13 @@ class PyBatch {
       obs_shape.push_back(static_cast<py::ssize_t>(extent));
     }
     const auto boolean = py::dtype::of<bool>();
-    pools_.emplace_back("obs", obs_dtype(), obs_shape);
+    const py::dtype obs_dtype = to_dtype(batch_->observer().type());
+    pools_.emplace_back("obs", obs_dtype, obs_shape);
     pools_.emplace_back("reward", py::dtype::of<float>(), std::vector{envs, agents});
     pools_.emplace_back("terminated", boolean, std::vector{envs, agents});
     pools_.emplace_back("truncated", boolean, std::vector{envs, agents});
     pools_.emplace_back("done", boolean, std::vector{envs});
-    pools_.emplace_back("final_obs", obs_dtype(), obs_shape);
+    pools_.emplace_back("final_obs", obs_dtype, obs_shape);
     pools_.emplace_back("active", boolean, std::vector{envs, agents});
     pools_.emplace_back("visible", py::dtype::of<std::uint8_t>(),
                         std::vector{envs, agents, agents});
@@ -576,9 +580,8 @@ py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
       py::array_t<std::uint8_t> cells(std::vector<py::ssize_t>{envs, shape.rows, shape.cols});
       std::uint8_t* data = cells.mutable_data();
       for (std::size_t env = 0; env < batch.num_envs(); ++env) {
-        for (const Tile tile : batch.world(env).cells()) {
-          *data++ = static_cast<std::uint8_t>(batch.spec().glyphs[tile]);
-        }
+        batch.write_glyphs(env, data);
+        data += shape.num_cells();
       }
       value = cells;
     } else {
@@ -603,7 +606,7 @@ void register_batch(py::module_& module) {
 
   py::class_<PyBatch>(module, "BatchEnv", "A batch of environments; see socialgrid.VecEnv.")
       .def(py::init<const std::string&, const py::dict&, std::int64_t, std::int64_t,
-                    const py::object&, const py::object&, const std::string&>(),
+                    const py::object&, const py::object&, const std::optional<std::string>&>(),
            py::arg("game"), py::arg("config"), py::arg("num_envs"), py::arg("num_threads"),
            py::arg("seed"), py::arg("first_env_index"), py::arg("obs_mode"))
       .def("facts", &PyBatch::facts)

@@ -181,6 +181,10 @@ void BatchEnv::observe(const ObserveBuffers& out) {
 
 Layout BatchEnv::layout(std::size_t env) const { return game_->layout(world(env)); }
 
+void BatchEnv::write_glyphs(std::size_t env, std::uint8_t* out) const {
+  game_->write_glyphs(world(env), out);
+}
+
 void BatchEnv::set_layout(std::size_t env, const Layout& layout) {
   World target = world(env);
   game_->apply_layout(target, layout);

@@ -12,12 +12,6 @@ using dilemma::kTileTraits;
 
 std::uint16_t bit(Tile tile) { return static_cast<std::uint16_t>(1u << tile); }
 
-std::string place_text(Position p) {
-  std::string text = "(";
-  text += std::to_string(p.row) + ", " + std::to_string(p.col) + ")";
-  return text;
-}
-
 GameSpec make_spec(const Config& config, const std::vector<std::string>& map,
                    const std::vector<std::string>& more_actions) {
   GameSpec spec;
@@ -235,26 +229,8 @@ void DilemmaGame::apply_layout(World& world, const Layout& layout) const {
                       " rows, this environment " + std::to_string(world.rows()));
   }
   const std::size_t num_agents = world.agents().size();
-  const auto check_count = [&](const char* field, std::size_t count, bool may_be_empty) {
-    if (count != num_agents && !(may_be_empty && count == 0)) {
-      throw LayoutError(std::string(field) + " has " + std::to_string(count) + " entries for " +
-                        std::to_string(num_agents) + " agents");
-    }
-  };
-  check_count("agent_pos", layout.agent_pos.size(), false);
-  check_count("agent_dir", layout.agent_dir.size(), false);
-  check_count("agent_active", layout.agent_active.size(), true);
-  const auto refuse = [&](const char* field, bool given) {
-    if (given) throw LayoutError(std::string(field) + " has no meaning in " + spec_.name);
-  };
-  refuse("agent_carrying", std::any_of(layout.agent_carrying.begin(), layout.agent_carrying.end(),
-                                       [](const auto& thing) { return thing.has_value(); }));
-  refuse("agent_prestige", std::any_of(layout.agent_prestige.begin(), layout.agent_prestige.end(),
-                                       [](double prestige) { return prestige != 0; }));
-  refuse("agent_last_tile",
-         std::any_of(layout.agent_last_tile.begin(), layout.agent_last_tile.end(),
-                     [](const auto& tile) { return tile.has_value(); }));
-  refuse("details", !layout.details.empty());
+  check_one_entry_per_agent(layout, num_agents);
+  refuse_grid_details(layout, spec_.name);
 
   // Everything is built beside the world, which is replaced only when all of it is right.
   std::vector<std::byte> block(world.block().begin(), world.block().end());
@@ -293,7 +269,7 @@ void DilemmaGame::apply_layout(World& world, const Layout& layout) const {
     Agent& agent = next.agents()[a];
     const auto [row, col] = layout.agent_pos[a];
     if (!next.contains({row, col})) {
-      throw LayoutError("agent " + std::to_string(a) + " at " + place_text({row, col}) +
+      throw LayoutError("agent " + std::to_string(a) + " at " + place_text(row, col) +
                         " is outside the " + std::to_string(next.rows()) + " x " +
                         std::to_string(next.cols()) + " grid");
     }
@@ -345,7 +321,8 @@ void DilemmaGame::check_world(const World& world) const {
   bool any_active = false;
   for (std::size_t a = 0; a < world.agents().size(); ++a) {
     const Agent& agent = world.agents()[a];
-    const std::string who = "agent " + std::to_string(a) + " at " + place_text(agent.position());
+    const std::string who =
+        "agent " + std::to_string(a) + " at " + place_text(agent.row, agent.col);
     require(agent.status == AgentStatus::kActive ||
                 (agents_leave_ && agent.status == AgentStatus::kEnded),
             who + " is out of play, which does not happen in " + spec_.name);

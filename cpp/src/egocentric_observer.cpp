@@ -60,7 +60,7 @@ EgocentricObserver::EgocentricObserver(std::shared_ptr<const Game> game, ObsMode
       atlas_(game_->spec().name, view_, palette_),
       margin_(std::max({view_.agent_row(), view_.offset, view_.agent_col()})),
       plane_cols_(game_->spec().shape.cols + 2 * margin_) {
-  set_cells(*game_, mode, view_.size, view_.tile_size, atlas_.size());
+  set_cells(*game_, mode, view_.size, view_.size, view_.tile_size, atlas_.size());
 }
 
 std::unique_ptr<ObserverScratch> EgocentricObserver::make_scratch() const {

@@ -2,6 +2,10 @@
 
 namespace socialgrid {
 
+void Game::write_glyphs(const World& world, std::uint8_t* out) const {
+  for (const Tile tile : world.cells()) *out++ = static_cast<std::uint8_t>(spec_.glyphs[tile]);
+}
+
 std::shared_ptr<const Game> make_game(const std::string& name, const Values& values) {
   std::vector<std::string> names;
   for (const GameEntry& entry : games()) {

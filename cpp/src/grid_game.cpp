@@ -106,12 +106,6 @@ std::vector<Tile> make_tile_set(int num_cycle_tiles, bool has_objects) {
   return tiles;
 }
 
-std::string cell_text(int row, int col) {
-  std::string text = "(";
-  text += std::to_string(row) + ", " + std::to_string(col) + ")";
-  return text;
-}
-
 bool is_object(Tile tile) { return kTiles[tile].portable || kTiles[tile].kind == TileKind::kDoor; }
 
 GameSpec make_spec(const Config& config, const TextMap& map, int num_cycle_tiles,
@@ -297,7 +291,7 @@ void GridGame::reset(World& world, Rng& rng) const {
   WorldHeader& header = world.header();
   header.step = 0;
   header.arrivals = 0;
-  header.spawn_cols = world.cols();
+  header.spawn_cols = static_cast<std::int16_t>(world.cols());
   std::fill(world.agents().begin(), world.agents().end(), Agent{});
   if (map_.rows > 0) {
     std::copy(map_.cells.begin(), map_.cells.end(), world.cells().begin());
@@ -443,7 +437,7 @@ Layout GridGame::layout(const World& world) const {
 Tile GridGame::tile_for_layout(const Layout& layout, int row, int col) const {
   const char glyph = layout.cells[static_cast<std::size_t>(row)][static_cast<std::size_t>(col)];
   Tile tile = *tile_of_glyph(glyph);
-  const std::string where = cell_text(row, col);
+  const std::string where = place_text(row, col);
   if (const auto detail = layout.details.find({row, col}); detail != layout.details.end()) {
     const std::optional<Tile> described = parse_tile_description(detail->second);
     if (!described || kTiles[*described].glyph != glyph) {
@@ -476,18 +470,7 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
                       std::to_string(world.rows()) + " x " + std::to_string(world.cols()));
   }
   const std::size_t num_agents = world.agents().size();
-  const auto check_count = [&](const char* field, std::size_t count, bool may_be_empty) {
-    if (count != num_agents && !(may_be_empty && count == 0)) {
-      throw LayoutError(std::string(field) + " has " + std::to_string(count) + " entries for " +
-                        std::to_string(num_agents) + " agents");
-    }
-  };
-  check_count("agent_pos", layout.agent_pos.size(), false);
-  check_count("agent_dir", layout.agent_dir.size(), false);
-  check_count("agent_active", layout.agent_active.size(), true);
-  check_count("agent_carrying", layout.agent_carrying.size(), true);
-  check_count("agent_prestige", layout.agent_prestige.size(), true);
-  check_count("agent_last_tile", layout.agent_last_tile.size(), true);
+  check_one_entry_per_agent(layout, num_agents);
   if (layout.step < 0 || layout.step >= spec_.max_steps) {
     throw LayoutError("step = " + std::to_string(layout.step) + " is out of range; allowed: 0 to " +
                       std::to_string(spec_.max_steps - 1));
@@ -498,7 +481,7 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
   World next(world.shape(), block.data());
   next.header().step = layout.step;
   next.header().arrivals = 0;
-  next.header().spawn_cols = world.cols();
+  next.header().spawn_cols = static_cast<std::int16_t>(world.cols());
   bool door_seen = false;
   for (int row = 0; row < map.rows; ++row) {
     for (int col = 0; col < map.cols; ++col) {
@@ -506,13 +489,13 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
       next.at({row, col}) = tile;
       if (kTiles[tile].kind == TileKind::kDoor && !door_seen && map_.rows == 0) {
         door_seen = true;
-        next.header().spawn_cols = col;
+        next.header().spawn_cols = static_cast<std::int16_t>(col);
       }
     }
   }
   for (const auto& [where, text] : layout.details) {
     if (!next.contains({where.first, where.second})) {
-      throw LayoutError("details at " + cell_text(where.first, where.second) + " ('" + text +
+      throw LayoutError("details at " + place_text(where.first, where.second) + " ('" + text +
                         "') is outside the grid");
     }
   }
@@ -522,7 +505,7 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
     const std::string who = "agent " + std::to_string(a);
     const Position position{layout.agent_pos[a].first, layout.agent_pos[a].second};
     const bool active = layout.agent_active.empty() || layout.agent_active[a];
-    const std::string at = " at " + cell_text(position.row, position.col);
+    const std::string at = " at " + place_text(position.row, position.col);
     if (!next.contains(position) && (active || position != Position{})) {
       throw LayoutError(who + at + " is outside the " + std::to_string(map.rows) + " x " +
                         std::to_string(map.cols) + " grid");

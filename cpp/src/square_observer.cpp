@@ -121,7 +121,8 @@ SquareObserver::SquareObserver(std::shared_ptr<const Game> game, ObsMode mode)
   for (const Rgb color : dilemma::agent_colors(game_->spec().shape.num_agents)) {
     colors_.push_back(packed(color));
   }
-  set_cells(*game_, mode, view_.size, view_.tile_size, static_cast<int>(colors_.size()));
+  set_cells(*game_, mode, view_.size, view_.size, view_.tile_size,
+            static_cast<int>(colors_.size()));
 }
 
 std::unique_ptr<ObserverScratch> SquareObserver::make_scratch() const {

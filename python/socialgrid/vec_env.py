@@ -24,7 +24,7 @@ def make_vec(
     num_threads: int = 0,
     seed: int = 0,
     first_env_index: int = 0,
-    obs_mode: str = "rgb",
+    obs_mode: str | None = None,
     **config: Any,
 ) -> VecEnv:
     """Make a batch of environments.
@@ -37,11 +37,13 @@ def make_vec(
         first_env_index: index of the first environment. Batches that split one range of indices
             produce together what a single batch produces.
         obs_mode: ``"rgb"`` for pixels, ``"tiles"`` for one integer a cell (see
-            :attr:`VecEnv.tile_atlas`).
+            :attr:`VecEnv.tile_atlas`), ``"vector"`` for coordinates (Room and Hallway only); None
+            for the game's own: ``"vector"`` where there is one, else ``"rgb"``.
         config: the game's options, see :func:`socialgrid.game_options`.
 
     Raises:
-        ConfigError: unknown game, unknown option (the nearest is named) or a value out of range.
+        ConfigError: unknown game, unknown option (the nearest is named), a value out of range, or
+            an obs_mode that the game does not have.
         ValueError, TypeError: another argument is out of range or of the wrong type.
     """
     return VecEnv(game, num_envs, num_threads, seed, first_env_index, obs_mode, **config)
@@ -65,9 +67,13 @@ class VecEnv:
             ``info["events"]``; empty for games that count nothing.
         max_steps: steps after which an episode is truncated.
         grid_shape: (rows, columns) of the grid.
-        obs_shape: shape of one agent's view: (H, W, 3) for ``"rgb"``, (V, V) for ``"tiles"``.
-        obs_dtype: uint8, or uint16 for ``"tiles"`` of a game with more than 256 pictures.
-        obs_mode: ``"rgb"`` or ``"tiles"``.
+        obs_shape: shape of one agent's view: (H, W, 3) for ``"rgb"``; (V, V) for ``"tiles"``, the
+            whole grid in Room and Hallway; for ``"vector"`` (4,) in Room: row, column, goal's row
+            and goal's column, each divided by the last one there is; (2,) in Hallway: column and
+            goal's column.
+        obs_dtype: uint8, or uint16 for ``"tiles"`` of a game with more than 256 pictures; float32
+            for ``"vector"``.
+        obs_mode: ``"rgb"``, ``"tiles"`` or ``"vector"``: the one in force.
         num_threads: threads in use.
         seed: the seed given at construction.
         first_env_index: index of the first environment's stream.
@@ -81,7 +87,7 @@ class VecEnv:
         num_threads: int = 0,
         seed: int = 0,
         first_env_index: int = 0,
-        obs_mode: str = "rgb",
+        obs_mode: str | None = None,
         **config: Any,
     ) -> None:
         self._core = _core.BatchEnv(
@@ -106,7 +112,7 @@ class VecEnv:
         self.grid_shape: tuple[int, int] = facts["grid_shape"]
         self.obs_shape: tuple[int, ...] = facts["obs_shape"]
         self.obs_dtype: np.dtype[Any] = facts["obs_dtype"]
-        self.obs_mode = obs_mode
+        self.obs_mode: str = facts["obs_mode"]
         self.num_threads: int = facts["num_threads"]
         self.seed = seed
         self.first_env_index = first_env_index
@@ -125,7 +131,10 @@ class VecEnv:
     @cached_property
     def single_observation_space(self) -> gymnasium.spaces.Box:
         """Space of one agent's view."""
-        high = 255 if self.obs_mode == "rgb" else len(self.tile_atlas) - 1
+        if self.obs_mode == "tiles":
+            high = len(self.tile_atlas) - 1
+        else:
+            high = 255 if self.obs_mode == "rgb" else 1
         return gymnasium.spaces.Box(0, high, self.obs_shape, self.obs_dtype.type)
 
     @cached_property

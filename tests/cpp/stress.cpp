@@ -88,6 +88,7 @@ double cap(const std::string& name) {
   if (name == "tile_size") return 9;
   if (name == "num_clutter") return 30;
   if (name == "spawn_delay") return 20;
+  if (name == "length") return 21;
   return 1e3;
 }
 
@@ -189,6 +190,9 @@ class FaultyGame final : public Game {
     }
   }
   Layout layout(const World& world) const override { return inner_->layout(world); }
+  void write_glyphs(const World& world, std::uint8_t* out) const override {
+    inner_->write_glyphs(world, out);
+  }
   void apply_layout(World& world, const Layout& layout) const override {
     inner_->apply_layout(world, layout);
   }
@@ -370,8 +374,8 @@ void throw_in_workers(FaultyGame& game, Player& player, Dice& dice) {
 void play(Dice& dice) {
   const GameEntry& entry = dice.pick(games());
   std::shared_ptr<FaultyGame> game;
+  ObsMode mode{};
   std::optional<Player> a, b;
-  const ObsMode mode = dice.chance(0.5) ? ObsMode::kRgb : ObsMode::kTiles;
   // Small batches are stepped by one thread, whatever their number of threads.
   const bool large = dice.chance(0.5);
   const auto num_envs =
@@ -380,6 +384,7 @@ void play(Dice& dice) {
   constexpr int kThreads[] = {1, 2, 3, 8};
   try {
     game = std::make_shared<FaultyGame>(make_game(entry.name, random_config(entry, dice)));
+    mode = dice.pick(obs_modes(game->spec().view));
     a.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode);
     b.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode);
   } catch (const ConfigError&) {

@@ -77,6 +77,15 @@ CONFIGS = {
         {"num_agents": 3, "max_steps": 40, "map": ["@D@@", "@PPs", "@  @", "@@@@"]},
     ],
     "BoxTrapped-v0": [{"max_steps": 25}, {"view_size": 5, "tile_size": 3, "max_steps": 20}],
+    "Room-v0": [
+        {"max_steps": 20},
+        {"length": 5, "terminate_on_goal": True, "max_steps": 25},
+        {"length": 7, "max_steps": 20, "tile_size": 3, "obs_mode": "rgb"},
+    ],
+    "Hallway-v0": [
+        {"max_steps": 20},
+        {"length": 6, "terminate_on_goal": True, "max_steps": 20, "obs_mode": "tiles"},
+    ],
 }
 CASES = [
     pytest.param(game, config, id=f"{game}-{number}")
@@ -322,7 +331,7 @@ def test_a_reset_goes_on_and_a_seed_goes_back(game, config):
 
 @every_case
 def test_tiles_through_the_atlas_are_the_pixels(game, config):
-    rgb, tiles = make(game, config), make(game, config, obs_mode="tiles")
+    rgb, tiles = (make(game, {**config, "obs_mode": mode}) for mode in ("rgb", "tiles"))
     for actions in [None, *random_actions(rgb, 45)]:
         pictures = flat(rgb.reset() if actions is None else rgb.step(actions))
         codes = flat(tiles.reset() if actions is None else tiles.step(actions))

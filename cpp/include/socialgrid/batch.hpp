@@ -100,6 +100,8 @@ class BatchEnv {
   void restore(std::span<const std::byte> bytes);
 
   Layout layout(std::size_t env) const;
+  // What each cell holds, as the characters of layouts: [rows, cols].
+  void write_glyphs(std::size_t env, std::uint8_t* out) const;
   void set_layout(std::size_t env, const Layout& layout);
   std::vector<std::uint8_t> render(std::size_t env, int tile_size) const;
 

@@ -55,8 +55,13 @@ struct SquareView {
   bool heading_up = true;
 };
 
+// The whole room from above, or where the agent and its goal are as numbers.
+struct RoomView {
+  int tile_size = 8;  // pixels a cell
+};
+
 // How agents see; the kind of view decides which Observer draws it.
-using View = std::variant<EgocentricView, SquareView>;
+using View = std::variant<EgocentricView, SquareView, RoomView>;
 
 struct GameSpec {
   std::string name;
@@ -92,6 +97,9 @@ class Game {
                     Rng& rng) const = 0;
 
   virtual Layout layout(const World& world) const = 0;
+
+  // What each cell holds, as the characters of layouts: [rows, cols].
+  virtual void write_glyphs(const World& world, std::uint8_t* out) const;
 
   // Replaces everything but the random stream. Throws LayoutError and leaves the world as it was.
   virtual void apply_layout(World& world, const Layout& layout) const = 0;

@@ -1,6 +1,7 @@
 // A readable description of one environment's state.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <optional>
 #include <stdexcept>
@@ -27,5 +28,15 @@ struct Layout {
   int step = 0;                                            // steps since the episode began
   std::map<std::pair<int, int>, std::string> details;      // "red locked door" at (row, col)
 };
+
+// Throws LayoutError unless every field has one entry for each agent, or none where it may be
+// empty.
+void check_one_entry_per_agent(const Layout& layout, std::size_t num_agents);
+// Throws LayoutError if a layout gives what only the MiniGrid-style games have: things carried,
+// prestige, last tiles, details.
+void refuse_grid_details(const Layout& layout, const std::string& game);
+
+// "(row, col)", for messages.
+std::string place_text(int row, int col);
 
 }  // namespace socialgrid

@@ -4,14 +4,22 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "socialgrid/game.hpp"
 
 namespace socialgrid {
 
-enum class ObsMode { kRgb, kTiles };
-enum class ObsType { kUint8, kUint16 };
+enum class ObsMode { kRgb, kTiles, kVector };
+enum class ObsType { kUint8, kUint16, kFloat32 };
+
+// "rgb", "tiles", "vector".
+const char* name_of(ObsMode mode);
+// The modes a kind of view offers, the default first.
+std::vector<ObsMode> obs_modes(const View& view);
+// The mode of that name. Throws ConfigError, naming those there are, if the game does not offer it.
+ObsMode obs_mode_of(const GameSpec& spec, const std::string& name);
 
 // Working memory of one thread.
 struct ObserverScratch {
@@ -31,6 +39,7 @@ class Observer {
   Observer(const Observer&) = delete;
   Observer& operator=(const Observer&) = delete;
 
+  ObsMode mode() const { return mode_; }
   // Shape and type of one agent's observation.
   const std::vector<std::size_t>& shape() const { return shape_; }
   ObsType type() const { return type_; }
@@ -51,10 +60,12 @@ class Observer {
 
  protected:
   Observer() = default;
-  ObsMode mode() const { return mode_; }
-  // Views are squares of `size` tiles with `tile_size` pixels a side, of `num_pictures` kinds.
+  // Views are rows x cols tiles with `tile_size` pixels a side, of `num_pictures` kinds.
   // Throws ConfigError if the tiles cannot be numbered.
-  void set_cells(const Game& game, ObsMode mode, int size, int tile_size, int num_pictures);
+  void set_cells(const Game& game, ObsMode mode, int rows, int cols, int tile_size,
+                 int num_pictures);
+  // Views are so many numbers (ObsMode::kVector).
+  void set_numbers(std::size_t count);
 
  private:
   ObsMode mode_ = ObsMode::kRgb;
@@ -63,7 +74,7 @@ class Observer {
   std::size_t bytes_ = 0;
 };
 
-// The observer for the kind of view the game has.
+// The observer for the kind of view the game has. Throws ConfigError if it lacks the mode.
 std::unique_ptr<const Observer> make_observer(std::shared_ptr<const Game> game, ObsMode mode);
 
 }  // namespace socialgrid

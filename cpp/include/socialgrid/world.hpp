@@ -50,8 +50,10 @@ struct WorldHeader {
   StreamState stream;
   std::int32_t step = 0;
   std::uint32_t arrivals = 0;   // hands out Agent::arrival
-  std::int32_t spawn_cols = 0;  // agents are placed in columns below this one (DoorKey)
-  std::int32_t beams = 0;       // 0: the plane of beams is empty
+  std::int16_t spawn_cols = 0;  // agents are placed in columns below this one (DoorKey)
+  std::uint8_t goal_row = 0;    // of the rooms, which keep no plane of cells
+  std::uint8_t goal_col = 0;
+  std::int32_t beams = 0;  // 0: the plane of beams is empty
 };
 
 // Sizes of the block; the same for all environments of a batch.
@@ -59,17 +61,20 @@ struct WorldShape {
   int rows = 0;
   int cols = 0;
   int num_agents = 0;
+  bool has_cells = true;   // a plane: what each cell holds
   bool has_beams = false;  // a second plane: which beam covered a cell in the last step
 
   std::size_t num_cells() const {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
   }
+  std::size_t plane_bytes() const {
+    return ((has_cells ? 1 : 0) + (has_beams ? 1 : 0)) * num_cells();
+  }
   std::size_t bytes() const {
-    const std::size_t used = sizeof(WorldHeader) +
-                             static_cast<std::size_t>(num_agents) * sizeof(Agent) +
-                             (has_beams ? 2 : 1) * num_cells();
+    const std::size_t used =
+        sizeof(WorldHeader) + static_cast<std::size_t>(num_agents) * sizeof(Agent) + plane_bytes();
     // Rows of cells may be read 16 bytes at a time.
-    return (used + 16 + 15) / 16 * 16;
+    return (used + (has_cells ? 16 : 0) + 15) / 16 * 16;
   }
 };
 
@@ -82,7 +87,7 @@ class World {
   void construct() {
     new (block_) WorldHeader{};
     for (int i = 0; i < shape_->num_agents; ++i) new (&agents_begin()[i]) Agent{};
-    std::memset(cells_begin(), kEmpty, (shape_->has_beams ? 2 : 1) * shape_->num_cells());
+    std::memset(cells_begin(), kEmpty, shape_->plane_bytes());
   }
 
   const WorldShape& shape() const { return *shape_; }
@@ -97,8 +102,11 @@ class World {
   std::span<const Agent> agents() const {
     return {agents_begin(), static_cast<std::size_t>(shape_->num_agents)};
   }
-  std::span<Tile> cells() { return {cells_begin(), shape_->num_cells()}; }
-  std::span<const Tile> cells() const { return {cells_begin(), shape_->num_cells()}; }
+  // Empty for games without such a plane.
+  std::span<Tile> cells() { return {cells_begin(), shape_->has_cells ? shape_->num_cells() : 0}; }
+  std::span<const Tile> cells() const {
+    return {cells_begin(), shape_->has_cells ? shape_->num_cells() : 0};
+  }
 
   // 0 where no beam passed; empty for games without beams.
   std::span<std::uint8_t> beams() {
