@@ -92,7 +92,7 @@ if sys.platform == "linux":
 def test_constraints_pin_every_requirement_within_its_range():
     project = pyproject()["project"]
     extras = project["optional-dependencies"]
-    pinned_extras = ("train", "pettingzoo", "video", "plot", "test", "lint")
+    pinned_extras = ("train", "pettingzoo", "video", "plot", "mujoco", "test", "lint")
     requirements = [
         Requirement(text)
         for text in (
