@@ -24,7 +24,7 @@ class Pair:
         self.obs_mode = obs_mode
         self.num_envs = self.core.num_envs
         self.where = f"{game} {options}"
-        for name in ABOUT if obs_mode == "rgb" else ABOUT[:-1]:
+        for name in ABOUT if obs_mode != "tiles" else ABOUT[:-1]:
             ours, theirs = getattr(self.core, name), getattr(self.reference, name)
             assert ours == theirs, f"{name}: {ours} is not {theirs}: {self.where}"
 
@@ -83,8 +83,8 @@ class Pair:
         )
 
     def as_rgb(self, obs):
-        """Views [..., V, V] of tile numbers as images [..., V * t, V * t, 3]."""
-        if self.obs_mode == "rgb":
+        """Views [..., V, V] of tile numbers as images [..., V * t, V * t, 3]; others as is."""
+        if self.obs_mode != "tiles":
             return obs
         tiles = self.core.tile_atlas[obs]  # [..., V, V, t, t, 3]
         tiles = np.moveaxis(tiles, -3, -4)  # [..., V, t, V, t, 3]

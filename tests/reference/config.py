@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tests.reference.tiles import AGENT_COLORS
 
 COMMON = {
@@ -78,6 +80,9 @@ class Config:
     initial_reward: bool = True
     reset_on_mistake: bool = False
 
+    obs_mode = "rgb"
+    obs_dtype = np.uint8
+
     @property
     def action_counts(self):
         return (7,) * self.num_agents
@@ -85,6 +90,10 @@ class Config:
     @property
     def event_names(self):
         return ()
+
+    @property
+    def obs_shape(self):
+        return (self.view_size * self.tile_size, self.view_size * self.tile_size, 3)
 
 
 def per_agent(value, num_agents):

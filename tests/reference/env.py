@@ -2,22 +2,21 @@
 
 import numpy as np
 
-from tests.reference import dilemmas, grids
+from tests.reference import dilemmas, grids, rooms
 from tests.reference.rng import Stream
 
-FAMILY_OF_GAME = {game: family for family in (grids, dilemmas) for game in family.GAMES}
+FAMILY_OF_GAME = {game: family for family in (grids, dilemmas, rooms) for game in family.GAMES}
 
 
 class ReferenceEnv:
-    """Takes and gives what `VecEnv` does, with plain numpy arrays and `obs_mode="rgb"` only.
+    """Takes and gives what `VecEnv` does, with plain numpy arrays.
 
-    Shapes: obs uint8 [E, A, h, w, 3]; reward float32 [E, A]; terminated, truncated bool [E, A].
-    `family` is the module with the rules and pictures of the game at hand.
+    It has one kind of observation for each family: `obs_mode` "rgb", or "vector" for rooms.
+    Shapes: obs uint8 [E, A, h, w, 3] or float32 [E, A, n]; reward float32 [E, A]; terminated,
+    truncated bool [E, A]. `family` is the module with the rules and views of the game at hand.
     """
 
-    def __init__(self, game, num_envs=1, seed=0, first_env_index=0, obs_mode="rgb", **options):
-        if obs_mode != "rgb":
-            raise ValueError(f"the reference draws rgb views only, not {obs_mode!r}")
+    def __init__(self, game, num_envs=1, seed=0, first_env_index=0, **options):
         self.family = FAMILY_OF_GAME[game]
         self.config = self.family.resolve(game, options)
         self.num_envs = num_envs
@@ -25,8 +24,8 @@ class ReferenceEnv:
         self.action_counts = self.config.action_counts
         self.num_actions = max(self.action_counts)
         self.event_names = self.config.event_names
-        side = self.config.view_size * self.config.tile_size
-        self.obs_shape = (side, side, 3)
+        self.obs_shape = self.config.obs_shape
+        self.obs_mode = self.config.obs_mode
         # Environment e draws from stream (seed, index, episode) = (*stream_names[e], episode).
         self.stream_names = [(seed, first_env_index + e) for e in range(num_envs)]
         self.episodes = [-1] * num_envs
@@ -53,7 +52,7 @@ class ReferenceEnv:
         terminated = np.zeros(shape, dtype=bool)
         truncated = np.zeros(shape, dtype=bool)
         done = np.zeros(self.num_envs, dtype=bool)
-        final_obs = np.zeros((*shape, *self.obs_shape), dtype=np.uint8)
+        final_obs = np.zeros((*shape, *self.obs_shape), dtype=self.config.obs_dtype)
         events = np.zeros((*shape, len(self.event_names)), dtype=np.uint8)
         for e, world in enumerate(self.worlds_):
             reward[e] = self.family.step(world, actions[e], self.config)
@@ -72,7 +71,7 @@ class ReferenceEnv:
         return self.observe(), reward, terminated, truncated, info
 
     def observe(self):
-        """The views [E, A, h, w, 3] of the present state."""
+        """The views [E, A, ...] of the present state."""
         return np.stack([self._views(e) for e in range(self.num_envs)])
 
     def render(self, i, tile_size=32):
@@ -108,7 +107,7 @@ class ReferenceEnv:
         return np.stack([self._view(e, i) for i in self._agents()])
 
     def _view(self, e, i):
-        return self.family.view_image(self.worlds_[e], i, self.config)
+        return self.family.observation(self.worlds_[e], i, self.config)
 
     def _info(self):
         return {

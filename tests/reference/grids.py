@@ -6,7 +6,8 @@ from tests.reference.config import GAMES, resolve
 from tests.reference.generation import new_world
 from tests.reference.layout import read as read_layout
 from tests.reference.layout import write as write_layout
-from tests.reference.render import view_image, world_image
+from tests.reference.render import view_image as observation
+from tests.reference.render import world_image
 from tests.reference.step import step
 from tests.reference.tiles import from_char
 from tests.reference.view import visible_agents
@@ -18,10 +19,10 @@ __all__ = [
     "default_detail",
     "ended",
     "new_world",
+    "observation",
     "read_layout",
     "resolve",
     "step",
-    "view_image",
     "visible_agents",
     "world_image",
     "write_layout",

@@ -85,15 +85,22 @@ SCENES = {
     ),
     "switch": ("Switch-v0", {"map": ONE_SWITCH, "num_agents": 4, "max_steps": 30}),
     "box_trapped": ("BoxTrapped-v0", {"map": SMALL_TRAP, "max_steps": 15, "view_size": 7}),
+    "room": ("Room-v0", {"length": 5, "max_steps": 12}),
+    "room_ends_on_goal": ("Room-v0", {"length": 3, "max_steps": 9, "terminate_on_goal": True}),
+    "hallway": ("Hallway-v0", {"length": 8, "max_steps": 7}),
 }
 
 
 def choose_actions(num_envs, action_counts):
-    """int32 [T, E, A]: half forward, the rest anything. Forward is 2 in every game."""
+    """int32 [T, E, A]: half forward, the rest anything.
+
+    Forward is 2 in most games; in a room that is to the right, and a hallway has less.
+    """
     rng = np.random.default_rng(SEED)
     shape = (STEPS, num_envs, len(action_counts))
     anything = rng.integers(action_counts, size=shape, dtype=np.int32)
-    return np.where(rng.random(shape) < FORWARD_SHARE, np.int32(FORWARD), anything)
+    forward = np.minimum(FORWARD, np.array(action_counts) - 1, dtype=np.int32)
+    return np.where(rng.random(shape) < FORWARD_SHARE, forward, anything)
 
 
 def replay(env, actions):

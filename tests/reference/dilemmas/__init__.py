@@ -8,7 +8,8 @@ import numpy as np
 from tests.reference.dilemmas.config import GAMES, resolve
 from tests.reference.dilemmas.games import new_world, step
 from tests.reference.dilemmas.layout import read_layout, write_layout
-from tests.reference.dilemmas.view import view_image, visible_agents, world_image
+from tests.reference.dilemmas.view import view_image as observation
+from tests.reference.dilemmas.view import visible_agents, world_image
 
 __all__ = [
     "AGENT_STATE",
@@ -17,10 +18,10 @@ __all__ = [
     "default_detail",
     "ended",
     "new_world",
+    "observation",
     "read_layout",
     "resolve",
     "step",
-    "view_image",
     "visible_agents",
     "world_image",
     "write_layout",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 HARVEST_MAP = (
     "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@",
     "@ P   P      A    P AAAAA    P  A P  @",
@@ -120,6 +122,13 @@ class Config:
     restoration_threshold: float | None = None
     apple_spawn_probabilities: tuple | None = None
     neighbourhood: str | None = None
+
+    obs_mode = "rgb"
+    obs_dtype = np.uint8
+
+    @property
+    def obs_shape(self):
+        return (self.view_size * self.tile_size, self.view_size * self.tile_size, 3)
 
     @property
     def action_counts(self):
