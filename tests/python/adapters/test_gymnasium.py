@@ -13,6 +13,9 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 import socialgrid
 
 GAMES = socialgrid.list_games()
+ROOMS = [game for game in GAMES if game in ("Room-v0", "Hallway-v0")]
+MODES = [(game, mode) for game in GAMES for mode in ("rgb", "tiles")]
+MODES += [(game, "vector") for game in ROOMS]
 
 
 def make_rows(game="GoalCycle-v0", num_envs=6, **config):
@@ -40,8 +43,7 @@ def test_the_names_are_known_in_a_fresh_process(script):
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("obs_mode", ["rgb", "tiles"])
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize(("game", "obs_mode"), MODES)
 def test_single_environments_pass_the_checker(game, obs_mode):
     partners = ["random"] if game == "BoxTrapped-v0" else []  # its rules are for two
     env = gymnasium.make(
@@ -209,9 +211,14 @@ def test_rows_are_agents():
     envs.close()
 
 
+def company(game):
+    """How many agents to test a game with."""
+    return {"BoxTrapped-v0": 2, **dict.fromkeys(ROOMS, 1)}.get(game, 3)
+
+
 @pytest.mark.parametrize("game", GAMES)
 def test_rows_end_with_their_environment(game):
-    agents = 2 if game == "BoxTrapped-v0" else 3
+    agents = company(game)
     config = {"num_agents": agents, "max_steps": 25}
     if "ghost_mode" in {option.name for option in socialgrid.game_options(game)}:
         config |= {"grid_size": 9, "ghost_mode": False}
@@ -255,7 +262,7 @@ def test_rows_carry_what_else_the_game_tells(game):
                 info[key], expected[key].reshape(4 * agents, *expected[key].shape[2:]), err_msg=key
             )
             assert info[f"_{key}"].all()
-        actions = np.full(4 * agents, 2)
+        actions = np.full(4 * agents, min(2, direct.num_actions - 1))
         *_, info = envs.step(actions)
         *_, expected = direct.step(actions.reshape(4, agents))
         assert ("events" in info) == bool(direct.event_names)
@@ -317,6 +324,43 @@ def test_pictures_of_a_batch():
     envs.reset()
     pictures = envs.render()
     assert [picture.shape for picture in pictures] == [(36, 36, 3)] * 2
+
+
+@pytest.mark.parametrize(("game", "size"), [("Room-v0", 4), ("Hallway-v0", 2)])
+def test_rooms_are_numbers_unless_told_otherwise(game, size):
+    single = gymnasium.make(f"socialgrid:socialgrid/{game}").unwrapped
+    space = gymnasium.spaces.Box(0, 1, (size,), np.float32)
+    assert single.observation_space == space
+    assert single.action_space == gymnasium.spaces.Discrete(size)
+    rows = make_rows(game, num_envs=3)
+    assert rows.single_observation_space == space
+    obs, _ = rows.reset(seed=1)
+    assert obs.dtype == np.float32
+    assert rows.observation_space.contains(obs)
+    pixels = make_rows(game, num_envs=3, obs_mode="rgb", length=5, tile_size=4)
+    assert pixels.single_observation_space.shape == (20 if size == 4 else 4, 20, 3)
+
+
+def test_a_room_ends_for_gymnasium_where_it_does():
+    env = gymnasium.make(
+        "socialgrid:socialgrid/Room-v0", length=5, terminate_on_goal=True, max_steps=7
+    )
+    env.action_space.seed(0)
+    endings = {"terminated": 0, "truncated": 0}
+    for episode in range(60):
+        obs, _ = env.reset(seed=episode)
+        np.testing.assert_array_equal(obs[:2], 0.5)
+        terminated = truncated = False
+        while not (terminated or truncated):
+            obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+            assert terminated == (reward == 1) == np.array_equal(obs[:2], obs[2:])
+        endings["terminated" if terminated else "truncated"] += 1
+    assert min(endings.values()) >= 5
+
+
+def test_a_room_has_no_place_for_company():
+    with pytest.raises(ValueError, match="num_agents"):
+        gymnasium.make("socialgrid:socialgrid/Room-v0", players=["expert"])
 
 
 def test_gymnasium_can_vectorise_the_single_environments_too():

@@ -16,15 +16,17 @@ with warnings.catch_warnings():
 
 from socialgrid.adapters.pettingzoo import aec_env, parallel_env
 
+AGENTS = {"BoxTrapped-v0": 2, "Room-v0": 1, "Hallway-v0": 1}  # of games that are not for three
 CASES = [
     *(
-        (game, {"num_agents": 2 if game == "BoxTrapped-v0" else 3, "max_steps": 30})
+        (game, {"num_agents": AGENTS.get(game, 3), "max_steps": 30})
         for game in socialgrid.list_games()
     ),
     ("GoalCycle-v0", {"num_agents": 1, "max_steps": 30, "obs_mode": "tiles"}),
     ("Empty-v0", {"num_agents": 4, "grid_size": 5, "ghost_mode": False, "max_steps": 40}),
     ("GoalCycle-v0", {"num_agents": 3, "max_steps": 30, "spawn_delay": [0, 5, 40]}),
     ("Cleanup-v0", {"num_agents": 5, "max_steps": 30, "obs_mode": "tiles"}),
+    ("Room-v0", {"length": 5, "terminate_on_goal": True, "max_steps": 30}),
 ]
 every_case = pytest.mark.parametrize(("game", "config"), CASES)
 
