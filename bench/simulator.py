@@ -5,8 +5,9 @@
     python bench/simulator.py --quick             # seconds; checks that the benchmark runs
 
 Other simulators are measured in the same run when they are importable: marlgrid and Minigrid for
-the grids; the public social dilemmas, Melting Pot and SocialJax for the dilemmas. Every figure is
-the median of several repeats, with the lowest and highest beside it. An agent-step is one agent
+the grids; the public social dilemmas, Melting Pot and SocialJax for the dilemmas; Peer Learning's
+public Room for the rooms. Every figure is the median of several repeats, with the lowest and
+highest beside it. An agent-step is one agent
 acting once: E environments of A agents make E * A of them per step, with movement, rewards,
 occlusion, rendering and autoresets included.
 
@@ -279,7 +280,20 @@ def jax_stepper(jax: Any, env: Any, choices: int) -> Callable[[int], None]:
     return run
 
 
+def peer_learning_steppers() -> Steppers:
+    """Peer Learning's public Room and Hallway, without limits of time."""
+    room = importlib.import_module("env.room").RoomEnv(length=21, dims=2)
+    hallway = importlib.import_module("env.hallway").Hallway(size=21)
+    rng = np.random.default_rng(0)
+    found: Steppers = {}
+    for game, env, choices in (("Room-v0", room, 4), ("Hallway-v0", hallway, 2)):
+        actions = rng.integers(0, choices, 997).tolist()
+        found[game, "vector"] = Stepper(stepper_of(env, actions, lambda result: bool(result[2])), 1)
+    return found
+
+
 DILEMMAS = ("Cleanup-v0", "Harvest-v0", "Switch-v0", "BoxTrapped-v0")
+ROOMS = ("Room-v0", "Hallway-v0")
 GRID_PEERS: dict[str, Callable[[], Steppers]] = {
     "marlgrid": marlgrid_steppers,
     "minigrid": minigrid_steppers,
@@ -289,11 +303,14 @@ DILEMMA_PEERS: dict[str, Callable[[], Steppers]] = {
     "meltingpot": melting_pot_steppers,
     "socialjax": socialjax_steppers,
 }
-PEERS = GRID_PEERS | DILEMMA_PEERS
+ROOM_PEERS: dict[str, Callable[[], Steppers]] = {"peer_learning": peer_learning_steppers}
+PEERS = GRID_PEERS | DILEMMA_PEERS | ROOM_PEERS
 
 
 def peers_of(game: str) -> list[str]:
     """The simulators that a game is compared with."""
+    if game in ROOMS:
+        return list(ROOM_PEERS)
     return list(DILEMMA_PEERS if game in DILEMMAS else GRID_PEERS)
 
 
@@ -347,7 +364,7 @@ def measure_games(
 ) -> list[dict[str, Any]]:
     rows = []
     for game in socialgrid.list_games():
-        for obs_mode in ("rgb", "tiles"):
+        for obs_mode in ("vector", "rgb") if game in ROOMS else ("rgb", "tiles"):
             for threads in sorted({1, cores}):
                 rate, num_bytes, agents = measure_game(game, batch, threads, obs_mode, effort)
                 copy = measure_copy(num_bytes, effort)
@@ -613,7 +630,11 @@ def tables_of(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[st
         report[name] for name in ("games", "peers", "threads", "batches", "memory")
     )
     families = []
-    for family, names in (("Grids", GRID_PEERS), ("Social dilemmas", DILEMMA_PEERS)):
+    for family, names in (
+        ("Grids", GRID_PEERS),
+        ("Social dilemmas", DILEMMA_PEERS),
+        ("Rooms", ROOM_PEERS),
+    ):
         times = ",".join(f"x {peer}" for peer in names)
         families.append(
             (

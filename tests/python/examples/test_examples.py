@@ -83,5 +83,5 @@ def test_the_benchmark_says_where_it_ran(report):
     assert machine["commit"] in printed
     measured = {row["peer"] for row in figures["peers"]}
     assert measured | set(figures["peers_absent"]) == {
-        "marlgrid", "minigrid", "social_dilemmas", "meltingpot", "socialjax"
+        "marlgrid", "minigrid", "social_dilemmas", "meltingpot", "socialjax", "peer_learning"
     }  # fmt: skip
