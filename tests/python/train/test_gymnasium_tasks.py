@@ -12,6 +12,7 @@ from gymnasium import spaces
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.off_policy_config import SACConfig
 from socialgrid.algos.sac import SAC
+from socialgrid.train.config import load_preset
 from socialgrid.train.errors import UsageError
 from socialgrid.train.gymnasium_tasks import GymnasiumTasks
 from socialgrid.train.worlds import derived_seed
@@ -391,3 +392,45 @@ def test_walker_without_graphics_names_the_setting(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "crayons")
     with pytest.raises(UsageError, match=r"^Walker2d-v5 cannot be drawn: .*MUJOCO_GL=egl"):
         next(tasks("Walker2d-v5", 1, 1).frames(lambda obs: obs))
+
+
+@pytest.mark.parametrize("name", ["halfcheetah", "walker2d", "hopper", "ant"])
+def test_mujoco_presets_are_as_published(name):
+    preset = load_preset(name)
+    config = preset.config
+    assert config.run.total_steps == 1_000_000
+    assert config.env.game.lower() == f"gymnasium:{name}-v5"
+    assert config.env.num_envs == 1
+    assert config.env.options.get("terminate_when_unhealthy") == (
+        None if name == "halfcheetah" else False
+    )
+    cheetah = name == "halfcheetah"
+    assert config.algorithm == SACConfig(
+        learning_rate=7.3e-4 if cheetah else 3e-4,
+        learning_starts=10_000 if cheetah else 100,
+        hidden=(150, 200),
+        batch_size=256,
+        buffer_size=1_000_000,
+        train_interval=8,
+        gradient_steps=8,
+        tau=0.02,
+        gamma=0.99,
+        log_std_init=-3.0,
+    )
+    assert (config.evaluation.interval, config.evaluation.episodes) == (10_000, 10)
+    assert config.players.kinds == ("learner",)
+    for variant in preset.variants():
+        assert preset.choose(social=[variant]).players.kinds == ("learner",) * 4
+
+
+@pytest.mark.parametrize("name", ["halfcheetah", "walker2d", "hopper", "ant"])
+def test_mujoco_presets_fit_their_environments(name):
+    pytest.importorskip("mujoco")
+    env = load_preset(name).config.env
+    made = tasks(env.gymnasium_id, 1, 1, **env.options)
+    obs = made.reset()
+    step = made.step(actions_for(made, 1)[0])
+    assert obs.shape[2:] == {"halfcheetah": (17,), "walker2d": (17,), "hopper": (11,)}.get(
+        name, (27,)
+    )
+    assert bool(step.next_obs.isfinite().all())
