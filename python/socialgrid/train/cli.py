@@ -21,16 +21,27 @@ _TRAIN_MODULES = ("torch", "tyro", "rich", "tensorboard", "safetensors")
 
 
 @dataclass(frozen=True)
+class GroupsOptions:
+    """Where to draw returns over group size."""
+
+    out: str = ""
+    """The picture; group-sizes.png in the first run's directory by default."""
+
+
+@dataclass(frozen=True)
 class PlotOptions:
     """What to draw."""
 
     out: str = ""
     """The picture; curves.png in the (first) run's directory by default."""
     reference: str = ""
-    """Collective returns to draw beside: a CSV file (steps, then one column a curve) or a JSON
-    file ({"label": level} or {"label": [[steps, value], ...]})."""
+    """Collective returns, or those of evaluations, to draw beside: a CSV file (steps, then one
+    column a curve) or a JSON file ({"label": level} or {"label":
+    [[steps, value], ...]})."""
     predictions: bool = False
     """Also draw predictions.png: views, and the views the network expects after each action."""
+    peers: bool = False
+    """Also draw peers.png of each run: who followed whom, trust, agent values."""
     seed: int = 0
     """Seed of the episode whose views are drawn."""
 
@@ -51,7 +62,10 @@ def play(argv: Sequence[str] | None = None) -> int:
 
 
 def plot(argv: Sequence[str] | None = None) -> int:
-    """``socialgrid-plot [LABEL=]RUN... | schelling [--options]``. Returns the exit code."""
+    """``socialgrid-plot [LABEL=]RUN... | groups [LABEL=]RUN... | schelling [--options]``.
+
+    Returns the exit code.
+    """
     return _run("socialgrid-plot", _plot, argv)
 
 
@@ -280,6 +294,8 @@ def _plot(prog: str, words: list[str]) -> int:
         from socialgrid.train import schelling
 
         return schelling.main(words[1:])
+    if words[:1] == ["groups"]:
+        return _plot_groups(prog, words[1:])
     names, rest = _split_words(words)
     options = parse(PlotOptions, rest, f"{prog} [LABEL=]RUN...")
     if not names:
@@ -296,4 +312,25 @@ def _plot(prog: str, words: list[str]) -> int:
 
         for run in runs:
             print(draw_predictions(run.run_dir, options.seed))
+    if options.peers:
+        from socialgrid.train.peer_plots import draw_peers
+
+        for run in runs:
+            print(draw_peers(run, run.run_dir / "peers.png"))
+    return 0
+
+
+def _plot_groups(prog: str, words: list[str]) -> int:
+    names, rest = _split_words(words)
+    options = parse(GroupsOptions, rest, f"{prog} groups [LABEL=]RUN...")
+    if not names:
+        raise UsageError("which runs? socialgrid-plot groups [LABEL=]RUN... [--out FILE]")
+    from socialgrid.train import peer_plots
+    from socialgrid.train.plot import RunCurves
+
+    runs = [RunCurves.named(name) for name in names]
+    found = peer_plots.group_sizes(runs)
+    out = Path(options.out) if options.out else runs[0].run_dir / "group-sizes.png"
+    print(peer_plots.report_group_sizes(found))
+    print(peer_plots.draw_group_sizes(found, out))
     return 0

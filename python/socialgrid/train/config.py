@@ -330,8 +330,12 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def group_key(config: TrainConfig) -> str:
-    """What runs have in common that differ in nothing but the seed and their length."""
+    """What runs have in common that differ in nothing but the seed and their length.
+
+    Independent groups are seeds as well: their number does not matter.
+    """
     data = to_dict(config)
+    data["peers"].pop("groups")
     for name in ("seed", "run_dir", "total_steps"):
         data["run"].pop(name)
     return json.dumps(data, sort_keys=True)

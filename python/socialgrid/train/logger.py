@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -129,6 +129,42 @@ def group_outcome(row: Mapping[str, Any]) -> str:
     )
 
 
+_FEW = 6  # agents, or members of a group, that a line has room for
+
+
+def per_agent(names: Sequence[str], values: Sequence[float | None]) -> str:
+    """A number for each agent by name; of many agents only the mean and the extremes."""
+    if len(names) <= _FEW:
+        pairs = zip(names, values, strict=True)
+        return ", ".join(f"{name} {number(value)}" for name, value in pairs)
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return f"- of {len(names)} agents"
+    mean = sum(known) / len(known)
+    return (
+        f"{number(mean)} in the mean of {len(names)} agents, "
+        f"{number(min(known))} to {number(max(known))}"
+    )
+
+
+def evaluated(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    """What the agents got without exploration; empty where they have not been evaluated."""
+    evaluation = row.get("evaluation")
+    return f"evaluated: {per_agent(names, evaluation['return'])}" if evaluation else ""
+
+
+def followed_shares(row: Mapping[str, Any]) -> list[list[float | None]] | None:
+    """Share of the steps since the last row in which each agent followed each member of its group.
+
+    Returns:
+        ``[A][P]``; ``None`` where nobody gives advice.
+    """
+    counts = (row.get("peers") or {}).get("followed")
+    if counts is None:
+        return None
+    return [[x / sum(each) if sum(each) else None for x in each] for each in counts]
+
+
 def time_left(row: Mapping[str, Any], total_steps: int) -> float:
     """Seconds to go at the present speed."""
     speed = row["env_steps_per_second"]
@@ -145,22 +181,21 @@ class PlainConsole:
         self._names, self._every = names, every_seconds
         self._stream = stream or sys.stdout
         self._last = -math.inf
+        self._evaluated = ""
 
     def update(self, row: Mapping[str, Any], total_steps: int) -> None:
         """Print a row if the last one is old enough, or if it is the run's last."""
+        self._evaluated = evaluated(row, self._names) or self._evaluated
         now = time.monotonic()
         if now - self._last < self._every and row["env_steps"] < total_steps:
             return
         self._last = now
-        returns = ", ".join(
-            f"{name} {number(value)}"
-            for name, value in zip(self._names, row["return"], strict=True)
-        )
+        returns = per_agent(self._names, row["return"])
         self.say(
             f"step {row['env_steps']:,}/{total_steps:,}  "
             f"{row['agent_steps_per_second']:,.0f} agent-steps/s  "
             f"left {duration(time_left(row, total_steps))}  return: {returns}"
-            + (f"  {outcome}" if (outcome := group_outcome(row)) else "")
+            + "".join(f"  {text}" for text in (self._evaluated, group_outcome(row)) if text)
         )
 
     def say(self, text: str) -> None:
@@ -169,6 +204,13 @@ class PlainConsole:
 
     def close(self) -> None:
         """Nothing to put back."""
+
+
+# Of the learner's metrics, those that a table shows.
+_SHOWN = (
+    "policy_loss", "value_loss", "aux_loss", "entropy", "kl", "influence", "intrinsic_reward_mean",
+    "loss", "critic_loss", "td_error", "temperature",
+)  # fmt: skip
 
 
 class RichConsole:
@@ -180,6 +222,7 @@ class RichConsole:
         from rich.live import Live
 
         self._names = names
+        self._evaluation: Sequence[float | None] | None = None
         self._terminal = terminal or Terminal()
         self._live = Live(console=self._terminal, refresh_per_second=4, transient=True)
         self._live.start()
@@ -192,23 +235,28 @@ class RichConsole:
         from rich.text import Text
 
         table = Table(expand=False)
-        table.add_column("agent")
-        losses = [name for name in ("policy_loss", "value_loss", "aux_loss", "entropy", "kl")
-                  if name in row["learner"]]  # fmt: skip
-        losses += [
-            name for name in ("influence", "intrinsic_reward_mean") if name in row["learner"]
-        ]
-        for title in ("return", "solo return", *(name.replace("_", " ") for name in losses)):
-            table.add_column(title, justify="right")
-        solo = row.get("solo_return") or [None] * len(self._names)
+        losses = [name for name in _SHOWN if name in row["learner"]]
+        if "evaluation" in row:
+            self._evaluation = row["evaluation"]["return"]
+        columns = {
+            "return": row["return"],
+            "solo return": row.get("solo_return"),
+            "evaluated": self._evaluation,
+        }
+        columns = {title: values for title, values in columns.items() if values is not None}
+        followed = followed_shares(row)
+        if followed is not None and len(followed[0]) > _FEW:
+            followed = None
+        for title in ("agent", *columns, *(name.replace("_", " ") for name in losses)):
+            table.add_column(title, justify="left" if title == "agent" else "right")
+        if followed is not None:
+            table.add_column("followed", justify="right")
         for agent, name in enumerate(self._names):
-            learner = [row["learner"][loss][agent] for loss in losses]
-            table.add_row(
-                name,
-                number(row["return"][agent]),
-                number(solo[agent]),
-                *(number(value, 4) for value in learner),
-            )
+            cells = [number(values[agent]) for values in columns.values()]
+            cells += [number(row["learner"][loss][agent], 4) for loss in losses]
+            if followed is not None:
+                cells.append(" ".join(number(share) for share in followed[agent]))
+            table.add_row(name, *cells)
         line = (
             f"step {row['env_steps']:,} of {total_steps:,}   "
             f"{row['agent_steps_per_second']:,.0f} agent-steps/s   "
@@ -258,6 +306,8 @@ class Events:
         step = row["env_steps"]
         groups = {"episode": {key: row[key] for key in ("return", "solo_return") if key in row}}
         groups["learner"] = row["learner"]
+        if "evaluation" in row:
+            groups["evaluation"] = {key: row["evaluation"][key] for key in ("return", "return_std")}
         for group, metrics in groups.items():
             for metric, values in metrics.items():
                 for name, value in zip(self._names, values, strict=True):
@@ -266,8 +316,26 @@ class Events:
         for metric, value in (row.get("episode") or {}).items():
             if value is not None and math.isfinite(value):
                 self._writer.add_scalar(f"episode/{metric}", value, step)
+        for name, value in self._of_peers(row):
+            if value is not None and math.isfinite(value):
+                self._writer.add_scalar(f"peers/{name}", value, step)
         for key in ("agent_steps_per_second", "episodes"):
             self._writer.add_scalar(f"run/{key}", row[key], step)
+
+    def _of_peers(self, row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+        """What advice came to, by name: lists are per agent or per group, and then per member."""
+        found = {**(row.get("peers") or {}), "followed": followed_shares(row)}
+        for metric, values in found.items():
+            if not isinstance(values, list):
+                continue
+            agents = len(values) == len(self._names)
+            owners = self._names if agents else [f"group{group}" for group in range(len(values))]
+            for owner, value in zip(owners, values, strict=True):
+                if isinstance(value, list):
+                    for place, one in enumerate(value):
+                        yield f"{metric}/{owner}/member{place}", one
+                else:
+                    yield f"{metric}/{owner}", value
 
     def close(self) -> None:
         """Flush and close."""

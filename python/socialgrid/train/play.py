@@ -65,7 +65,9 @@ def make_game(
     Raises:
         UsageError: the game, an option or a player does not exist.
     """
-    settings = dict(extra)
+    settings = {"obs_mode": "rgb", **extra}
+    if settings["obs_mode"] == "vector":
+        raise UsageError("obs_mode: a person needs to see something: rgb or tiles")
     if options.players:
         settings["num_agents"] = len(options.players)
     try:
@@ -152,6 +154,9 @@ def _picture(env: Any, obs: Any, options: PlayOptions) -> list[str]:
         return half_blocks(enlarge(view, factor))
     grid = np.asarray(env.render(0, tile_size=1))
     height, width = grid.shape[:2]
+    if np.array_equal(view, env.render(0, tile_size=max(1, view.shape[0] // height))):
+        tile = max(1, min(columns // width, 2 * (rows - 3) // height))  # it sees everything
+        return half_blocks(np.asarray(env.render(0, tile_size=tile)))
     room = columns - view.shape[1] - 3
     side_by_side = room >= 3 * width
     tile = max(2, min((room if side_by_side else columns) // width, 2 * (rows - 3) // height, 8))

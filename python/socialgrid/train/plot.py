@@ -79,6 +79,41 @@ class RunCurves:
                 curve[i] = value
         return curve
 
+    def table(self, *keys: str) -> Values | None:
+        """Lists of lists over time, ``[U, A, P]`` or ``[U, G, P]``; ``None`` if never measured."""
+        found: list[Any] = []
+        for row in self._rows:
+            value: Any = row
+            for key in keys:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            found.append(value)
+        shapes = {np.shape(value) for value in found if value is not None}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+            return None
+        nothing = np.full(shapes.pop(), np.nan)
+        return np.array([nothing if value is None else value for value in found], np.float64)
+
+    def groups(self) -> list[list[int]]:
+        """Agents that learn, as places in the lists of a row, group by group.
+
+        Groups of peers are independent of each other; in all other runs there is one.
+        """
+        config = self.config
+        if not config.off_policy:
+            return [self.learning_slots()]
+        owners, kinds = config.players.owners(), config.players.kinds
+        learning = [k for k, place in enumerate(owners) if kinds[place].startswith("learner")]
+        return [[group * len(owners) + k for k in learning] for group in range(config.peers.groups)]
+
+    def place(self, agent: int) -> int:
+        """Place in its group of an agent of an off-policy run."""
+        owners = self.config.players.owners()
+        return owners[agent % len(owners)]
+
+    def advised(self) -> bool:
+        """Whether it was measured who followed whom."""
+        return self.table("peers", "followed") is not None
+
     def losses(self) -> list[str]:
         """Names of the auxiliary losses measured, with their agents' values."""
         names = {name for row in self._rows for name in row["learner"]}
@@ -107,9 +142,13 @@ def smooth(values: Values, width: int) -> Values:
 
 # Options that tell a reader most; where they tell all groups apart, titles name no others.
 _TELLING = ("social.mechanisms", "social.influence_weight", "algorithm.name", "env.game")
+_TELLING_OF_PEERS = (
+    "social.mechanisms", "algorithm.name", "env.game", "players.kinds", "peers.advice",
+    "peers.choice", "peers.trust_rate",
+)  # fmt: skip
 
 
-def _titles(runs: Sequence[RunCurves]) -> dict[str, str]:
+def group_titles(runs: Sequence[RunCurves]) -> dict[str, str]:
     """A short title for each group: its label, or what its runs' configurations differ in."""
     titles = {run.group: run.label for run in runs if run.label}
     flat = {run.group: dict(_flatten(json.loads(run.group))) for run in runs if not run.label}
@@ -128,7 +167,8 @@ def _titles(runs: Sequence[RunCurves]) -> dict[str, str]:
             for group, options in flat.items()
         }  # fmt: skip
 
-    names = told(differing(_TELLING))
+    off_policy = all(run.config.off_policy for run in runs)
+    names = told(differing(_TELLING_OF_PEERS if off_policy else _TELLING))
     if len(set(names.values())) < len(flat):
         names = told(differing(keys))
     return {
@@ -151,12 +191,12 @@ def _brief(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """A curve or a level from elsewhere, drawn among the collective returns.
+    """A curve or a level from elsewhere, drawn among the collective returns or evaluations.
 
     Attributes:
         label: what it is.
         steps: environment steps, ``[P]``; empty for a level.
-        values: collective return, ``[P]``, or ``[1]`` for a level.
+        values: return, ``[P]``, or ``[1]`` for a level.
     """
 
     label: str
@@ -261,10 +301,12 @@ def draw_curves(
 ) -> Path:
     """Draw learning curves: every seed a line of its own, runs alike in all else in one colour.
 
+    Runs of which some are off-policy are drawn as ``peer_plots.draw_arms`` describes.
+
     Args:
         runs: at least one.
         path: the PNG.
-        references: drawn among the collective returns.
+        references: drawn among the collective returns, or those of evaluations.
 
     Raises:
         UsageError: matplotlib is missing, the file cannot be written, or there are references
@@ -274,12 +316,16 @@ def draw_curves(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    if any(run.config.off_policy for run in runs):
+        from socialgrid.train.peer_plots import draw_arms  # it imports this
+
+        return draw_arms(runs, path, references)
     panels = _panels(runs)
     if references and not any(panel.keys == ("episode", "collective_return") for panel in panels):
         raise UsageError("reference: none of these runs has a collective return to compare")
     groups = list(dict.fromkeys(run.group for run in runs))
     colours = {group: f"C{index % 10}" for index, group in enumerate(groups)}
-    titles = _titles(runs)
+    titles = group_titles(runs)
     columns = 1 if len(panels) < 4 else 2
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(8 if columns == 1 else 13, 3.4 * rows), layout="constrained")
@@ -291,7 +337,7 @@ def draw_curves(
         else:
             _draw_groups(axes, runs, panel.keys, titles, colours)
         if panel.keys == ("episode", "collective_return"):
-            _draw_references(axes, references)
+            draw_references(axes, references)
         axes.set_title(panel.title, fontsize=10)
         axes.set_xlabel("environment steps")
         axes.margins(x=0.08)
@@ -371,7 +417,8 @@ def _draw_line(
     axes.annotate(name, (steps[-1], trend[-1]), fontsize=6, color=colour)
 
 
-def _draw_references(axes: Any, references: Sequence[Reference]) -> None:
+def draw_references(axes: Any, references: Sequence[Reference]) -> None:
+    """Add what is drawn for comparison to a diagram."""
     for index, reference in enumerate(references):
         style = ("--", "-.", ":")[index % 3]
         if len(reference.steps):

@@ -3,16 +3,17 @@
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from socialgrid.train import build
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import duration, number, read_metrics
-from socialgrid.train.loop import Trainer
 
 if TYPE_CHECKING:
-    from socialgrid.train.asynchronous import AsyncTrainer
+    from socialgrid.train.loop import AnyTrainer
+    from socialgrid.train.pictures import Image
 
 
 def mean_return(rows: Sequence[Mapping[str, Any]], agent: int, solo: bool) -> float | None:
@@ -39,6 +40,11 @@ def mean_outcome(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     return total / count if count else None
 
 
+def evaluations(rows: Sequence[Mapping[str, Any]], agent: int) -> list[float]:
+    """Mean return of each evaluation of an agent."""
+    return [row["evaluation"]["return"][agent] for row in rows if "evaluation" in row]
+
+
 def tenth(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The leading updates in which a tenth of all episodes ended."""
     counts = [row["episodes_finished"] + row["solo_episodes_finished"] for row in rows]
@@ -51,44 +57,50 @@ def tenth(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return chosen
 
 
-def summary(trainer: Trainer | AsyncTrainer) -> str:
+def summary(trainer: AnyTrainer) -> str:
     """A table of first and last tenth of the run for each agent, and where its files lie."""
     rows = read_metrics(trainer.run_dir / "metrics.jsonl")
     lines = [""]
     if rows:
         first, last = tenth(rows), tenth(rows[::-1])
-        lines.append(
-            f"mean return per episode      {'first tenth':>12} {'last tenth':>12} {'change':>9}"
-        )
+        width = min(48, max(28, *(len(name) + 11 for name in trainer.names)))
+        title = "mean return per episode"
+        lines.append(f"{title:<{width}} {'first tenth':>12} {'last tenth':>12} {'change':>9}")
         for agent, name in enumerate(trainer.names):
             for solo in (False, True):
                 start, end = mean_return(first, agent, solo), mean_return(last, agent, solo)
                 if start is None and end is None:
                     continue
-                change = None if start is None or end is None else end - start
-                title = f"{name}, solo" if solo else name
-                lines.append(
-                    f"{title:<28.28} {number(start):>12} {number(end):>12} {number(change):>9}"
-                )
+                lines.append(_change(f"{name}, solo" if solo else name, width, start, end))
+        for agent, name in enumerate(trainer.names):
+            found = evaluations(rows, agent)
+            if found:
+                few = -(-len(found) // 10)
+                start, end = sum(found[:few]) / few, sum(found[-few:]) / few
+                mean = sum(found) / len(found)
+                line = _change(f"{name}, evaluated", width, start, end)
+                lines.append(f"{line}  {number(mean)} over training")
         for name in dict.fromkeys(name for row in rows for name in row.get("episode") or {}):
             start, end = mean_outcome(first, name), mean_outcome(last, name)
-            change = None if start is None or end is None else end - start
-            title = name.replace("_", " ")
-            lines.append(
-                f"{title:<28.28} {number(start):>12} {number(end):>12} {number(change):>9}"
-            )
-        speed = trainer.env_steps * len(trainer.players) / max(trainer.seconds, 1e-9)
+            lines.append(_change(name.replace("_", " "), width, start, end))
+        agents = len(trainer.names)
+        speed = trainer.env_steps * agents / max(trainer.seconds, 1e-9)
+        with_networks = agents if trainer.config.off_policy else len(trainer.slots)
         lines.append(
             f"{trainer.update} updates, {trainer.episodes:,} episodes, "
             f"{trainer.env_steps:,} environment steps in {duration(trainer.seconds)}: "
-            f"{speed:,.0f} agent-steps/s, {len(trainer.slots)} of {len(trainer.players)} agents "
-            "with networks"
+            f"{speed:,.0f} agent-steps/s, {with_networks} of {agents} agents with networks"
         )
     lines.append(f"{trainer.run_dir}: config.json, metrics.jsonl, tensorboard, checkpoints")
     return "\n".join(lines)
 
 
-def leave_pictures(trainer: Trainer | AsyncTrainer) -> list[str]:
+def _change(title: str, width: int, start: float | None, end: float | None) -> str:
+    change = None if start is None or end is None else end - start
+    return f"{title:<{width}.{width}} {number(start):>12} {number(end):>12} {number(change):>9}"
+
+
+def leave_pictures(trainer: AnyTrainer) -> list[str]:
     """Draw curves and film an episode with the final weights.
 
     Returns:
@@ -100,7 +112,12 @@ def leave_pictures(trainer: Trainer | AsyncTrainer) -> list[str]:
         try:
             from socialgrid.train.plot import RunCurves, draw_curves
 
-            lines.append(str(draw_curves([RunCurves(run_dir)], run_dir / "curves.png")))
+            curves = RunCurves(run_dir)
+            lines.append(str(draw_curves([curves], run_dir / "curves.png")))
+            if curves.advised():
+                from socialgrid.train.peer_plots import draw_peers
+
+                lines.append(str(draw_peers(curves, run_dir / "peers.png")))
         except UsageError as error:
             lines.append(str(error))
     if logging.video:
@@ -111,13 +128,23 @@ def leave_pictures(trainer: Trainer | AsyncTrainer) -> list[str]:
     return lines
 
 
-def film(trainer: Trainer | AsyncTrainer) -> str:
+def film(trainer: AnyTrainer) -> str:
     """Film one episode with everybody and the present weights.
 
     Raises:
-        UsageError: the video extra is missing.
+        UsageError: the video extra is missing, or the task cannot be drawn here.
     """
-    from socialgrid.train.video import episode_frames, write_video
+    from socialgrid.train.video import write_video
+
+    config = trainer.config
+    with ExitStack() as stack:
+        frames = _task_film(trainer, stack) if config.off_policy else _world_film(trainer, stack)
+        return str(write_video(trainer.run_dir / "episode", frames))
+
+
+def _world_film(trainer: Any, stack: ExitStack) -> Iterator[Image]:
+    """An episode of an on-policy run; ``stack`` closes its world."""
+    from socialgrid.train.video import episode_frames
     from socialgrid.train.worlds import Worlds, derived_seed
 
     config = trainer.config
@@ -131,9 +158,19 @@ def film(trainer: Trainer | AsyncTrainer) -> str:
         num_threads=1,
         obs_mode=config.obs_mode,
     )
-    frames = episode_frames(
+    stack.callback(worlds.close)
+    return episode_frames(
         worlds, trainer.learner, trainer.slots, trainer.names, config.logging.video_frames
     )
-    path = write_video(trainer.run_dir / "episode", frames)
-    worlds.close()
-    return str(path)
+
+
+def _task_film(trainer: Any, stack: ExitStack) -> Iterator[Image]:
+    """An episode of an off-policy run without exploration; ``stack`` closes its tasks."""
+    from socialgrid.train.peers import make_tasks
+    from socialgrid.train.video import task_frames
+    from socialgrid.train.worlds import derived_seed
+
+    config = trainer.config
+    tasks = make_tasks(config, 1, derived_seed(config.run.seed, 3))
+    stack.callback(tasks.close)
+    return task_frames(tasks, trainer.learner, trainer.names, config.logging.video_frames)

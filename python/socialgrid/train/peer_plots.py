@@ -1,0 +1,388 @@
+"""Pictures of off-policy runs: arms with bands over seeds, who followed whom, group sizes."""
+
+# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from socialgrid.train.errors import UsageError
+from socialgrid.train.logger import number
+from socialgrid.train.plot import (
+    Reference,
+    RunCurves,
+    Values,
+    draw_references,
+    group_titles,
+    need_matplotlib,
+    save_figure,
+    smooth,
+)
+
+_EVALUATED = "return without exploration, of evaluations"
+_BINS = 100  # stretches of time in a stack of shares
+_MOST_ASKERS = 8  # rows of a picture
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Something of one group of agents over time: a seed of an experiment.
+
+    Attributes:
+        steps: steps of each agent, ``[U]``.
+        values: ``[U]``, NaN where nothing was measured.
+    """
+
+    steps: Values
+    values: Values
+
+    def known(self) -> Curve:
+        """Without what was not measured."""
+        there = np.isfinite(self.values)
+        return Curve(self.steps[there], self.values[there])
+
+
+def mean_over_agents(run: RunCurves, agents: Sequence[int], *keys: str) -> Curve:
+    """Mean over some agents of a metric that each agent has, where any has a number."""
+    each = np.stack([run.values(*keys, agent=agent) for agent in agents])
+    there = np.isfinite(each)
+    sums, counts = np.where(there, each, 0.0).sum(0), there.sum(0)
+    return Curve(run.steps, np.where(counts, sums / np.maximum(counts, 1), np.nan))
+
+
+def followed_others(run: RunCurves, agents: Sequence[int]) -> Curve:
+    """Share of the steps in which some agents did what another member proposed."""
+    counts = run.table("peers", "followed")
+    if counts is None:
+        return Curve(run.steps, np.full(len(run.steps), np.nan))
+    places = [run.place(agent) for agent in agents]
+    own = np.stack([counts[:, agent, place] for agent, place in zip(agents, places, strict=True)])
+    total = np.stack([counts[:, agent].sum(-1) for agent in agents])
+    with np.errstate(invalid="ignore"):
+        return Curve(run.steps, 1.0 - own.sum(0) / total.sum(0))
+
+
+def mean_and_error(curves: Sequence[Curve]) -> tuple[Values, Values, Values]:
+    """Mean and standard error over curves, where all of them have been measured.
+
+    Args:
+        curves: at least one; where their steps differ, lines between them count.
+
+    Returns:
+        steps, mean and standard error (0 of a single curve), ``[P]`` each.
+    """
+    known = [curve.known() for curve in curves]
+    known = [curve for curve in known if len(curve.steps)]
+    if not known:
+        return np.empty(0), np.empty(0), np.empty(0)
+    steps = np.unique(np.concatenate([curve.steps for curve in known]))
+    first = max(curve.steps[0] for curve in known)
+    last = min(curve.steps[-1] for curve in known)
+    steps = steps[(steps >= first) & (steps <= last)]
+    values = np.stack([np.interp(steps, curve.steps, curve.values) for curve in known])
+    error = np.zeros(len(steps))
+    if len(known) > 1:
+        error = values.std(0, ddof=1) / np.sqrt(len(known))
+    return steps, values.mean(0), error
+
+
+def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Reference] = ()) -> Path:
+    """Draw learning curves: runs alike in all but the seed are an arm, of one colour.
+
+    A thin line is the mean over the learners of one group of one run; the thick line is the mean
+    over all of an arm's groups and runs, with its standard error around it.
+
+    Args:
+        runs: at least one of them off-policy.
+        path: the PNG.
+        references: drawn among the returns of evaluations.
+
+    Raises:
+        UsageError: matplotlib is missing, the file cannot be written, or there are references
+            and no evaluations.
+    """
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    titles = group_titles(runs)
+    panels: dict[str, dict[str, list[Curve]]] = {}
+    for run in runs:
+        for agents in run.groups():
+            for title, curve in (
+                (_EVALUATED,
+                 mean_over_agents(run, agents, "evaluation", "return")),
+                ("return per episode while learning", mean_over_agents(run, agents, "return")),
+                ("share of steps in which another member was followed",
+                 followed_others(run, agents)),
+            ):  # fmt: skip
+                if np.isfinite(curve.values).any():
+                    panels.setdefault(title, {}).setdefault(run.group, []).append(curve)
+    if not panels:
+        raise UsageError(f"{runs[0].run_dir}: no episode has ended yet")
+    if references and _EVALUATED not in panels:
+        raise UsageError("reference: none of these runs has evaluations to compare")
+    colours = {group: f"C{i % 10}" for i, group in enumerate(dict.fromkeys(r.group for r in runs))}
+    figure = Figure(figsize=(8, 3.4 * len(panels)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (title, arms) in enumerate(panels.items()):
+        axes = figure.add_subplot(len(panels), 1, index + 1)
+        for group, curves in arms.items():
+            label = f"{titles[group]} (n={len(curves)})"
+            _draw_arm(axes, curves, colours[group], label, smoothed=title != _EVALUATED)
+        if title == _EVALUATED:
+            draw_references(axes, references)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("steps of each agent")
+        axes.grid(alpha=0.2)
+        axes.legend(fontsize=7)
+    return save_figure(figure, path)
+
+
+def _draw_arm(
+    axes: Any, curves: Sequence[Curve], colour: str, label: str, *, smoothed: bool
+) -> None:
+    """Thin lines of the seeds, a thick one of their mean, and its standard error as a band."""
+    shown = []
+    for curve in curves:
+        width = max(1, len(curve.steps) // 40) if smoothed else 1
+        shown.append(Curve(curve.steps, smooth(curve.values, width)))
+        known = shown[-1].known()
+        axes.plot(known.steps, known.values, color=colour, alpha=0.35, linewidth=0.7)
+    steps, mean, error = mean_and_error(shown)
+    axes.plot(steps, mean, color=colour, linewidth=2.0, label=label)
+    axes.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
+
+
+def binned_shares(run: RunCurves) -> tuple[Values, npt.NDArray[np.float64]]:
+    """Whom each agent followed, in stretches of time.
+
+    Returns:
+        steps ``[B]`` in the middle of each stretch, and the share of its steps in which agent
+        ``a`` followed member ``p`` of its group, ``[B, A, P]``.
+
+    Raises:
+        UsageError: nobody advises anybody in this run.
+    """
+    counts = run.table("peers", "followed")
+    if counts is None:
+        raise UsageError(f"{run.run_dir}: nobody gave advice there (social.mechanisms)")
+    parts = np.array_split(np.arange(len(counts)), min(_BINS, len(counts)))
+    ends = np.array([run.steps[part[-1]] for part in parts])
+    begins = np.concatenate([[0.0], ends[:-1]])
+    sums = np.stack([counts[part].sum(0) for part in parts])
+    shares = sums / np.maximum(sums.sum(-1, keepdims=True), 1.0)
+    return (begins + ends) / 2.0, shares
+
+
+def draw_peers(run: RunCurves, path: Path) -> Path:
+    """Draw figure 6 of Derstroff et al.: who followed whom, and what was thought of whom.
+
+    A row for each learner of a group, the last one for all of them together: the shares of
+    members followed, stacked; trust (or, of LeCTR, how often was asked, answered and followed)
+    and, in the last row, agent values; and the learning curve. Everything is a mean over the
+    run's groups, whose members have the same places; thin lines are single groups.
+
+    Args:
+        run: one with advice.
+        path: the PNG.
+
+    Raises:
+        UsageError: matplotlib is missing, the file cannot be written, or nobody gave advice.
+    """
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    middles, shares = binned_shares(run)
+    groups, kinds = run.groups(), run.config.players.kinds
+    learners = range(len(groups[0]))[:_MOST_ASKERS]
+    members = [f"{place} {kind}" for place, kind in enumerate(kinds)]
+    rows = len(learners) + 1
+    figure = Figure(figsize=(15, 2.7 * rows + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, 3, squeeze=False)
+    for row in range(rows):
+        everybody = row == rows - 1
+        askers = [group if everybody else [group[row]] for group in groups]
+        who = "all learners" if everybody else f"peer{run.place(groups[0][row])}"
+        flat = [agent for group in askers for agent in group]
+        stacked, opinions, learning = axes[row]
+        stacked.stackplot(
+            middles, shares[:, flat].mean(1).T, labels=members, colors=_colours(len(kinds)),
+            linewidth=0,
+        )  # fmt: skip
+        stacked.set_ylim(0.0, 1.0)
+        stacked.set_title(f"{who}: whose proposals were carried out", fontsize=9)
+        if everybody:
+            _draw_table(opinions, run, "agent_values", list(range(len(groups))), members)
+            opinions.set_title("agent values", fontsize=9)
+        else:
+            _draw_opinions(opinions, run, flat, who, members)
+        _draw_learning(learning, run, askers)
+        learning.set_title(f"{who}: return", fontsize=9)
+        for one in (stacked, opinions, learning):
+            one.set_xlim(0.0, run.steps[-1])
+            one.set_xlabel("steps of each agent", fontsize=8)
+            one.tick_params(labelsize=8)
+            if one.get_legend_handles_labels()[0] and (row == 0 or one is not stacked):
+                one.legend(fontsize=7, loc="best")
+            if not one.has_data():
+                one.set_axis_off()
+    count = f"mean of {len(groups)} groups" if len(groups) > 1 else "one group"
+    more = len(groups[0]) - len(learners)
+    figure.suptitle(
+        f"{run.run_dir.name}: {count}" + (f"; {more} more learners not shown" if more else ""),
+        fontsize=10,
+    )
+    return save_figure(figure, path)
+
+
+def _colours(count: int) -> list[str]:
+    return [f"C{place % 10}" for place in range(count)]
+
+
+def _draw_opinions(
+    axes: Any, run: RunCurves, agents: Sequence[int], who: str, members: Sequence[str]
+) -> None:
+    """Trust in each member, or else what else was measured of an asker's advice."""
+    if run.table("peers", "trust") is not None:
+        _draw_table(axes, run, "trust", agents, members)
+        axes.set_title(f"{who}: trust", fontsize=9)
+        return
+    for name in ("asked", "advised", "answered", "changed"):
+        curve = mean_over_agents(run, agents, "peers", name).known()
+        if len(curve.steps):
+            trend = smooth(curve.values, max(1, len(curve.values) // 40))
+            axes.plot(curve.steps, trend, linewidth=1.2, label=name)
+    axes.set_title(f"{who}: share of steps", fontsize=9)
+
+
+def _draw_table(
+    axes: Any, run: RunCurves, name: str, owners: Sequence[int], members: Sequence[str]
+) -> None:
+    """A line a member: the mean over those whose table it is, and thin lines of their own."""
+    table = run.table("peers", name)
+    if table is None:
+        return
+    colours = _colours(len(members))
+    for place, member in enumerate(members):
+        each = table[:, list(owners), place]
+        if len(owners) > 1:
+            axes.plot(run.steps, each, color=colours[place], alpha=0.3, linewidth=0.6)
+        axes.plot(run.steps, each.mean(1), color=colours[place], linewidth=1.4, label=member)
+
+
+def _draw_learning(axes: Any, run: RunCurves, askers: Sequence[Sequence[int]]) -> None:
+    """Training and evaluation returns: a curve a group, and their mean."""
+    for title, keys, colour in (
+        ("while learning", ("return",), "0.5"),
+        ("evaluated", ("evaluation", "return"), "C0"),
+    ):
+        curves = [mean_over_agents(run, agents, *keys) for agents in askers]
+        curves = [curve for curve in curves if np.isfinite(curve.values).any()]
+        if curves:
+            _draw_arm(axes, curves, colour, title, smoothed=title != "evaluated")
+
+
+@dataclass(frozen=True)
+class GroupSize:
+    """What groups of one size came to.
+
+    Attributes:
+        size: members of a group.
+        final: mean evaluation return of the learners of each group over the last tenth of its
+            evaluations, one a group and run, ``[S]``.
+        over_training: the same over all evaluations, ``[S]``.
+    """
+
+    size: int
+    final: Values
+    over_training: Values
+
+
+def group_sizes(runs: Sequence[RunCurves]) -> dict[str, list[GroupSize]]:
+    """Evaluation returns by the runs' labels and the sizes of their groups, in ascending order.
+
+    Raises:
+        UsageError: a run has not been evaluated.
+    """
+    found: dict[str, dict[int, list[tuple[float, float]]]] = {}
+    for run in runs:
+        sizes = found.setdefault(run.label, {})
+        seeds = sizes.setdefault(len(run.config.players.kinds), [])
+        for agents in run.groups():
+            values = mean_over_agents(run, agents, "evaluation", "return").known().values
+            if not len(values):
+                raise UsageError(f"{run.run_dir}: no evaluations (evaluation.interval)")
+            last = -(-len(values) // 10)
+            seeds.append((float(values[-last:].mean()), float(values.mean())))
+    return {
+        label: [
+            GroupSize(size, *np.array(seeds, np.float64).T) for size, seeds in sorted(sizes.items())
+        ]
+        for label, sizes in found.items()
+    }
+
+
+def draw_group_sizes(found: Mapping[str, Sequence[GroupSize]], path: Path) -> Path:
+    """Draw figure 7 of Derstroff et al.: returns over group size, each seed a point.
+
+    Args:
+        found: as ``group_sizes`` gives it.
+        path: the PNG.
+
+    Raises:
+        UsageError: matplotlib is missing, or the file cannot be written.
+    """
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (field, title) in enumerate(
+        (("final", "last tenth of the evaluations"), ("over_training", "all evaluations"))
+    ):
+        axes = figure.add_subplot(1, 2, index + 1)
+        for arm, (label, sizes) in enumerate(found.items()):
+            colour = f"C{arm % 10}"
+            each = [getattr(one, field) for one in sizes]
+            for one, values in zip(sizes, each, strict=True):
+                spots = np.full(len(values), one.size, np.float64)
+                axes.plot(spots, values, "o", color=colour, alpha=0.4, markersize=4)
+            counts = np.array([len(values) for values in each])
+            errors = [v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0 for v in each]
+            name = label or "mean and standard error"
+            axes.errorbar(
+                [one.size for one in sizes], [v.mean() for v in each], errors, color=colour,
+                capsize=3, linewidth=1.6, label=f"{name} (n={counts.min()} to {counts.max()})",
+            )  # fmt: skip
+        axes.set_title(f"mean return, {title}", fontsize=10)
+        axes.set_xlabel("members of a group")
+        axes.set_xticks(sorted({one.size for sizes in found.values() for one in sizes}))
+        axes.grid(alpha=0.2)
+        axes.legend(fontsize=7)
+    return save_figure(figure, path)
+
+
+def report_group_sizes(found: Mapping[str, Sequence[GroupSize]]) -> str:
+    """The numbers of the picture as a table, one line a label and size."""
+    lines = [
+        f"{'':<20} {'members':>7} {'seeds':>5} {'final':>9} {'std':>8} {'training':>9} {'std':>8}"
+    ]
+    for label, sizes in found.items():
+        for one in sizes:
+            cells = [
+                cell
+                for values, width in ((one.final, 9), (one.over_training, 9))
+                for cell in (f"{number(float(values.mean())):>{width}}",
+                             f"{number(float(values.std())):>8}")
+            ]  # fmt: skip
+            lines.append(f"{label:<20.20} {one.size:>7} {len(one.final):>5} {' '.join(cells)}")
+    return "\n".join(lines)
