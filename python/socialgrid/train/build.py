@@ -21,7 +21,7 @@ from socialgrid.algos.off_policy_config import OffPolicyConfig
 from socialgrid.algos.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.ppo import PPO
 from socialgrid.algos.recurrent_dqn import RecurrentDQN
-from socialgrid.algos.sac import SAC
+from socialgrid.algos.sac import SAC, DiscreteSAC
 from socialgrid.algos.td3 import TD3
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ViewSpec
@@ -246,7 +246,7 @@ def build_off_policy_learner(
     for name in dict.fromkeys(algorithms):
         agents = [a for a in range(spec.num_agents) if algorithms[a % len(slots)] == name]
         try:
-            learner = _OFF_POLICY[name](
+            learner = _learner_class(name, spec)(
                 dataclasses.replace(spec, num_agents=len(agents)),
                 _settings(config, name, [a % len(slots) for a in agents], len(slots)),
                 num_envs=config.env.num_envs,
@@ -268,6 +268,13 @@ def build_off_policy_learner(
         [players[slots[a % len(slots)]].kind == "learner" for a in range(spec.num_agents)]
     )
     return whole
+
+
+def _learner_class(name: str, spec: TaskSpec) -> type[OffPolicyLearner]:
+    """The learner of an algorithm; soft actor-critic has one for each kind of actions."""
+    if name == "sac" and not spec.continuous:
+        return DiscreteSAC
+    return _OFF_POLICY[name]
 
 
 def _algorithms(config: TrainConfig) -> tuple[str, ...]:

@@ -1,0 +1,257 @@
+"""Peers in training: who is asked, who is trusted, and what a resumed run does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from socialgrid.train import checkpoint
+from socialgrid.train.config import TrainConfig, from_dict
+from socialgrid.train.errors import UsageError
+from socialgrid.train.logger import MetricsFile
+from socialgrid.train.peers import PeerTrainer, greedy_returns, make_tasks
+
+TINY: dict[str, Any] = {
+    "run": {"total_steps": 400},
+    "env": {"game": "Room-v0", "num_envs": 1, "rollout_steps": 50, "options": {"length": 5}},
+    "algorithm": {
+        "name": "dqn",
+        "hidden": [16],
+        "batch_size": 16,
+        "buffer_size": 1000,
+        "learning_starts": 20,
+        "epsilon_steps": 200,
+    },
+    "logging": {"tensorboard": False},
+}
+
+
+def merged(*tables: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for table in tables:
+        for section, options in table.items():
+            result[section] = {**result.get(section, {}), **options}
+    return result
+
+
+def config_of(*tables: dict[str, Any]) -> TrainConfig:
+    return from_dict(merged(TINY, *tables))
+
+
+def peers(kinds: list[str], **options: Any) -> dict[str, Any]:
+    return {
+        "players": {"kinds": kinds},
+        "social": {"mechanisms": ["peers"]},
+        "peers": options,
+    }
+
+
+def trainer_of(config: TrainConfig, folder: Path) -> PeerTrainer:
+    torch.set_num_threads(1)
+    trainer = PeerTrainer(config, folder)
+    trainer.begin()
+    return trainer
+
+
+def timeless(row: dict[str, Any]) -> dict[str, Any]:
+    slow = {"seconds", "time", "env_steps_per_second", "agent_steps_per_second"}
+    return {name: value for name, value in row.items() if name not in slow}
+
+
+def test_a_row_counts_what_happened(tmp_path: Path) -> None:
+    config = config_of(
+        peers(["learner", "expert", "learner"], groups=2),
+        {"evaluation": {"interval": 100, "episodes": 3}, "env": {"num_envs": 2}},
+    )
+    trainer = trainer_of(config, tmp_path)
+    assert trainer.names == [
+        "group0 peer0 learner", "group0 peer2 learner",
+        "group1 peer0 learner", "group1 peer2 learner",
+    ]  # fmt: skip
+    row = trainer.step()
+    assert row["env_steps"] == 100  # 50 steps of two copies
+    assert row["agent_steps"] == 400
+    assert np.shape(row["peers"]["followed"]) == (4, 3)
+    assert np.sum(row["peers"]["followed"]) == 400
+    assert np.shape(row["peers"]["trust"]) == (4, 3)
+    assert np.shape(row["peers"]["agent_values"]) == (2, 3)
+    assert row["evaluation"]["env_steps"] == 100
+    assert len(row["evaluation"]["return"]) == 4
+    assert row["update"] == 10  # after every 8 steps of each agent, from the 21st on
+    assert set(row["learner"]) >= {"loss", "td_error"}
+    assert "evaluation" in trainer.step()
+    # nobody is asked before learning starts: 20 steps of the first 100 are one's own
+    own = row["peers"]["followed"]
+    assert own[0][0] >= 20
+    assert own[1][2] >= 20
+    assert max(own[0][2], own[1][0]) > 0
+
+
+@pytest.mark.parametrize("kinds", [["learner"], ["learner", "learner"]])
+def test_without_advice_everybody_acts_alone(tmp_path: Path, kinds: list[str]) -> None:
+    config = config_of({"players": {"kinds": kinds}, "peers": {"groups": 2}})
+    trainer = trainer_of(config, tmp_path)
+    row = trainer.step()
+    assert "peers" not in row
+    assert len(row["return"]) == 2 * len(kinds)
+
+
+def test_a_group_learns_the_same_whatever_other_groups_there_are(tmp_path: Path) -> None:
+    one = trainer_of(config_of(peers(["learner", "adversary", "learner"])), tmp_path)
+    three = trainer_of(config_of(peers(["learner", "adversary", "learner"], groups=3)), tmp_path)
+    for _ in range(4):
+        a, b = one.step(), three.step()
+        assert a["return"] == b["return"][:2]
+        assert a["peers"]["followed"] == b["peers"]["followed"][:2]
+    for name, tensor in one.learner.tensors().items():
+        torch.testing.assert_close(tensor, three.learner.tensors()[name][:2], msg=name)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "alone": {"players": {"kinds": ["learner"]}},
+    "advised": peers(["learner", "expert", "learner"], groups=2),
+    "mixed": merged(
+        {"algorithm": {"name": "dqn"}},
+        peers(["learner", "learner"], algorithms=["dqn", "sac"], explore_when_advised=True),
+    ),
+    "lectr": {
+        "players": {"kinds": ["learner", "learner"]},
+        "social": {"mechanisms": ["lectr"]},
+    },
+    "recurrent": {
+        "env": {
+            "game": "GoalCycle-v0",
+            "num_envs": 2,
+            "options": {"grid_size": 7, "num_clutter": 0, "max_steps": 20},
+        },
+        "players": {"kinds": ["expert", "learner"]},
+        "network": {"channels": [4], "features": [8], "memory": 8, "heads": [8]},
+        "algorithm": {
+            "name": "recurrent-dqn",
+            "hidden": [8],
+            "batch_size": 4,
+            "burn_in": 2,
+            "sequence_length": 4,
+            "buffer_size": 400,
+            "learning_starts": 20,
+            "epsilon_steps": 200,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_resumed_run_is_the_same_run(tmp_path: Path, variant: str) -> None:
+    table = dict(VARIANTS[variant])
+    base = {key: value for key, value in TINY.items() if key != "algorithm"}
+    if variant == "recurrent":
+        config = from_dict(merged(base, table, {"evaluation": {"interval": 100, "episodes": 2}}))
+    else:
+        config = config_of(table, {"evaluation": {"interval": 100, "episodes": 2}})
+    whole = trainer_of(config, tmp_path / "whole")
+    first = trainer_of(config, tmp_path / "first")
+    for _ in range(3):
+        whole.step()
+        first.step()
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    path = first.save(metrics)
+    metrics.close()
+    second = PeerTrainer(config, tmp_path / "second")
+    second.restore(checkpoint.load(path))
+    second.begin()
+    for _ in range(3):
+        assert timeless(whole.step()) == timeless(second.step())
+    for name, tensor in whole.learner.tensors().items():
+        assert torch.equal(tensor, second.learner.tensors()[name]), name
+    for name, tensor in whole.learner.memory().items():
+        assert torch.equal(tensor, second.learner.memory()[name]), name
+
+
+def test_evaluation_changes_nothing_of_training(tmp_path: Path) -> None:
+    table = peers(["learner", "learner"])
+    plain = trainer_of(config_of(table), tmp_path)
+    judged = trainer_of(config_of(table, {"evaluation": {"interval": 50}}), tmp_path)
+    for _ in range(4):
+        a, b = plain.step(), judged.step()
+        assert b.pop("evaluation")
+        assert timeless(a) == timeless(b)
+
+
+def test_greedy_returns_are_those_of_whole_episodes(tmp_path: Path) -> None:
+    config = config_of({"players": {"kinds": ["learner"]}})
+    trainer = trainer_of(config, tmp_path)
+    trainer.step()
+    tasks = make_tasks(config, 20, 5)
+    found = greedy_returns(tasks, trainer.learner, 5)
+    assert found.shape == (1, 20)
+    # a step costs 0.001 or brings 1, and there are 100 of them
+    for value in found[0].tolist():
+        on_goal = round((value + 0.1) / 1.001)
+        assert value == pytest.approx(on_goal - 0.001 * (100 - on_goal), abs=1e-4)
+    assert torch.equal(found, greedy_returns(tasks, trainer.learner, 5))
+
+
+def test_frozen_members_and_novices_do_not_learn(tmp_path: Path) -> None:
+    trainer = trainer_of(config_of(peers(["learner", "novice"])), tmp_path)
+    before = trainer.learner.tensors()
+    trainer.step()
+    after = trainer.learner.tensors()
+    weights = [name for name in before if name.startswith("model/")]
+    assert any(not torch.equal(before[name][0], after[name][0]) for name in weights)
+    assert all(torch.equal(before[name][1], after[name][1]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        (peers(["learner", "cleaner"]), "cleaner"),
+        (
+            {
+                "env": {"game": "GoalCycle-v0", "options": {}},
+                "players": {"kinds": ["learner", "expert"]},
+                "peers": {"groups": 2},
+            },
+            "groups",
+        ),
+        ({"env": {"options": {"length": 2}}}, "length"),
+        ({"env": {"game": "Rom-v0"}}, "Room-v0"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_once(
+    tmp_path: Path, table: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        PeerTrainer(config_of(table), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("advice", ["trust", "agent-values"])
+def test_trust_finds_the_expert_and_shuns_the_adversary(tmp_path: Path, advice: str) -> None:
+    config = config_of(
+        peers(
+            ["learner", "expert", "adversary"],
+            groups=3,
+            advice=[advice],
+            trust_rate=0.02,
+            initial_trust=0.0,
+            temperature=0.2,
+        ),
+        {
+            "env": {"rollout_steps": 500, "options": {"length": 7, "max_steps": 30}},
+            "algorithm": {"hidden": [32], "batch_size": 32, "buffer_size": 4000},
+            "evaluation": {"interval": 3000},
+        },
+    )
+    trainer = trainer_of(config, tmp_path)
+    rows = [trainer.step() for _ in range(6)]
+    followed = np.array(rows[-1]["peers"]["followed"], float)
+    shares = followed / followed.sum(1, keepdims=True)
+    assert (shares[:, 1] > shares[:, 0]).all()
+    assert (shares[:, 1] > 0.5).all(), shares
+    assert (shares[:, 2] < 0.15).all(), shares
+    values = np.array(rows[-1]["peers"]["trust" if advice == "trust" else "agent_values"])
+    assert (values.argmax(1) == 1).all()
