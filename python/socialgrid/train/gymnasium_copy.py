@@ -23,8 +23,8 @@ _MUJOCO = re.compile(r"gymnasium\.envs\.mujoco\.\w+_v5")
 class Copy(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment without its infos, and with its state as arrays where that can be had.
 
-    Infos cost more to gather than many an environment's step, and nobody reads them here. As
-    attributes, state can be read and set through vector environments of either kind.
+    Gathering the infos of copies takes as long as a step of classic control, and nobody reads them
+    here. State is an attribute, which vector environments of either kind can read and set.
     """
 
     @property
