@@ -24,7 +24,7 @@ class Sequences:
         reward: float32 ``[A, L, B]``.
         terminated, truncated: bool ``[A, L, B]``.
         index: int64 ``[A, B]``, places in the memory.
-        final_obs: ``[A, L, B, *obs_shape]``, what truncated steps led to, anything elsewhere;
+        final_obs: ``[A, L, B, *obs_shape]``, what truncated steps led to, zeros elsewhere;
             ``None`` if no step is truncated.
         weight: float32 ``[A, B]``, importance weights; ``None`` for uniform draws.
     """
@@ -265,8 +265,12 @@ class SequenceReplay:
         found = {name: x[place] for name, x in self._kept.items() if name != "state"}
         for name in ("action", "reward", "terminated", "truncated"):
             found[name] = found[name][:, :-1]
-        if bool(found["truncated"].any()):
-            found["final_obs"] = self._final_obs[place][:, :-1]
+        cut = found["truncated"]
+        if bool(cut.any()):
+            final = self._final_obs[place][:, :-1]
+            # What was never written may be no observation at all.
+            never = ~cut.view(*cut.shape, *(1,) * (final.dim() - cut.dim()))
+            found["final_obs"] = final.masked_fill(never, 0)
         drawn = {name: x.to(self.device) for name, x in found.items()}
         return Sequences(**drawn, state=state.to(self.device), index=index.cpu(), weight=weight)
 
