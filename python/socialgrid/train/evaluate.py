@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from socialgrid.models.task_spec import TaskSpec
 from socialgrid.players import list_players
 from socialgrid.social.coordination import (
     influenced_reward_correlation,
@@ -30,6 +31,7 @@ from socialgrid.train.build import AnyLearner
 from socialgrid.train.config import TrainConfig, group_key, load_preset
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import finite, number
+from socialgrid.train.peers import greedy_returns, make_tasks, shares_worlds
 from socialgrid.train.session import Session
 from socialgrid.train.worlds import Phase, Worlds, can_be_absent, derived_seed
 
@@ -54,7 +56,7 @@ class EvalOptions:
     players: tuple[str, ...] = ()
     """Who plays instead; "learner" stands for the run's networks in their order."""
     greedy: bool = False
-    """The most probable action instead of a sample."""
+    """The most probable action instead of a sample; off-policy agents always play so."""
     device: str = "cpu"
     """Where the networks compute."""
     json: str = ""
@@ -148,7 +150,7 @@ def evaluation_config(
     env = dataclasses.replace(env, options={**env.options, **extra}, double_buffer=False)
     if options.players:
         kinds = list(options.players)
-    else:
+    elif not run.advised and env.gymnasium_id is None:  # elsewhere nobody else is in the world
         known = list_players(env.game)
         kinds = [
             "expert"
@@ -310,6 +312,8 @@ def evaluate(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) -> E
     """
     run = build.load_config(run_dir)
     config = evaluation_config(run, options, extra)
+    if config.off_policy:
+        return _evaluate_off_policy(run_dir, config, options)
     players = build.parse_players(config)
     slots = build.learner_slots(players)
     device = build.choose_device(options.device)
@@ -347,6 +351,70 @@ def evaluate(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) -> E
         tuple(results),
         _outcomes(outcomes) + _outcomes([[one] for one in moments], whole=True),
     )
+
+
+def _evaluate_off_policy(run_dir: Path, config: TrainConfig, options: EvalOptions) -> Evaluation:
+    """Let agents with replay memories play without exploration or advice.
+
+    Raises:
+        UsageError: the run's networks do not fit the tasks, or there is no whole checkpoint.
+    """
+    device, names = build.choose_device(options.device), build.peer_names(config)
+    players = build.parse_players(config)
+    learning = [
+        agent
+        for agent, slot in enumerate(build.learner_slots(players))
+        if players[slot].kind == "learner"
+    ] or slice(None)
+    learner: build.AnyOffPolicyLearner | None = None
+    condition = "together" if shares_worlds(config) and len(config.players.kinds) > 1 else "alone"
+    results: list[Result] = []
+    outcomes: list[tuple[dict[str, float], ...]] = []
+    for seed in options.seeds:
+        tasks = make_tasks(config, options.episodes, derived_seed(seed, 2))
+        if learner is None:
+            learner = _load_off_policy(run_dir, config, tasks.spec, device)
+        returns = greedy_returns(tasks, learner)
+        tasks.close()
+        results += [
+            Result(condition, seed, agent, name, tuple(returns[agent].tolist()))
+            for agent, name in enumerate(names)
+        ]
+        groups = returns.view(config.peers.groups, -1, options.episodes)
+        by_group = groups[:, learning].mean(1)
+        outcomes.append(tuple(_by_group(each) for each in by_group.T.tolist()))
+    return Evaluation(tuple(results), _outcomes(outcomes))
+
+
+def _by_group(returns: Sequence[float]) -> dict[str, float]:
+    """Mean return of the learners of each group in an episode, and of all groups, by name."""
+    found = {"mean_return": sum(returns) / len(returns)}
+    if len(returns) > 1:
+        found |= {f"mean_return_of_group_{group}": value for group, value in enumerate(returns)}
+    return found
+
+
+def _load_off_policy(
+    run_dir: Path, config: TrainConfig, spec: TaskSpec, device: torch.device
+) -> build.AnyOffPolicyLearner:
+    """The learner of a run's newest checkpoint, for tasks with the same observations and actions.
+
+    Raises:
+        UsageError: there is no whole checkpoint, or the networks are of other shapes.
+    """
+    players = [dataclasses.replace(one, source=None) for one in build.parse_players(config)]
+    learner = build.build_off_policy_learner(config, players, spec, device)
+    _, stored, complaints = checkpoint.load_newest(run_dir / "checkpoints")
+    for complaint in complaints:
+        print(f"refused a damaged checkpoint: {complaint}", file=sys.stderr)
+    try:
+        learner.load_tensors(stored.weights)
+        learner.load_meta(stored.state["learner"])
+    except (KeyError, ValueError) as error:
+        raise UsageError(
+            f"{run_dir}: its networks do not fit {config.env.game} with these players: {error}"
+        ) from None
+    return learner
 
 
 def _outcomes(

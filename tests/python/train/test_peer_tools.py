@@ -1,0 +1,606 @@
+"""Building groups of peers, and everything around their runs: pictures, tables, evaluation."""
+
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from socialgrid.algos.dqn import DQN
+from socialgrid.algos.mixed import MixedLearner
+from socialgrid.algos.sac import DiscreteSAC
+from socialgrid.models.task_spec import TaskSpec
+from socialgrid.train import build, checkpoint, cli, peer_plots, plot
+from socialgrid.train.config import from_dict, load_preset, preset_names, to_dict
+from socialgrid.train.errors import UsageError
+from socialgrid.train.evaluate import EvalOptions, evaluate
+from socialgrid.train.logger import Events, PlainConsole, RichConsole, read_metrics
+from socialgrid.train.loop import make_trainer
+from socialgrid.train.play import PlayOptions, play
+from socialgrid.train.plot import RunCurves
+
+TINY = """
+base = "room-mini"
+description = "tiny"
+[run]
+total_steps = 160
+threads = 1
+checkpoint_minutes = 0
+device = "cpu"
+[env]
+rollout_steps = 20
+num_threads = 1
+[env.options]
+length = 5
+max_steps = 8
+[algorithm]
+hidden = [8]
+batch_size = 8
+buffer_size = 128
+learning_starts = 16
+[evaluation]
+interval = 40
+episodes = 2
+[peers]
+groups = 2
+follow_steps = 3
+epoch_steps = 40
+[logging]
+console_seconds = 0
+tensorboard = false
+curves = false
+video = false
+"""
+PEERS = ("--social", "peers", "--players", "learner,adversary,learner")
+SMALL = {
+    "run": {"threads": 1, "device": "cpu"},
+    "env": {"rollout_steps": 20, "num_threads": 1},
+    "algorithm": {"hidden": [8], "buffer_size": 512, "batch_size": 4, "learning_starts": 8},
+    "evaluation": {"interval": 20, "episodes": 1},
+}
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Path of a tiny preset."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A tiny run of two groups of two peers and an adversary, made by the command itself."""
+    folder = tmp_path_factory.mktemp("peers")
+    (folder / "tiny.toml").write_text(TINY)
+    run = folder / "run"
+    words = [str(folder / "tiny.toml"), "--run-dir", str(run), "--curves", "--video", *PEERS]
+    assert cli.train(words) == 0
+    return run
+
+
+# -- building ---------------------------------------------------------------------------------
+
+
+def learner_of(**sections):
+    """The learner of a tiny configuration, for vectors of 4 numbers and 4 actions."""
+    config = from_dict({"algorithm": {"name": "dqn"}} | sections)
+    players = build.parse_players(config)
+    spec = TaskSpec(config.peers.groups * len(config.players.owners()), (4,), "float32", 4)
+    return build.build_off_policy_learner(config, players, spec, torch.device("cpu"))
+
+
+def small(name="dqn", **options):
+    return {"name": name, "hidden": [4], "buffer_size": 256, **options}
+
+
+def test_every_agent_of_every_group_has_streams_and_weights_of_its_own():
+    learner = learner_of(
+        algorithm=small(),
+        players={"kinds": ["learner", "random", "novice", "learner"]},
+        peers={"groups": 2},
+    )
+    assert isinstance(learner, DQN)
+    assert learner.agent_ids == tuple(range(6))
+    obs = torch.rand(1, 5, 4, generator=torch.Generator().manual_seed(0)).expand(6, -1, -1)
+    values = learner.q_values(obs, torch.zeros(6, 5, 1, dtype=torch.int64)).flatten(1)
+    assert len({tuple(row.tolist()) for row in values}) == 6
+    assert learner.tensors()["learning"].tolist() == [True, False, True] * 2
+
+
+def test_a_group_may_mix_algorithms_that_share_what_they_can():
+    learner = learner_of(
+        algorithm=small(gamma=0.5, double=False, learning_rate=[0.1, 0.2, 0.3]),
+        players={"kinds": ["learner"] * 3},
+        peers={"groups": 2, "algorithms": ["dqn", "sac", "dqn"]},
+    )
+    assert isinstance(learner, MixedLearner)
+    dqn, sac = learner.parts
+    assert isinstance(dqn, DQN)
+    assert isinstance(sac, DiscreteSAC)
+    assert learner.agents == ((0, 2, 3, 5), (1, 4))
+    assert learner.agent_ids == tuple(range(6))
+    assert (dqn.config.gamma, sac.config.gamma) == (0.5, 0.5)
+    assert (dqn.config.hidden, sac.config.hidden) == ((4,), (4,))
+    assert dqn.config.learning_rate == (0.1, 0.3, 0.1, 0.3)
+    assert sac.config.learning_rate == (0.2, 0.2)
+    assert not dqn.config.double
+
+
+def test_what_cannot_be_built_costs_one_line():
+    with pytest.raises(UsageError, match="2 rates for 3 players"):
+        learner_of(algorithm=small(learning_rate=[0.1, 0.2]), players={"kinds": ["learner"] * 3})
+    with pytest.raises(UsageError, match="td3: "):
+        learner_of(algorithm=small("td3"))
+    with pytest.raises(UsageError, match="nobody in novice, random learns"):
+        learner_of(players={"kinds": ["novice", "random"]})
+
+
+def test_members_take_over_what_another_run_has_learnt(finished, tmp_path):
+    _, stored, _ = checkpoint.load_newest(finished / "checkpoints")
+    last = f"learner:{finished}#2"
+    learner = learner_of(
+        algorithm=small(hidden=[8]),
+        players={"kinds": ["learner", f"checkpoint:{finished}", last]},
+        peers={"groups": 2},
+    )
+    networks = {k: x for k, x in learner.tensors().items() if k.startswith("model/")}
+    assert len(networks) >= 8
+    for name, own in networks.items():
+        for agent in (1, 4):
+            torch.testing.assert_close(own[agent], stored.weights[name][0], rtol=0, atol=0)
+        for agent in (2, 5):
+            torch.testing.assert_close(own[agent], stored.weights[name][1], rtol=0, atol=0)
+        assert not torch.equal(own[0], own[1]) or "bias" in name
+    assert learner.tensors()["learning"].tolist() == [True, False, True] * 2
+    with pytest.raises(UsageError, match="player 1 has no network"):
+        learner_of(players={"kinds": [f"learner:{finished}#1"]})
+    with pytest.raises(UsageError, match="learnt by dqn, not sac"):
+        learner_of(algorithm=small("sac"), players={"kinds": [last]})
+    with pytest.raises(UsageError, match="differs from this run's"):
+        learner_of(algorithm=small(hidden=[9]), players={"kinds": [last]})
+
+
+def test_a_member_of_a_mixed_group_takes_over_the_networks_of_its_own_kind(tiny, tmp_path):
+    mixed = tmp_path / "mixed"
+    words = [tiny, "--run-dir", str(mixed), "--peers", "3", "--algorithms", "sac,dqn,dqn"]
+    assert cli.train([*words, "--total-steps", "40"]) == 0
+    _, stored, _ = checkpoint.load_newest(mixed / "checkpoints")
+    learner = learner_of(
+        algorithm=small(hidden=[8]), players={"kinds": [f"learner:{mixed}#2", "learner"]}
+    )
+    for name, own in learner.tensors().items():
+        if name.startswith("model/"):
+            torch.testing.assert_close(own[0], stored.weights[f"part1/{name}"][1], rtol=0, atol=0)
+    report = evaluate(mixed, EvalOptions(episodes=2, seeds=(0,)), {})
+    assert len(report.results) == 6
+
+
+def test_agents_are_named_by_group_and_place():
+    kinds = {"players": {"kinds": ["learner", "expert", "novice"]}}
+    dqn = {"algorithm": {"name": "dqn"}}
+    assert build.peer_names(from_dict(dqn | kinds)) == ["agent0 learner", "agent2 novice"]
+    groups = {"social": {"mechanisms": ["peers"]}, "peers": {"groups": 2}}
+    assert build.peer_names(from_dict(dqn | kinds | groups)) == [
+        "group0 peer0 learner", "group0 peer2 novice",
+        "group1 peer0 learner", "group1 peer2 novice",
+    ]  # fmt: skip
+    assert build.has_several_agents("GoalCycle-v0")
+    assert not build.has_several_agents("Room-v0")
+    with pytest.raises(UsageError):
+        build.has_several_agents("Rom-v0")
+
+
+# -- runs -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        (name, variant)
+        for name in preset_names()
+        if load_preset(name).config.off_policy
+        for variant in ("none", *load_preset(name).variants())
+        if variant in ("none", "peers") or name in ("room-mini", "pendulum-mini")
+    ],
+)
+def test_every_off_policy_preset_starts(name, variant, tmp_path):
+    preset = load_preset(name)
+    config = preset.choose(social=[] if variant == "none" else [variant])
+    if config.env.gymnasium_id:
+        pytest.importorskip("gymnasium")
+        if name != "pendulum-mini":
+            pytest.importorskip("mujoco")
+    noise = {"log_std_init": -3.0} if config.algorithm.name == "sac" else {}
+    less = SMALL | {"algorithm": SMALL["algorithm"] | noise}
+    if "v5" in config.env.game or name == "pendulum-mini":
+        less |= {"evaluation": {"interval": 0}}  # episodes are long there
+    trainer = make_trainer(from_dict(less, config), tmp_path)
+    trainer.begin()
+    row = trainer.step()
+    assert row["env_steps"] == 20
+    assert len(row["return"]) == len(trainer.names) == (1 if variant == "none" else len(
+        config.players.kinds))  # fmt: skip
+    assert ("peers" in row) == (variant != "none")
+    if less["evaluation"]["interval"]:
+        assert len(row["evaluation"]["return"]) == len(trainer.names)
+    trainer.tasks.close()
+
+
+def test_goal_cycle_is_learnt_by_a_recurrent_q_learner_too(tmp_path):
+    preset = load_preset("goal-cycle-mini")
+    config = preset.choose(algorithm="recurrent-dqn")
+    assert (config.obs_mode, config.algorithm.prioritised) == ("tiles", True)
+    less = {
+        "env": {"rollout_steps": 24, "num_envs": 2, "num_threads": 1, "options": {"max_steps": 16}},
+        "algorithm": {"buffer_size": 64, "learning_starts": 8, "batch_size": 2},
+        "evaluation": {"interval": 48, "episodes": 1},
+        "run": {"threads": 1, "device": "cpu"},
+    }
+    trainer = make_trainer(from_dict(less, config), tmp_path)
+    trainer.begin()
+    row = trainer.step()
+    assert trainer.names == ["agent1 learner"]
+    assert math.isfinite(row["learner"]["loss"][0])
+    assert math.isfinite(row["evaluation"]["return"][0])
+    trainer.tasks.close()
+
+
+def without_times(run):
+    timed = ("seconds", "time", "env_steps_per_second", "agent_steps_per_second")
+    return [
+        {key: value for key, value in row.items() if key not in timed}
+        for row in read_metrics(run / "metrics.jsonl")
+    ]
+
+
+def test_a_peer_run_goes_on_bit_for_bit(finished, tiny, tmp_path, capsys):
+    cut = tmp_path / "cut"
+    assert cli.train([tiny, "--run-dir", str(cut), *PEERS, "--total-steps", "60"]) == 0
+    assert cli.train(["--resume", str(cut), "--total-steps", "160"]) == 0
+    assert without_times(cut) == without_times(finished)
+    assert len(without_times(cut)) == 8
+    ends = [checkpoint.load_newest(run / "checkpoints")[1] for run in (cut, finished)]
+    for name, x in ends[1].weights.items():
+        assert torch.equal(ends[0].weights[name], x), name
+    for name, array in ends[1].arrays.items():
+        np.testing.assert_array_equal(ends[0].arrays[name], array, err_msg=name)
+    assert cli.train(["--resume", str(tmp_path / "nowhere")]) == 2
+    assert "not a run directory" in capsys.readouterr().err
+
+
+def test_a_run_leaves_pictures_a_film_and_a_table(finished, tiny, tmp_path, capsys):
+    for name in ("curves.png", "peers.png"):
+        pixels = np.asarray(Image.open(finished / name).convert("RGB"))
+        assert (pixels < 250).any(-1).mean() > 0.02, f"{name} is nearly empty"
+    assert (finished / "episode.mp4").stat().st_size > 1000
+    run = tmp_path / "run"
+    assert cli.train([tiny, "--run-dir", str(run), "--groups", "1", "--total-steps", "40"]) == 0
+    out = capsys.readouterr().out
+    evaluated = read_metrics(run / "metrics.jsonl")[-1]["evaluation"]["return"][0]
+    assert f"evaluated: agent0 learner {evaluated:.2f}" in out
+    assert f"{evaluated:.2f} over training" in out
+    assert "1 of 1 agents with networks" in out
+
+
+def test_films_show_every_world_and_stand_still_at_its_end(finished):
+    from socialgrid.train.evaluate import _load_off_policy
+    from socialgrid.train.peers import make_tasks
+    from socialgrid.train.video import task_frames
+
+    config = build.load_config(finished)
+    tasks = make_tasks(config, 1, 3)
+    learner = _load_off_policy(finished, config, tasks.spec, torch.device("cpu"))
+    names = build.peer_names(config)
+    pictures = list(task_frames(tasks, learner, names))
+    assert len(pictures) == 8
+    assert {picture.shape for picture in pictures} == {pictures[0].shape}
+    assert all(side % 2 == 0 for side in pictures[0].shape[:2])
+    assert any((one != pictures[0]).any() for one in pictures[1:])
+    assert len(list(task_frames(make_tasks(config, 1, 3), learner, names, max_frames=3))) == 3
+    tasks.close()
+
+
+# -- evaluation -------------------------------------------------------------------------------
+
+
+def test_evaluation_plays_without_exploration_and_without_advice(finished, capsys):
+    words = [str(finished), "--episodes", "3", "--seeds", "5,6", "--set", "max_steps=9"]
+    assert cli.evaluate(words) == 0
+    out = capsys.readouterr().out
+    assert out.count("alone") == 8
+    assert "mean return of group 1" in out
+    data = json.loads((finished / "eval-training-world-max_steps=9.json").read_text())
+    assert [entry["agent"] for entry in data["results"]] == [0, 1, 2, 3] * 2
+    assert {entry["kind"] for entry in data["results"]} == set(
+        build.peer_names(build.load_config(finished))
+    )
+
+    import socialgrid
+    from socialgrid.train.worlds import derived_seed
+
+    _, stored, _ = checkpoint.load_newest(finished / "checkpoints")
+    env = socialgrid.make_vec(
+        "Room-v0", num_envs=12, seed=derived_seed(5, 2), length=5, max_steps=9
+    )
+    obs, _ = env.reset()
+    returns = np.zeros(12)
+    weights = {k: x for k, x in stored.weights.items() if k.startswith("model/q/")}
+    matrices = [x for x in weights.values() if x.dim() == 3]
+    shifts = [x for x in weights.values() if x.dim() == 2]
+    for _ in range(9):
+        x = torch.from_numpy(obs).view(4, 3, 4)
+        for layer, (matrix, shift) in enumerate(zip(matrices, shifts, strict=True)):
+            x = x.relu() if layer else x
+            right = matrix if matrix.shape[1] == x.shape[-1] else matrix.transpose(1, 2)
+            x = x @ right + shift[:, None]
+        obs, reward, *_ = env.step(x.argmax(-1).view(12, 1).numpy())
+        returns += reward[:, 0]
+    told = [entry["returns"] for entry in data["results"] if entry["seed"] == 5]
+    np.testing.assert_allclose(np.ravel(told), returns, atol=1e-6)
+    for group in (0, 1):
+        by_seed = data["group"][f"mean_return_of_group_{group}"]["by_seed"]
+        own = returns.reshape(2, 2, 3)[group].mean(0)
+        np.testing.assert_allclose(by_seed[0], own, atol=1e-6)
+    np.testing.assert_allclose(
+        data["group"]["mean_return"]["by_seed"][0], returns.reshape(4, 3).mean(0), atol=1e-6
+    )
+
+
+def test_evaluation_of_agents_that_meet_counts_their_common_worlds(tmp_path):
+    run = tmp_path / "run"
+    words = [
+        "goal-cycle-mini", "--algorithm", "recurrent-dqn", "--run-dir", run, "--total-steps", "32",
+        "--rollout-steps", "16", "--num-envs", "2", "--threads", "1", "--num-threads", "1",
+        "--no-tensorboard", "--no-curves", "--buffer-size", "64", "--interval", "0",
+        "--device", "cpu", "--set", "max_steps=12",
+    ]  # fmt: skip
+    assert cli.train([str(word) for word in words]) == 0
+    assert (run / "episode.mp4").stat().st_size > 1000
+    found = evaluate(run, EvalOptions(episodes=2, seeds=(0,)), {})
+    assert [(one.condition, one.kind) for one in found.results] == [("together", "agent1 learner")]
+    elsewhere = EvalOptions(episodes=2, seeds=(0,), world="cleanup-mini", players=("learner",))
+    with pytest.raises(UsageError, match="do not fit"):
+        evaluate(run, elsewhere, {})
+
+
+def test_a_person_plays_in_a_room():
+    out = io.StringIO()
+    returns = play("Room-v0", PlayOptions(), {"length": 7}, io.StringIO("wwaadq"), out)
+    assert len(returns) == 1
+    assert "step 5/100" in out.getvalue()
+    assert "down" in out.getvalue()
+    assert "\u2580" in out.getvalue()
+    with pytest.raises(UsageError, match="rgb or tiles"):
+        play("Room-v0", PlayOptions(), {"obs_mode": "vector"}, io.StringIO(""), out)
+
+
+# -- pictures from numbers made up ------------------------------------------------------------
+
+
+def made_up(folder, kinds=("learner", "adversary", "learner"), groups=2, scale=1.0, seed=0):
+    """A run directory with rows of metrics that can be worked out by hand."""
+    config = from_dict(
+        {
+            "algorithm": {"name": "dqn"},
+            "social": {"mechanisms": ["peers"]},
+            "players": {"kinds": list(kinds)},
+            "peers": {"groups": groups},
+            "run": {"seed": seed},
+        }
+    )
+    agents = groups * len(config.players.owners())
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(to_dict(config)))
+    rows = []
+    for update in range(1, 5):
+        row = {
+            "update": update,
+            "env_steps": 100 * update,
+            "return": [
+                None if update == 1 else scale * (agent + update) for agent in range(agents)
+            ],
+            "learner": {},
+            "peers": {
+                "followed": [[10 * update, 30, 60] for _ in range(agents)],
+                "trust": [[float(agent), 1.0, update / 4] for agent in range(agents)],
+                "agent_values": [[float(group), 0.5, 0.25] for group in range(groups)],
+                "epoch": 0,
+            },
+        }
+        if update % 2 == 0:
+            row["evaluation"] = {
+                "return": [scale * (agent * 10 + update) for agent in range(agents)]
+            }
+        rows.append(json.dumps(row))
+    (folder / "metrics.jsonl").write_text("\n".join(rows) + "\n")
+    return RunCurves(folder)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures as they are saved."""
+    figures = []
+
+    def keep(figure, path):
+        figures.append(figure)
+        return plot.save_figure(figure, path)
+
+    monkeypatch.setattr(peer_plots, "save_figure", keep)
+    return figures
+
+
+def test_agents_are_found_in_rows_by_group_and_place(tmp_path):
+    run = made_up(tmp_path / "run", ("random", "novice", "learner", "checkpoint:x", "learner"))
+    assert run.groups() == [[1, 3], [5, 7]]
+    assert [run.place(agent) for agent in range(8)] == [1, 2, 3, 4] * 2
+    assert run.advised()
+    assert run.table("peers", "trust").shape == (4, 8, 3)
+    assert run.table("peers", "agent_values").shape == (4, 2, 3)
+    assert run.table("peers", "epoch") is None
+
+
+def test_runs_that_differ_in_seed_or_number_of_groups_are_one_arm(tmp_path):
+    one = made_up(tmp_path / "one", groups=2)
+    other = made_up(tmp_path / "other", groups=3, seed=7)
+    third = made_up(tmp_path / "third", ("learner", "learner"))
+    assert one.group == other.group != third.group
+
+
+def test_means_and_standard_errors_are_those_of_the_groups(tmp_path, drawn):
+    runs = [made_up(tmp_path / "a"), made_up(tmp_path / "b", groups=1, seed=1, scale=2.0)]
+    # Groups' mean evaluations: (0 + 10) / 2 + u, (20 + 30) / 2 + u, and twice the first.
+    seeds = np.array([[5 + u, 25 + u, 2 * (5 + u)] for u in (2, 4)], float)
+    curves = [
+        peer_plots.mean_over_agents(run, agents, "evaluation", "return")
+        for run in runs
+        for agents in run.groups()
+    ]
+    steps, mean, error = peer_plots.mean_and_error(curves)
+    np.testing.assert_array_equal(steps, [200, 400])
+    np.testing.assert_allclose(mean, seeds.mean(1))
+    np.testing.assert_allclose(error, seeds.std(1, ddof=1) / np.sqrt(3))
+    steps, mean, error = peer_plots.mean_and_error([peer_plots.Curve(np.r_[1.0], np.r_[np.nan])])
+    assert len(steps) == len(mean) == len(error) == 0
+
+    level = plot.Reference("p", np.empty(0), np.array([9.0]))
+    path = plot.draw_curves(runs, tmp_path / "curves.png", [level])
+    assert path.stat().st_size > 20_000
+    evaluated, training, followed = drawn[0].axes
+    thick = [line for line in evaluated.lines if line.get_linewidth() == 2.0]
+    np.testing.assert_allclose(thick[0].get_ydata(), seeds.mean(1))
+    assert "n=3" in thick[0].get_label()
+    assert len([line for line in evaluated.lines if line.get_linewidth() < 1]) == 3
+    assert len(evaluated.collections) == 1, "no band"
+    assert any(line.get_label() == "p" for line in evaluated.lines)
+    np.testing.assert_array_equal(
+        next(x for x in training.lines if x.get_linewidth() == 2.0).get_xdata(), [200, 300, 400]
+    )
+    # Agents 0 and 1 of a group are members 0 and 2 of it.
+    share = 1 - np.array([(10 * u + 60) / (2 * (10 * u + 90)) for u in range(1, 5)])
+    np.testing.assert_allclose(
+        next(x for x in followed.lines if x.get_linewidth() == 2.0).get_ydata(), share
+    )
+
+
+def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
+    run = made_up(tmp_path / "run")
+    middles, shares = peer_plots.binned_shares(run)
+    np.testing.assert_array_equal(middles, [50, 150, 250, 350])
+    np.testing.assert_allclose(shares[2, 1], [30 / 120, 30 / 120, 60 / 120])
+    path = peer_plots.draw_peers(run, tmp_path / "peers.png")
+    pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3).astype(int)
+    # Stacked areas fill much of the left third in the colours of three members.
+    for colour in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):
+        assert (np.abs(pixels - colour).max(1) < 8).mean() > 0.01
+    rows = np.array(drawn[0].axes).reshape(3, 3)
+    assert [one.get_title().partition(":")[0] for one in rows[:, 0]] == [
+        "peer0", "peer2", "all learners",
+    ]  # fmt: skip
+    trust = {line.get_label(): line.get_ydata() for line in rows[1, 1].lines}
+    np.testing.assert_allclose(trust["0 learner"], [2.0] * 4)  # mean of agents 1 and 3
+    np.testing.assert_allclose(trust["2 learner"], [0.25, 0.5, 0.75, 1.0])
+    values = {line.get_label(): line.get_ydata() for line in rows[2, 1].lines}
+    np.testing.assert_allclose(values["0 learner"], [0.5] * 4)  # mean of groups 0 and 1
+    evaluated = {line.get_label(): line.get_ydata() for line in rows[0, 2].lines}
+    np.testing.assert_allclose(evaluated["evaluated"], [10 + 2, 10 + 4])  # agents 0 and 2
+    areas = [area.get_paths()[0].get_extents().y1 for area in rows[0, 0].collections]
+    np.testing.assert_allclose(areas[-1], 1.0)
+    single = made_up(tmp_path / "single", ("learner",), groups=1)
+    single._rows = [{**row, "peers": None} for row in single._rows]
+    with pytest.raises(UsageError, match="nobody gave advice"):
+        peer_plots.draw_peers(single, tmp_path / "none.png")
+
+
+def test_returns_over_group_size_have_a_point_a_seed(tmp_path, capsys, drawn):
+    made_up(tmp_path / "two", ("learner",) * 2)
+    made_up(tmp_path / "three", ("learner",) * 3, groups=3)
+    made_up(tmp_path / "more", ("learner",) * 2, groups=1, seed=1, scale=2.0)
+    words = [str(tmp_path / name) for name in ("three", "two", "more")]
+    out = tmp_path / "sizes.png"
+    assert cli.plot(["groups", *words, "--out", str(out)]) == 0
+    assert out.stat().st_size > 10_000
+    found = peer_plots.group_sizes([RunCurves.named(word) for word in words])
+    two, three = found[""]
+    assert (two.size, three.size) == (2, 3)
+    # Last evaluations: agents' tens plus 4; a group's mean over its agents.
+    np.testing.assert_allclose(two.final, [5 + 4, 25 + 4, 2 * (5 + 4)])
+    np.testing.assert_allclose(two.over_training, [5 + 3, 25 + 3, 2 * (5 + 3)])
+    np.testing.assert_allclose(three.final, [10 + 4, 40 + 4, 70 + 4])
+    final = drawn[0].axes[0]
+    spots = [line for line in final.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(spots[0].get_ydata(), two.final)
+    np.testing.assert_array_equal(spots[1].get_xdata(), [3, 3, 3])
+    text = capsys.readouterr().out.splitlines()
+    assert text[1].split()[:3] == ["2", "3", f"{two.final.mean():.2f}"]
+    assert cli.plot(["groups", f"x={words[0]}", f"y={words[1]}", "--out", str(out)]) == 0
+    assert [row.split()[0] for row in capsys.readouterr().out.splitlines()[1:3]] == ["x", "y"]
+    assert cli.plot(["groups"]) == 2
+    rows = (tmp_path / "two" / "metrics.jsonl").read_text().replace('"evaluation"', '"nothing"')
+    (tmp_path / "two" / "metrics.jsonl").write_text(rows)
+    assert cli.plot(["groups", *words]) == 2
+    assert "no evaluations (evaluation.interval)" in capsys.readouterr().err
+
+
+# -- what is told while it goes on ------------------------------------------------------------
+
+
+def peer_row(steps, evaluation=None, agents=2):
+    row = {
+        "env_steps": steps, "return": [1.5, None, *[0.0] * (agents - 2)],
+        "env_steps_per_second": 10.0, "agent_steps_per_second": 20.0, "episodes": 3,
+        "seconds": 61.0, "learner": {"loss": [0.25, None, *[0.0] * (agents - 2)]},
+        "peers": {
+            "followed": [[3, 1], [0, 0], *[[0, 1]] * (agents - 2)], "epoch": 4, "solo": False,
+            "trust": [[7.0, 8.0]] * agents, "agent_values": [[0.5, math.nan]],
+            "asked": [0.125] * agents,
+        },
+    }  # fmt: skip
+    if evaluation is not None:
+        row["evaluation"] = {"return": evaluation, "return_std": [0.0] * agents}
+    return row
+
+
+def test_consoles_keep_telling_the_last_evaluation():
+    names = ["peer0 learner", "peer1 learner"]
+    stream = io.StringIO()
+    plain = PlainConsole(names, 0, stream)
+    plain.update(peer_row(10, [42.125, -0.5]), 100)
+    plain.update(peer_row(20), 100)
+    plain.close()
+    for line in stream.getvalue().splitlines():
+        assert "evaluated: peer0 learner 42.12, peer1 learner -0.50" in line
+    stream = io.StringIO()
+    rich = RichConsole(names, Console(file=stream, force_terminal=True, width=140))
+    rich.update(peer_row(10, [42.125, -0.5]), 100)
+    rich.update(peer_row(20), 100)
+    rich.close()
+    for part in ("evaluated", "42.12", "followed", "0.75 0.25", "- -", "0.2500"):
+        assert part in stream.getvalue()
+
+
+def test_many_agents_are_told_of_together():
+    stream = io.StringIO()
+    PlainConsole([f"peer{k}" for k in range(8)], 0, stream).update(peer_row(10, agents=8), 100)
+    assert "0.21 in the mean of 8 agents, 0.00 to 1.50" in stream.getvalue()
+
+
+def test_tensorboard_has_evaluations_shares_and_trust(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = Events(tmp_path, ["peer0 learner", "peer1 learner"], True, 0)
+    events.write(peer_row(10, [42.0, -0.5]))
+    events.close()
+    reader = EventAccumulator(str(tmp_path))
+    reader.Reload()
+    values = {tag: reader.Scalars(tag)[0].value for tag in reader.Tags()["scalars"]}
+    assert values["evaluation/return/peer0 learner"] == 42.0
+    assert values["peers/followed/peer0 learner/member0"] == 0.75
+    assert values["peers/trust/peer1 learner/member1"] == 8.0
+    assert values["peers/agent_values/group0/member0"] == 0.5
+    assert values["peers/asked/peer1 learner"] == 0.125
+    assert not any("agent_values/group0/member1" in tag for tag in values), "NaN was written"
