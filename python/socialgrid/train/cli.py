@@ -41,7 +41,8 @@ class PlotOptions:
     predictions: bool = False
     """Also draw predictions.png: views, and the views the network expects after each action."""
     peers: bool = False
-    """Also draw peers.png of each run: who followed whom, trust, agent values."""
+    """Also draw peers.png of each run: who followed whom, trust, agent values. A run by itself
+    always gets it where there was advice."""
     seed: int = 0
     """Seed of the episode whose views are drawn."""
 
@@ -312,10 +313,10 @@ def _plot(prog: str, words: list[str]) -> int:
 
         for run in runs:
             print(draw_predictions(run.run_dir, options.seed))
-    if options.peers:
-        from socialgrid.train.peer_plots import draw_peers
+    from socialgrid.train.peer_plots import draw_peers
 
-        for run in runs:
+    for run in runs:
+        if options.peers or (len(runs) == 1 and run.advised()):
             print(draw_peers(run, run.run_dir / "peers.png"))
     return 0
 

@@ -278,6 +278,10 @@ def test_a_run_leaves_pictures_a_film_and_a_table(finished, tiny, tmp_path, caps
         pixels = np.asarray(Image.open(finished / name).convert("RGB"))
         assert (pixels < 250).any(-1).mean() > 0.02, f"{name} is nearly empty"
     assert (finished / "episode.mp4").stat().st_size > 1000
+    assert cli.plot([str(finished)]) == 0
+    assert capsys.readouterr().out.split() == [
+        str(finished / "curves.png"), str(finished / "peers.png"),
+    ]  # fmt: skip
     run = tmp_path / "run"
     assert cli.train([tiny, "--run-dir", str(run), "--groups", "1", "--total-steps", "40"]) == 0
     out = capsys.readouterr().out
@@ -285,6 +289,8 @@ def test_a_run_leaves_pictures_a_film_and_a_table(finished, tiny, tmp_path, caps
     assert f"evaluated: agent0 learner {evaluated:.2f}" in out
     assert f"{evaluated:.2f} over training" in out
     assert "1 of 1 agents with networks" in out
+    assert cli.plot([str(run), "--peers"]) == 2
+    assert "nobody gave advice" in capsys.readouterr().err
 
 
 def test_films_show_every_world_and_stand_still_at_its_end(finished):
