@@ -31,8 +31,6 @@ GameSpec make_spec(const Config& config, int dimensions) {
   return spec;
 }
 
-Position goal_of(const World& world) { return {world.header().goal_row, world.header().goal_col}; }
-
 void set_goal(World& world, Position goal) {
   world.header().goal_row = static_cast<std::uint8_t>(goal.row);
   world.header().goal_col = static_cast<std::uint8_t>(goal.col);
@@ -98,7 +96,7 @@ void RoomGame::step(World& world, std::span<const std::int32_t> actions, const O
       static_cast<std::int16_t>(std::clamp(agent.row + kRowChange[move], 0, world.rows() - 1));
   agent.col =
       static_cast<std::int16_t>(std::clamp(agent.col + kColChange[move], 0, world.cols() - 1));
-  const bool reached = agent.position() == goal_of(world);
+  const bool reached = agent.position() == world.header().goal();
   outcome.rewards.front() = reached ? kGoalReward : kStepReward;
   if (reached && terminate_on_goal_) agent.status = AgentStatus::kEnded;
 }
@@ -113,12 +111,12 @@ bool RoomGame::at_wall(Position p) const {
 
 void RoomGame::write_glyphs(const World& world, std::uint8_t* out) const {
   std::fill_n(out, world.shape().num_cells(), std::uint8_t{'.'});
-  out[world.index(goal_of(world))] = 'G';
+  out[world.index(world.header().goal())] = 'G';
 }
 
 Layout RoomGame::layout(const World& world) const {
   const Agent& agent = world.agents().front();
-  const Position goal = goal_of(world);
+  const Position goal = world.header().goal();
   Layout out;
   out.step = world.header().step;
   out.cells.assign(static_cast<std::size_t>(world.rows()),
@@ -208,7 +206,7 @@ void RoomGame::check_world(const World& world) const {
                                 " is out of range; allowed: 0 to " +
                                 std::to_string(spec_.max_steps - 1));
   }
-  const Position goal = goal_of(world);
+  const Position goal = world.header().goal();
   if (!world.contains(goal) || !at_wall(goal)) {
     throw std::invalid_argument("the goal at " + place_text(goal.row, goal.col) +
                                 " is not at a wall of the " + std::to_string(world.rows()) + " x " +

@@ -6,6 +6,23 @@
 namespace socialgrid {
 namespace {
 
+constexpr Rgb kJoint{28, 32, 40};  // between cells
+constexpr Rgb kFloor{44, 49, 60};
+constexpr Rgb kGoalColor{84, 206, 116};
+constexpr Rgb kAgentRim{22, 26, 34};
+constexpr Rgb kAgentColor{94, 170, 255};
+
+Picture draw_cell(bool goal, bool agent, int side) {
+  Canvas canvas(side);
+  canvas.fill_rect(0, 1, 0, 1, kJoint);
+  canvas.fill_rect(0.03, 0.97, 0.03, 0.97, goal ? kGoalColor : kFloor);
+  if (agent) {
+    canvas.fill_circle(0.5, 0.5, 0.46, kAgentRim);
+    canvas.fill_circle(0.5, 0.5, 0.40, kAgentColor);
+  }
+  return canvas.averaged();
+}
+
 // Lays a cell's picture into an image whose rows of cells have `cols` of them.
 void lay(const Picture& picture, Position cell, int cols, std::uint8_t* image) {
   const std::size_t row_bytes = static_cast<std::size_t>(picture.side) * 3;
@@ -17,8 +34,6 @@ void lay(const Picture& picture, Position cell, int cols, std::uint8_t* image) {
     std::memcpy(to, from, row_bytes);
   }
 }
-
-Position goal_of(const World& world) { return {world.header().goal_row, world.header().goal_col}; }
 
 }  // namespace
 
@@ -38,10 +53,8 @@ RoomObserver::RoomObserver(std::shared_ptr<const Game> game, ObsMode mode)
 }
 
 RoomObserver::Pictures RoomObserver::draw_pictures(int side) {
-  const Picture goal = draw_tile(kGoal, side);
-  const Picture agent = draw_tile(kFirstBall, side);  // agents do not turn: a disc
-  return {with_grid_lines(draw_tile(kEmpty, side)), with_grid_lines(goal), with_grid_lines(agent),
-          with_grid_lines(blend(goal, agent))};
+  return {draw_cell(false, false, side), draw_cell(true, false, side), draw_cell(false, true, side),
+          draw_cell(true, true, side)};
 }
 
 std::unique_ptr<ObserverScratch> RoomObserver::make_scratch() const {
@@ -66,7 +79,7 @@ void RoomObserver::observe(const World& world, ObserverScratch&, std::byte* obs,
 
 void RoomObserver::write_numbers(const World& world, std::byte* obs) const {
   const auto share = [&](int coordinate) { return shares_[static_cast<std::size_t>(coordinate)]; };
-  const Position agent = world.agents().front().position(), goal = goal_of(world);
+  const Position agent = world.agents().front().position(), goal = world.header().goal();
   if (world.rows() > 1) {
     const float numbers[] = {share(agent.row), share(agent.col), share(goal.row), share(goal.col)};
     std::memcpy(obs, numbers, sizeof numbers);
@@ -77,14 +90,14 @@ void RoomObserver::write_numbers(const World& world, std::byte* obs) const {
 }
 
 void RoomObserver::write_tiles(const World& world, std::byte* obs) const {
-  const Position agent = world.agents().front().position(), goal = goal_of(world);
+  const Position agent = world.agents().front().position(), goal = world.header().goal();
   std::memset(obs, kGround, world.shape().num_cells());
   obs[world.index(goal)] = std::byte{kGoalTile};
   obs[world.index(agent)] = std::byte{agent == goal ? kAgentOnGoal : kAgentTile};
 }
 
 void RoomObserver::paint(const World& world, const Pictures& pictures, std::uint8_t* image) const {
-  const Position agent = world.agents().front().position(), goal = goal_of(world);
+  const Position agent = world.agents().front().position(), goal = world.header().goal();
   lay(pictures[kGoalTile], goal, world.cols(), image);
   lay(pictures[agent == goal ? kAgentOnGoal : kAgentTile], agent, world.cols(), image);
 }

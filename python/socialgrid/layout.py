@@ -16,9 +16,10 @@ class Layout:
             ``O`` ball, ``B`` box. Social dilemmas, what is there now: space ground, ``@`` wall,
             ``A`` apple, ``H`` waste, ``R`` river, ``S`` stream; in Switch ``D`` closed and ``O``
             open door, ``s`` switch off, ``S`` on; in BoxTrapped ``#`` box. There a cell can only
-            hold what the game's map lets it hold; beams belong to a step, not to a layout.
+            hold what the game's map lets it hold; beams belong to a step, not to a layout. Room
+            and Hallway: ``.`` empty, ``G`` the one goal, at a wall.
         agent_pos: (row, col) of each agent, row 0 on top; (-1, -1) while it waits to enter play.
-        agent_dir: 0 right, 1 down, 2 left, 3 up.
+        agent_dir: 0 right, 1 down, 2 left, 3 up; always 0 in Room and Hallway.
         agent_active: whether each agent is in play; None: all are.
         agent_carrying: for example ``"yellow key"`` or None for each agent; None: nobody carries.
         agent_prestige: at least 0 for each agent; None: all 0.
@@ -28,7 +29,8 @@ class Layout:
             ``"red locked door"``, ``"blue key"``; a ``D`` without details is a yellow locked door,
             other things are yellow.
 
-    The social dilemmas have nothing to carry, no prestige, no last tile and no details.
+    The social dilemmas and the rooms have nothing to carry, no prestige, no last tile and no
+    details.
     """
 
     cells: Sequence[str]

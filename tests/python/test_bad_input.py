@@ -396,6 +396,15 @@ CONFIGS = {
     "seed 2**64": ("GoalCycle-v0", {"seed": 2**64}, ["seed"]),
     "first_env_index -1": ("GoalCycle-v0", {"first_env_index": -1}, ["first_env_index", "-1"]),
     "obs_mode": ("GoalCycle-v0", {"obs_mode": "RGB"}, ["obs_mode", "RGB", "rgb", "tiles"]),
+    "numbers of a grid": (
+        "GoalCycle-v0",
+        {"obs_mode": "vector"},
+        ["GoalCycle-v0", "obs_mode", "'vector'", "'rgb', 'tiles'"],
+    ),
+    "numbers of a dilemma": ("Harvest-v0", {"obs_mode": "vector"}, ["'vector'", "'rgb', 'tiles'"]),
+    "obs_mode of a room": ("Room-v0", {"obs_mode": "pixels"}, ["'pixels'", "'vector', 'rgb'"]),
+    "obs_mode of no game": ("Hallway-v0", {"obs_mode": ""}, ["obs_mode", "'vector'"]),
+    "obs_mode as a number": ("Room-v0", {"obs_mode": 1}, ["obs_mode"]),
     "game": ("GoalCycles-v0", {}, ["GoalCycles-v0", "GoalCycle-v0"]),
     "game without version": ("GoalCycle", {}, ["GoalCycle-v0"]),
     "no game": ("", {}, ["game"]),
@@ -545,6 +554,19 @@ CONFIGS = {
         ["apple_spawn_probabilities", "apple_spawn_probability"],
     ),
     "beams where there are none": ("Switch-v0", {"show_beams": False}, ["show_beams"]),
+    # Rooms
+    "room of 2 cells": ("Room-v0", {"length": 2}, ["length", "2", "3 to 255"]),
+    "room of 256 cells": ("Room-v0", {"length": 256}, ["length", "256", "255"]),
+    "room of half a cell": ("Room-v0", {"length": 20.5}, ["length", "integer"]),
+    "room of two lengths": ("Room-v0", {"length": [5, 7]}, ["length", "integer"]),
+    "hallway of 4 cells": ("Hallway-v0", {"length": 4}, ["length", "4", "5 to 255"]),
+    "room without steps": ("Room-v0", {"max_steps": 0}, ["max_steps", "0"]),
+    "room that ends perhaps": ("Room-v0", {"terminate_on_goal": 1}, ["terminate_on_goal", "True"]),
+    "two agents in a room": ("Room-v0", {"num_agents": 2}, ["num_agents", "2", "1 to 1"]),
+    "grid_size of a room": ("Room-v0", {"grid_size": 9}, ["grid_size", "Room-v0"]),
+    "misspelt length": ("Hallway-v0", {"lenght": 9}, ["lenght", "length"]),
+    "map of a room": ("Room-v0", {"map": ["G.."]}, ["map"]),
+    "cells of 65 pixels": ("Room-v0", {"tile_size": 65}, ["tile_size", "65", "64"]),
 }
 
 
@@ -661,6 +683,86 @@ def test_a_wrong_layout_of_a_dilemma_is_refused_and_changes_nothing(game, change
     with pytest.raises(socialgrid.LayoutError) as error:
         env.set_layout(1, dataclasses.replace(layout, **change(layout)))
     check_words(error, words)
+    assert env.get_state() == before
+
+
+# What set_layout refuses in a room of 5 cells: the game, what its layout is told, words of the
+# message. The goal of either is at the right end, the agent on its left.
+ROOM = [".....", ".....", "....G", ".....", "....."]
+ROOM_LAYOUTS = {
+    "no goal": ("Room-v0", {"cells": ["....."] * 5}, ["0 goals", "exactly one"]),
+    "two goals": ("Room-v0", {"cells": ["G...G", *["....."] * 4]}, ["2 goals", "exactly one"]),
+    "goal in the middle": (
+        "Room-v0",
+        {"cells": [".....", "...G.", *["....."] * 3]},
+        ["(1, 3)", "wall", "5 x 5"],
+    ),
+    "goal in a hallway's middle": ("Hallway-v0", {"cells": [".G..."]}, ["(0, 1)", "wall"]),
+    "no goal in a hallway": ("Hallway-v0", {"cells": ["....."]}, ["0 goals"]),
+    "wall": ("Room-v0", {"cells": ["#...G", *["....."] * 4]}, ["'#'", "line 1", "column 1", ". G"]),
+    "accent": ("Room-v0", {"cells": ["..é.G", *["....."] * 4]}, ["line 1"]),
+    "no rows": ("Room-v0", {"cells": []}, ["empty"]),
+    "too few rows": ("Room-v0", {"cells": ROOM[1:]}, ["4 x 5", "5 x 5"]),
+    "short rows": ("Room-v0", {"cells": [row[1:] for row in ROOM]}, ["5 x 4", "5 x 5"]),
+    "uneven rows": ("Room-v0", {"cells": [*ROOM[:-1], "."]}, ["line 5", "1", "5"]),
+    "room in a hallway": ("Hallway-v0", {"cells": ROOM}, ["5 x 5", "1 x 5"]),
+    "agent outside": ("Room-v0", {"agent_pos": [(5, 0)]}, ["agent 0", "(5, 0)", "5 x 5"]),
+    "agent beside the hallway": ("Hallway-v0", {"agent_pos": [(1, 2)]}, ["agent 0", "(1, 2)"]),
+    "agent far outside": ("Room-v0", {"agent_pos": [(0, 2**16)]}, ["agent 0", "65536"]),
+    "agent that waits": ("Room-v0", {"agent_pos": [(-1, -1)]}, ["agent 0", "(-1, -1)"]),
+    "two agents": ("Room-v0", {"agent_pos": [(1, 1), (2, 2)]}, ["agent_pos", "2", "1"]),
+    "turned agent": ("Room-v0", {"agent_dir": [3]}, ["agent 0", "3", "turn", "0"]),
+    "agent out of play": ("Room-v0", {"agent_active": [False]}, ["agent 0", "out of play"]),
+    "something carried": ("Room-v0", {"agent_carrying": ["yellow key"]}, ["agent_carrying"]),
+    "prestige": ("Hallway-v0", {"agent_prestige": [1.0]}, ["agent_prestige", "Hallway-v0"]),
+    "last tile": ("Room-v0", {"agent_last_tile": [0]}, ["agent_last_tile", "Room-v0"]),
+    "details": ("Room-v0", {"details": {(1, 1): "blue key"}}, ["details", "Room-v0"]),
+    "step -1": ("Room-v0", {"step": -1}, ["step = -1", "0 to 99"]),
+    "step beyond the limit": ("Room-v0", {"step": 100}, ["step = 100", "0 to 99"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("game", "changes", "words"), ROOM_LAYOUTS.values(), ids=ROOM_LAYOUTS.keys()
+)
+def test_a_wrong_layout_of_a_room_is_refused_and_changes_nothing(game, changes, words):
+    env = socialgrid.make_vec(game, num_envs=2, seed=1, length=5)
+    env.reset()
+    row = 2 if game == "Room-v0" else 0
+    right = socialgrid.Layout(ROOM[2 - row : 3 + row], [(row, 3)], [0])
+    env.set_layout(1, right)
+    before, views = env.get_state(), env.observe()
+    with pytest.raises(socialgrid.LayoutError) as error:
+        env.set_layout(1, dataclasses.replace(right, **changes))
+    check_words(error, words)
+    assert env.get_state() == before
+    np.testing.assert_array_equal(env.observe(), views)
+
+
+def test_a_room_refuses_other_arrays_and_snapshots():
+    env = socialgrid.make_vec("Room-v0", num_envs=2, seed=1)
+    env.reset()
+    before = env.get_state()
+    wrong = {
+        "doubles": (np.zeros((2, 1, 4)), TypeError, ["obs", "float32", "float64"]),
+        "double tensor": (torch.zeros(2, 1, 4).double(), TypeError, ["obs", "float32"]),
+        "pixels": (np.zeros((2, 1, 168, 168, 3), np.uint8), TypeError, ["obs", "float32"]),
+        "two numbers": (np.zeros((2, 1, 2), np.float32), ValueError, ["obs", "(2, 1, 4)"]),
+        "every other number": (np.zeros((2, 1, 8), np.float32)[..., ::2], ValueError, ["obs"]),
+    }
+    for array, exception, words in wrong.values():
+        with pytest.raises(exception) as error:
+            env.step([[0], [3]], out={"obs": array})
+        check_words(error, words)
+    with pytest.raises(socialgrid.ActionError) as error:
+        env.step([[0], [4]])
+    check_words(error, ["environment 1", "agent 0", "4", "Room-v0 allows 0 to 3"])
+    for options in ({"length": 9}, {"terminate_on_goal": True}):
+        other = socialgrid.make_vec("Room-v0", num_envs=2, **options)
+        other.reset()
+        with pytest.raises(socialgrid.SnapshotError) as error:
+            env.set_state(other.get_state())
+        check_words(error, list(options))
     assert env.get_state() == before
 
 

@@ -8,16 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "socialgrid/canvas.hpp"
 #include "socialgrid/game.hpp"
 
 namespace socialgrid {
-
-// A square RGB picture.
-struct Picture {
-  int side = 0;
-  std::vector<std::uint8_t> pixels;  // [side, side, 3]
-  friend bool operator==(const Picture&, const Picture&) = default;
-};
 
 // A tile without agents, and an agent on nothing, as the world sees them (up is up).
 Picture draw_tile(Tile tile, int side);

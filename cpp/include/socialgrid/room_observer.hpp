@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "socialgrid/atlas.hpp"
+#include "socialgrid/canvas.hpp"
 #include "socialgrid/observer.hpp"
 
 namespace socialgrid {

@@ -54,6 +54,8 @@ struct WorldHeader {
   std::uint8_t goal_row = 0;    // of the rooms, which keep no plane of cells
   std::uint8_t goal_col = 0;
   std::int32_t beams = 0;  // 0: the plane of beams is empty
+
+  Position goal() const { return {goal_row, goal_col}; }
 };
 
 // Sizes of the block; the same for all environments of a batch.
