@@ -76,7 +76,8 @@ class EnvConfig:
     """Steps of every environment between two updates; off-policy: steps of each agent between
     two rows of metrics."""
     num_threads: int = 0
-    """Threads of the simulator; 0: all cores."""
+    """Threads of the simulator; 0: all cores. Above 1, every copy of a Gymnasium environment runs
+    in a process of its own, which pays for slow ones only."""
     obs_mode: Literal["auto", "rgb", "tiles", "vector"] = "auto"
     """What the simulator writes: pixels, tile numbers that the learner's device draws, or numbers
     in a vector; auto: vectors for off-policy algorithms in games that have them, else pixels."""

@@ -76,9 +76,11 @@ class SynchronousRun(ABC):
         names: what the agents are called in tables and curves.
         update, env_steps, episodes: counters.
         seconds: time spent, earlier sessions of a resumed run included.
+        exact: whether a resumed run is what it would have been without the break.
     """
 
     names: list[str]
+    exact = True
 
     def __init__(self, config: TrainConfig, run_dir: Path) -> None:
         """Set torch up; nothing is written yet.
@@ -517,7 +519,7 @@ def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[AnyTraine
         total_steps: a new goal; the old one when absent.
 
     Returns:
-        the trainer, and what has to be told the user about refused checkpoints.
+        the trainer, and what has to be told the user about what cannot go on as it was.
 
     Raises:
         UsageError: not a run, or no checkpoint of it is whole.
@@ -540,6 +542,8 @@ def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[AnyTraine
     if complaints:
         checkpoint.set_aside(folder, path)
         messages.append(f"going on from the one before: {path}")
+    if isinstance(trainer, SynchronousRun) and not trainer.exact:
+        messages.append(f"{config.env.game} cannot be saved: new episodes begin here")
     return trainer, messages
 
 

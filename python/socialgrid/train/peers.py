@@ -72,7 +72,12 @@ def make_tasks(config: TrainConfig, num_envs: int, seed: int) -> Tasks:
         from socialgrid.train.gymnasium_tasks import GymnasiumTasks  # noqa: PLC0415 (an extra)
 
         return GymnasiumTasks(
-            env.game.removeprefix(GYMNASIUM), count, num_envs, env.options, seed=seed
+            env.game.removeprefix(GYMNASIUM),
+            count,
+            num_envs,
+            env.options,
+            seed=seed,
+            asynchronous=env.num_threads > 1,
         )
     return OwnGames(
         env.game,
@@ -133,6 +138,7 @@ class PeerTrainer(SynchronousRun):
         self.names = build.peer_names(config)
         self.members = members_of(config)
         self.tasks = make_tasks(config, config.env.num_envs, config.run.seed)
+        self.exact = self.tasks.exact
         spec = self.tasks.spec
         self.learner: AnyOffPolicyLearner = build.build_off_policy_learner(
             config, self.players, spec, self.device, run_dir / "dumps"

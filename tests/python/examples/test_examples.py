@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -46,6 +47,18 @@ def test_own_map_shows_an_expert(capsys):
     drawn[1] = "#>" + drawn[1][2:]
     drawn[6] = drawn[6][:9] + "<#"
     assert printed[: len(drawn)] == drawn
+
+
+def test_peers_learn_in_an_environment_of_ones_own(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    example = load(ROOT / "examples" / "own_env.py")
+    try:
+        first, *_, last = example.main(steps=1600)
+    finally:
+        gymnasium.registry.pop("Harbour-v0")
+        sys.modules.pop("own_env", None)
+    assert len(first) == len(last) == 2
+    assert min(last) > max(first)
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ from gymnasium import spaces
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.off_policy_config import SACConfig
 from socialgrid.algos.sac import SAC
-from socialgrid.train.config import load_preset
+from socialgrid.train.config import from_dict, load_preset, to_dict
 from socialgrid.train.errors import UsageError
 from socialgrid.train.gymnasium_tasks import GymnasiumTasks
+from socialgrid.train.loop import create_run, resume_run
 from socialgrid.train.worlds import derived_seed
 
 CLASSIC = ("CartPole-v1", "Pendulum-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1")
@@ -434,3 +435,17 @@ def test_mujoco_presets_fit_their_environments(name):
         name, (27,)
     )
     assert bool(step.next_obs.isfinite().all())
+
+
+def test_a_resumed_run_says_where_new_episodes_begin(probe, tmp_path):
+    base = to_dict(load_preset("pendulum-mini").config)
+    base["run"] |= {"total_steps": 20, "threads": 1}
+    base["env"] |= {"rollout_steps": 10}
+    base["logging"] |= {"tensorboard": False}
+    for game, told in (("Pendulum-v1", []), (probe, ["new episodes begin here"])):
+        base["env"]["game"] = f"gymnasium:{game}"
+        run_dir = tmp_path / game
+        create_run(from_dict(base), run_dir).train()
+        _, messages = resume_run(run_dir, 40)
+        assert len(messages) == len(told)
+        assert all(words in message for words, message in zip(told, messages, strict=True))
