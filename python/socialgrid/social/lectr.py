@@ -342,8 +342,6 @@ class LeCTR:
         with torch.no_grad():
             for name, x in own.items():
                 x.copy_(given[name])
-        for part in self._trained.values():
-            part.flat.changed()
         for generator, state in zip(self._generators, given["generator"], strict=True):
             generator.set_state(state.cpu().clone())
         self._filled, self.updates = given["counters"].tolist()

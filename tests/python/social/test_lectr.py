@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -292,6 +291,18 @@ def test_scripted_members_are_never_asked_and_places_are_those_in_the_group() ->
     assert action.tolist() == [[0, 0], [2, 2]] * 2
 
 
+def test_networks_scale_values_by_the_largest_that_their_owner_ever_gave() -> None:
+    table = np.zeros((4, 3, 2))
+    table[0, 1, 1], table[0, 2, 0], table[1, 1, 0], table[3, 0, 1] = -5.0, 9.0, 2.0, 7.0
+    adviser = LeCTR(TableValues(table), SMALL, Members(2, 2, (0, 1)), seed=0)
+    proposals = torch.zeros(4, 2, 1, dtype=torch.int64)
+    # Agents 0 and 1 are at places 0 and 1, agents 2 and 3 at place 0.
+    adviser(proposals, torch.tensor([0.0, 1.0, 0.0, 0.0])[:, None, None])
+    assert adviser._scale.tolist() == pytest.approx([5.0, 2.0, 0.0, 7.0], abs=1e-6)
+    adviser(proposals, torch.zeros(4, 1, 1))
+    assert adviser._scale.tolist() == pytest.approx([5.0, 2.0, 0.0, 7.0], abs=1e-6)
+
+
 def test_policies_explore() -> None:
     copies = 4000
     learner = TableValues(np.zeros((2, 1, 3)), copies)
@@ -334,7 +345,9 @@ class Twin:
         self.students = [plain(adviser._policies.student, a) for a in agents]
         self.teachers = [plain(adviser._policies.teacher, a) for a in agents]
         self.critics = [plain(adviser._critic, a) for a in agents]
-        self.old = copy.deepcopy((self.students, self.teachers, self.critics))
+        old = adviser._trained["policies"].target
+        targets = (old.student, old.teacher, adviser._trained["critic"].target)
+        self.old = tuple([plain(layers, a) for a in agents] for layers in targets)
         rate = self.config.learning_rate
         self.policies = [
             torch.optim.Adam([*s.parameters(), *t.parameters()], rate)
@@ -436,6 +449,9 @@ def test_gradient_steps_are_those_of_plain_networks(count: int) -> None:
     config = replace(SMALL, learning_starts=1000, tau=0.3, max_grad_norm=0.5, cost=0.3)
     adviser = LeCTR(random_table(count), config, members, seed=1)
     wander(adviser, 21)
+    with torch.no_grad():
+        for part in adviser._trained.values():
+            part._target_flat.block *= 3.0  # so that targets differ from the networks
     twin = Twin(adviser)
     for _ in range(3):
         batch = adviser.replay.sample(adviser._generators, config.batch_size)
