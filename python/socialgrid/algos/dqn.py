@@ -69,6 +69,12 @@ class DQN(OffPolicyLearner):
         loss = F.smooth_l1_loss(value, target, reduction="none")
         return weighted_mean(loss, batch.weight), (target - value).detach()
 
+    @torch.no_grad()
+    def values(self, obs: Tensor) -> Tensor:
+        """See ``OffPolicyLearner``: the best action's value, seen at one look."""
+        found: Tensor = self._q(self._observed(obs))[0].amax(-1)
+        return found
+
     def _act(self, obs: Tensor, explore: bool) -> Tensor:
         greedy: Tensor = self._q(obs)[0].argmax(-1)
         if not explore:
