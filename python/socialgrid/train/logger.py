@@ -209,7 +209,7 @@ class PlainConsole:
 # Of the learner's metrics, those that a table shows.
 _SHOWN = (
     "policy_loss", "value_loss", "aux_loss", "entropy", "kl", "influence", "intrinsic_reward_mean",
-    "loss", "critic_loss", "td_error", "temperature",
+    "loss", "critic_loss", "actor_loss", "td_error", "temperature",
 )  # fmt: skip
 
 

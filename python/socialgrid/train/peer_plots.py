@@ -155,7 +155,7 @@ def _draw_arm(
         known = shown[-1].known()
         axes.plot(known.steps, known.values, color=colour, alpha=0.35, linewidth=0.7)
     steps, mean, error = mean_and_error(shown)
-    axes.plot(steps, mean, color=colour, linewidth=2.0, label=label)
+    axes.plot(steps, mean, _mark(mean), color=colour, linewidth=2.0, label=label)
     axes.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
 
 
@@ -163,8 +163,8 @@ def binned_shares(run: RunCurves) -> tuple[Values, npt.NDArray[np.float64]]:
     """Whom each agent followed, in stretches of time.
 
     Returns:
-        steps ``[B]`` in the middle of each stretch, and the share of its steps in which agent
-        ``a`` followed member ``p`` of its group, ``[B, A, P]``.
+        the steps between which the stretches lie, ``[B + 1]``, and the share of a stretch in
+        which agent ``a`` followed member ``p`` of its group, ``[B, A, P]``.
 
     Raises:
         UsageError: nobody advises anybody in this run.
@@ -173,11 +173,10 @@ def binned_shares(run: RunCurves) -> tuple[Values, npt.NDArray[np.float64]]:
     if counts is None:
         raise UsageError(f"{run.run_dir}: nobody gave advice there (social.mechanisms)")
     parts = np.array_split(np.arange(len(counts)), min(_BINS, len(counts)))
-    ends = np.array([run.steps[part[-1]] for part in parts])
-    begins = np.concatenate([[0.0], ends[:-1]])
+    edges = np.array([0.0, *(run.steps[part[-1]] for part in parts)])
     sums = np.stack([counts[part].sum(0) for part in parts])
     shares = sums / np.maximum(sums.sum(-1, keepdims=True), 1.0)
-    return (begins + ends) / 2.0, shares
+    return edges, shares
 
 
 def draw_peers(run: RunCurves, path: Path) -> Path:
@@ -199,7 +198,8 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    middles, shares = binned_shares(run)
+    edges, shares = binned_shares(run)
+    ends = np.stack([edges[:-1], edges[1:]], 1).ravel()
     groups, kinds = run.groups(), run.config.players.kinds
     learners = range(len(groups[0]))[:_MOST_ASKERS]
     members = [f"{place} {kind}" for place, kind in enumerate(kinds)]
@@ -213,15 +213,13 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
         who = "all learners" if everybody else f"peer{run.place(groups[0][row])}"
         flat = [agent for group in askers for agent in group]
         stacked, opinions, learning = axes[row]
-        stacked.stackplot(
-            middles, shares[:, flat].mean(1).T, labels=members, colors=_colours(len(kinds)),
-            linewidth=0,
-        )  # fmt: skip
+        areas = np.repeat(shares[:, flat].mean(1), 2, axis=0).T
+        stacked.stackplot(ends, areas, labels=members, colors=_colours(len(kinds)), linewidth=0)
         stacked.set_ylim(0.0, 1.0)
         stacked.set_title(f"{who}: whose proposals were carried out", fontsize=9)
         if everybody:
             _draw_table(opinions, run, "agent_values", list(range(len(groups))), members)
-            opinions.set_title("agent values", fontsize=9)
+            opinions.set_title("agent values" if opinions.has_data() else "", fontsize=9)
         else:
             _draw_opinions(opinions, run, flat, who, members)
         _draw_learning(learning, run, askers)
@@ -243,6 +241,11 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
     return save_figure(figure, path)
 
 
+def _mark(values: Values) -> str:
+    """How to draw a line: a single point as a spot."""
+    return "o" if len(values) == 1 else "-"
+
+
 def _colours(count: int) -> list[str]:
     return [f"C{place % 10}" for place in range(count)]
 
@@ -259,7 +262,7 @@ def _draw_opinions(
         curve = mean_over_agents(run, agents, "peers", name).known()
         if len(curve.steps):
             trend = smooth(curve.values, max(1, len(curve.values) // 40))
-            axes.plot(curve.steps, trend, linewidth=1.2, label=name)
+            axes.plot(curve.steps, trend, _mark(trend), linewidth=1.2, label=name)
     axes.set_title(f"{who}: share of steps", fontsize=9)
 
 
@@ -275,7 +278,10 @@ def _draw_table(
         each = table[:, list(owners), place]
         if len(owners) > 1:
             axes.plot(run.steps, each, color=colours[place], alpha=0.3, linewidth=0.6)
-        axes.plot(run.steps, each.mean(1), color=colours[place], linewidth=1.4, label=member)
+        mean = each.mean(1)
+        axes.plot(
+            run.steps, mean, _mark(mean), color=colours[place], linewidth=1.4, label=member,
+        )  # fmt: skip
 
 
 def _draw_learning(axes: Any, run: RunCurves, askers: Sequence[Sequence[int]]) -> None:

@@ -495,8 +495,8 @@ def test_means_and_standard_errors_are_those_of_the_groups(tmp_path, drawn):
 
 def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     run = made_up(tmp_path / "run")
-    middles, shares = peer_plots.binned_shares(run)
-    np.testing.assert_array_equal(middles, [50, 150, 250, 350])
+    edges, shares = peer_plots.binned_shares(run)
+    np.testing.assert_array_equal(edges, [0, 100, 200, 300, 400])
     np.testing.assert_allclose(shares[2, 1], [30 / 120, 30 / 120, 60 / 120])
     path = peer_plots.draw_peers(run, tmp_path / "peers.png")
     pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3).astype(int)
