@@ -41,7 +41,7 @@ class LeCTRConfig:
     interval: int = 8
     """Steps of the agents' tasks after which progress is measured and advising learnt from; no
     less than the learner's own interval in steps of one copy, or there is no progress between."""
-    gradient_steps: int = 4
+    gradient_steps: int = 2
     """Gradient steps every ``interval``."""
     tau: float = 0.02
     """How far targets move towards the networks after a gradient step."""
