@@ -128,8 +128,9 @@ def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Refere
     if references and _EVALUATED not in panels:
         raise UsageError("reference: none of these runs has evaluations to compare")
     colours = {group: f"C{i % 10}" for i, group in enumerate(dict.fromkeys(r.group for r in runs))}
-    figure = Figure(figsize=(8, 3.4 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(8, 3.4 * len(panels) + 0.16 * len(colours)), layout="constrained")
     FigureCanvasAgg(figure)
+    handles: dict[str, Any] = {}
     for index, (title, arms) in enumerate(panels.items()):
         axes = figure.add_subplot(len(panels), 1, index + 1)
         for group, curves in arms.items():
@@ -140,7 +141,8 @@ def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Refere
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("steps of each agent")
         axes.grid(alpha=0.2)
-        axes.legend(fontsize=7)
+        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=7)
     return save_figure(figure, path)
 
 
@@ -362,12 +364,12 @@ def draw_group_sizes(found: Mapping[str, Sequence[GroupSize]], path: Path) -> Pa
             for one, values in zip(sizes, each, strict=True):
                 spots = np.full(len(values), one.size, np.float64)
                 axes.plot(spots, values, "o", color=colour, alpha=0.4, markersize=4)
-            counts = np.array([len(values) for values in each])
+            counts = sorted({len(values) for values in each})
             errors = [v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0 for v in each]
             name = label or "mean and standard error"
             axes.errorbar(
                 [one.size for one in sizes], [v.mean() for v in each], errors, color=colour,
-                capsize=3, linewidth=1.6, label=f"{name} (n={counts.min()} to {counts.max()})",
+                capsize=3, linewidth=1.6, label=f"{name} (n={', '.join(map(str, counts))})",
             )  # fmt: skip
         axes.set_title(f"mean return, {title}", fontsize=10)
         axes.set_xlabel("members of a group")
