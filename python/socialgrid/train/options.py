@@ -59,7 +59,7 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
     """Apply command line options to a preset.
 
     The algorithm and the social mechanisms are chosen first: they bring the preset's variants.
-    All other options win over those.
+    All other options win over those. Options of the preset's game count for that game only.
 
     Raises:
         UsageError: an option that does not exist or a value that does not fit.
@@ -81,9 +81,13 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         schedule=dataclasses.replace(config.schedule, options={}),
     )
     parsed = to_dict(parse(TrainConfig, words, prog, default=bare))
-    parsed["env"]["options"] = {**config.env.options, **tables["env.options"]}
+    same = parsed["env"]["game"] == config.env.game
+    parsed["env"]["options"] = {
+        **(config.env.options if same else {}),
+        **tables["env.options"],
+    }
     parsed["schedule"]["options"] = {
-        **config.schedule.options,
+        **(config.schedule.options if same else {}),
         **{key: str(value) for key, value in tables["schedule.options"].items()},
     }
     return from_dict(parsed)

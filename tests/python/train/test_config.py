@@ -392,7 +392,10 @@ def test_peers_are_asked_for_in_a_few_words():
     assert parse_train(["--peers=2"], load_preset("room-21"), "x").players.kinds == ("learner",) * 2
     walker = "--algorithm td3 --env gymnasium:Walker2d-v5 --set terminate_when_unhealthy=false"
     env = parse_train(walker.split(), load_preset("room-21"), "x").env
-    assert (env.gymnasium_id, env.options["terminate_when_unhealthy"]) == ("Walker2d-v5", False)
+    assert (env.gymnasium_id, env.options) == ("Walker2d-v5", {"terminate_when_unhealthy": False})
+    walker = load_preset("walker2d")
+    assert parse_train(["--env", "gymnasium:Walker2d-v5"], walker, "x").env == walker.config.env
+    assert parse_train(["--env", "gymnasium:CartPole-v1"], walker, "x").env.options == {}
 
 
 @pytest.mark.parametrize(
