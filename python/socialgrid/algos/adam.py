@@ -59,24 +59,42 @@ class StackedAdam:
             agents: who takes a step.
             rows: their rows in ``module``.
         """
+        self.steps[list(agents)] += 1
         beta1, beta2 = self.betas
         named = [(name, p) for name, p in module.named_parameters() if p.grad is not None]
+        if not named:
+            return
+        counts = self.steps.to(named[0][1].device, torch.float32)
+        alike: dict[float, list[tuple[int, int]]] = {}
         for agent, row in zip(agents, rows, strict=True):
-            self.steps[agent] += 1
-            count = int(self.steps[agent])
-            params = [p[row] for _, p in named]
-            grads = [p.grad[row] for _, p in named if p.grad is not None]
-            first = [self.first[name][agent] for name, _ in named]
-            second = [self.second[name][agent] for name, _ in named]
-            torch._foreach_lerp_(first, grads, 1.0 - beta1)
-            torch._foreach_mul_(second, beta2)
-            torch._foreach_addcmul_(second, grads, grads, 1.0 - beta2)
-            scale = (1.0 - beta2**count) ** 0.5
-            denominators = torch._foreach_sqrt(second)
-            torch._foreach_div_(denominators, scale)
-            torch._foreach_add_(denominators, self.eps)
-            size = -float(self.rate[agent]) / (1.0 - beta1**count)
-            torch._foreach_addcdiv_(params, first, denominators, size)
+            alike.setdefault(float(self.rate[agent]), []).append((agent, row))
+        for rate, pairs in alike.items():
+            each = [
+                (
+                    p[row],
+                    p.grad[row].contiguous(),
+                    self.first[name][agent],
+                    self.second[name][agent],
+                    agent,
+                )
+                for agent, row in pairs
+                for name, p in named
+                if p.grad is not None
+            ]
+            params, grads, first, second, who = map(list, zip(*each, strict=True))
+            # PyTorch's own Adam in one pass over everything; counts have been raised before.
+            torch._fused_adam_(
+                *(params, grads, first, second, [], [counts[agent] for agent in who]),
+                lr=rate,
+                beta1=beta1,
+                beta2=beta2,
+                weight_decay=0.0,
+                eps=self.eps,
+                amsgrad=False,
+                maximize=False,
+            )
+        # That operator does not tell: what was computed from parameters is out of date now.
+        torch.autograd.graph.increment_version([p for _, p in named])
 
     def take_agent(self, agent: int) -> dict[str, Tensor]:
         """Copies of one agent's moments and count."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.layers import StackedLinear
 from socialgrid.models.mlp import StackedMLP, Torso
+from socialgrid.models.products import affine
 from socialgrid.models.task_spec import TaskSpec
 
 _LOG_STD_RANGE = (-20.0, 2.0)
@@ -105,11 +106,11 @@ class StateDependentPolicy(nn.Module):
         latent = self.body(self.torso(obs))
         mean = F.hardtanh(self.mean(latent), -_LARGEST_MEAN, _LARGEST_MEAN)
         sigma = self.log_std.exp()
-        std = (torch.bmm(latent.square(), sigma.square()) + _LEAST_VARIANCE).sqrt()
+        std = (affine(latent.square(), sigma.square().mT, None) + _LEAST_VARIANCE).sqrt()
         if noise is None:
             x = mean
         elif noise.dim() == 3:
-            x = mean + torch.bmm(latent, sigma * noise)
+            x = mean + affine(latent, (sigma * noise).mT, None)
         else:
             x = mean + (latent.unsqueeze(-2) @ (sigma.unsqueeze(1) * noise)).squeeze(-2)
         return x.tanh(), squashed_log_prob(x, mean, std)

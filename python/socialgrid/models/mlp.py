@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.encoders import Encoder
-from socialgrid.models.layers import StackedLinear, by_agent
-from socialgrid.models.products import products
+from socialgrid.models.layers import StackedLinear, agent_by_agent
+from socialgrid.models.products import product
 from socialgrid.models.task_spec import TaskSpec
 
 
@@ -54,46 +54,56 @@ class _Perceptron(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rectified: int, *parameters: Tensor) -> Tensor:
-        weights, biases = parameters[::2], parameters[1::2]
-        activations = []
-        for rows, inputs in by_agent(x):
-            known = inputs
-            for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-                known = products(known, weight[rows], bias[rows])
-                if i < rectified:
-                    known.relu_()
+        layers, activations = len(parameters) // 2, []
+        for known, *own in zip(*map(_parts, (x, *parameters)), strict=True):
+            for i in range(layers):
+                known = product(known, own[2 * i], own[2 * i + 1], rectify=i < rectified)  # noqa: PLW2901
                 activations.append(known)
-        ctx.save_for_backward(x, *weights, *activations)
-        ctx.rectified = rectified
-        return _joined(activations[len(weights) - 1 :: len(weights)])
+        ctx.save_for_backward(x, *parameters[::2], *activations)
+        ctx.layers, ctx.rectified = layers, rectified
+        return _joined(activations[layers - 1 :: layers], x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, *saved = ctx.saved_tensors
-        parts = by_agent(x)
-        layers = len(saved) // (1 + len(parts))
+        layers = ctx.layers
         weights, activations = saved[:layers], saved[layers:]
         wanted = ctx.needs_input_grad[2]
         dx: list[Tensor] = []
         found: list[list[Tensor]] = [[] for _ in range(2 * layers)]
-        for k, (rows, inputs) in enumerate(parts):
-            grad = grads[0][rows]
+        each = zip(*map(_parts, (grads[0], x, *weights)), strict=True)
+        for k, (grad, inputs, *own) in enumerate(each):
             known = [inputs, *activations[k * layers : (k + 1) * layers]]
             for i in reversed(range(layers)):
                 if i < ctx.rectified:
-                    grad = torch.ops.aten.threshold_backward(grad, known[i + 1], 0)
+                    grad = torch.ops.aten.threshold_backward(grad, known[i + 1], 0)  # noqa: PLW2901
                 if wanted:
-                    found[2 * i].append(products(grad.transpose(1, 2), known[i].transpose(1, 2)))
-                    found[2 * i + 1].append(grad.sum(1))
+                    found[2 * i].append(_weight_gradient(grad, known[i]))
+                    found[2 * i + 1].append(grad.sum(-2))
                 if i or ctx.needs_input_grad[0]:
-                    grad = products(grad, weights[i][rows].transpose(1, 2))
+                    grad = product(grad, own[i].mT)  # noqa: PLW2901
             dx.append(grad)
-        d_parameters = [_joined(each) if wanted else None for each in found]
-        return _joined(dx) if ctx.needs_input_grad[0] else None, None, *d_parameters
+        d_parameters = [_joined(each, x) if wanted else None for each in found]
+        return _joined(dx, x) if ctx.needs_input_grad[0] else None, None, *d_parameters
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+def _weight_gradient(grad: Tensor, inputs: Tensor) -> Tensor:
+    """grad^T @ inputs; the product copies what is transposed on its left, so the smaller one."""
+    if inputs.shape[-1] < grad.shape[-1]:
+        return product(inputs.mT, grad.mT).mT
+    return product(grad.mT, inputs.mT)
+
+
+def _parts(x: Tensor) -> tuple[Tensor, ...]:
+    """Agent by agent, or everybody's at once where ``_joined`` finds them together."""
+    return x.unbind() if agent_by_agent(x) else (x,)
+
+
+def _joined(parts: list[Tensor], like: Tensor) -> Tensor:
+    """Inverse of ``_parts``."""
+    if not agent_by_agent(like):
+        return parts[0]
+    return parts[0][None] if len(parts) == 1 else torch.stack(parts)
 
 
 class Torso(nn.Module):

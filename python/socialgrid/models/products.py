@@ -19,6 +19,33 @@ _ONEDNN_LINEAR: Any = (
 )
 
 
+def product(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, rectify: bool = False
+) -> Tensor:
+    """x @ weight^T + bias, without gradient, of one agent or of several at once.
+
+    Args:
+        x: ``[M, K]`` or ``[A, M, K]``.
+        weight: ``[O, K]`` or ``[A, O, K]``.
+        bias: ``[O]`` or ``[A, O]``.
+        rectify: apply ReLU to the result.
+
+    Returns:
+        ``[M, O]`` or ``[A, M, O]``.
+    """
+    if x.dim() == 2 and _by_onednn(x):
+        after = "relu" if rectify else "none"
+        found: Tensor = _ONEDNN_LINEAR(x, weight, bias, after, [], "")
+        return found
+    if bias is None:
+        found = x @ weight.mT
+    elif x.dim() == 2:
+        found = torch.addmm(bias, x, weight.mT)
+    else:
+        found = torch.baddbmm(bias[:, None], x, weight.mT)
+    return found.relu_() if rectify else found
+
+
 def products(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight^T + bias for every agent, without gradient.
 
@@ -32,11 +59,9 @@ def products(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if _by_onednn(x):
         biases = [None] * len(x) if bias is None else bias
-        rows = [_ONEDNN_LINEAR(x[a], weight[a], biases[a], "none", [], "") for a in range(len(x))]
+        rows = [product(*one) for one in zip(x, weight, biases, strict=True)]
         return rows[0][None] if len(rows) == 1 else torch.stack(rows)
-    if bias is None:
-        return torch.bmm(x, weight.transpose(1, 2))
-    return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+    return product(x, weight, bias)
 
 
 def products_plus(addend: Tensor, x: Tensor, weight: Tensor) -> Tensor:
@@ -46,7 +71,7 @@ def products_plus(addend: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     return torch.baddbmm(addend, x, weight.transpose(1, 2))
 
 
-def affine(x: Tensor, weight: Tensor, bias: Tensor, *, tanh: bool = False) -> Tensor:
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None, *, tanh: bool = False) -> Tensor:
     """x @ weight^T + bias for every agent, in the dtype of ``x``, with gradient.
 
     Args:
@@ -68,20 +93,20 @@ def _by_onednn(x: Tensor) -> bool:
 
 class _Affine(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, tanh: bool) -> Tensor:
-        out = products(x, weight.to(x.dtype), bias.to(x.dtype))
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, tanh: bool) -> Tensor:
+        out = products(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
         if tanh:
             out.tanh_()
         ctx.save_for_backward(x, weight, out if tanh else None)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, squashed = ctx.saved_tensors
         grad = grads[0]
         if squashed is not None:
             grad = torch.ops.aten.tanh_backward(grad, squashed)
-        needed = ctx.needs_input_grad[0]
-        dx = products(grad, weight.to(x.dtype).transpose(1, 2)) if needed else None
+        wanted = ctx.needs_input_grad
+        dx = products(grad, weight.to(x.dtype).transpose(1, 2)) if wanted[0] else None
         d_weight = products(grad.transpose(1, 2), x.transpose(1, 2)).to(weight.dtype)
-        return dx, d_weight, grad.sum(1).to(weight.dtype), None
+        return dx, d_weight, grad.sum(1).to(weight.dtype) if wanted[2] else None, None

@@ -38,6 +38,26 @@ def test_equals_pytorchs_adam_for_each_agent():
             torch.testing.assert_close(p[a], q, rtol=1e-6, atol=1e-7)
 
 
+def test_gradients_may_lie_in_any_order():
+    net, same = Net(), Net()
+    for p, q in zip(net.parameters(), same.parameters(), strict=True):
+        p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(1))
+        q.grad = p.grad.mT.contiguous().mT
+    for module in (net, same):
+        StackedAdam(module, 3, 0.1, (0.9, 0.999), 1e-8).step(module, [0, 2], [0, 2])
+    for p, q in zip(net.parameters(), same.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_parameters_count_as_changed():
+    net = Net()
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    before = [p._version for p in net.parameters()]
+    StackedAdam(net, 3, 0.1, (0.9, 0.999), 1e-8).step(net, [1], [1])
+    assert all(p._version > v for p, v in zip(net.parameters(), before, strict=True))
+
+
 def test_agents_that_do_not_step_keep_every_bit():
     net = Net()
     adam = StackedAdam(net, 3, 0.1, (0.9, 0.999), 1e-8)
