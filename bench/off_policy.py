@@ -350,10 +350,17 @@ def main() -> None:
     parser.add_argument("--algorithms", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--steps", type=int, default=20, help="gradient steps in a repeat")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--precision",
+        choices=["highest", "high", "medium"],
+        default="highest",
+        help="of float32 matrix products, for all three ways",
+    )
     parser.add_argument("--quick", action="store_true", help="only check that it runs")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    torch.set_float32_matmul_precision(args.precision)
     torch.manual_seed(0)
     keep_freed_memory()
     about = {
@@ -361,6 +368,7 @@ def main() -> None:
         "cores": os.cpu_count(),
         "threads": args.threads,
         "device": args.device,
+        "precision": args.precision,
         "torch": torch.__version__,
     }
     print(", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
