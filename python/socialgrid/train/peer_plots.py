@@ -204,7 +204,7 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
     ends = np.stack([edges[:-1], edges[1:]], 1).ravel()
     groups, kinds = run.groups(), run.config.players.kinds
     learners = range(len(groups[0]))[:_MOST_ASKERS]
-    members = [f"{place} {kind}" for place, kind in enumerate(kinds)]
+    members = [f"{place} {_brief(kind)}" for place, kind in enumerate(kinds)]
     rows = len(learners) + 1
     figure = Figure(figsize=(15, 2.7 * rows + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -243,6 +243,12 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
     return save_figure(figure, path)
 
 
+def _brief(kind: str) -> str:
+    """A member's kind without the folders that its run lies in."""
+    name, colon, run = kind.partition(":")
+    return f"{name}{colon}{Path(run).name}"
+
+
 def _mark(values: Values) -> str:
     """How to draw a line: a single point as a spot."""
     return "o" if len(values) == 1 else "-"
@@ -265,7 +271,7 @@ def _draw_opinions(
         if len(curve.steps):
             trend = smooth(curve.values, max(1, len(curve.values) // 40))
             axes.plot(curve.steps, trend, _mark(trend), linewidth=1.2, label=name)
-    axes.set_title(f"{who}: share of steps", fontsize=9)
+    axes.set_title(f"{who}: share of steps" if axes.has_data() else "", fontsize=9)
 
 
 def _draw_table(
