@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ class ViewSpec:
         tile_size: pixels along the side of one cell's tile.
         action_counts: number of actions of every agent that the learner owns.
         atlas: uint8 ``[K, t, t, 3]`` when observations are tile numbers ``[rows, cols]``;
-            ``None`` when they are pixels ``[rows * t, cols * t, 3]``.
+            ``None`` when they are pixels ``[rows * t, cols * t, 3]``. Specs are equal whatever
+            their tiles look like.
         slots: which agents of the world these are; the first ones by default.
         world_action_counts: number of actions of every agent of the world; only these agents by
             default.
@@ -28,7 +29,7 @@ class ViewSpec:
     cols: int
     tile_size: int
     action_counts: tuple[int, ...]
-    atlas: npt.NDArray[np.uint8] | None = None
+    atlas: npt.NDArray[np.uint8] | None = field(default=None, compare=False)
     slots: tuple[int, ...] = ()
     world_action_counts: tuple[int, ...] = ()
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from socialgrid.algos.off_policy_config import (
 from socialgrid.algos.recurrent_dqn import RecurrentDQN
 from socialgrid.algos.sac import SAC, DiscreteSAC
 from socialgrid.algos.td3 import TD3
-from socialgrid.models import ModelConfig
+from socialgrid.models import ModelConfig, ViewSpec
 from socialgrid.models.task_spec import TaskSpec
 
 SMALL = {
@@ -194,6 +195,14 @@ def test_evaluation_changes_nothing_that_learning_does():
     for one, other in zip(live(first, group, 6), live(second, group, 6), strict=True):
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
+
+
+def test_views_of_numbered_tiles_are_one_task():
+    def part():
+        view = ViewSpec(3, 3, 1, (2,), np.zeros((4, 1, 1, 3), np.uint8))
+        return DQN(TaskSpec.of_view(view, 1, "uint16"), DQNConfig(**SMALL))
+
+    assert MixedLearner([(part(), [0]), (part(), [1])]).task.view.atlas is not None
 
 
 def test_errors_name_the_agent_among_all():
