@@ -200,7 +200,8 @@ def test_evaluation_changes_nothing_that_learning_does():
 def test_views_of_numbered_tiles_are_one_task():
     def part():
         view = ViewSpec(3, 3, 1, (2,), np.zeros((4, 1, 1, 3), np.uint8))
-        return DQN(TaskSpec.of_view(view, 1, "uint16"), DQNConfig(**SMALL))
+        model = ModelConfig(channels=(4,), features=(8,))
+        return DQN(TaskSpec.of_view(view, 1, "uint16"), DQNConfig(**SMALL), model=model)
 
     assert MixedLearner([(part(), [0]), (part(), [1])]).task.view.atlas is not None
 
