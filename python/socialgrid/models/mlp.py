@@ -16,6 +16,8 @@ from socialgrid.models.layers import StackedLinear, agent_by_agent
 from socialgrid.models.products import product
 from socialgrid.models.task_spec import TaskSpec
 
+_FEW = 8  # samples of an agent for which one batched product beats a product for each agent
+
 
 class StackedMLP(nn.Module):
     """``[A, N, inputs] -> [A, N, outputs]``, ReLU after every layer but the last.
@@ -34,13 +36,17 @@ class StackedMLP(nn.Module):
         sizes = (inputs, *hidden) if outputs is None else (inputs, *hidden, outputs)
         self.rectified = len(hidden)
         self.size = sizes[-1]
-        self.layers = nn.ModuleList(
-            StackedLinear(generators, before, after) for before, after in pairwise(sizes)
-        )
+        self._stack = [StackedLinear(generators, *ends) for ends in pairwise(sizes)]
+        self.layers = nn.ModuleList(self._stack)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply every agent's layers to its own samples."""
-        parameters = [p for layer in self.layers for p in (layer.weight, layer.bias)]
+        if x.shape[1] <= _FEW and not torch.is_grad_enabled():
+            for i, layer in enumerate(self._stack):
+                x = torch.baddbmm(layer.bias[:, None], x, layer.weight.mT)
+                x = x.relu_() if i < self.rectified else x
+            return x
+        parameters = [p for layer in self._stack for p in (layer.weight, layer.bias)]
         out: Tensor = _Perceptron.apply(  # type: ignore[no-untyped-call]
             x, self.rectified, *parameters
         )
