@@ -289,6 +289,8 @@ class TrainConfig:
             )
         if self.advised and peers.choice == "others" and len(self.players.kinds) < 2:
             raise UsageError("peers.choice: others, but players.kinds names one member only")
+        if self.advised and self.players.hide_from_learners:
+            raise UsageError("players.hide_from_learners: every peer has a task of its own")
         if self.env.double_buffer:
             raise UsageError(f"env.double_buffer: {name} has no use for it; ppo, a3c have")
         if self.schedule != ScheduleConfig():

@@ -116,6 +116,7 @@ def test_the_paper_preset_is_the_papers():
         (PEERS | {"peers": {"follow_steps": 0}}, "follow_steps 0: must be at least 1"),
         (PEERS | {"peers": {"trust_samples": 20, "trust_buffer": 10}}, "more than trust_buffer"),
         (PEERS | {"peers": {"budget_epochs": -1}}, "budget_epochs -1"),
+        (PEERS | {"players": {"hide_from_learners": ["goal"]}}, "has a task of its own"),
         (PEERS | {"peers": {"solo_ratio": 1.5}}, "it or 1 / it must be a whole number"),
         (PEERS | {"peers": {"algorithms": ["ppo"]}}, "'ppo' is not one of dqn, recurrent-dqn"),
         (PEERS | {"peers": {"algorithms": ["dqn", "sac"]}}, "2 for 1 members with networks"),

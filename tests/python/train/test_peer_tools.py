@@ -15,7 +15,7 @@ from socialgrid.algos.mixed import MixedLearner
 from socialgrid.algos.sac import DiscreteSAC
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import build, checkpoint, cli, peer_plots, plot
-from socialgrid.train.config import from_dict, load_preset, preset_names, to_dict
+from socialgrid.train.config import RunConfig, from_dict, load_preset, preset_names, to_dict
 from socialgrid.train.errors import UsageError
 from socialgrid.train.evaluate import EvalOptions, evaluate
 from socialgrid.train.logger import Events, PlainConsole, RichConsole, read_metrics
@@ -193,6 +193,17 @@ def test_agents_are_named_by_group_and_place():
     assert not build.has_several_agents("Room-v0")
     with pytest.raises(UsageError):
         build.has_several_agents("Rom-v0")
+
+
+def test_a_run_says_how_exactly_matrices_are_multiplied():
+    before = torch.get_float32_matmul_precision()
+    try:
+        build.prepare_torch(RunConfig(matmul_precision="medium"))
+        assert torch.get_float32_matmul_precision() == "medium"
+        build.prepare_torch(RunConfig())
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 # -- runs -------------------------------------------------------------------------------------
