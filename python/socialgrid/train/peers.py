@@ -27,6 +27,7 @@ from socialgrid.train.tasks import OwnGames, SharedWorlds, Tasks, TaskStep
 from socialgrid.train.worlds import derived_seed
 
 _EVALUATION, _ADVISERS = 5, 6  # purposes of seeds
+_ENDLESS = 100_000  # steps after which an episode is taken to have no end
 GYMNASIUM = "gymnasium:"
 
 AnyOffPolicyLearner = OffPolicyLearner | MixedLearner
@@ -100,18 +101,26 @@ def greedy_returns(tasks: Tasks, learner: AnyOffPolicyLearner, seed: int | None 
 
     Returns:
         float64 ``[A, E]``.
+
+    Raises:
+        UsageError: an episode does not end.
     """
     actor = learner.actor()
     obs = tasks.reset(seed)
     lead = (tasks.spec.num_agents, tasks.num_envs)
     returns, going = torch.zeros(lead, dtype=torch.float64), torch.ones(lead, dtype=torch.bool)
     begins = torch.ones(lead, dtype=torch.bool)
-    while bool(going.any()):
+    for _ in range(_ENDLESS):
         step = tasks.step(actor(obs, begins))
         returns += torch.where(going, step.reward.double(), 0.0)
         going &= ~step.done
         obs, begins = step.obs, step.done
-    return returns
+        if not bool(going.any()):
+            return returns
+    raise UsageError(
+        f"an evaluation episode has not ended after {_ENDLESS} steps: give the task a time limit, "
+        "as in --set max_episode_steps=1000"
+    )
 
 
 class PeerTrainer(SynchronousRun):

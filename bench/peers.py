@@ -1,0 +1,216 @@
+"""What peers learn with and without advice, group by group, and whom they follow.
+
+    python bench/peers.py room             # nine arms of five groups, 200,000 steps of each agent
+    python bench/peers.py walker2d         # alone and four peers, three groups each
+
+An arm is one run of socialgrid-train whose groups (the seeds of the experiment) are stacked. Runs
+that are already finished in the folder are kept, so an interrupted call goes on where it was;
+``--at-once`` trains several arms at a time, ``--arms`` only some. Prints Markdown tables and draws
+every group's curve. The published settings are those of the presets; budgets here are smaller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from socialgrid.train.build import load_config
+from socialgrid.train.logger import read_metrics
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Arms of a preset and what all have in common.
+
+    Attributes:
+        preset: name of the preset.
+        common: options of socialgrid-train for all arms.
+        arms: further options by name.
+        published: the paper's mean evaluation return over training, where it has one.
+    """
+
+    preset: str
+    common: Sequence[str]
+    arms: Mapping[str, Sequence[str]]
+    published: Mapping[str, str]
+
+
+ADVERSARY = ["--players", "learner,learner,adversary"]
+EXPERIMENTS = {
+    "room": Experiment(
+        "room-21",
+        ["--groups", "5", "--total-steps", "200_000", "--batch-size", "64",
+         "--gradient-steps", "4", "--epsilon-steps", "20_000"],
+        {
+            "single, exploring": ["--social", "none"],
+            "single, as the public code": ["--social", "peers", "--peers", "1"],
+            "2 peers": ["--social", "peers"],
+            "random advice": ["--social", "random-advice"],
+            "early advising": ["--social", "early-advising", "--budget-epochs", "1000"],
+            "LeCTR": ["--social", "lectr"],
+            "2 peers, adversary, trust": ["--social", "peers", *ADVERSARY],
+            "2 peers, adversary, no trust": ["--social", "random-advice", *ADVERSARY],
+            "2 peers, exploring": ["--social", "peers", "--explore-when-advised"],
+        },
+        {
+            "single, as the public code": "46±16",
+            "2 peers": "72±8",
+            "random advice": "68±10",
+            "early advising": "12±4",
+            "LeCTR": "15±3",
+        },
+    ),
+    "walker2d": Experiment(
+        "walker2d",
+        ["--groups", "3", "--total-steps", "200_000", "--batch-size", "128",
+         "--gradient-steps", "2", "--no-video"],
+        {
+            "single": ["--social", "none"],
+            "4 peers": ["--social", "peers", "--peers", "4"],
+        },
+        {"single": "1558±489", "4 peers": "2160±346"},
+    ),
+}  # fmt: skip
+
+
+def folder_name(arm: str) -> str:
+    """Name of an arm's run directory."""
+    return "-".join(arm.lower().replace(",", "").split())
+
+
+def train(experiment: Experiment, arm: str, run_dir: Path) -> None:
+    """One run on one thread; does nothing that is done already."""
+    if (run_dir / "finished").exists():
+        return
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    words = (
+        ["--resume", str(run_dir)]
+        if (run_dir / "checkpoints").is_dir()
+        else [experiment.preset, "--run-dir", str(run_dir), "--threads", "1",
+              "--env.num-threads", "1", "--no-tensorboard",
+              *experiment.common, *experiment.arms[arm]]
+    )  # fmt: skip
+    program = Path(sys.executable).with_name("socialgrid-train")
+    with open(run_dir.with_suffix(".log"), "w") as output:
+        subprocess.run([str(program), *words], check=True, stdout=output, stderr=output)
+    (run_dir / "finished").touch()
+    print(f"{arm}: finished", flush=True)
+
+
+def evaluations(run_dir: Path) -> tuple[Array, Array]:
+    """Steps ``[T]`` and mean evaluation returns ``[T, G]`` of the groups' learners."""
+    config = load_config(run_dir)
+    rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if "evaluation" in row]
+    steps = np.array([row["evaluation"]["env_steps"] for row in rows])
+    returns = np.array([row["evaluation"]["return"] for row in rows], float)
+    return steps, returns.reshape(len(rows), config.peers.groups, -1).mean(2)
+
+
+def followed(run_dir: Path) -> Array | None:
+    """Share of the last tenth of the steps in which each member was followed, ``[n, P]``."""
+    rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if "peers" in row]
+    if not rows:
+        return None
+    last = rows[-max(1, len(rows) // 10) :]
+    counts = np.sum([row["peers"]["followed"] for row in last], 0, dtype=float)
+    by_group = counts.reshape(load_config(run_dir).peers.groups, -1, counts.shape[1]).sum(0)
+    shares: Array = by_group / by_group.sum(1, keepdims=True)
+    return shares
+
+
+def tables(experiment: Experiment, runs: Mapping[str, Path]) -> str:
+    """Mean evaluation return over training, of every group, and whom learners followed."""
+    lines = [
+        "Mean evaluation return over training, by group; the last tenth of it; the paper's:",
+        "",
+    ]
+    groups = max(evaluations(run)[1].shape[1] for run in runs.values())
+    lines += ["| arm | mean ± deviation | " + " | ".join(f"group {g}" for g in range(groups))
+              + " | at the end | paper, 1 M steps |"]  # fmt: skip
+    lines += ["|---|---|" + "---|" * (groups + 2)]
+    for arm, run in runs.items():
+        returns = evaluations(run)[1]
+        means = returns.mean(0)
+        last = returns[-max(1, len(returns) // 10) :].mean(0)
+        cells = [f"{value:.1f}" for value in means] + [""] * (groups - len(means))
+        lines.append(
+            f"| {arm} | {means.mean():.1f} ± {means.std(ddof=1):.1f} | "
+            + " | ".join(cells)
+            + f" | {last.mean():.1f} ± {last.std(ddof=1):.1f} | "
+            + f"{experiment.published.get(arm, '')} |"
+        )
+    lines += ["", "Whom learners followed in the last tenth of training, in percent of steps:", ""]
+    lines += ["| arm | member | followed members 0, 1, ... |", "|---|---|---|"]
+    for arm, run in runs.items():
+        shares = followed(run)
+        if shares is None:
+            continue
+        for place, row in zip(load_config(run).players.owners(), shares, strict=True):
+            lines.append(f"| {arm} | {place} | {', '.join(f'{100 * s:.0f}' for s in row)} |")
+    return "\n".join(lines)
+
+
+def draw(runs: Mapping[str, Path], path: Path) -> None:
+    """One panel an arm, one line a group and their mean."""
+    columns = min(3, len(runs))
+    rows = -(-len(runs) // columns)
+    figure = Figure(figsize=(4.0 * columns + 0.5, 2.9 * rows + 0.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    for axis, (arm, run) in zip(axes, runs.items(), strict=False):
+        steps, returns = evaluations(run)
+        axis.plot(steps, returns, lw=0.8, alpha=0.6)
+        axis.plot(steps, returns.mean(1), "k", lw=2)
+        axis.set_title(arm, fontsize=10)
+        axis.grid(alpha=0.3)
+    for axis in axes[len(runs) :]:
+        axis.remove()
+    figure.supxlabel("steps of each agent")
+    figure.supylabel("evaluation return")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiment", choices=EXPERIMENTS)
+    parser.add_argument("--runs", type=Path, default=Path("runs/bench"), help="folder of the runs")
+    parser.add_argument("--at-once", type=int, default=1, help="arms trained at a time")
+    parser.add_argument("--arms", nargs="+", help="only these")
+    parser.add_argument("--steps", type=int, help="other than the experiment's")
+    options = parser.parse_args()
+    experiment = EXPERIMENTS[options.experiment]
+    arms = options.arms or list(experiment.arms)
+    unknown = [arm for arm in arms if arm not in experiment.arms]
+    if unknown:
+        parser.error(f"no arm {unknown[0]!r}; there are {', '.join(experiment.arms)}")
+    if options.steps:
+        common = [*experiment.common, "--total-steps", str(options.steps)]
+        experiment = Experiment(experiment.preset, common, experiment.arms, experiment.published)
+    folder = options.runs / options.experiment
+    runs = {arm: folder / folder_name(arm) for arm in arms}
+    with ThreadPoolExecutor(options.at_once) as pool:
+        for done in [pool.submit(train, experiment, arm, run) for arm, run in runs.items()]:
+            done.result()
+    print(tables(experiment, runs))
+    picture = folder / f"{options.experiment}.png"
+    draw(runs, picture)
+    print(picture)
+
+
+if __name__ == "__main__":
+    main()
