@@ -28,7 +28,6 @@ from socialgrid.train.worlds import derived_seed
 
 _EVALUATION, _ADVISERS = 5, 6  # purposes of seeds
 _ENDLESS = 100_000  # steps after which an episode is taken to have no end
-GYMNASIUM = "gymnasium:"
 
 AnyOffPolicyLearner = OffPolicyLearner | MixedLearner
 
@@ -41,9 +40,8 @@ def members_of(config: TrainConfig) -> Members:
 
 def shares_worlds(config: TrainConfig) -> bool:
     """Whether the players meet in one world instead of each having a task of its own."""
-    advised = {"peers", "lectr"} & set(config.social.mechanisms)
-    alone = len(config.players.kinds) == 1 or config.env.game.startswith(GYMNASIUM)
-    return not advised and not alone and build.has_several_agents(config.env.game)
+    alone = len(config.players.kinds) == 1 or config.env.gymnasium_id is not None
+    return not config.advised and not alone and build.has_several_agents(config.env.game)
 
 
 def make_tasks(config: TrainConfig, num_envs: int, seed: int) -> Tasks:
@@ -69,11 +67,11 @@ def make_tasks(config: TrainConfig, num_envs: int, seed: int) -> Tasks:
         moved = build.with_num_envs(config, num_envs)
         return SharedWorlds(build.build_worlds(moved, players, phase, seed), slots)
     count = config.peers.groups * len(slots)
-    if env.game.startswith(GYMNASIUM):
+    if env.gymnasium_id is not None:
         from socialgrid.train.gymnasium_tasks import GymnasiumTasks  # noqa: PLC0415 (an extra)
 
         return GymnasiumTasks(
-            env.game.removeprefix(GYMNASIUM),
+            env.gymnasium_id,
             count,
             num_envs,
             env.options,
@@ -173,8 +171,7 @@ class PeerTrainer(SynchronousRun):
 
     def _make_adviser(self) -> Adviser | None:
         config, members = self.config, self.members
-        mechanisms = set(config.social.mechanisms)
-        if not mechanisms & {"peers", "lectr"}:
+        if not config.advised:
             return None
         seed = config.run.seed
         try:
@@ -187,7 +184,7 @@ class PeerTrainer(SynchronousRun):
                             derived_seed(seed, _ADVISERS, group, place),
                             self.tasks.spec,
                         )
-            if "lectr" in mechanisms:
+            if "lectr" in config.social.mechanisms:
                 return LeCTR(self.learner, config.lectr, members, seed)
             return PeerAdviser(self.learner, config.peers, members, seed)
         except ValueError as error:
