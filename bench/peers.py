@@ -59,7 +59,7 @@ EXPERIMENTS = {
             "single, as the public code": ["--social", "peers", "--peers", "1"],
             "2 peers": ["--social", "peers"],
             "random advice": ["--social", "random-advice"],
-            "early advising": ["--social", "early-advising", "--budget-epochs", "1000"],
+            "early advising": ["--social", "early-advising"],
             "LeCTR": ["--social", "lectr"],
             "2 peers, adversary, trust": ["--social", "peers", *ADVERSARY],
             "2 peers, adversary, no trust": ["--social", "random-advice", *ADVERSARY],

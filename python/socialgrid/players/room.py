@@ -1,6 +1,6 @@
 """Scripted players of Room and Hallway: an expert, and an adversary that gives wrong advice.
 
-Paper: Derstroff et al. 2023, "Peer Learning: Learning Complex Policies in Groups from Scratch via
+Paper: Derstroff et al. 2024, "Peer Learning: Learning Complex Policies in Groups from Scratch via
 Action Recommendations": scripted peers beside the ones that learn.
 """
 

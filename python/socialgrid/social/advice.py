@@ -202,32 +202,29 @@ class PeerAdviser:
 
     @property
     def solo(self) -> bool:
-        """Whether agents are on their own in the present epoch."""
+        """See ``Adviser``."""
         return self.config.solo(self._epoch)
 
     def begin_epoch(self, epoch: int) -> None:
-        """See ``Adviser``."""
+        """See ``Adviser``; whom agents followed before a solo epoch is forgotten."""
         self._epoch = epoch
+        if self.solo:
+            self._left = torch.zeros_like(self._left)
 
     def __call__(self, proposals: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Adviser``."""
         copies = obs.shape[1]
-        own = self._own[:, None].expand(-1, copies)
         if not self._followed.numel():
-            self._followed = own.clone()
-            self._left = torch.zeros_like(own)
-        if self.solo:
-            self._left.zero_()
-            followed = own
-        else:
-            if not bool(self._left.all()):
-                draws = torch.stack([torch.rand(copies, generator=g) for g in self._generators])
-                cumulated = self.probabilities(proposals, obs).cumsum(-1)[..., :-1]
-                chosen = (draws[..., None] >= cumulated).sum(-1)
-                self._followed = torch.where(self._left == 0, chosen, self._followed)
-                self._left = self._left.masked_fill(self._left == 0, self.config.follow_steps)
-            self._left = self._left - 1
-            followed = self._followed
+            self._followed = self._own[:, None].repeat(1, copies)
+            self._left = torch.zeros_like(self._followed)
+        if not bool(self._left.all()):
+            draws = torch.stack([torch.rand(copies, generator=g) for g in self._generators])
+            cumulated = self.probabilities(proposals, obs).cumsum(-1)[..., :-1]
+            chosen = (draws[..., None] >= cumulated).sum(-1)
+            self._followed = torch.where(self._left == 0, chosen, self._followed)
+            self._left = self._left.masked_fill(self._left == 0, self.config.follow_steps)
+        self._left = self._left - 1
+        followed = self._followed
         index = followed[:, None].to(proposals.device)
         if proposals.ndim == 4:
             index = index[..., None].expand(-1, -1, -1, proposals.shape[-1])
@@ -260,12 +257,13 @@ class PeerAdviser:
         return (1.0 - config.epsilon) * greedy + config.epsilon / size
 
     def observe(self, step: AdvisedStep) -> None:
-        """Remember a step and move trust and agent values; nothing in solo epochs."""
+        """Remember a step, and move trust and agent values for every copy of the task in it."""
         trusts = {"trust", "agent-values"} & set(self.config.advice)
-        if self.solo or not trusts:
+        if not trusts:
             return
         self._store(step)
-        self._update(trusts)
+        for _ in range(step.reward.shape[1]):
+            self._update(trusts)
 
     def _store(self, step: AdvisedStep) -> None:
         count, copies = step.reward.shape
@@ -276,7 +274,7 @@ class PeerAdviser:
             "terminated": step.terminated,
             "followed": step.followed,
         }
-        capacity = max(self.config.trust_buffer // copies, 1) * copies
+        capacity = self._capacity(copies)
         if not self._buffer:
             self._buffer = {
                 name: torch.zeros((count, capacity, *x.shape[2:]), dtype=x.dtype)
@@ -357,37 +355,50 @@ class PeerAdviser:
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """See ``Adviser``."""
         own = self.tensors()
+        fields = ("obs", "next_obs", "reward", "terminated", "followed")
+        stored, following, epoch = self._counters(tensors)
         wanted = {name for name in own if not name.startswith("buffer/")}
-        names = {name for name in tensors if not name.startswith("buffer/")}
-        if wanted != names:
+        wanted |= {f"buffer/{name}" for name in fields} if stored else set()
+        if wanted != tensors.keys():
             raise ValueError(
-                f"adviser's tensors: missing {sorted(wanted - names)}, "
-                f"unknown {sorted(names - wanted)}"
+                f"adviser's tensors: missing {sorted(wanted - tensors.keys())}, "
+                f"unknown {sorted(tensors.keys() - wanted)}"
             )
-        for name in wanted - {"followed", "left"}:
-            given, kept = tensors[name], own[name]
-            if given.shape != kept.shape or given.dtype != kept.dtype:
+        agents, following_shape = self.members.num_agents, tensors["followed"].shape
+        copies = following_shape[1] if tensors["followed"].ndim == 2 else 0
+        capacity = self._capacity(max(copies, 1))
+        for name in sorted(wanted):
+            given = tensors[name]
+            if name.startswith("buffer/"):
+                fits = given.shape[:2] == (agents, stored) and stored <= capacity
+            elif name in ("followed", "left"):
+                fits = given.dtype == torch.int64 and given.shape in ((0, 0), (agents, copies))
+            else:
+                fits = (given.shape, given.dtype) == (own[name].shape, own[name].dtype)
+            if not fits:
                 raise ValueError(
-                    f"adviser's {name}: {given.dtype} {tuple(given.shape)}, "
-                    f"expected {kept.dtype} {tuple(kept.shape)}"
+                    f"adviser's {name}: {given.dtype} {tuple(given.shape)} does not fit {agents} "
+                    f"agents in groups of {self.members.size} with {stored} stored steps"
                 )
-        stored, following, epoch = tensors["counters"].tolist()
-        buffer = {
-            name.removeprefix("buffer/"): x
-            for name, x in tensors.items()
-            if name.startswith("buffer/")
-        }
-        count = self.members.num_agents
-        if any(x.shape[:2] != (count, stored) for x in buffer.values()):
-            raise ValueError(f"adviser's buffer does not hold {stored} steps of {count} agents")
         self.trust, self.agent_values = tensors["trust"].clone(), tensors["agent_values"].clone()
         self._followed, self._left = tensors["followed"].clone(), tensors["left"].clone()
         self._epoch, self._stored, self._next = epoch, stored, following
         self._buffer = {}
-        copies = max(self._followed.shape[1], 1) if self._followed.numel() else 1
-        capacity = max(self.config.trust_buffer // copies, 1) * copies
-        for name, x in buffer.items():
-            self._buffer[name] = torch.zeros((count, capacity, *x.shape[2:]), dtype=x.dtype)
+        for name in fields if stored else ():
+            x = tensors[f"buffer/{name}"]
+            self._buffer[name] = torch.zeros((agents, capacity, *x.shape[2:]), dtype=x.dtype)
             self._buffer[name][:, :stored] = x
         for generator, state in zip(self._generators, tensors["generator"], strict=True):
             generator.set_state(state.clone())
+
+    @staticmethod
+    def _counters(tensors: Mapping[str, Tensor]) -> tuple[int, int, int]:
+        counters = tensors.get("counters")
+        if counters is None or counters.shape != (3,) or counters.dtype != torch.int64:
+            raise ValueError("adviser's tensors: counters, int64 [3], are missing")
+        stored, following, epoch = counters.tolist()
+        return stored, following, epoch
+
+    def _capacity(self, copies: int) -> int:
+        """Steps that the buffer of every agent holds, whole ones of all copies."""
+        return max(self.config.trust_buffer // copies, 1) * copies

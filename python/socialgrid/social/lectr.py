@@ -194,6 +194,7 @@ class LeCTR:
             raise ValueError(
                 f"owners {members.owners}: LeCTR needs two or more members with networks"
             )
+        self.solo = False
         self.config, self.members, self.device = config, members, learner.device
         self._learner, self._task = learner, task
         self._agents, self._owners, self._copies = agents, n, learner.num_envs

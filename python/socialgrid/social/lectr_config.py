@@ -39,8 +39,8 @@ class LeCTRConfig:
     learning_starts: int = 200
     """Steps of each agent in the memory before the first gradient step."""
     interval: int = 8
-    """Steps of the agents' tasks after which progress is measured and advising learnt from; no
-    less than the learner's own interval in steps of one copy, or there is no progress between."""
+    """Steps of the agents' tasks after which progress is measured and advising learnt from. The
+    learner should learn once in that many steps of one copy: its own interval, or a multiple."""
     gradient_steps: int = 2
     """Gradient steps every ``interval``."""
     tau: float = 0.02

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +55,8 @@ class PeersConfig:
     """Steps of each agent in an epoch."""
     budget_epochs: int | None = None
     """Epochs with advice; after them all play alone. None: no end."""
+    budget_share: float | None = None
+    """The same as a share of the run's epochs."""
     solo_ratio: float = 0.0
     """Epochs with advice for each without; below 1, one with advice for 1 / ratio without.
     0: always with advice."""
@@ -72,9 +76,9 @@ class PeersConfig:
             raise ValueError(f"epsilon {self.epsilon}: must be in [0, 1]")
         if not 0.0 < self.trust_rate <= 1.0:
             raise ValueError(f"trust_rate {self.trust_rate}: must be in (0, 1]")
-        if not self.temperature > 0.0:
+        if not 0.0 < self.temperature < math.inf:
             raise ValueError(f"temperature {self.temperature}: must be positive")
-        if not self.temperature_decay >= 0.0:
+        if not 0.0 <= self.temperature_decay < math.inf:
             raise ValueError(f"temperature_decay {self.temperature_decay}: must be 0 or more")
         if self.trust_samples > self.trust_buffer:
             raise ValueError(
@@ -82,6 +86,13 @@ class PeersConfig:
             )
         if self.budget_epochs is not None and self.budget_epochs < 0:
             raise ValueError(f"budget_epochs {self.budget_epochs}: must be 0 or more, or none")
+        if self.budget_share is not None:
+            if not 0.0 <= self.budget_share <= 1.0:
+                raise ValueError(f"budget_share {self.budget_share}: must be in [0, 1], or none")
+            if self.budget_epochs is not None:
+                raise ValueError("budget_epochs and budget_share: give one of them")
+        if self.initial_trust is not None and not math.isfinite(self.initial_trust):
+            raise ValueError(f"initial_trust {self.initial_trust}: must be finite, or none")
         ratio = self.solo_ratio
         if not 0.0 <= ratio < float("inf"):
             raise ValueError(f"solo_ratio {ratio}: must be 0 or more")
@@ -93,11 +104,24 @@ class PeersConfig:
         """How many epochs of one kind come with each of the other."""
         return round(max(self.solo_ratio, 1.0 / self.solo_ratio))
 
+    def of_run(self, total_steps: int) -> PeersConfig:
+        """The same with its budget in epochs, for a run of so many steps of each agent."""
+        if self.budget_share is None:
+            return self
+        budget = round(self.budget_share * total_steps / self.epoch_steps)
+        return dataclasses.replace(self, budget_epochs=budget, budget_share=None)
+
     def solo(self, epoch: int) -> bool:
         """Whether everybody plays alone in an epoch, counted from 0.
 
-        Of each run of epochs, the second one is of the rarer kind, as in the public code.
+        Of each run of epochs, the second one is of the rarer kind, as the public code means it;
+        there the first epoch without advice never ends.
+
+        Raises:
+            ValueError: the budget is a share of a run of unknown length (``of_run``).
         """
+        if self.budget_share is not None:
+            raise ValueError("budget_share: of which run? see of_run")
         if self.solo_ratio == 0.0:
             advised, alone = epoch, False
         else:

@@ -121,6 +121,11 @@ class AdvisedStep:
 class Adviser(Protocol):
     """Decides, for every agent, whose proposal it carries out."""
 
+    @property
+    def solo(self) -> bool:
+        """Whether agents act alone in the present epoch, as if there were no adviser."""
+        ...
+
     def __call__(self, proposals: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Choose.
 

@@ -186,7 +186,8 @@ class PeerTrainer(SynchronousRun):
                         )
             if "lectr" in config.social.mechanisms:
                 return LeCTR(self.learner, config.lectr, members, seed)
-            return PeerAdviser(self.learner, config.peers, members, seed)
+            peers = config.peers.of_run(config.run.total_steps)
+            return PeerAdviser(self.learner, peers, members, seed)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -260,10 +261,11 @@ class PeerTrainer(SynchronousRun):
         self._followed.zero_()
 
     def _choose(self, obs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Actions, and whom they were taken from; nobody asks before learning starts."""
-        if self.adviser is None or self.learner.steps < self.learner.config.learning_starts:
-            return self.learner.act(obs), None
-        return self.adviser(self._panel.ask(obs), obs)
+        """Actions, and whom they were taken from; nobody asks before the first update is due."""
+        adviser, learner = self.adviser, self.learner
+        if adviser is None or adviser.solo or learner.steps <= learner.config.learning_starts:
+            return learner.act(obs), None
+        return adviser(self._panel.ask(obs), obs)
 
     def _advance(self) -> None:
         """One step of all tasks, and what is learnt from it."""

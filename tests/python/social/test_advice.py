@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from socialgrid.models.actor_critic import agent_generator
 from socialgrid.social.advice import (
     Panel,
     PeerAdviser,
@@ -229,7 +230,7 @@ def test_nothing_is_learnt_before_more_steps_are_stored_than_are_drawn() -> None
 
 
 @pytest.mark.parametrize("advantage", [False, True])
-def test_trust_and_agent_values_reach_what_advice_is_worth(advantage: bool) -> None:
+def test_trust_reaches_what_advice_is_worth(advantage: bool) -> None:
     config = PeersConfig(trust_rate=0.2, advantage=advantage, initial_trust=0.0)
     adviser = adviser_of(PAIR, config, [[0.0, 1.0], [0.0, 3.0]])
     feed(adviser, PAIR, [1.0, -1.0], 400)
@@ -237,8 +238,6 @@ def test_trust_and_agent_values_reach_what_advice_is_worth(advantage: bool) -> N
     worth = torch.tensor([[1.5, -0.5], [2.5, 0.5]])
     worth -= torch.tensor([[1.0], [3.0]]) * advantage
     torch.testing.assert_close(adviser.trust, worth, atol=1e-4, rtol=0)
-    # the group's table pools both agents' targets, as many of one as of the other
-    torch.testing.assert_close(adviser.agent_values, worth.mean(0)[None], atol=0.5, rtol=0)
     numbers = adviser.numbers()
     assert {name: x.shape for name, x in numbers.items()} == {
         "trust": (2, 2),
@@ -292,16 +291,108 @@ def test_random_beginnings_differ_by_agent_and_come_from_the_seed() -> None:
     assert ((one.trust >= 0) & (one.trust < 1)).all()
 
 
-def test_solo_epochs_take_no_advice_and_learn_nothing() -> None:
-    config = PeersConfig(budget_epochs=1, follow_steps=1, initial_trust=0.0, advice=("trust",))
-    adviser = adviser_of(PAIR, config)
+def test_the_budget_ends_advice_and_forgets_who_was_followed() -> None:
+    adviser = adviser_of(PAIR, PeersConfig(budget_epochs=1, follow_steps=5, advice=()))
     proposals = torch.arange(2).view(1, 2, 1).expand(2, 2, 1).contiguous()
+    adviser(proposals, torch.zeros(2, 1, 1))
+    assert not adviser.solo
+    assert adviser.tensors()["left"].tolist() == [[4], [4]]
     adviser.begin_epoch(1)
-    for _ in range(20):
-        _, followed = adviser(proposals, torch.zeros(2, 1, 1))
-        assert followed.tolist() == [[0], [1]]
-        adviser.observe(step_of(PAIR, reward=torch.ones(2, 1)))
-    assert torch.equal(adviser.trust, torch.zeros(2, 2))
+    assert adviser.solo
+    assert adviser.tensors()["left"].tolist() == [[0], [0]]
+
+
+def test_a_share_of_the_run_is_a_number_of_its_epochs() -> None:
+    config = PeersConfig(budget_share=0.74, epoch_steps=10_000)
+    with pytest.raises(ValueError, match="of_run"):
+        config.solo(0)
+    of_run = config.of_run(1_000_000)
+    assert (of_run.budget_epochs, of_run.budget_share) == (74, None)
+    assert [of_run.solo(epoch) for epoch in (0, 73, 74, 99)] == [False, False, True, True]
+    assert PeersConfig(budget_epochs=3).of_run(100) == PeersConfig(budget_epochs=3)
+
+
+class Twin:
+    """Trust and agent values of all groups, one transition after the other, from the same draws."""
+
+    def __init__(self, members: Members, config: PeersConfig, critic: TableCritic) -> None:
+        self.members, self.config, self.critic = members, config, critic
+        agents = members.num_agents
+        self.generators = [agent_generator(0, a, purpose=7) for a in range(agents)]
+        self.trust = np.full((agents, members.size), config.initial_trust)
+        self.shared = np.full((members.groups, members.size), config.initial_trust)
+        self.steps: list[list[tuple[float, float, float, bool, int]]] = [[] for _ in range(agents)]
+
+    def omega(self, agent: int, step: tuple[float, float, float, bool, int]) -> float:
+        seen, following, reward, terminated, _ = step
+        best = max(self.critic.table[agent].tolist())
+        value = reward + (0.0 if terminated else 0.5 * (best + following))
+        return value - (best + seen) if self.config.advantage else value
+
+    def moved(self, values: np.ndarray[Any, Any], found: list[tuple[int, float]]) -> None:
+        for place in range(self.members.size):
+            own = [omega for j, omega in found if j == place]
+            if own:
+                rate = self.config.trust_rate
+                values[place] = (1 - rate) * values[place] + rate * sum(own) / len(own)
+
+    def observe(self, step: AdvisedStep) -> None:
+        config, owners = self.config, len(self.members.owners)
+        for agent, kept in enumerate(self.steps):
+            for copy in range(step.reward.shape[1]):
+                kept.append((
+                    step.obs[agent, copy, 0].item(),
+                    step.next_obs[agent, copy, 0].item(),
+                    step.reward[agent, copy].item(),
+                    bool(step.terminated[agent, copy]),
+                    int(step.followed[agent, copy]),
+                ))  # fmt: skip
+        if len(self.steps[0]) <= config.trust_samples:
+            return
+        share = max(config.trust_samples // self.members.size, 1)
+        for _ in range(step.reward.shape[1]):
+            drawn = []
+            for agent, kept in enumerate(self.steps):
+                count = config.trust_samples + owners * share
+                index = torch.randint(len(kept), (count,), generator=self.generators[agent])
+                drawn.append([(kept[i][4], self.omega(agent, kept[i])) for i in index.tolist()])
+                self.moved(self.trust[agent], drawn[agent][: config.trust_samples])
+            for group in range(self.members.groups):
+                for turn in range(owners):
+                    first = config.trust_samples + turn * share
+                    pooled = [
+                        one
+                        for agent in range(group * owners, (group + 1) * owners)
+                        for one in drawn[agent][first : first + share]
+                    ]
+                    self.moved(self.shared[group], pooled)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("advantage", [False, True])
+def test_trust_and_agent_values_are_those_of_a_slow_twin(advantage: bool, copies: int) -> None:
+    members = Members(2, 4, (0, 2, 3))
+    config = PeersConfig(trust_rate=0.3, initial_trust=5.0, advantage=advantage, trust_samples=9)
+    table = np.random.default_rng(0).normal(size=(6, 3)).tolist()
+    adviser = adviser_of(members, config, table)
+    twin = Twin(members, config, TableCritic(table))
+    rng = np.random.default_rng(1)
+    lead = (6, copies)
+    for _ in range(40):
+        step = step_of(
+            members,
+            copies,
+            obs=torch.from_numpy(rng.normal(size=(*lead, 1))).float(),
+            next_obs=torch.from_numpy(rng.normal(size=(*lead, 1))).float(),
+            reward=torch.from_numpy(rng.normal(size=lead)).float(),
+            terminated=torch.from_numpy(rng.random(lead) < 0.2),
+            followed=torch.from_numpy(rng.integers(0, 4, lead)),
+        )
+        adviser.observe(step)
+        twin.observe(step)
+    np.testing.assert_allclose(adviser.trust, twin.trust, atol=1e-4)
+    np.testing.assert_allclose(adviser.agent_values, twin.shared, atol=1e-4)
+    assert np.abs(twin.shared - 5.0).min() > 1.0
 
 
 def played(adviser: PeerAdviser, members: Members, steps: int, seed: int) -> Iterator[Tensor]:
@@ -368,6 +459,9 @@ def test_foreign_tensors_are_refused_and_change_nothing() -> None:
         {**before, "more": torch.zeros(1)},
         {**before, "trust": torch.zeros(3, 2)},
         {**before, "buffer/obs": torch.zeros(2, 5, 1)},
+        {**before, "left": torch.zeros(3, 1, dtype=torch.int64)},
+        {**before, "counters": torch.zeros(2, dtype=torch.int64)},
+        {**before, "generator": before["generator"][:1]},
     ):
         with pytest.raises(ValueError, match="adviser's"):
             adviser.load_tensors(broken)

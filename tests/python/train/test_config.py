@@ -116,6 +116,9 @@ def test_the_paper_preset_is_the_papers():
         (PEERS | {"peers": {"follow_steps": 0}}, "follow_steps 0: must be at least 1"),
         (PEERS | {"peers": {"trust_samples": 20, "trust_buffer": 10}}, "more than trust_buffer"),
         (PEERS | {"peers": {"budget_epochs": -1}}, "budget_epochs -1"),
+        (PEERS | {"peers": {"budget_share": 1.5}}, "budget_share 1.5"),
+        (PEERS | {"peers": {"budget_share": 0.5, "budget_epochs": 3}}, "give one of them"),
+        (PEERS | {"peers": {"initial_trust": float("inf")}}, "initial_trust inf"),
         (PEERS | {"players": {"hide_from_learners": ["goal"]}}, "has a task of its own"),
         (PEERS | {"peers": {"solo_ratio": 1.5}}, "it or 1 / it must be a whole number"),
         (PEERS | {"peers": {"algorithms": ["ppo"]}}, "'ppo' is not one of dqn, recurrent-dqn"),
@@ -208,13 +211,17 @@ def test_room_is_as_published_and_its_variants_stand_for_arms():
     assert (random.peers.advice, random.social.mechanisms) == ((), ("peers",))
     early = choose("--social early-advising").peers
     assert (early.choice, early.follow_steps) == ("others", 1)
-    assert early.budget_epochs * early.epoch_steps == config.run.total_steps // 2
+    assert early.of_run(config.run.total_steps).budget_epochs == 5000
     mini = choose("--social early-advising", load_preset("room-mini"))
-    budget = mini.peers.budget_epochs * mini.peers.epoch_steps
-    assert 0 < budget == mini.run.total_steps // 2
-    assert choose("--social lectr").social.mechanisms == ("lectr",)
-    assert load_preset("room-27").config.env.options == {"length": 27}
-    assert load_preset("room-33").config.env.options == {"length": 33}
+    assert mini.peers.of_run(mini.run.total_steps).budget_epochs == 150
+    lectr = choose("--social lectr")
+    assert lectr.social.mechanisms == ("lectr",)
+    assert lectr.peers.explore_when_advised
+    # games.md: episodes of 150 and 250 steps, which are the epochs of early advising
+    for length, steps in ((27, 150), (33, 250)):
+        larger = choose("--social early-advising", load_preset(f"room-{length}"))
+        assert larger.env.options == {"length": length, "max_steps": steps}
+        assert larger.peers.epoch_steps == steps
 
 
 def test_files_of_older_versions_still_load():

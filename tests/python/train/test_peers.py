@@ -118,6 +118,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
         {"algorithm": {"name": "dqn"}},
         peers(["learner", "learner"], algorithms=["dqn", "sac"], explore_when_advised=True),
     ),
+    "by turns": merged(
+        peers(["learner", "learner"], epoch_steps=70, solo_ratio=1.0, follow_steps=7),
+        {"env": {"num_envs": 2}},
+    ),
+    "continuous": merged(
+        {
+            "env": {"game": "gymnasium:Pendulum-v1", "options": {}},
+            "algorithm": {
+                "name": "sac",
+                "hidden": [8],
+                "batch_size": 8,
+                "buffer_size": 1000,
+                "learning_starts": 20,
+                "log_std_init": -2.0,
+            },
+        },
+        peers(["learner", "learner", "random"], algorithms=["sac", "td3"]),
+    ),
     "lectr": {
         "players": {"kinds": ["learner", "learner"]},
         "social": {"mechanisms": ["lectr"]},
@@ -148,7 +166,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def test_a_resumed_run_is_the_same_run(tmp_path: Path, variant: str) -> None:
     table = dict(VARIANTS[variant])
     base = {key: value for key, value in TINY.items() if key != "algorithm"}
-    if variant == "recurrent":
+    if variant in ("recurrent", "continuous"):
+        table.setdefault("env", {})
         config = from_dict(merged(base, table, {"evaluation": {"interval": 100, "episodes": 2}}))
     else:
         config = config_of(table, {"evaluation": {"interval": 100, "episodes": 2}})
@@ -169,6 +188,18 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path, variant: str) -> None:
         assert torch.equal(tensor, second.learner.tensors()[name]), name
     for name, tensor in whole.learner.memory().items():
         assert torch.equal(tensor, second.learner.memory()[name]), name
+    if whole.adviser is not None and second.adviser is not None:
+        for name, tensor in whole.adviser.tensors().items():
+            assert torch.equal(tensor, second.adviser.tensors()[name]), name
+
+
+def test_without_a_budget_peers_are_agents_that_train_alone(tmp_path: Path) -> None:
+    alone = trainer_of(config_of({"players": {"kinds": ["learner", "learner"]}}), tmp_path)
+    spent = trainer_of(config_of(peers(["learner", "learner"], budget_epochs=0)), tmp_path)
+    for _ in range(4):
+        a, b = alone.step(), spent.step()
+        assert np.array_equal(np.trace(b.pop("peers")["followed"]), 100)
+        assert timeless(a) == timeless(b)  # exploration included
 
 
 def test_evaluation_changes_nothing_of_training(tmp_path: Path) -> None:
