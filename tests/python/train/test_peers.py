@@ -286,3 +286,20 @@ def test_trust_finds_the_expert_and_shuns_the_adversary(tmp_path: Path, advice: 
     assert (shares[:, 2] < 0.15).all(), shares
     values = np.array(rows[-1]["peers"]["trust" if advice == "trust" else "agent_values"])
     assert (values.argmax(1) == 1).all()
+
+
+def test_lectr_measures_progress_across_what_the_learner_learnt(tmp_path: Path) -> None:
+    table = {
+        "players": {"kinds": ["learner", "learner"]},
+        "social": {"mechanisms": ["lectr"]},
+        "lectr": {"progress": "jvg"},
+        "env": {"rollout_steps": 100},
+    }
+    trainer = trainer_of(config_of(table), tmp_path)
+    trainer.step()
+    adviser = trainer.adviser
+    assert adviser is not None
+    gains = adviser.tensors()["replay/reward"]
+    assert gains.shape[1] >= 64
+    # the value gain is zero exactly where the learner did not learn in between
+    assert (gains != 0).float().mean() > 0.9
