@@ -112,6 +112,7 @@ class OffPolicyLearner(StackedLearner):
                 function of the state, M must be a multiple of E, and the copies of the task must
                 come last: ``[A, askers * E]``.
             explore: with the agent's exploration; uniformly random before ``learning_starts``.
+                Agents that do not learn have nothing to explore and act as with ``None``.
                 ``None``: as the policy itself acts, drawing from it where it is a distribution
                 (``samples``), without anything added.
 
@@ -119,9 +120,15 @@ class OffPolicyLearner(StackedLearner):
             int64 ``[A, M]`` or float32 ``[A, M, D]``.
         """
         obs = self._observed(obs)
-        if explore and self.steps < self.config.learning_starts:
-            return self._random(obs.shape[1])
-        return self._act(obs, self.samples if explore is None else explore)
+        starting = bool(explore) and self.steps < self.config.learning_starts
+        if starting:
+            actions = self._random(obs.shape[1])
+        else:
+            actions = self._act(obs, self.samples if explore is None else explore)
+        if explore and (starting or not self.samples) and not bool(self._learning.all()):
+            frozen = ~self._learning.to(actions.device)
+            actions[frozen] = self._act(obs, self.samples)[frozen]
+        return actions
 
     def act(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
         """``propose`` for the agents' own tasks: ``[A, E, *obs_shape]``."""
@@ -190,8 +197,9 @@ class OffPolicyLearner(StackedLearner):
         obs, next_obs = as_signed(obs), as_signed(next_obs)
         everyone = list(range(self.num_agents))
         self._check_finite("reward", reward, everyone)
-        if next_obs.is_floating_point():
-            self._check_finite("observation", next_obs, everyone)
+        for seen in (obs, next_obs):
+            if seen.is_floating_point():
+                self._check_finite("observation", seen, everyone)
         if self.task.continuous:
             action = self.task.scaled(action)
             self._check_finite("action", action, everyone)

@@ -44,13 +44,16 @@ def shares_worlds(config: TrainConfig) -> bool:
     return not config.advised and not alone and build.has_several_agents(config.env.game)
 
 
-def make_tasks(config: TrainConfig, num_envs: int, seed: int) -> Tasks:
+def make_tasks(
+    config: TrainConfig, num_envs: int, seed: int, *, asynchronous: bool = False
+) -> Tasks:
     """Make the tasks of all agents of a run.
 
     Args:
         config: of the run.
         num_envs: E, copies for each agent.
         seed: of the tasks.
+        asynchronous: every copy of a Gymnasium environment in a process of its own.
 
     Raises:
         UsageError: the game or a player refuses its options.
@@ -76,7 +79,7 @@ def make_tasks(config: TrainConfig, num_envs: int, seed: int) -> Tasks:
             num_envs,
             env.options,
             seed=seed,
-            asynchronous=env.num_threads > 1,
+            asynchronous=asynchronous,
         )
     return OwnGames(
         env.game,
@@ -144,7 +147,10 @@ class PeerTrainer(SynchronousRun):
         self.slots = build.learner_slots(self.players)
         self.names = build.peer_names(config)
         self.members = members_of(config)
-        self.tasks = make_tasks(config, config.env.num_envs, config.run.seed)
+        env = config.env
+        self.tasks = make_tasks(
+            config, env.num_envs, config.run.seed, asynchronous=env.num_threads > 1
+        )
         self.exact = self.tasks.exact
         spec = self.tasks.spec
         self.learner: AnyOffPolicyLearner = build.build_off_policy_learner(

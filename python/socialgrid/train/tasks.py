@@ -197,7 +197,11 @@ class OwnGames:
 
 
 class SharedWorlds:
-    """E worlds in which A agents meet each other and scripted players."""
+    """E worlds in which A agents meet each other and scripted players.
+
+    Where an agent's play can end before its world's episode does, its steps until then come as
+    terminated ones that bring nothing.
+    """
 
     exact = True
 

@@ -220,6 +220,18 @@ def test_actions_are_random_before_learning_starts():
     assert not learner.due
 
 
+@pytest.mark.parametrize("starts", [0, 100])
+def test_who_does_not_learn_explores_nothing(starts):
+    task = TaskSpec(2, (3,), num_actions=5)
+    learner = DQN(task, DQNConfig(hidden=(8,), learning_starts=starts, epsilon_start=1.0))
+    learner.set_learning([True, False])
+    obs = torch.rand(2, 40, 3, generator=torch.Generator().manual_seed(0))
+    greedy = learner.propose(obs, explore=False)
+    exploring = learner.propose(obs)
+    assert torch.equal(exploring[1], greedy[1])
+    assert len(exploring[0].unique()) == 5
+
+
 def test_critics_value_whatever_is_proposed():
     learner = small(2)
     obs = torch.randn(2, 7, 5)

@@ -296,12 +296,12 @@ def test_state_dependent_noise_has_the_distribution_its_log_probability_says():
 
 def test_noise_is_a_function_of_the_state_until_it_is_drawn_anew():
     learner = small(2, num_envs=2, noise_interval=8, log_std_init=0.0)
-    obs = torch.randn(2, 1, 5).expand(2, 2, 5)
+    obs = torch.randn(2, 1, 5, generator=torch.Generator().manual_seed(0)).expand(2, 2, 5)
     first = learner.propose(obs)
     assert torch.equal(learner.propose(obs), first)
     assert not torch.equal(first[:, 0], first[:, 1]), "every copy of the task has its own"
     asked = learner.propose(torch.cat((obs, obs, obs), 1))
-    assert torch.equal(asked[:, 2:4], first)
+    torch.testing.assert_close(asked[:, 2:4], first)
     remember(learner, 3)
     assert torch.equal(learner.propose(obs), first), "6 of 8 steps"
     remember(learner, 1)
