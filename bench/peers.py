@@ -52,7 +52,7 @@ ADVERSARY = ["--players", "learner,learner,adversary"]
 EXPERIMENTS = {
     "room": Experiment(
         "room-21",
-        ["--groups", "5", "--total-steps", "200_000", "--batch-size", "64",
+        ["--groups", "5", "--batch-size", "64",
          "--gradient-steps", "4", "--epsilon-steps", "20_000"],
         {
             "single, exploring": ["--social", "none"],
@@ -75,7 +75,7 @@ EXPERIMENTS = {
     ),
     "walker2d": Experiment(
         "walker2d",
-        ["--groups", "3", "--total-steps", "200_000", "--batch-size", "128",
+        ["--groups", "3", "--batch-size", "128",
          "--gradient-steps", "2", "--no-video"],
         {
             "single": ["--social", "none"],
@@ -91,22 +91,23 @@ def folder_name(arm: str) -> str:
     return "-".join(arm.lower().replace(",", "").split())
 
 
-def train(experiment: Experiment, arm: str, run_dir: Path) -> None:
-    """One run on one thread; does nothing that is done already."""
-    if (run_dir / "finished").exists():
-        return
+def train(experiment: Experiment, arm: str, run_dir: Path, steps: int) -> None:
+    """One run on one thread, up to so many steps; does nothing that is done already."""
+    if (run_dir / "metrics.jsonl").exists():
+        rows = read_metrics(run_dir / "metrics.jsonl")
+        if rows and rows[-1]["env_steps"] >= steps:
+            return
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     words = (
-        ["--resume", str(run_dir)]
+        ["--resume", str(run_dir), "--total-steps", str(steps)]
         if (run_dir / "checkpoints").is_dir()
         else [experiment.preset, "--run-dir", str(run_dir), "--threads", "1",
               "--env.num-threads", "1", "--no-tensorboard",
-              *experiment.common, *experiment.arms[arm]]
+              "--total-steps", str(steps), *experiment.common, *experiment.arms[arm]]
     )  # fmt: skip
     program = Path(sys.executable).with_name("socialgrid-train")
-    with open(run_dir.with_suffix(".log"), "w") as output:
+    with open(run_dir.with_suffix(".log"), "a") as output:
         subprocess.run([str(program), *words], check=True, stdout=output, stderr=output)
-    (run_dir / "finished").touch()
     print(f"{arm}: finished", flush=True)
 
 
@@ -191,20 +192,19 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/bench"), help="folder of the runs")
     parser.add_argument("--at-once", type=int, default=1, help="arms trained at a time")
     parser.add_argument("--arms", nargs="+", help="only these")
-    parser.add_argument("--steps", type=int, help="other than the experiment's")
+    parser.add_argument("--steps", type=int, default=200_000, help="of each agent")
     options = parser.parse_args()
     experiment = EXPERIMENTS[options.experiment]
     arms = options.arms or list(experiment.arms)
     unknown = [arm for arm in arms if arm not in experiment.arms]
     if unknown:
         parser.error(f"no arm {unknown[0]!r}; there are {', '.join(experiment.arms)}")
-    if options.steps:
-        common = [*experiment.common, "--total-steps", str(options.steps)]
-        experiment = Experiment(experiment.preset, common, experiment.arms, experiment.published)
     folder = options.runs / options.experiment
     runs = {arm: folder / folder_name(arm) for arm in arms}
     with ThreadPoolExecutor(options.at_once) as pool:
-        for done in [pool.submit(train, experiment, arm, run) for arm, run in runs.items()]:
+        for done in [
+            pool.submit(train, experiment, arm, run, options.steps) for arm, run in runs.items()
+        ]:
             done.result()
     print(tables(experiment, runs))
     picture = folder / f"{options.experiment}.png"

@@ -126,8 +126,12 @@ class OffPolicyLearner(StackedLearner):
         else:
             actions = self._act(obs, self.samples if explore is None else explore)
         if explore and (starting or not self.samples) and not bool(self._learning.all()):
+            # What the others would have drawn for this is still theirs to draw.
+            states = [g.get_state() for g in self._generators]
             frozen = ~self._learning.to(actions.device)
             actions[frozen] = self._act(obs, self.samples)[frozen]
+            for agent in self._learners:
+                self._generators[agent].set_state(states[agent])
         return actions
 
     def act(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:

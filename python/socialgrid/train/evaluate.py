@@ -144,7 +144,7 @@ def evaluation_config(
     if options.world:
         world = load_preset(options.world).config
         env = dataclasses.replace(env, game=world.env.game, options={**own, **world.env.options})
-        kinds = list(world.players.kinds)
+        kinds = kinds if run.advised else list(world.players.kinds)
     elif options.game and options.game != env.game:
         env = dataclasses.replace(env, game=options.game, options=own)
     env = dataclasses.replace(env, options={**env.options, **extra}, double_buffer=False)

@@ -328,8 +328,8 @@ class Events:
         for metric, values in found.items():
             if not isinstance(values, list):
                 continue
-            agents = len(values) == len(self._names)
-            owners = self._names if agents else [f"group{group}" for group in range(len(values))]
+            groups = [f"group{group}" for group in range(len(values))]
+            owners = groups if metric == "agent_values" else self._names
             for owner, value in zip(owners, values, strict=True):
                 if isinstance(value, list):
                     for place, one in enumerate(value):

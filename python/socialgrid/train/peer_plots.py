@@ -396,7 +396,7 @@ def report_group_sizes(found: Mapping[str, Sequence[GroupSize]]) -> str:
                 cell
                 for values, width in ((one.final, 9), (one.over_training, 9))
                 for cell in (f"{number(float(values.mean())):>{width}}",
-                             f"{number(float(values.std())):>8}")
+                             f"{number(float(values.std(ddof=1)) if len(values) > 1 else None):>8}")
             ]  # fmt: skip
             lines.append(f"{label:<20.20} {one.size:>7} {len(one.final):>5} {' '.join(cells)}")
     return "\n".join(lines)

@@ -311,6 +311,18 @@ def test_noise_is_a_function_of_the_state_until_it_is_drawn_anew():
 
 
 @pytest.mark.parametrize("make", [small, discrete])
+def test_who_does_not_learn_takes_no_draws_of_who_does(make):
+    options = {"state_dependent_noise": False, "learning_starts": 100}
+    obs = torch.randn(2, 1, 5, generator=torch.Generator().manual_seed(0))
+    everybody, one = make(2, **options), make(2, **options)
+    one.set_learning([True, False])
+    for _ in range(3):
+        a, b = everybody.propose(obs), one.propose(obs)
+        assert torch.equal(a[0], b[0])
+    assert not torch.equal(a[1], b[1]), "it acts by its policy, not at random"
+
+
+@pytest.mark.parametrize("make", [small, discrete])
 @pytest.mark.parametrize(("ends", "value"), [("terminated", 1.0), ("truncated", 2.0)])
 def test_truncation_bootstraps_and_termination_does_not(make, ends, value):
     learner = make(2, gamma=0.5, learning_rate=5e-3, tau=0.2, temperature=0.0)

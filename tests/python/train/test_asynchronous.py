@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -286,6 +287,22 @@ def test_what_is_not_finite_ends_the_run_without_a_checkpoint(tmp_path):
     assert error.value.dump is not None
     assert error.value.dump.is_file()
     assert not checkpoint.found(tmp_path / "checkpoints")
+
+
+def test_ctrl_c_does_not_reach_workers_that_are_being_started():
+    code = """
+import multiprocessing
+from socialgrid.train.asynchronous import _without_interrupts
+tell = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+process = multiprocessing.get_context("spawn").Process(target=exec, args=(tell,))
+with _without_interrupts():
+    process.start()
+process.join()
+exec(tell)
+"""
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]  # the first worker; this process afterwards
 
 
 def test_ctrl_c_stops_all_workers_and_leaves_a_checkpoint(tmp_path):

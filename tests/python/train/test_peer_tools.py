@@ -346,7 +346,7 @@ def test_evaluation_plays_without_exploration_and_without_advice(finished, capsy
     )
     obs, _ = env.reset()
     returns = np.zeros(12)
-    weights = {k: x for k, x in stored.weights.items() if k.startswith("model/q/")}
+    weights = {k: x for k, x in sorted(stored.weights.items()) if k.startswith("model/q/")}
     matrices = [x for x in weights.values() if x.dim() == 3]
     shifts = [x for x in weights.values() if x.dim() == 2]
     for _ in range(9):
