@@ -61,7 +61,7 @@ class Canvas {
   static constexpr int kSubpixels = 3;
 
   // The mean over each subpixel row, then over the three rows, truncated.
-  std::uint8_t average(int row, int col, std::uint8_t Rgb::*channel) const {
+  std::uint8_t average(int row, int col, std::uint8_t Rgb::* channel) const {
     double total = 0;
     for (int i = 0; i < kSubpixels; ++i) {
       int sum = 0;
