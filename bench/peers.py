@@ -173,13 +173,13 @@ def draw(runs: Mapping[str, Path], path: Path) -> None:
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
     for axis, (arm, run) in zip(axes, runs.items(), strict=False):
         steps, returns = evaluations(run)
-        axis.plot(steps, returns, lw=0.8, alpha=0.6)
-        axis.plot(steps, returns.mean(1), "k", lw=2)
+        axis.plot(steps / 1000, returns, lw=0.8, alpha=0.6)
+        axis.plot(steps / 1000, returns.mean(1), "k", lw=2)
         axis.set_title(arm, fontsize=10)
         axis.grid(alpha=0.3)
     for axis in axes[len(runs) :]:
         axis.remove()
-    figure.supxlabel("steps of each agent")
+    figure.supxlabel("thousand steps of each agent")
     figure.supylabel("evaluation return")
     figure.savefig(path, dpi=110)
 
