@@ -43,8 +43,7 @@ class StackedMLP(nn.Module):
         """Apply every agent's layers to its own samples."""
         if x.shape[1] <= _FEW and not torch.is_grad_enabled():
             for i, layer in enumerate(self._stack):
-                x = torch.baddbmm(layer.bias[:, None], x, layer.weight.mT)
-                x = x.relu_() if i < self.rectified else x
+                x = product(x, layer.weight, layer.bias, rectify=i < self.rectified)
             return x
         parameters = [p for layer in self._stack for p in (layer.weight, layer.bias)]
         out: Tensor = _Perceptron.apply(  # type: ignore[no-untyped-call]

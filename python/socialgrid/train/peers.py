@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -398,13 +398,3 @@ def _tensors(arrays: Mapping[str, np.ndarray[Any, Any]], prefix: str) -> dict[st
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
-
-
-def group_means(values: Sequence[float | None], groups: int) -> list[float | None]:
-    """Mean over each group's agents of what there is a number for."""
-    agents = len(values) // groups
-    found: list[float | None] = []
-    for group in range(groups):
-        numbers = [x for x in values[group * agents : (group + 1) * agents] if x is not None]
-        found.append(float(np.mean(numbers)) if numbers else None)
-    return found
