@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,34 +30,10 @@ from torch import Tensor
 
 from socialgrid.models.actor_critic import agent_generator
 from socialgrid.social.peers_config import PeersConfig
-from socialgrid.social.protocols import AdvisedStep, Members
+from socialgrid.social.protocols import AdvisedStep, Members, PeerLearner
 
 _PURPOSE = 7  # of the random streams here
 _COLDEST = 1e-6  # lowest temperature that is told from 0
-
-
-class Critic(Protocol):
-    """What advice needs of a learner; every off-policy learner has it."""
-
-    config: Any
-
-    def q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
-        """Q_i, ``[A, M, *] x [A, M, K, ...] -> [A, M, K]``."""
-        ...
-
-    def values(self, obs: Tensor) -> Tensor:
-        """Q_i(s, pi_i(s)), ``[A, M, *] -> [A, M]``."""
-        ...
-
-
-class Policies(Protocol):
-    """What asking needs of a learner; every off-policy learner has it."""
-
-    def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
-        """Actions ``[A, M]`` or ``[A, M, D]``; ``explore=None``: as the policies themselves act,
-        without noise added to them.
-        """
-        ...
 
 
 ScriptedAdviser = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
@@ -109,7 +85,7 @@ class Panel:
 
     def __init__(
         self,
-        policies: Policies,
+        policies: PeerLearner,
         members: Members,
         scripted: Mapping[tuple[int, int], ScriptedAdviser],
         *,
@@ -163,7 +139,9 @@ class Panel:
 class PeerAdviser:
     """Follows members of the group by critic, trust and agent values; an ``Adviser``."""
 
-    def __init__(self, critic: Critic, config: PeersConfig, members: Members, seed: int) -> None:
+    def __init__(
+        self, critic: PeerLearner, config: PeersConfig, members: Members, seed: int
+    ) -> None:
         """Start with the configured values and nobody followed.
 
         Args:

@@ -44,7 +44,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -56,25 +55,11 @@ from socialgrid.algos.trained import Trained
 from socialgrid.data.replay import Replay, Transitions
 from socialgrid.models.actor_critic import agent_generator
 from socialgrid.models.layers import StackedLinear
-from socialgrid.models.task_spec import TaskSpec
 from socialgrid.social.lectr_config import LeCTRConfig
-from socialgrid.social.protocols import AdvisedStep, Members
+from socialgrid.social.protocols import AdvisedStep, Members, PeerLearner
 
 _WEIGHTS, _DRAWS = 8, 9  # purposes of the random streams here
 _NUMBERS = ("asked", "advised", "changed", "answered", "advising_reward", "advising_loss")
-
-
-class ActionValues(Protocol):
-    """What LeCTR needs of a learner; every off-policy learner without memory has it."""
-
-    task: TaskSpec
-    config: Any
-    num_envs: int
-    device: torch.device
-
-    def q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
-        """Q_i, ``[A, M, *] x [A, M, K] -> [A, M, K]``."""
-        ...
 
 
 def readable_values(values: Tensor, scale: Tensor) -> Tensor:
@@ -169,7 +154,7 @@ class LeCTR:
     """
 
     def __init__(
-        self, learner: ActionValues, config: LeCTRConfig, members: Members, seed: int
+        self, learner: PeerLearner, config: LeCTRConfig, members: Members, seed: int
     ) -> None:
         """Initialise advising networks and their memory.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.task_spec import TaskSpec
 
 
 @dataclass
@@ -116,6 +117,29 @@ class AdvisedStep:
     terminated: Tensor
     truncated: Tensor
     followed: Tensor
+
+
+class PeerLearner(Protocol):
+    """What advice needs of a learner; every off-policy learner without a memory has it."""
+
+    task: TaskSpec
+    config: Any
+    num_envs: int
+    device: torch.device
+
+    def q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
+        """Q_i, ``[A, M, *] x [A, M, K, ...] -> [A, M, K]``."""
+        ...
+
+    def values(self, obs: Tensor) -> Tensor:
+        """Q_i(s, pi_i(s)), ``[A, M, *] -> [A, M]``."""
+        ...
+
+    def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
+        """Actions ``[A, M]`` or ``[A, M, D]``; ``explore=None``: as the policies themselves act,
+        without noise added to them.
+        """
+        ...
 
 
 class Adviser(Protocol):

@@ -85,7 +85,9 @@ def _run(prog: str, command: Callable[[str, list[str]], int], argv: Sequence[str
     """Run a command; what the user got wrong becomes one line and exit code 2."""
     _prepare_torch()
     try:
-        return command(prog, list(sys.argv[1:] if argv is None else argv))
+        code = command(prog, list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         line = " ".join(str(error).split())
         print(f"{prog}: {line}", file=sys.stderr)
@@ -93,6 +95,9 @@ def _run(prog: str, command: Callable[[str, list[str]], int], argv: Sequence[str
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the output, as head does, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _need_extras() -> None:

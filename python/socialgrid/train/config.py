@@ -267,7 +267,10 @@ class TrainConfig:
             ("peers.algorithms", self.peers.algorithms),
         ):
             if value:
-                raise UsageError(f"{option}: {algorithm.name} has no use for it; {off_policy} have")
+                raise UsageError(
+                    f"{option}: {algorithm.name} has no use for it; {off_policy} have "
+                    f"({_OFF[option]} turns it off)"
+                )
 
     def _check_off_policy(self) -> None:
         name, peers, owners = self.algorithm.name, self.peers, len(self.players.owners())
@@ -289,14 +292,28 @@ class TrainConfig:
             )
         if self.advised and peers.choice == "others" and len(self.players.kinds) < 2:
             raise UsageError("peers.choice: others, but players.kinds names one member only")
+        if "lectr" in self.social.mechanisms and owners < 2:
+            raise UsageError(
+                "social.mechanisms: lectr needs two or more members with networks, players.kinds "
+                f"names {owners}"
+            )
         if self.advised and self.players.hide_from_learners:
             raise UsageError("players.hide_from_learners: every peer has a task of its own")
         if self.env.double_buffer:
-            raise UsageError(f"env.double_buffer: {name} has no use for it; ppo, a3c have")
+            raise UsageError(
+                f"env.double_buffer: {name} has no use for it; {', '.join(ON_POLICY)} have "
+                f"({_OFF['env.double_buffer']} turns it off)"
+            )
         if self.schedule != ScheduleConfig():
             raise UsageError(f"schedule: {name} follows none; ppo, a3c do")
 
 
+_OFF = {  # options that only some algorithms know, as if they did not exist
+    "evaluation.interval": "--evaluation.interval 0",
+    "peers.groups": "--peers.groups 1",
+    "peers.algorithms": "--peers.algorithms none",
+    "env.double_buffer": "--env.no-double-buffer",
+}
 AUX_LOSSES = ("none", "reconstruction", "prediction")
 ALGORITHMS: dict[str, type[AlgorithmConfig]] = {
     "ppo": PPOConfig,

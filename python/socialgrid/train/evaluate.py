@@ -37,6 +37,7 @@ from socialgrid.train.worlds import Phase, Worlds, can_be_absent, derived_seed
 
 Array = npt.NDArray[Any]
 
+_OF_GROUP = "mean_return_of_group_"
 _LONGEST_STRETCH = 128  # steps recorded at a time
 _VIEW_OPTIONS = ("view_size", "view_offset", "tile_size", "see_through_walls")
 
@@ -98,11 +99,13 @@ class Outcome:
         metric: its name.
         values: for every seed one number an episode, NaN where an episode has none.
         whole: there is one number a seed only, from all of its episodes together.
+        groups: the mean of each of several groups that were trained independently of each other.
     """
 
     metric: str
     values: tuple[tuple[float, ...], ...]
     whole: bool = False
+    groups: tuple[float, ...] = ()
 
     def over_episodes(self) -> Interval:
         """95% confidence interval over all episodes."""
@@ -111,6 +114,10 @@ class Outcome:
     def over_seeds(self) -> Interval:
         """95% confidence interval over the means of the seeds."""
         return confidence_interval([confidence_interval(seed).mean for seed in self.values])
+
+    def over_groups(self) -> Interval:
+        """95% confidence interval over groups: what another training run would come to."""
+        return confidence_interval(self.groups)
 
 
 @dataclass(frozen=True)
@@ -383,14 +390,16 @@ def _evaluate_off_policy(run_dir: Path, config: TrainConfig, options: EvalOption
         groups = returns.view(config.peers.groups, -1, options.episodes)
         by_group = groups[:, learning].mean(1)
         outcomes.append(tuple(_by_group(each) for each in by_group.T.tolist()))
-    return Evaluation(tuple(results), _outcomes(outcomes))
+    metric, *each = _outcomes(outcomes)
+    means = tuple(one.over_seeds().mean for one in each)
+    return Evaluation(tuple(results), (dataclasses.replace(metric, groups=means), *each))
 
 
 def _by_group(returns: Sequence[float]) -> dict[str, float]:
     """Mean return of the learners of each group in an episode, and of all groups, by name."""
     found = {"mean_return": sum(returns) / len(returns)}
     if len(returns) > 1:
-        found |= {f"mean_return_of_group_{group}": value for group, value in enumerate(returns)}
+        found |= {f"{_OF_GROUP}{group}": value for group, value in enumerate(returns)}
     return found
 
 
@@ -468,16 +477,20 @@ def report(evaluation: Evaluation) -> str:
             f"{number(float(values.max())):>8}"
         )
     if evaluation.outcomes:
-        shown = evaluation.outcomes[0].values
+        first = evaluation.outcomes[0]
         lines.append(
             f"{'group, 95% confidence':<40} {'mean':>9}  "
-            f"{f'over {sum(map(len, shown))} episodes':<22} over {len(shown)} seeds"
+            f"{f'over {sum(map(len, first.values))} episodes':<22} "
+            f"{f'over {len(first.values)} seeds':<22}"
+            + (f" over {len(first.groups)} groups" if first.groups else "")
         )
+        lines[-1] = lines[-1].rstrip()
     for outcome in evaluation.outcomes:
         seeds, episodes = outcome.over_seeds(), outcome.over_episodes()
         lines.append(
             f"{outcome.metric.replace('_', ' '):<40} {_fine(episodes.mean):>9}  "
-            f"{'-' if outcome.whole else bounds(episodes):<22} {bounds(seeds):<22}".rstrip()
+            f"{'-' if outcome.whole else bounds(episodes):<22} {bounds(seeds):<22} "
+            f"{bounds(outcome.over_groups()) if outcome.groups else ''}".rstrip()
         )
     return "\n".join(lines)
 
@@ -497,6 +510,8 @@ def _fine(value: float) -> str:
 def report_groups(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
     """A table over runs that differ in nothing but the seed: the mean of their means.
 
+    Groups that were trained side by side in a run count as one run each.
+
     Returns:
         one line a group of runs and metric; empty where no two runs are alike.
     """
@@ -508,14 +523,18 @@ def report_groups(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
     for members in groups.values():
         if len(members) < 2:
             continue
-        lines.append(f"{len(members)} runs, 95% confidence: "
-                     + ", ".join(run_dir.name for run_dir, _ in members))  # fmt: skip
         by_name: dict[str, list[float]] = {}
         for _, evaluation in members:
             for outcome in evaluation.outcomes:
-                by_name.setdefault(outcome.metric, []).append(outcome.over_seeds().mean)
-        for metric, means in by_name.items():
-            interval = confidence_interval(means)
+                if not outcome.metric.startswith(_OF_GROUP):
+                    means = outcome.groups or (outcome.over_seeds().mean,)
+                    by_name.setdefault(outcome.metric, []).extend(means)
+        seeds = max((len(each) for each in by_name.values()), default=0)
+        title = f"{len(members)} runs" + (f" of {seeds} groups" if seeds > len(members) else "")
+        names = ", ".join(run_dir.name for run_dir, _ in members)
+        lines.append(f"{title}, 95% confidence: {names}")
+        for metric, each in by_name.items():
+            interval = confidence_interval(each)
             lines.append(
                 f"{metric.replace('_', ' '):<40} {_fine(interval.mean):>9}  {bounds(interval)}"
             )
@@ -551,6 +570,7 @@ def write_results(
                 "over_episodes": None if outcome.whole else outcome.over_episodes()._asdict(),
                 "over_seeds": outcome.over_seeds()._asdict(),
                 "by_seed": outcome.values,
+                "over_groups": outcome.over_groups()._asdict() if outcome.groups else None,
             }
             for outcome in evaluation.outcomes
         },

@@ -41,6 +41,8 @@ _SHORT = {
     "env": "env.game",
     "set": "env.options",
 }
+_OF_GROUPS = ("groups", "algorithms")  # of section peers, with or without advice
+_OF_ASKING = ("explore_when_advised", "peers_explore", "epoch_steps")  # whatever advice it is
 _BOX = re.compile(r"[\u2500-\u257f]+")
 
 
@@ -81,6 +83,7 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         schedule=dataclasses.replace(config.schedule, options={}),
     )
     parsed = to_dict(parse(TrainConfig, words, prog, default=bare))
+    _check_use(words, config)
     same = parsed["env"]["game"] == config.env.game
     parsed["env"]["options"] = {
         **(config.env.options if same else {}),
@@ -91,6 +94,25 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         **{key: str(value) for key, value in tables["schedule.options"].items()},
     }
     return from_dict(parsed)
+
+
+def _check_use(words: Sequence[str], config: TrainConfig) -> None:
+    """Refuse options of advice that nobody would give.
+
+    Presets may hold them for when advice is chosen; whoever writes them means them.
+    """
+    lectr = "lectr" in config.social.mechanisms
+    for word in filter(_is_option, words):
+        section, _, leaf = word[2:].replace("-", "_").partition(".")
+        leaf = leaf.removeprefix("no_")
+        if section == "lectr" and not lectr:
+            raise UsageError(f"{word}: it needs --social lectr")
+        if section != "peers" or leaf in _OF_GROUPS:
+            continue
+        if not config.advised:
+            raise UsageError(f"{word}: nobody is advised; it needs --social peers")
+        if lectr and leaf not in _OF_ASKING:
+            raise UsageError(f"{word}: LeCTR has no use for it; --social peers has")
 
 
 def _take(words: Sequence[str], option: str) -> tuple[list[str], list[str] | None]:
@@ -180,6 +202,7 @@ def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]
     out: list[str] = []
     tables: dict[str, dict[str, Any]] = {"env.options": {}, "schedule.options": {}}
     current: str | None = None
+    peers: list[str] | None = None  # what stands behind --peers
     for word in words:
         value = word
         if _is_option(word):
@@ -189,7 +212,7 @@ def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]
             current = short.get(name[3:] if negated else name, name)
             section, _, leaf = current.rpartition(".")
             if current == "peers":
-                out.append("--players.kinds")
+                peers = []
             elif current not in tables:
                 spelled = f"{section}.{'no_' if negated else ''}{leaf}".lstrip(".")
                 out.append(f"--{spelled.replace('_', '-')}" if current in paths else word)
@@ -197,12 +220,14 @@ def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]
                 continue
         if current in tables:
             tables[current].update([_pair(value, current)])
-        elif current == "peers":
-            if not value.isdecimal() or int(value) < 1:
-                raise UsageError(f"--peers: {value!r} is not a number of learners")
-            out += ["learner"] * int(value)
+        elif current == "peers" and peers is not None:
+            peers.append(value)
         else:
             out += _values(value, current, paths.get(current or ""))
+    if peers is not None:
+        if len(peers) != 1 or not peers[0].isdecimal() or int(peers[0]) < 1:
+            raise UsageError(f"--peers: {' '.join(peers)!r} is not a number of learners")
+        out += ["--players.kinds", *["learner"] * int(peers[0])]
     return out, tables
 
 

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from socialgrid.train.config import group_key
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import number
 from socialgrid.train.plot import (
     Reference,
     RunCurves,
     Values,
+    differences,
     draw_references,
     group_titles,
     need_matplotlib,
@@ -320,15 +323,35 @@ class GroupSize:
     over_training: Values
 
 
+def arms(runs: Sequence[RunCurves]) -> list[str]:
+    """What each run is called where sizes of groups are compared.
+
+    Its label; or what unlabelled runs differ in besides the number of learners, empty if in
+    nothing.
+    """
+    keys: list[str] = []
+    for run in runs:
+        config = json.loads(group_key(run.config))
+        players, peers = config["players"], config["peers"]
+        players["kinds"] = [kind for kind in players["kinds"] if kind != "learner"]
+        peers["algorithms"] = sorted(set(peers["algorithms"]))
+        keys.append(run.label or json.dumps(config, sort_keys=True))
+    unlabelled = {
+        key: json.loads(key) for key, run in zip(keys, runs, strict=True) if not run.label
+    }
+    titles = differences(unlabelled)
+    return [titles.get(key, key) for key in keys]
+
+
 def group_sizes(runs: Sequence[RunCurves]) -> dict[str, list[GroupSize]]:
-    """Evaluation returns by the runs' labels and the sizes of their groups, in ascending order.
+    """Evaluation returns by arms (see there) and the sizes of groups, in ascending order.
 
     Raises:
         UsageError: a run has not been evaluated.
     """
     found: dict[str, dict[int, list[tuple[float, float]]]] = {}
-    for run in runs:
-        sizes = found.setdefault(run.label, {})
+    for run, arm in zip(runs, arms(runs), strict=True):
+        sizes = found.setdefault(arm, {})
         seeds = sizes.setdefault(len(run.config.players.kinds), [])
         for agents in run.groups():
             values = mean_over_agents(run, agents, "evaluation", "return").known().values
@@ -387,16 +410,18 @@ def draw_group_sizes(found: Mapping[str, Sequence[GroupSize]], path: Path) -> Pa
 
 def report_group_sizes(found: Mapping[str, Sequence[GroupSize]]) -> str:
     """The numbers of the picture as a table, one line a label and size."""
+    width = max(20, *(len(label) for label in found))
     lines = [
-        f"{'':<20} {'members':>7} {'seeds':>5} {'final':>9} {'std':>8} {'training':>9} {'std':>8}"
+        f"{'':<{width}} {'members':>7} {'seeds':>5} {'final':>9} {'std':>8} {'training':>9} "
+        f"{'std':>8}"
     ]
     for label, sizes in found.items():
         for one in sizes:
             cells = [
                 cell
-                for values, width in ((one.final, 9), (one.over_training, 9))
-                for cell in (f"{number(float(values.mean())):>{width}}",
+                for values in (one.final, one.over_training)
+                for cell in (f"{number(float(values.mean())):>9}",
                              f"{number(float(values.std(ddof=1)) if len(values) > 1 else None):>8}")
             ]  # fmt: skip
-            lines.append(f"{label:<20.20} {one.size:>7} {len(one.final):>5} {' '.join(cells)}")
+            lines.append(f"{label:<{width}} {one.size:>7} {len(one.final):>5} {' '.join(cells)}")
     return "\n".join(lines)

@@ -151,7 +151,31 @@ _TELLING_OF_PEERS = (
 def group_titles(runs: Sequence[RunCurves]) -> dict[str, str]:
     """A short title for each group: its label, or what its runs' configurations differ in."""
     titles = {run.group: run.label for run in runs if run.label}
-    flat = {run.group: dict(_flatten(json.loads(run.group))) for run in runs if not run.label}
+    off_policy = all(run.config.off_policy for run in runs)
+    found = differences(
+        {run.group: json.loads(run.group) for run in runs if not run.label},
+        _TELLING_OF_PEERS if off_policy else _TELLING,
+    )
+    return {
+        **titles,
+        **{group: name or runs[0].config.env.game for group, name in found.items()},
+    }
+
+
+def differences(
+    configs: Mapping[str, Mapping[str, Any]], telling: Sequence[str] = _TELLING_OF_PEERS
+) -> dict[str, str]:
+    """What configurations differ in, by the names they are given under.
+
+    Args:
+        configs: nested tables of options.
+        telling: options that tell a reader most; others are named only where these do not tell
+            all configurations apart.
+
+    Returns:
+        ``option=value, ...`` of each; empty where there is only one.
+    """
+    flat = {name: dict(_flatten(config)) for name, config in configs.items()}
     keys = sorted({key for options in flat.values() for key in options})
 
     def differing(keys: Sequence[str]) -> list[str]:
@@ -167,14 +191,8 @@ def group_titles(runs: Sequence[RunCurves]) -> dict[str, str]:
             for group, options in flat.items()
         }  # fmt: skip
 
-    off_policy = all(run.config.off_policy for run in runs)
-    names = told(differing(_TELLING_OF_PEERS if off_policy else _TELLING))
-    if len(set(names.values())) < len(flat):
-        names = told(differing(keys))
-    return {
-        **titles,
-        **{group: name or runs[0].config.env.game for group, name in names.items()},
-    }
+    names = told(differing(telling))
+    return names if len(set(names.values())) == len(flat) else told(differing(keys))
 
 
 def _flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

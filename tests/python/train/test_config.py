@@ -224,6 +224,35 @@ def test_room_is_as_published_and_its_variants_stand_for_arms():
         assert larger.peers.epoch_steps == steps
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--peers", "'' is not a number of learners"),
+        ("--peers 2 3", "'2 3' is not a number"),
+        ("--peers 0", "'0' is not a number"),
+        ("--advice critic", "--peers.advice: nobody is advised; it needs --social peers"),
+        ("--social none --no-advantage", "--peers.no-advantage: nobody is advised"),
+        ("--lectr.hidden 8", "--lectr.hidden: it needs --social lectr"),
+        ("--social lectr --advice critic", "--peers.advice: LeCTR has no use for it"),
+        ("--social lectr --peers 1", "lectr needs two or more members with networks"),
+        ("--algorithm ppo", r"ppo has no use for it; .* \(--evaluation.interval 0 turns it off\)"),
+    ],
+)
+def test_options_of_advice_need_somebody_who_advises(line, message):
+    with pytest.raises(UsageError, match=message):
+        parse_train(line.split(), load_preset("room-21"), "x")
+
+
+def test_options_of_advice_stay_in_presets_without_it(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('base = "room-mini"\n[peers]\nadvice = ["critic"]\n')
+    own = load_preset(str(path))
+    assert parse_train([], own, "x").peers.advice == ("critic",)
+    assert parse_train(["--groups", "3", "--algorithms", "sac"], own, "x").peers.groups == 3
+    config = parse_train(["--social", "lectr", "--no-explore-when-advised"], own, "x")
+    assert not config.peers.explore_when_advised
+
+
 def test_files_of_older_versions_still_load():
     data = to_dict(load_preset("goal-cycle").config)
     del data["social"]
@@ -395,8 +424,8 @@ def test_peers_are_asked_for_in_a_few_words():
     assert (config.env.game, config.env.obs_mode) == ("Hallway-v0", "rgb")
     assert config.algorithm == SACConfig(hidden=(8, 8))
     assert config.evaluation.interval == 50
-    assert parse_train(["--advice", "none"], load_preset("room-21"), "x").peers.advice == ()
-    assert parse_train(["--advice=none"], load_preset("room-21"), "x").peers.advice == ()
+    for line in ("--social peers --advice none", "--advice=none --social=peers"):
+        assert parse_train(line.split(), load_preset("room-21"), "x").peers.advice == ()
     assert parse_train(["--peers=2"], load_preset("room-21"), "x").players.kinds == ("learner",) * 2
     walker = "--algorithm td3 --env gymnasium:Walker2d-v5 --set terminate_when_unhealthy=false"
     env = parse_train(walker.split(), load_preset("room-21"), "x").env

@@ -17,7 +17,7 @@ from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import build, checkpoint, cli, peer_plots, plot
 from socialgrid.train.config import RunConfig, from_dict, load_preset, preset_names, to_dict
 from socialgrid.train.errors import UsageError
-from socialgrid.train.evaluate import EvalOptions, evaluate
+from socialgrid.train.evaluate import EvalOptions, Evaluation, Outcome, evaluate, report_groups
 from socialgrid.train.logger import Events, PlainConsole, RichConsole, read_metrics
 from socialgrid.train.loop import make_trainer
 from socialgrid.train.play import PlayOptions, play
@@ -366,6 +366,27 @@ def test_evaluation_plays_without_exploration_and_without_advice(finished, capsy
     np.testing.assert_allclose(
         data["group"]["mean_return"]["by_seed"][0], returns.reshape(4, 3).mean(0), atol=1e-6
     )
+    assert "over 2 groups" in out
+    means = [np.mean(data["group"][f"mean_return_of_group_{group}"]["by_seed"]) for group in (0, 1)]
+    low, high = (data["group"]["mean_return"]["over_groups"][side] for side in ("low", "high"))
+    # Student's t of two values: 12.706 standard errors to either side
+    assert (low + high) / 2 == pytest.approx(np.mean(means), abs=1e-6)
+    assert high - low == pytest.approx(12.706 * abs(means[0] - means[1]), rel=1e-3, abs=1e-6)
+
+
+def test_groups_of_several_runs_count_as_one_run_each(tmp_path):
+    def found(folder, groups, seed):
+        made_up(tmp_path / folder, groups=len(groups), seed=seed)
+        values = tuple((value,) for value in groups)
+        by_group = [Outcome(f"mean_return_of_group_{g}", (v,)) for g, v in enumerate(values)]
+        both = Outcome("mean_return", ((float(np.mean(groups)),),), groups=groups)
+        return tmp_path / folder, Evaluation((), (both, *by_group))
+
+    text = report_groups([found("one", (1.0, 2.0), 0), found("two", (3.0, 4.0, 5.0), 1)])
+    title, line = text.splitlines()
+    assert title.startswith("2 runs of 5 groups")
+    # mean 3, deviation sqrt(2.5), t = 2.776: 3 +- 2.776 * sqrt(2.5 / 5)
+    assert line.split() == ["mean", "return", "3.000", "[1.037,", "4.963]"]
 
 
 def test_evaluation_of_agents_that_meet_counts_their_common_worlds(tmp_path):
@@ -399,14 +420,16 @@ def test_a_person_plays_in_a_room():
 # -- pictures from numbers made up ------------------------------------------------------------
 
 
-def made_up(folder, kinds=("learner", "adversary", "learner"), groups=2, scale=1.0, seed=0):
+def made_up(
+    folder, kinds=("learner", "adversary", "learner"), groups=2, scale=1.0, seed=0, **peers
+):
     """A run directory with rows of metrics that can be worked out by hand."""
     config = from_dict(
         {
             "algorithm": {"name": "dqn"},
             "social": {"mechanisms": ["peers"]},
             "players": {"kinds": list(kinds)},
-            "peers": {"groups": groups},
+            "peers": {"groups": groups, **peers},
             "run": {"seed": seed},
         }
     )
@@ -556,6 +579,17 @@ def test_returns_over_group_size_have_a_point_a_seed(tmp_path, capsys, drawn):
     assert text[1].split()[:3] == ["2", "3", f"{two.final.mean():.2f}"]
     assert cli.plot(["groups", f"x={words[0]}", f"y={words[1]}", "--out", str(out)]) == 0
     assert [row.split()[0] for row in capsys.readouterr().out.splitlines()[1:3]] == ["x", "y"]
+    # Runs that differ in more than the number of learners are not thrown together.
+    made_up(tmp_path / "random", ("learner",) * 2, advice=[])
+    made_up(tmp_path / "adversary", ("learner", "learner", "adversary"))
+    others = [*words, str(tmp_path / "random"), str(tmp_path / "adversary")]
+    found = peer_plots.group_sizes([RunCurves.named(word) for word in others])
+    assert {arm: [one.size for one in sizes] for arm, sizes in found.items()} == {
+        "kinds=none, advice=critic,trust,agent-values": [2, 3],
+        "kinds=none, advice=none": [2],
+        "kinds=adversary, advice=critic,trust,agent-values": [3],
+    }
+    assert cli.plot(["groups", *others, "--out", str(out)]) == 0
     assert cli.plot(["groups"]) == 2
     rows = (tmp_path / "two" / "metrics.jsonl").read_text().replace('"evaluation"', '"nothing"')
     (tmp_path / "two" / "metrics.jsonl").write_text(rows)
