@@ -30,6 +30,7 @@ from socialgrid.train.plot import (
 _EVALUATED = "return without exploration, of evaluations"
 _BINS = 100  # stretches of time in a stack of shares
 _MOST_ASKERS = 8  # rows of a picture
+_LEGEND_COLUMNS = 10
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,8 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
     learners = range(len(groups[0]))[:_MOST_ASKERS]
     members = [f"{place} {_brief(kind)}" for place, kind in enumerate(kinds)]
     rows = len(learners) + 1
-    figure = Figure(figsize=(15, 2.7 * rows + 0.4), layout="constrained")
+    lines = -(-len(members) // _LEGEND_COLUMNS)
+    figure = Figure(figsize=(15, 2.7 * rows + 0.4 + 0.2 * lines), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, 3, squeeze=False)
     for row in range(rows):
@@ -223,20 +225,24 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
         stacked.set_ylim(0.0, 1.0)
         stacked.set_title(f"{who}: whose proposals were carried out", fontsize=9)
         if everybody:
-            _draw_table(opinions, run, "agent_values", list(range(len(groups))), members)
+            _draw_table(opinions, run, "agent_values", list(range(len(groups))), len(members))
             opinions.set_title("agent values" if opinions.has_data() else "", fontsize=9)
         else:
-            _draw_opinions(opinions, run, flat, who, members)
+            _draw_opinions(opinions, run, flat, who, len(members))
         _draw_learning(learning, run, askers)
         learning.set_title(f"{who}: return", fontsize=9)
         for one in (stacked, opinions, learning):
             one.set_xlim(0.0, run.steps[-1])
             one.set_xlabel("steps of each agent", fontsize=8)
             one.tick_params(labelsize=8)
-            if one.get_legend_handles_labels()[0] and (row == 0 or one is not stacked):
+            if one is not stacked and one.get_legend_handles_labels()[0]:
                 one.legend(fontsize=7, loc="best")
             if not one.has_data():
                 one.set_axis_off()
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(members)), fontsize=7,
+    )  # fmt: skip
     count = f"mean of {len(groups)} groups" if len(groups) > 1 else "one group"
     more = len(groups[0]) - len(learners)
     figure.suptitle(
@@ -257,12 +263,17 @@ def _mark(values: Values) -> str:
     return "o" if len(values) == 1 else "-"
 
 
-def _colours(count: int) -> list[str]:
-    return [f"C{place % 10}" for place in range(count)]
+def _colours(count: int) -> list[Any]:
+    """As many colours that can be told apart."""
+    if count <= 10:
+        return [f"C{place}" for place in range(count)]
+    from matplotlib import colormaps
+
+    return list(colormaps["turbo"](np.linspace(0.0, 1.0, count)))
 
 
 def _draw_opinions(
-    axes: Any, run: RunCurves, agents: Sequence[int], who: str, members: Sequence[str]
+    axes: Any, run: RunCurves, agents: Sequence[int], who: str, members: int
 ) -> None:
     """Trust in each member, or else what else was measured of an asker's advice."""
     if run.table("peers", "trust") is not None:
@@ -277,22 +288,24 @@ def _draw_opinions(
     axes.set_title(f"{who}: share of steps" if axes.has_data() else "", fontsize=9)
 
 
-def _draw_table(
-    axes: Any, run: RunCurves, name: str, owners: Sequence[int], members: Sequence[str]
-) -> None:
-    """A line a member: the mean over those whose table it is, and thin lines of their own."""
+def _draw_table(axes: Any, run: RunCurves, name: str, owners: Sequence[int], members: int) -> None:
+    """A line a member: the mean over those whose table it is, and thin lines of their own.
+
+    The initial value is often far from what is learnt: then the scale is linear as far as values
+    of the second half go, and logarithmic beyond.
+    """
     table = run.table("peers", name)
     if table is None:
         return
-    colours = _colours(len(members))
-    for place, member in enumerate(members):
+    late = np.nanmax(np.abs(table[len(table) // 2 :, list(owners)]))
+    if np.nanmax(np.abs(table[:, list(owners)])) > 4 * late > 0:
+        axes.set_yscale("symlog", linthresh=late, linscale=2.0)
+    for place, colour in enumerate(_colours(members)):
         each = table[:, list(owners), place]
         if len(owners) > 1:
-            axes.plot(run.steps, each, color=colours[place], alpha=0.3, linewidth=0.6)
+            axes.plot(run.steps, each, color=colour, alpha=0.3, linewidth=0.6)
         mean = each.mean(1)
-        axes.plot(
-            run.steps, mean, _mark(mean), color=colours[place], linewidth=1.4, label=member,
-        )  # fmt: skip
+        axes.plot(run.steps, mean, _mark(mean), color=colour, linewidth=1.4)
 
 
 def _draw_learning(axes: Any, run: RunCurves, askers: Sequence[Sequence[int]]) -> None:

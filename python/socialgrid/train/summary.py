@@ -91,7 +91,9 @@ def summary(trainer: AnyTrainer) -> str:
             f"{trainer.env_steps:,} environment steps in {duration(trainer.seconds)}: "
             f"{speed:,.0f} agent-steps/s, {with_networks} of {agents} agents with networks"
         )
-    lines.append(f"{trainer.run_dir}: config.json, metrics.jsonl, tensorboard, checkpoints")
+    files = ["config.json", "metrics.jsonl", "tensorboard", "checkpoints"]
+    files = [name for name in files if (trainer.run_dir / name).exists()]
+    lines.append(f"{trainer.run_dir}: {', '.join(files)}")
     return "\n".join(lines)
 
 

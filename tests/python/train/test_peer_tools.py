@@ -541,11 +541,13 @@ def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     assert [one.get_title().partition(":")[0] for one in rows[:, 0]] == [
         "peer0", "peer2", "all learners",
     ]  # fmt: skip
-    trust = {line.get_label(): line.get_ydata() for line in rows[1, 1].lines}
-    np.testing.assert_allclose(trust["0 learner"], [2.0] * 4)  # mean of agents 1 and 3
-    np.testing.assert_allclose(trust["2 learner"], [0.25, 0.5, 0.75, 1.0])
-    values = {line.get_label(): line.get_ydata() for line in rows[2, 1].lines}
-    np.testing.assert_allclose(values["0 learner"], [0.5] * 4)  # mean of groups 0 and 1
+    names = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert names == ["0 learner", "1 adversary", "2 learner"]
+    trust = [line.get_ydata() for line in rows[1, 1].lines if line.get_linewidth() > 1]
+    np.testing.assert_allclose(trust[0], [2.0] * 4)  # mean of agents 1 and 3
+    np.testing.assert_allclose(trust[2], [0.25, 0.5, 0.75, 1.0])
+    values = [line.get_ydata() for line in rows[2, 1].lines if line.get_linewidth() > 1]
+    np.testing.assert_allclose(values[0], [0.5] * 4)  # mean of groups 0 and 1
     evaluated = {line.get_label(): line.get_ydata() for line in rows[0, 2].lines}
     np.testing.assert_allclose(evaluated["evaluated"], [10 + 2, 10 + 4])  # agents 0 and 2
     areas = [area.get_paths()[0].get_extents().y1 for area in rows[0, 0].collections]
@@ -554,6 +556,20 @@ def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     single._rows = [{**row, "peers": None} for row in single._rows]
     with pytest.raises(UsageError, match="nobody gave advice"):
         peer_plots.draw_peers(single, tmp_path / "none.png")
+
+
+def test_the_picture_has_room_for_large_groups_and_small_differences(tmp_path, drawn):
+    run = made_up(tmp_path / "run", ("learner",) * 32, groups=1)
+    for update, row in enumerate(run._rows):
+        row["peers"]["followed"] = [[1] * 32] * 32
+        row["peers"]["agent_values"] = [[0.5] * 32]
+        row["peers"]["trust"] = [[200.0 if update == 0 else place / 32 for place in range(32)]] * 32
+    peer_plots.draw_peers(run, tmp_path / "peers.png")
+    rows = np.array(drawn[0].axes).reshape(9, 3)  # eight learners, and all of them together
+    assert len(drawn[0].legends[0].get_texts()) == 32
+    assert len({line.get_color().tobytes() for line in rows[0, 1].lines}) == 32
+    height = rows[0, 1].transData.transform([(0, y) for y in (0, 31 / 32, 200)])[:, 1]
+    assert height[1] - height[0] > 0.4 * (height[2] - height[0]), "what is learnt cannot be seen"
 
 
 def test_returns_over_group_size_have_a_point_a_seed(tmp_path, capsys, drawn):

@@ -100,6 +100,17 @@ def test_without_advice_everybody_acts_alone(tmp_path: Path, kinds: list[str]) -
     assert len(row["return"]) == 2 * len(kinds)
 
 
+@pytest.mark.parametrize("size", [1, 32])
+def test_groups_may_be_of_one_or_of_many(tmp_path: Path, size: int) -> None:
+    row = trainer_of(config_of(peers(["learner"] * size)), tmp_path).step()
+    followed = np.array(row["peers"]["followed"])
+    assert followed.shape == (size, size)
+    assert (followed.sum(1) == 50).all()
+    assert (followed.sum(0) > 0).all()
+    assert np.isfinite(row["peers"]["agent_values"]).all()
+    assert len(row["learner"]["loss"]) == size
+
+
 def test_a_group_learns_the_same_whatever_other_groups_there_are(tmp_path: Path) -> None:
     one = trainer_of(config_of(peers(["learner", "adversary", "learner"])), tmp_path)
     three = trainer_of(config_of(peers(["learner", "adversary", "learner"], groups=3)), tmp_path)
