@@ -5,8 +5,9 @@
 
 An arm is one run of socialgrid-train whose groups (the seeds of the experiment) are stacked. Runs
 that are already finished in the folder are kept, so an interrupted call goes on where it was;
-``--at-once`` trains several arms at a time, ``--arms`` only some. Prints Markdown tables and draws
-every group's curve. The published settings are those of the presets; budgets here are smaller.
+``--at-once`` trains several arms at a time, ``--arms`` only some, ``--seed 1`` other groups. Prints
+Markdown tables and draws every group's curve. The published settings are those of the presets;
+budgets here are smaller.
 """
 
 from __future__ import annotations
@@ -75,8 +76,7 @@ EXPERIMENTS = {
     ),
     "walker2d": Experiment(
         "walker2d",
-        ["--groups", "3", "--batch-size", "128",
-         "--gradient-steps", "2", "--no-video"],
+        ["--groups", "3", "--gradient-steps", "4", "--no-video"],
         {
             "single": ["--social", "none"],
             "4 peers": ["--social", "peers", "--peers", "4"],
@@ -91,7 +91,7 @@ def folder_name(arm: str) -> str:
     return "-".join(arm.lower().replace(",", "").split())
 
 
-def train(experiment: Experiment, arm: str, run_dir: Path, steps: int) -> None:
+def train(experiment: Experiment, arm: str, run_dir: Path, steps: int, seed: int) -> None:
     """One run on one thread, up to so many steps; does nothing that is done already."""
     if (run_dir / "metrics.jsonl").exists():
         rows = read_metrics(run_dir / "metrics.jsonl")
@@ -103,7 +103,8 @@ def train(experiment: Experiment, arm: str, run_dir: Path, steps: int) -> None:
         if (run_dir / "checkpoints").is_dir()
         else [experiment.preset, "--run-dir", str(run_dir), "--threads", "1",
               "--env.num-threads", "1", "--no-tensorboard",
-              "--total-steps", str(steps), *experiment.common, *experiment.arms[arm]]
+              "--total-steps", str(steps), "--seed", str(seed),
+              *experiment.common, *experiment.arms[arm]]
     )  # fmt: skip
     program = Path(sys.executable).with_name("socialgrid-train")
     with open(run_dir.with_suffix(".log"), "a") as output:
@@ -193,17 +194,19 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1, help="arms trained at a time")
     parser.add_argument("--arms", nargs="+", help="only these")
     parser.add_argument("--steps", type=int, default=200_000, help="of each agent")
+    parser.add_argument("--seed", type=int, default=0, help="of all groups of an arm")
     options = parser.parse_args()
     experiment = EXPERIMENTS[options.experiment]
     arms = options.arms or list(experiment.arms)
     unknown = [arm for arm in arms if arm not in experiment.arms]
     if unknown:
         parser.error(f"no arm {unknown[0]!r}; there are {', '.join(experiment.arms)}")
-    folder = options.runs / options.experiment
+    folder = options.runs / (options.experiment + (f"-seed{options.seed}" if options.seed else ""))
     runs = {arm: folder / folder_name(arm) for arm in arms}
     with ThreadPoolExecutor(options.at_once) as pool:
         for done in [
-            pool.submit(train, experiment, arm, run, options.steps) for arm, run in runs.items()
+            pool.submit(train, experiment, arm, run, options.steps, options.seed)
+            for arm, run in runs.items()
         ]:
             done.result()
     print(tables(experiment, runs))
