@@ -197,6 +197,11 @@ class MixedLearner:
         for part, own in zip(self.parts, given, strict=True):
             part.load_tensors(own)
 
+    def interrupt(self) -> None:
+        """See ``OffPolicyLearner.interrupt``."""
+        for part in self.parts:
+            part.interrupt()
+
     def memory(self) -> dict[str, Tensor]:
         """See ``OffPolicyLearner.memory``; agents of one part only in each."""
         return self._with_numbers(part.memory() for part in self.parts)

@@ -65,7 +65,7 @@ class OffPolicyConfig:
             raise ValueError(f"learning_starts {self.learning_starts}: must be 0 or more")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden {self.hidden}: at least one layer of at least 1 unit")
-        if self.max_grad_norm is not None and self.max_grad_norm <= 0:
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise ValueError(f"max_grad_norm {self.max_grad_norm}: must be positive")
         rates = self.learning_rate
         values = rates if isinstance(rates, tuple) else (rates,)
@@ -172,7 +172,7 @@ class SACConfig(OffPolicyConfig):
                 raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
         if self.temperature is not None and self.temperature < 0:
             raise ValueError(f"temperature {self.temperature}: must be 0 or more")
-        if self.initial_temperature <= 0:
+        if not self.initial_temperature > 0:
             raise ValueError(f"initial_temperature {self.initial_temperature}: must be positive")
 
 

@@ -264,6 +264,12 @@ class OffPolicyLearner(StackedLearner):
         """
         return super().tensors()
 
+    def interrupt(self) -> None:
+        """Other episodes begin here than those whose last steps were stored.
+
+        Memories of single steps hold both ends of each: nothing has to be done for them.
+        """
+
     def memory(self) -> dict[str, Tensor]:
         """The replay memory with its priorities, flat, CPU, every one ``[A, ...]``.
 

@@ -118,6 +118,11 @@ class RecurrentDQN(OffPolicyLearner):
         self._reset = (terminated | truncated).to(self.device)
         self._count_step()
 
+    def interrupt(self) -> None:
+        """See ``OffPolicyLearner``; the memory begins anew."""
+        self.replay.interrupt()
+        self._reset = torch.ones_like(self._reset)
+
     def loss(self, batch: Sequences) -> tuple[Tensor, Tensor]:
         """Loss ``[A]``, and temporal differences that stand for sequences, ``[A, B]``."""
         config, first = self.config, self.config.burn_in

@@ -113,6 +113,9 @@ class SequenceReplay:
         }
         # Written at truncated steps only: the system commits few pages of it.
         self._final_obs = torch.empty((*lead, *obs_shape), dtype=obs_dtype, device=self.kept_on)
+        self._led_to = torch.zeros(
+            (num_agents, num_envs, *obs_shape), dtype=obs_dtype, device=self.kept_on
+        )
         self._starts = self.slots // stride
         self._kept["state"] = torch.zeros(
             (num_agents, self._starts, num_envs, state_size), device=self.kept_on
@@ -159,9 +162,19 @@ class SequenceReplay:
         if bool(truncated.any()):
             cut = truncated.to(self.kept_on)
             self._final_obs[:, slot][cut] = next_obs.to(self.kept_on, self._final_obs.dtype)[cut]
+        self._led_to.copy_(next_obs)
         if slot % self.stride == 0:
             self._kept["state"][:, slot // self.stride] = state
         self.steps += 1
+
+    def interrupt(self) -> None:
+        """Cut off the episodes that the last step left open: other ones follow."""
+        if self.steps:
+            slot = (self.steps - 1) % self.slots
+            truncated = self._kept["truncated"][:, slot]
+            left_open = ~(truncated | self._kept["terminated"][:, slot])
+            truncated |= left_open
+            self._final_obs[:, slot][left_open] = self._led_to[left_open]
 
     def sample(
         self, generators: Sequence[torch.Generator], batch_size: int, beta: float | None = None
@@ -212,6 +225,7 @@ class SequenceReplay:
         cut = found["truncated"]
         found["final_obs"] = torch.zeros_like(found["obs"])
         found["final_obs"][cut] = self._final_obs.cpu()[cut]
+        found["led_to"] = self._led_to.cpu().clone()
         found["steps"] = torch.full((self.num_agents,), self.steps)
         if self._tree is not None:
             tree = self._with_priorities()
@@ -241,6 +255,7 @@ class SequenceReplay:
             kept.copy_(tensors[name])
         cut = tensors["truncated"]
         self._final_obs[cut.to(self.kept_on)] = tensors["final_obs"][cut].to(self.kept_on)
+        self._led_to.copy_(tensors["led_to"])
         self.steps = int(tensors["steps"][0])
         if self._tree is not None:
             rows = torch.arange(self._tree.capacity).expand(self.num_agents, -1)

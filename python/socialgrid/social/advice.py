@@ -379,4 +379,4 @@ class PeerAdviser:
 
     def _capacity(self, copies: int) -> int:
         """Steps that the buffer of every agent holds, whole ones of all copies."""
-        return max(self.config.trust_buffer // copies, 1) * copies
+        return -(-self.config.trust_buffer // copies) * copies

@@ -202,6 +202,11 @@ class LeCTR:
         self._places = members.own_places.to(self.device)
         self._place_of = torch.tensor(members.owners, device=self.device)
         kept = self._size + n * self._actions
+        if config.buffer_size < config.interval * self._copies:
+            raise ValueError(
+                f"lectr.buffer_size {config.buffer_size}: steps of {self._copies} copies of the "
+                f"task are remembered lectr.interval {config.interval} at a time"
+            )
         self.replay = Replay(
             *(agents, config.buffer_size, (kept,), torch.float32),
             num_envs=config.interval * self._copies,  # that many are remembered at once

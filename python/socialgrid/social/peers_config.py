@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ADVICE = ("critic", "trust", "agent-values")
+_LARGEST = 3.4e38  # of 32-bit numbers
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,17 @@ class PeersConfig:
     trust_samples: int = 10
     """Steps drawn from them after every step."""
     explore_when_advised: bool = False
-    """Explore on top of advice as when alone; the public code's DQN did not."""
+    """Explore on top of advice as when alone. Without, as in the public code, advised agents act
+    as their policies do: SAC still draws from its distribution, DQN and TD3 take their best
+    action, so that only whom they follow is left to chance."""
     peers_explore: bool = True
-    """Proposals of others include their exploration."""
+    """Proposals of others include the exploration that they themselves would have."""
     epoch_steps: int = 10_000
     """Steps of each agent in an epoch."""
     budget_epochs: int | None = None
     """Epochs with advice; after them all play alone. None: no end."""
     budget_share: float | None = None
-    """The same as a share of the run's epochs."""
+    """The same as a share of the run's epochs; a run that is resumed for longer has more."""
     solo_ratio: float = 0.0
     """Epochs with advice for each without; below 1, one with advice for 1 / ratio without.
     0: always with advice."""
@@ -80,9 +83,10 @@ class PeersConfig:
             raise ValueError(f"temperature {self.temperature}: must be positive")
         if not 0.0 <= self.temperature_decay < math.inf:
             raise ValueError(f"temperature_decay {self.temperature_decay}: must be 0 or more")
-        if self.trust_samples > self.trust_buffer:
+        if self.trust_samples >= self.trust_buffer:
             raise ValueError(
-                f"trust_samples {self.trust_samples}: more than trust_buffer {self.trust_buffer}"
+                f"trust_samples {self.trust_samples}: must be less than trust_buffer "
+                f"{self.trust_buffer}"
             )
         if self.budget_epochs is not None and self.budget_epochs < 0:
             raise ValueError(f"budget_epochs {self.budget_epochs}: must be 0 or more, or none")
@@ -91,7 +95,7 @@ class PeersConfig:
                 raise ValueError(f"budget_share {self.budget_share}: must be in [0, 1], or none")
             if self.budget_epochs is not None:
                 raise ValueError("budget_epochs and budget_share: give one of them")
-        if self.initial_trust is not None and not math.isfinite(self.initial_trust):
+        if self.initial_trust is not None and not abs(self.initial_trust) <= _LARGEST:
             raise ValueError(f"initial_trust {self.initial_trust}: must be finite, or none")
         ratio = self.solo_ratio
         if not 0.0 <= ratio < float("inf"):

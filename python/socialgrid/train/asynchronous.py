@@ -148,6 +148,11 @@ class ActorLearner(Trainer):
         self.version = self.staleness = 0
         self.dropped = False
 
+    def _parse_players(self) -> tuple[build.PlayerSpec, ...]:
+        """See ``Trainer``; whatever they began with is among the shared parameters."""
+        players = build.parse_players(self.config)
+        return tuple(replace(player, begun=True) for player in players)
+
     def _env_seed(self) -> int:
         if self.life == 0:
             return super()._env_seed()
@@ -292,7 +297,7 @@ class AsyncTrainer:
                 f"{self.num_workers} compute on the cpu"
             )
         build.prepare_torch(config.run)
-        self.players = build.parse_players(config)
+        self.players = build.parse_players(config, run_dir)
         self.names = build.agent_names(config)
         self.slots = build.learner_slots(self.players)
         self.phase = build.phase_at(config, self.players, 0)

@@ -50,10 +50,13 @@ class PlayerSpec:
         kind: "learner", "frozen", "novice" (frozen as it was born), or the name of a scripted
             player.
         source: run directory that its first weights come from, and the agent's slot there.
+        begun: whether the run that it plays in has a checkpoint; then its weights are there, and
+            the source is not looked at.
     """
 
     kind: str
     source: tuple[Path, int | None] | None = None
+    begun: bool = False
 
     @property
     def scripted(self) -> str | None:
@@ -62,10 +65,10 @@ class PlayerSpec:
 
 
 def parse_player(text: str) -> PlayerSpec:
-    """Read one entry of ``players.kinds``.
+    """Read one entry of ``players.kinds``; runs that it names are not looked at.
 
     Raises:
-        UsageError: the run it names does not exist, or its slot is not a number.
+        UsageError: its slot or error rate is not a number.
     """
     kind, colon, rest = text.partition(":")
     if kind in ("learner", "novice") and not colon:
@@ -82,19 +85,24 @@ def parse_player(text: str) -> PlayerSpec:
     run, hash_mark, slot = rest.partition("#")
     if hash_mark and not slot.isdecimal():
         raise UsageError(f"player {text!r}: {slot!r} after # is not the number of a slot")
-    if not (Path(run) / "config.json").is_file():
-        raise UsageError(f"player {text!r}: {run!r} is not a run directory (no config.json)")
     source = (Path(run), int(slot) if slot else None)
     return PlayerSpec("learner" if kind == "learner" else "frozen", source)
 
 
-def parse_players(config: TrainConfig) -> tuple[PlayerSpec, ...]:
+def parse_players(config: TrainConfig, run_dir: Path | None = None) -> tuple[PlayerSpec, ...]:
     """Read all of ``players.kinds``.
+
+    Args:
+        config: of the run.
+        run_dir: of the run, which may have begun.
 
     Raises:
         UsageError: an entry is wrong, or nobody learns.
     """
-    players = tuple(parse_player(text) for text in config.players.kinds)
+    begun = run_dir is not None and bool(checkpoint.found(run_dir / "checkpoints"))
+    players = tuple(
+        dataclasses.replace(parse_player(text), begun=begun) for text in config.players.kinds
+    )
     if not any(player.kind in ("learner", "frozen") for player in players):
         raise UsageError(f"players.kinds: nobody in {', '.join(config.players.kinds)} learns")
     return players
@@ -113,12 +121,21 @@ def agent_names(config: TrainConfig) -> list[str]:
 def peer_names(config: TrainConfig) -> list[str]:
     """What each agent of an off-policy run is called, group after group."""
     word = "peer" if config.advised else "agent"
-    kinds, groups = config.players.kinds, config.peers.groups
+    kinds, groups = member_names(config), config.peers.groups
     return [
         (f"group{group} " if groups > 1 else "") + f"{word}{place} {kinds[place]}"
         for group in range(groups)
         for place in config.players.owners()
     ]
+
+
+def member_names(config: TrainConfig) -> list[str]:
+    """What the members of a group are; where they learn by several algorithms, by which."""
+    names = list(config.players.kinds)
+    if len(set(config.peers.algorithms)) > 1:
+        for place, name in zip(config.players.owners(), config.peers.algorithms, strict=True):
+            names[place] += f" ({name})"
+    return names
 
 
 def phase_at(config: TrainConfig, players: Sequence[PlayerSpec], episodes: int) -> Phase:
@@ -214,7 +231,7 @@ def build_learner(
         raise UsageError(str(error)) from None
     for position, slot in enumerate(slots):
         source = players[slot].source
-        if source is not None:
+        if source is not None and not players[slot].begun:
             _adopt(learner, position, *source)
     learner.set_learning([players[slot].kind == "learner" for slot in slots])
     return learner
@@ -259,9 +276,9 @@ def build_off_policy_learner(
         except ValueError as error:
             raise UsageError(f"{name}: {error}") from None
         for position, agent in enumerate(agents):
-            source = players[slots[agent % len(slots)]].source
-            if source is not None:
-                _adopt_off_policy(learner, position, *source)
+            player = players[slots[agent % len(slots)]]
+            if player.source is not None and not player.begun:
+                _adopt_off_policy(learner, position, *player.source)
         parts.append((learner, agents))
     whole = parts[0][0] if len(parts) == 1 else MixedLearner(parts)
     whole.set_learning(

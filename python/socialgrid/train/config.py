@@ -161,7 +161,8 @@ class EvaluationConfig:
     """Playing without exploration while an off-policy run goes on."""
 
     interval: int = 0
-    """Steps of each agent between evaluations; 0: never."""
+    """Steps of each agent between evaluations; 0: never. A row of metrics, of ``env.rollout_steps``
+    steps of every copy, has one at most."""
     episodes: int = 10
     """Episodes of each agent in an evaluation."""
 
@@ -237,6 +238,23 @@ class TrainConfig:
             return self.env.obs_mode
         return None if self.off_policy else "rgb"
 
+    def check_members(self) -> None:
+        """Whether there are enough members for the advice chosen.
+
+        Apart from the other checks: mechanisms are chosen before the members are known.
+
+        Raises:
+            UsageError: there are not.
+        """
+        owners = len(self.players.owners())
+        if self.advised and self.peers.choice == "others" and len(self.players.kinds) < 2:
+            raise UsageError("peers.choice: others, but players.kinds names one member only")
+        if "lectr" in self.social.mechanisms and owners < 2:
+            raise UsageError(
+                "social.mechanisms: lectr needs two or more members with networks, players.kinds "
+                f"names {owners} (--peers 2)"
+            )
+
     def _check_on_policy(self, algorithm: PPOConfig | A3CConfig) -> None:
         env, off_policy = self.env, ", ".join(OFF_POLICY)
         if algorithm.aux not in AUX_LOSSES:
@@ -289,13 +307,6 @@ class TrainConfig:
             raise UsageError(
                 f"social.mechanisms: {', '.join(self.social.mechanisms)}: recurrent-dqn remembers "
                 "its own task only and cannot say what to do in another's"
-            )
-        if self.advised and peers.choice == "others" and len(self.players.kinds) < 2:
-            raise UsageError("peers.choice: others, but players.kinds names one member only")
-        if "lectr" in self.social.mechanisms and owners < 2:
-            raise UsageError(
-                "social.mechanisms: lectr needs two or more members with networks, players.kinds "
-                f"names {owners}"
             )
         if self.advised and self.players.hide_from_learners:
             raise UsageError("players.hide_from_learners: every peer has a task of its own")
@@ -467,6 +478,8 @@ def _coerce(value: Any, kind: Any, name: str) -> Any:
         )
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and math.isnan(value):
+        raise UsageError(f"{name}: nan is not a number")
     if not isinstance(kind, type):
         if isinstance(value, Mapping):
             return dict(value)

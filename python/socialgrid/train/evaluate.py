@@ -156,6 +156,8 @@ def evaluation_config(
         env = dataclasses.replace(env, game=options.game, options=own)
     env = dataclasses.replace(env, options={**env.options, **extra}, double_buffer=False)
     if options.players:
+        if run.advised:
+            raise UsageError("players: peers are evaluated by themselves, each in its own task")
         kinds = list(options.players)
     elif not run.advised and env.gymnasium_id is None:  # elsewhere nobody else is in the world
         known = list_players(env.game)

@@ -192,7 +192,7 @@ class Trainer(SynchronousRun):
         """
         super().__init__(config, run_dir)
         self.first_env = first_env
-        self.players = build.parse_players(config)
+        self.players = self._parse_players()
         self.names = build.agent_names(config)
         self.slots = build.learner_slots(self.players)
         self.builds = 0
@@ -210,6 +210,9 @@ class Trainer(SynchronousRun):
         self._episodes = EpisodeMetrics(
             config.env.num_envs, len(self.players), self.worlds.env.event_names
         )
+
+    def _parse_players(self) -> tuple[build.PlayerSpec, ...]:
+        return build.parse_players(self.config, self.run_dir)
 
     # -- state ------------------------------------------------------------------------------
 

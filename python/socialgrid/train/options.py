@@ -43,6 +43,8 @@ _SHORT = {
 }
 _OF_GROUPS = ("groups", "algorithms")  # of section peers, with or without advice
 _OF_ASKING = ("explore_when_advised", "peers_explore", "epoch_steps")  # whatever advice it is
+_OF_CHOICE = {"epsilon": "greedy", "temperature": "boltzmann", "temperature_decay": "boltzmann"}
+_OF_TRUST = ("trust_rate", "initial_trust", "trust_buffer", "trust_samples")
 _BOX = re.compile(r"[\u2500-\u257f]+")
 
 
@@ -83,7 +85,6 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         schedule=dataclasses.replace(config.schedule, options={}),
     )
     parsed = to_dict(parse(TrainConfig, words, prog, default=bare))
-    _check_use(words, config)
     same = parsed["env"]["game"] == config.env.game
     parsed["env"]["options"] = {
         **(config.env.options if same else {}),
@@ -93,7 +94,10 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         **(config.schedule.options if same else {}),
         **{key: str(value) for key, value in tables["schedule.options"].items()},
     }
-    return from_dict(parsed)
+    config = from_dict(parsed)
+    config.check_members()
+    _check_use(words, config)
+    return config
 
 
 def _check_use(words: Sequence[str], config: TrainConfig) -> None:
@@ -113,6 +117,16 @@ def _check_use(words: Sequence[str], config: TrainConfig) -> None:
             raise UsageError(f"{word}: nobody is advised; it needs --social peers")
         if lectr and leaf not in _OF_ASKING:
             raise UsageError(f"{word}: LeCTR has no use for it; --social peers has")
+        choice, advice = config.peers.choice, config.peers.advice
+        if leaf in _OF_CHOICE and choice != _OF_CHOICE[leaf]:
+            raise UsageError(
+                f"{word}: it counts where peers.choice is {_OF_CHOICE[leaf]}; here it is {choice}"
+            )
+        if leaf in _OF_TRUST and not {"trust", "agent-values"} & set(advice):
+            raise UsageError(
+                f"{word}: it counts where peers.advice has trust or agent-values; here it has "
+                f"{', '.join(advice) or 'none of them'}"
+            )
 
 
 def _take(words: Sequence[str], option: str) -> tuple[list[str], list[str] | None]:

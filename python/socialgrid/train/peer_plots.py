@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from socialgrid.train.build import member_names
 from socialgrid.train.config import group_key
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import number
@@ -206,7 +207,7 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
 
     edges, shares = binned_shares(run)
     ends = np.stack([edges[:-1], edges[1:]], 1).ravel()
-    groups, kinds = run.groups(), run.config.players.kinds
+    groups, kinds = run.groups(), member_names(run.config)
     learners = range(len(groups[0]))[:_MOST_ASKERS]
     members = [f"{place} {_brief(kind)}" for place, kind in enumerate(kinds)]
     rows = len(learners) + 1
@@ -285,7 +286,8 @@ def _draw_opinions(
         if len(curve.steps):
             trend = smooth(curve.values, max(1, len(curve.values) // 40))
             axes.plot(curve.steps, trend, _mark(trend), linewidth=1.2, label=name)
-    axes.set_title(f"{who}: share of steps" if axes.has_data() else "", fontsize=9)
+    title = f"{who}: share of steps (answered: of requests)" if axes.has_data() else ""
+    axes.set_title(title, fontsize=9)
 
 
 def _draw_table(axes: Any, run: RunCurves, name: str, owners: Sequence[int], members: int) -> None:
@@ -346,7 +348,7 @@ def arms(runs: Sequence[RunCurves]) -> list[str]:
     for run in runs:
         config = json.loads(group_key(run.config))
         players, peers = config["players"], config["peers"]
-        players["kinds"] = [kind for kind in players["kinds"] if kind != "learner"]
+        players["others"] = [kind for kind in players.pop("kinds") if kind != "learner"]
         peers["algorithms"] = sorted(set(peers["algorithms"]))
         keys.append(run.label or json.dumps(config, sort_keys=True))
     unlabelled = {

@@ -143,7 +143,7 @@ class PeerTrainer(SynchronousRun):
             UsageError: an option does not fit the task, the players or the machine.
         """
         super().__init__(config, run_dir)
-        self.players = build.parse_players(config)
+        self.players = build.parse_players(config, run_dir)
         self.slots = build.learner_slots(self.players)
         self.names = build.peer_names(config)
         self.members = members_of(config)
@@ -254,6 +254,8 @@ class PeerTrainer(SynchronousRun):
             )
             if self.tasks.exact:
                 self._returns.copy_(torch.from_numpy(arrays["returns"]))
+            else:
+                self.learner.interrupt()
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"the checkpoint does not fit this run: {error}") from None
         self._saved_step = self.env_steps

@@ -143,8 +143,8 @@ def smooth(values: Values, width: int) -> Values:
 # Options that tell a reader most; where they tell all groups apart, titles name no others.
 _TELLING = ("social.mechanisms", "social.influence_weight", "algorithm.name", "env.game")
 _TELLING_OF_PEERS = (
-    "social.mechanisms", "algorithm.name", "env.game", "players.kinds", "peers.advice",
-    "peers.choice", "peers.trust_rate",
+    "social.mechanisms", "algorithm.name", "env.game", "players.kinds", "players.others",
+    "peers.advice", "peers.choice", "peers.trust_rate",
 )  # fmt: skip
 
 

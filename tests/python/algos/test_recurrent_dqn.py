@@ -157,6 +157,16 @@ def test_memory_moves_on_with_every_step_and_ends_with_the_episode():
         learner.propose(torch.zeros(2, 3, 5), explore=False)
 
 
+def test_other_episodes_begin_with_an_empty_memory():
+    learner, fresh = small(2), small(2)
+    remember(learner, 5)
+    learner.interrupt()
+    obs = torch.randn(2, 1, 5)
+    actions = torch.arange(3).expand(2, 1, 3)
+    torch.testing.assert_close(learner.q_values(obs, actions), fresh.q_values(obs, actions))
+    assert bool(learner.replay.tensors()["truncated"][:, 4].all())
+
+
 def test_what_was_learnt_is_acted_upon_at_once():
     learner = small(2, learning_rate=0.05)
     remember(learner, 20)

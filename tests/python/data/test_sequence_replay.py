@@ -141,3 +141,25 @@ def test_saved_and_loaded_it_goes_on_alike(priorities, steps):
         other.load_tensors({})
     with pytest.raises(ValueError, match="expected"):
         other.load_tensors({**tensors, "obs": tensors["obs"].double()})
+
+
+@pytest.mark.parametrize("steps", [4, 9])
+def test_what_was_open_when_interrupted_ends_where_it_had_come(steps):
+    memory, other = filled(2, 2, steps), filled(2, 2, 0)
+    other.load_tensors(memory.tensors())  # a resumed run: the last observation is not forgotten
+    for each in (memory, other):
+        each.interrupt()
+        each.add(*step(2, 2, steps))
+        batch = each.sample(generators(2), 64)
+        for a in range(2):
+            for b in range(64):
+                t0, e = divmod(int(batch.obs[a, 0, b]) - a, 100)
+                for k in range(LENGTH):
+                    *_, final, terminated, truncated = step(2, 2, t0 + k)
+                    last = t0 + k == steps - 1
+                    cut = truncated[a, e // 10] | (last & ~terminated[a, e // 10])
+                    assert batch.truncated[a, k, b] == cut
+                    assert batch.terminated[a, k, b] == terminated[a, e // 10]
+                    if cut:
+                        assert torch.equal(batch.final_obs[a, k, b], final[a, e // 10])
+    filled(1, 1, 0).interrupt()

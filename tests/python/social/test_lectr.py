@@ -588,6 +588,8 @@ def test_what_it_cannot_do_is_said() -> None:
     table.task = TaskSpec.of_view(ViewSpec(7, 7, 1, (3,)), 2)
     with pytest.raises(ValueError, match="views"):
         LeCTR(table, config, PAIR, 0)
+    with pytest.raises(ValueError, match=r"lectr.buffer_size 3: .* lectr.interval 4 at a time"):
+        LeCTR(random_table(2), replace(SMALL, buffer_size=3), PAIR, 0)
     with pytest.raises(ValueError, match="two or more members with networks"):
         LeCTR(random_table(1), config, Members(1, 2, (1,)), 0)
     task = TaskSpec(2, (1,), num_actions=3)

@@ -108,13 +108,18 @@ def test_the_paper_preset_is_the_papers():
         (PEERS | {"peers": {"advice": ["trust", "trust"]}}, "each at most once"),
         (PEERS | {"peers": {"advice": [], "choice": "greedy"}}, "nobody is worth more"),
         (PEERS | {"peers": {"choice": "best"}}, "'best' is not one of boltzmann, greedy, others"),
-        (PEERS | {"peers": {"choice": "others"}}, "players.kinds names one member only"),
         (PEERS | {"peers": {"trust_rate": 0.0}}, "trust_rate 0.0: must be in (0, 1]"),
         (PEERS | {"peers": {"temperature": 0.0}}, "temperature 0.0: must be positive"),
         (PEERS | {"peers": {"temperature_decay": -1.0}}, "temperature_decay -1.0: must be 0"),
         (PEERS | {"peers": {"epsilon": 1.5}}, "epsilon 1.5: must be in [0, 1]"),
         (PEERS | {"peers": {"follow_steps": 0}}, "follow_steps 0: must be at least 1"),
-        (PEERS | {"peers": {"trust_samples": 20, "trust_buffer": 10}}, "more than trust_buffer"),
+        (PEERS | {"peers": {"trust_samples": 10, "trust_buffer": 10}}, "be less than trust_buffer"),
+        (PEERS | {"peers": {"initial_trust": 1e39}}, "initial_trust 1e+39: must be finite"),
+        (
+            PEERS | {"lectr": {"threshold_rate": float("nan")}},
+            "threshold_rate: nan is not a number",
+        ),
+        (DQN | {"algorithm": {"name": "dqn", "learning_rate": float("nan")}}, "learning_rate"),
         (PEERS | {"peers": {"budget_epochs": -1}}, "budget_epochs -1"),
         (PEERS | {"peers": {"budget_share": 1.5}}, "budget_share 1.5"),
         (PEERS | {"peers": {"budget_share": 0.5, "budget_epochs": 3}}, "give one of them"),
@@ -235,12 +240,23 @@ def test_room_is_as_published_and_its_variants_stand_for_arms():
         ("--lectr.hidden 8", "--lectr.hidden: it needs --social lectr"),
         ("--social lectr --advice critic", "--peers.advice: LeCTR has no use for it"),
         ("--social lectr --peers 1", "lectr needs two or more members with networks"),
+        ("--social early-advising --peers 1", "others, but players.kinds names one member only"),
+        ("--social peers --epsilon 0.5", "peers.epsilon: it counts where peers.choice is greedy"),
+        ("--social early-advising --peers.temperature 2", "where peers.choice is boltzmann"),
+        ("--social random-advice --trust-rate 0.5", "has trust or agent-values; here it has none"),
+        ("--social peers --advice critic --initial-trust none", "here it has critic"),
         ("--algorithm ppo", r"ppo has no use for it; .* \(--evaluation.interval 0 turns it off\)"),
     ],
 )
 def test_options_of_advice_need_somebody_who_advises(line, message):
     with pytest.raises(UsageError, match=message):
         parse_train(line.split(), load_preset("room-21"), "x")
+
+
+def test_advice_is_chosen_before_members_are_known():
+    line = "--env gymnasium:CartPole-v1 --algorithm dqn --social lectr --peers 2"
+    config = parse_train(line.split(), load_preset("pendulum-mini"), "x")
+    assert (config.social.mechanisms, len(config.players.kinds)) == (("lectr",), 2)
 
 
 def test_options_of_advice_stay_in_presets_without_it(tmp_path):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from unittest import mock
 
 import gymnasium
 import numpy as np
@@ -12,6 +13,7 @@ from gymnasium import spaces
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.off_policy_config import SACConfig
 from socialgrid.algos.sac import SAC
+from socialgrid.train.checkpoint import load_newest
 from socialgrid.train.config import from_dict, load_preset, to_dict
 from socialgrid.train.errors import UsageError
 from socialgrid.train.gymnasium_tasks import GymnasiumTasks
@@ -446,6 +448,9 @@ def test_a_resumed_run_says_where_new_episodes_begin(probe, tmp_path):
         base["env"]["game"] = f"gymnasium:{game}"
         run_dir = tmp_path / game
         create_run(from_dict(base), run_dir).train()
-        _, messages = resume_run(run_dir, 40)
+        resumed, messages = resume_run(run_dir, 40)
+        with mock.patch.object(resumed.learner, "interrupt") as interrupt:
+            resumed.restore(load_newest(run_dir / "checkpoints")[1])
+        assert interrupt.call_count == len(told), "whether memories have to know"
         assert len(messages) == len(told)
         assert all(words in message for words, message in zip(told, messages, strict=True))

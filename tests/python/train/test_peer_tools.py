@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -180,6 +181,25 @@ def test_a_member_of_a_mixed_group_takes_over_the_networks_of_its_own_kind(tiny,
     assert len(report.results) == 6
 
 
+def test_a_run_goes_on_without_the_run_that_its_members_came_from(finished, tiny, tmp_path, capsys):
+    teacher, run = tmp_path / "teacher", tmp_path / "run"
+    shutil.copytree(finished, teacher)
+    words = [tiny, "--run-dir", str(run), "--social", "peers", "--players"]
+    assert cli.train([*words, f"learner:{teacher},checkpoint:{teacher}#2"]) == 0
+    shutil.rmtree(teacher)
+    assert cli.evaluate([str(run), "--episodes", "1", "--seeds", "0"]) == 0
+    assert cli.plot([str(run)]) == 0
+    assert cli.train(["--resume", str(run), "--total-steps", "200"]) == 0
+    assert cli.train([*words, f"learner:{teacher}", "--run-dir", str(tmp_path / "new")]) == 2
+    assert f"{teacher}: not a run directory" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_peers_are_evaluated_by_themselves(finished, capsys):
+    assert cli.evaluate([str(finished), "--players", "learner,expert"]) == 2
+    assert "peers are evaluated by themselves" in capsys.readouterr().err
+
+
 def test_agents_are_named_by_group_and_place():
     kinds = {"players": {"kinds": ["learner", "expert", "novice"]}}
     dqn = {"algorithm": {"name": "dqn"}}
@@ -189,6 +209,16 @@ def test_agents_are_named_by_group_and_place():
         "group0 peer0 learner", "group0 peer2 novice",
         "group1 peer0 learner", "group1 peer2 novice",
     ]  # fmt: skip
+    mixed = {
+        "players": {"kinds": ["learner", "expert", "learner"]},
+        "peers": {"algorithms": ["dqn", "sac"]},
+        "social": {"mechanisms": ["peers"]},
+    }
+    assert build.peer_names(from_dict(dqn | mixed)) == [
+        "peer0 learner (dqn)",
+        "peer2 learner (sac)",
+    ]
+    assert build.member_names(from_dict(dqn | mixed))[1] == "expert"
     assert build.has_several_agents("GoalCycle-v0")
     assert not build.has_several_agents("Room-v0")
     with pytest.raises(UsageError):
@@ -601,9 +631,9 @@ def test_returns_over_group_size_have_a_point_a_seed(tmp_path, capsys, drawn):
     others = [*words, str(tmp_path / "random"), str(tmp_path / "adversary")]
     found = peer_plots.group_sizes([RunCurves.named(word) for word in others])
     assert {arm: [one.size for one in sizes] for arm, sizes in found.items()} == {
-        "kinds=none, advice=critic,trust,agent-values": [2, 3],
-        "kinds=none, advice=none": [2],
-        "kinds=adversary, advice=critic,trust,agent-values": [3],
+        "others=none, advice=critic,trust,agent-values": [2, 3],
+        "others=none, advice=none": [2],
+        "others=adversary, advice=critic,trust,agent-values": [3],
     }
     assert cli.plot(["groups", *others, "--out", str(out)]) == 0
     assert cli.plot(["groups"]) == 2
