@@ -1,6 +1,7 @@
 """Workers that learn into the same parameters: what they learn, and what happens when one dies."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,18 @@ def test_two_workers_learn_and_the_run_is_one_like_any_other(tmp_path):
     assert collected(more[len(rows) :]) > collected(rows[:4]) + 10
     assert more[-1]["update"] == resumed.update > trainer.update
     assert more[-1]["seconds"] > last["seconds"]
+
+
+def test_workers_begin_with_the_shared_weights_alone(tmp_path):
+    create_run(config_of(run={"total_steps": 256}), tmp_path / "first").train(Watcher())
+    config = config_of(players={"kinds": [f"learner:{tmp_path / 'first'}", "learner"]})
+    trainer = AsyncTrainer(config, tmp_path / "second")
+    shutil.rmtree(tmp_path / "first")
+    worker = ActorLearner(config, tmp_path / "second", 0, trainer.shared, 0)
+    worker.start()
+    worker.catch_up()
+    for name, weight in trainer.learner.model.named_parameters():
+        assert torch.equal(dict(worker.learner.model.named_parameters())[name], weight)
 
 
 def test_a_synchronous_update_is_that_of_one_batch_of_all_environments(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,11 @@ def test_frozen_players_play_and_stay_as_they_are(tmp_path):
         assert torch.equal(after[name][0], before[name][0])
     for learning in (1, 2):
         assert any(not torch.equal(after[n][learning], before[n][learning]) for n in models)
+    # The run has all weights itself from here on.
+    shutil.rmtree(tmp_path / "first")
+    resumed, _ = resume_run(tmp_path / "second")
+    for name in models:
+        assert torch.equal(resumed.learner.tensors()[name], after[name])
 
 
 def test_novices_do_not_see_what_is_hidden_from_them(tmp_path):
