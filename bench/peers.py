@@ -1,6 +1,6 @@
 """What peers learn with and without advice, group by group, and whom they follow.
 
-    python bench/peers.py room             # nine arms of five groups, 200,000 steps of each agent
+    python bench/peers.py room             # ten arms of five groups, 200,000 steps of each agent
     python bench/peers.py walker2d         # alone and four peers, three groups each
 
 An arm is one run of socialgrid-train whose groups (the seeds of the experiment) are stacked. Runs
@@ -62,9 +62,10 @@ EXPERIMENTS = {
             "random advice": ["--social", "random-advice"],
             "early advising": ["--social", "early-advising"],
             "LeCTR": ["--social", "lectr"],
-            "2 peers, adversary, trust": ["--social", "peers", *ADVERSARY],
-            "2 peers, adversary, no trust": ["--social", "random-advice", *ADVERSARY],
             "2 peers, exploring": ["--social", "peers", "--explore-when-advised"],
+            "adversary, trust": ["--social", "peers", *ADVERSARY],
+            "adversary, critic only": ["--social", "peers", "--advice", "critic", *ADVERSARY],
+            "adversary, random advice": ["--social", "random-advice", *ADVERSARY],
         },
         {
             "single, as the public code": "46±16",
