@@ -168,9 +168,9 @@ def tables(experiment: Experiment, runs: Mapping[str, Path]) -> str:
 
 def draw(runs: Mapping[str, Path], path: Path) -> None:
     """One panel an arm, one line a group and their mean."""
-    columns = min(3, len(runs))
+    columns = min(4, len(runs))
     rows = -(-len(runs) // columns)
-    figure = Figure(figsize=(4.0 * columns + 0.5, 2.9 * rows + 0.3), layout="constrained")
+    figure = Figure(figsize=(3.4 * columns + 0.5, 2.9 * rows + 0.3), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
     for axis, (arm, run) in zip(axes, runs.items(), strict=False):
@@ -179,8 +179,9 @@ def draw(runs: Mapping[str, Path], path: Path) -> None:
         axis.plot(steps / 1000, returns.mean(1), "k", lw=2)
         axis.set_title(arm, fontsize=10)
         axis.grid(alpha=0.3)
-    for axis in axes[len(runs) :]:
-        axis.remove()
+    for place in range(len(runs), len(axes)):
+        axes[place].remove()
+        axes[place - columns].tick_params(labelbottom=True)
     figure.supxlabel("thousand steps of each agent")
     figure.supylabel("evaluation return")
     figure.savefig(path, dpi=110)
