@@ -3,10 +3,12 @@
 import io
 import itertools
 import json
+import os
+import subprocess
 
 import numpy as np
 import pytest
-from tests.python.train.runs import tiny
+from tests.python.train.runs import command, tiny
 
 from socialgrid.train import cli
 from socialgrid.train.evaluate import EvalOptions, evaluate
@@ -195,3 +197,16 @@ def test_tile_views_are_drawn_as_their_pixels():
         np.testing.assert_array_equal(
             view_image(tiles, numbers[0, agent]), view_image(pixels, views[0, agent])
         )
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            command("train", "--list"), stdout=writing, stderr=subprocess.PIPE, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
