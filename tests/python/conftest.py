@@ -22,6 +22,20 @@ def pytest_addoption(parser):
         metavar="N",
         help="environment steps for which the core is compared with the reference (default 6000)",
     )
+    parser.addoption(
+        "--accelerator",
+        metavar="DEVICE",
+        help="run the tests of an accelerator, too, on this one: cuda or mps",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what needs an accelerator unless one is named."""
+    if config.getoption("--accelerator"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("accelerator")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("accelerator")]
 
 
 @pytest.fixture
