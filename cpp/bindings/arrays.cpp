@@ -1,6 +1,7 @@
 #include "arrays.hpp"
 
-#include <cstring>
+#include <algorithm>
+#include <cstdint>
 #include <new>
 #include <utility>
 
@@ -20,15 +21,57 @@ std::string shape_text(const py::ssize_t* dims, std::size_t count) {
   return text + (count == 1 ? ",)" : ")");
 }
 
-}  // namespace
-
-ArrayPool::Block::Block(std::size_t bytes)
-    : data(static_cast<std::byte*>(std::calloc(bytes, 1)), &std::free) {
-  if (data == nullptr) throw std::bad_alloc();
+// An array over the very memory of `object`: what is written to it is seen there. Anything that
+// numpy could only copy is refused, for what is written to a copy is lost.
+py::array array_in_place(const py::object& object, const std::string& where) {
+  if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
+  const py::dict modules = py::module_::import("sys").attr("modules");
+  if (modules.contains("torch") && py::isinstance(object, modules["torch"].attr("Tensor"))) {
+    try {
+      if (object.attr("requires_grad").cast<bool>()) {
+        throw py::value_error(where + "must not require a gradient; give its detach()");
+      }
+      // A tensor of our own, so that the user's may be given other memory meanwhile.
+      const py::object array = object.attr("detach")().attr("numpy")();
+      const auto address = object.attr("data_ptr")().cast<std::uintptr_t>();
+      if (py::isinstance<py::array>(array)) {
+        auto found = py::reinterpret_borrow<py::array>(array);
+        if (found.size() == 0 || reinterpret_cast<std::uintptr_t>(found.data()) == address) {
+          return found;
+        }
+      }
+    } catch (py::error_already_set& error) {
+      if (!error.matches(PyExc_Exception)) throw;
+      throw py::type_error(where + "must be a tensor on the CPU whose memory numpy can share: " +
+                           py::str(error.value()).cast<std::string>());
+    }
+  } else if (PyObject_CheckBuffer(object.ptr()) != 0) {
+    // Holds the buffer's export, so that its owner cannot resize it.
+    return py::module_::import("numpy").attr("asarray")(py::memoryview(object)).cast<py::array>();
+  }
+  throw py::type_error(where +
+                       "must be a numpy array, a CPU tensor or a buffer, in which results "
+                       "can be written in place; " +
+                       py::str(py::type::of(object).attr("__name__")).cast<std::string>() +
+                       " is none");
 }
 
+// Keeps the memory of `array` where it is: numpy refuses to resize an array to which there is a
+// weak reference, also without its check of references.
+std::vector<py::object> hold(const py::array& array) {
+  std::vector<py::object> held = {array};
+  py::object owner = array;
+  while (owner && py::isinstance<py::array>(owner)) {
+    held.push_back(py::weakref(owner));
+    owner = py::reinterpret_borrow<py::array>(owner).base();
+  }
+  return held;
+}
+
+}  // namespace
+
 struct ArrayPool::Loan {
-  std::unique_ptr<Block> block;
+  Block block;
   std::shared_ptr<Shared> home;
 
   static void give_back(void* pointer) {
@@ -45,14 +88,11 @@ ArrayPool::ArrayPool(std::string name, py::dtype dtype, std::vector<py::ssize_t>
       bytes_(static_cast<std::size_t>(dtype_.itemsize())),
       shared_(std::make_shared<Shared>()) {
   for (const py::ssize_t extent : shape_) bytes_ *= static_cast<std::size_t>(extent);
+  shared_->free.reserve(kKeptFree);  // giving back must not fail
 }
 
-ArrayPool::Handed ArrayPool::acquire() { return lend(false); }
-ArrayPool::Handed ArrayPool::acquire_zeroed() { return lend(true); }
-
-ArrayPool::Handed ArrayPool::lend(bool zeroed) {
-  auto loan = std::make_unique<Loan>();
-  loan->home = shared_;
+ArrayPool::Handed ArrayPool::acquire() {
+  auto loan = std::make_unique<Loan>(Loan{{nullptr, &std::free}, shared_});
   {
     const std::lock_guard lock(shared_->mutex);
     if (!shared_->free.empty()) {
@@ -60,36 +100,19 @@ ArrayPool::Handed ArrayPool::lend(bool zeroed) {
       shared_->free.pop_back();
     }
   }
-  if (loan->block == nullptr) loan->block = std::make_unique<Block>(bytes_);
-  Block& block = *loan->block;
-  if (zeroed) {
-    const std::size_t row_bytes = bytes_ / static_cast<std::size_t>(shape_[0]);
-    for (const std::size_t row : block.dirty) {
-      std::memset(block.data.get() + row * row_bytes, 0, row_bytes);
-    }
-    block.dirty.clear();
+  if (loan->block == nullptr) {
+    loan->block.reset(static_cast<std::byte*>(std::calloc(bytes_, 1)));
+    if (loan->block == nullptr) throw std::bad_alloc();
   }
-  std::byte* data = block.data.get();
+  std::byte* data = loan->block.get();
   const py::capsule owner(loan.get(), kCapsuleName, &Loan::give_back);
-  Loan* lent = loan.release();
-  return {py::array(dtype_, shape_, data, owner), data, lent};
-}
-
-void ArrayPool::mark_dirty(const Handed& handed, std::size_t row) {
-  if (handed.loan != nullptr) handed.loan->block->dirty.push_back(row);
+  static_cast<void>(loan.release());
+  return {py::array(dtype_, shape_, data, owner), data};
 }
 
 ArrayPool::Handed ArrayPool::wrap(const py::object& object) const {
   const std::string where = "out[\"" + name_ + "\"] ";
-  // asarray shares the memory of numpy arrays and of torch tensors on the CPU.
-  const bool is_array = py::isinstance<py::array>(object);
-  if (!is_array && !py::hasattr(object, "__array__")) {
-    throw py::type_error(where + "must be a numpy array or a CPU tensor, not " +
-                         py::str(py::type::of(object).attr("__name__")).cast<std::string>());
-  }
-  const auto array = is_array
-                         ? py::reinterpret_borrow<py::array>(object)
-                         : py::module_::import("numpy").attr("asarray")(object).cast<py::array>();
+  const py::array array = array_in_place(object, where);
   if (!array.dtype().equal(dtype_)) {
     throw py::type_error(where + "must have dtype " + py::str(dtype_).cast<std::string>() +
                          ", not " + py::str(array.dtype()).cast<std::string>());
@@ -102,12 +125,11 @@ ArrayPool::Handed ArrayPool::wrap(const py::object& object) const {
   if ((array.flags() & py::array::c_style) == 0) {
     throw py::value_error(where + "must be C-contiguous");
   }
-  if (!array.writeable()) throw py::value_error(where + "must be writable");
-  Loan* loan = nullptr;
-  if (PyCapsule_IsValid(array.base().ptr(), kCapsuleName) != 0) {
-    loan = py::reinterpret_borrow<py::capsule>(array.base()).get_pointer<Loan>();
+  if ((array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
+    throw py::value_error(where + "must be aligned: begin at a multiple of its item's size");
   }
-  return {object, static_cast<std::byte*>(const_cast<void*>(array.data())), loan};
+  if (!array.writeable()) throw py::value_error(where + "must be writable");
+  return {object, static_cast<std::byte*>(const_cast<void*>(array.data())), hold(array)};
 }
 
 }  // namespace socialgrid::bindings

@@ -18,36 +18,27 @@ class ArrayPool {
  public:
   ArrayPool(std::string name, pybind11::dtype dtype, std::vector<pybind11::ssize_t> shape);
 
-  struct Loan;  // owned by the capsule under an array
   struct Handed {
     pybind11::object object;  // what the caller gets: an array, or the user's own object
     std::byte* data = nullptr;
-    Loan* loan = nullptr;  // set when the memory is a pool's
+    // What keeps a user's memory in place while it is written; empty for a pool's.
+    std::vector<pybind11::object> held = {};
   };
-  // A pool array with unspecified content.
+  // A pool array with unspecified content: its last holder may have written anything.
   Handed acquire();
-  // A pool array that is zero, and of which the caller will write only rows noted by mark_dirty.
-  Handed acquire_zeroed();
-  // The user's own memory, checked for type, shape, contiguity and writability.
+  // The user's own memory, checked for type, shape and layout, and held until `held` is dropped.
   Handed wrap(const pybind11::object& object) const;
-
-  // Notes that a row is no longer zero; does nothing for a user's own memory.
-  static void mark_dirty(const Handed& handed, std::size_t row);
 
   std::size_t bytes() const { return bytes_; }
   const std::string& name() const { return name_; }
 
  private:
-  struct Block {
-    explicit Block(std::size_t bytes);
-    std::unique_ptr<std::byte, decltype(&std::free)> data;
-    std::vector<std::size_t> dirty;  // rows to clear before the block is zero again
-  };
+  struct Loan;  // owned by the capsule under an array
+  using Block = std::unique_ptr<std::byte, decltype(&std::free)>;
   struct Shared {
     std::mutex mutex;
-    std::vector<std::unique_ptr<Block>> free;
+    std::vector<Block> free;
   };
-  Handed lend(bool zeroed);
 
   std::string name_;
   pybind11::dtype dtype_;

@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "arrays.hpp"
 #include "register.hpp"
+#include "unlocked.hpp"
 #include "values.hpp"
 
 #ifdef _WIN32
@@ -118,7 +121,7 @@ class PyBatch {
       static_cast<void>(background_.release());
       return;
     }
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     background_.reset();
     batch_.reset();
   }
@@ -131,20 +134,14 @@ class PyBatch {
     }
     const ObserveBuffers out = observe_buffers(arrays);
     if (seed.is_none()) {
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       batch_->reset(out);
-    } else if (py::isinstance<py::sequence>(seed) || py::hasattr(seed, "tolist")) {
-      std::vector<std::uint64_t> seeds;
-      for (const py::handle item : seed) seeds.push_back(to_seed(item));
-      if (seeds.size() != batch_->num_envs()) {
-        throw py::value_error("seed has " + std::to_string(seeds.size()) + " entries for " +
-                              std::to_string(batch_->num_envs()) + " environments");
-      }
-      const py::gil_scoped_release unlocked;
-      batch_->reset(seeds, out);
+    } else if (const std::optional<std::vector<std::uint64_t>> seeds = to_seeds(seed)) {
+      const Unlocked unlocked;
+      batch_->reset(*seeds, out);
     } else {
       const std::uint64_t value = to_seed(seed);
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       batch_->reset(value, out);
     }
     py::dict info;
@@ -158,7 +155,7 @@ class PyBatch {
     const Use use(*this);
     prepare(actions, out);
     {
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       batch_->step(actions_, step_buffers(pending_));
     }
     return results();
@@ -177,7 +174,7 @@ class PyBatch {
     if (!in_flight_) throw std::runtime_error("recv() without send(); call send(actions) first");
     for (bool finished = false; !finished;) {
       {
-        const py::gil_scoped_release unlocked;
+        const Unlocked unlocked;
         finished = background_->wait(kSignalCheckMilliseconds);
       }
       // After an interruption the step goes on and a later recv() returns it.
@@ -202,7 +199,7 @@ class PyBatch {
     }
     const ObserveBuffers out = observe_buffers(arrays);
     {
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       batch_->observe(out);
     }
     return arrays[kObs].object;
@@ -277,7 +274,7 @@ class PyBatch {
     if (batch_ == nullptr) return;
     const Use use(*this, kMayBeInFlight);
     {
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       background_.reset();  // finishes a step under way
       batch_.reset();
     }
@@ -378,6 +375,37 @@ class PyBatch {
     return static_cast<std::size_t>(env);
   }
 
+  // One seed for each environment, or nothing where `seed` has no length. The length is compared
+  // first, and no further item is asked for: a range may be endless in all but name.
+  std::optional<std::vector<std::uint64_t>> to_seeds(const py::object& seed) const {
+    const Py_ssize_t length = PyObject_Size(seed.ptr());
+    const bool too_long = length < 0 && PyErr_ExceptionMatches(PyExc_OverflowError) != 0;
+    if (length < 0 && !too_long) {
+      if (PyErr_ExceptionMatches(PyExc_TypeError) == 0) throw py::error_already_set();
+      PyErr_Clear();
+      return std::nullopt;
+    }
+    PyErr_Clear();
+    const bool ordered = PySequence_Check(seed.ptr()) != 0 || py::hasattr(seed, "tolist");
+    if (!ordered || PyUnicode_Check(seed.ptr()) || PyBytes_Check(seed.ptr())) {
+      throw py::type_error("seed must be an integer or a sequence of them, not " + type_name(seed));
+    }
+    const std::size_t envs = batch_->num_envs();
+    const auto refuse = [&](const std::string& count) {
+      return py::value_error("seed has " + count + " entries for " + std::to_string(envs) +
+                             " environments");
+    };
+    if (too_long) throw refuse("more than 2**63");
+    if (static_cast<std::size_t>(length) != envs) throw refuse(std::to_string(length));
+    std::vector<std::uint64_t> seeds;
+    for (const py::handle item : seed) {
+      if (seeds.size() == envs) throw refuse("more than " + std::to_string(envs));
+      seeds.push_back(to_seed(item, "seed[" + std::to_string(seeds.size()) + "]"));
+    }
+    if (seeds.size() != envs) throw refuse(std::to_string(seeds.size()));
+    return seeds;
+  }
+
   void require_reset(const char* what) const {
     if (!batch_->is_reset()) {
       throw std::runtime_error(std::string("call reset() before ") + what + "()");
@@ -404,20 +432,15 @@ class PyBatch {
                            py::str(array.dtype()).cast<std::string>());
     }
     if (array.ndim() != 2 || array.shape(0) != envs || array.shape(1) != agents) {
-      std::string shape = "(";
-      for (py::ssize_t i = 0; i < array.ndim(); ++i) {
-        if (i > 0) shape += ", ";
-        shape += std::to_string(array.shape(i));
-      }
       throw py::value_error("actions must have shape (" + std::to_string(envs) + ", " +
-                            std::to_string(agents) + "), environments by agents, not " + shape +
-                            ")");
+                            std::to_string(agents) + "), environments by agents, not " +
+                            py::str(array.attr("shape")).cast<std::string>());
     }
     const auto count = static_cast<std::size_t>(envs * agents);
     actions_.resize(count);
     // Copied, so that nobody can change them while the environments run.
     if (py::isinstance<py::array_t<std::int32_t, py::array::c_style>>(array)) {
-      std::copy_n(static_cast<const std::int32_t*>(array.data()), count, actions_.begin());
+      std::memcpy(actions_.data(), array.data(), count * sizeof actions_[0]);  // may be unaligned
     } else {
       const bool unsigned64 = kind == 'u' && array.itemsize() == 8;
       const py::array_t<std::int64_t, py::array::c_style | py::array::forcecast> wide(array);
@@ -442,7 +465,11 @@ class PyBatch {
         throw py::type_error("out must be a mapping from names to arrays, not " + type_name(out));
       }
       for (const py::handle entry : out.attr("items")()) {
-        const auto pair = entry.cast<py::tuple>();
+        if (!py::isinstance<py::tuple>(entry) || py::len(entry) != 2) {
+          throw py::type_error("out must be a mapping from names to arrays; its items() gave a " +
+                               type_name(entry));
+        }
+        const auto pair = py::reinterpret_borrow<py::tuple>(entry);
         const auto key = py::str(pair[0]).cast<std::string>();
         const auto pool = std::find_if(pools_.begin(), pools_.end(),
                                        [&](const ArrayPool& p) { return p.name() == key; });
@@ -459,7 +486,7 @@ class PyBatch {
     }
     for (std::size_t i = 0; i < pools_.size(); ++i) {
       if (arrays[i].data != nullptr) continue;
-      arrays[i] = i == kFinalObs ? pools_[i].acquire_zeroed() : pools_[i].acquire();
+      arrays[i] = pools_[i].acquire();
     }
     return arrays;
   }
@@ -496,15 +523,13 @@ class PyBatch {
             .active = bytes(kActive),
             .visible = bytes(kVisible),
             .last_actions = reinterpret_cast<std::int32_t*>(arrays[kLastActions].data),
-            .events = bytes(kEvents)};
+            .events = bytes(kEvents),
+            // A user's own rows are left alone; a pool's may hold what somebody wrote into them.
+            .clear_final_obs = arrays[kFinalObs].held.empty()};
   }
 
   py::tuple results() {
     const Arrays arrays = std::exchange(pending_, {});
-    const auto* done = reinterpret_cast<const std::uint8_t*>(arrays[kDone].data);
-    for (std::size_t env = 0; env < batch_->num_envs(); ++env) {
-      if (done[env] != 0) ArrayPool::mark_dirty(arrays[kFinalObs], env);
-    }
     py::dict info;
     for (std::size_t i = kDone; i < pools_.size(); ++i) {
       info[py::str(pools_[i].name())] = arrays[i].object;

@@ -9,6 +9,7 @@
 #include "socialgrid/map.hpp"
 #include "socialgrid/rng.hpp"
 #include "socialgrid/visibility.hpp"
+#include "unlocked.hpp"
 
 namespace py = pybind11;
 
@@ -39,7 +40,7 @@ py::array_t<std::int32_t> distances(const BoolArray& passable, const IntArray& t
   const auto* free_cells = reinterpret_cast<const std::uint8_t*>(passable.data());
   const std::int32_t* target = targets.data();
   std::int32_t* result = out.mutable_data();
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   for (py::ssize_t i = 0; i < count; ++i) {
     action_distances({free_cells, cells}, static_cast<int>(rows), static_cast<int>(cols),
                      {target[0], target[1]}, {result, 4 * cells});

@@ -145,11 +145,12 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
   }
   const bool done = all_ended || out_of_time;
   out.done[env] = done ? 1 : 0;
+  std::byte* const final_obs = out.final_obs + first * observer_->bytes_per_agent();
   if (done) {
-    observer_->observe(world, *workspace.scratch,
-                       out.final_obs + first * observer_->bytes_per_agent(),
-                       workspace.visible.data());
+    observer_->observe(world, *workspace.scratch, final_obs, workspace.visible.data());
     begin_next_episode(world);
+  } else if (out.clear_final_obs) {
+    std::memset(final_obs, 0, agents * observer_->bytes_per_agent());
   }
   write_views(world, env, {out.obs, out.active, out.visible, out.last_actions}, workspace);
 }

@@ -50,6 +50,7 @@ struct StepBuffers {
   std::uint8_t* visible = nullptr;       // [E, A, A] agent i sees agent j
   std::int32_t* last_actions = nullptr;  // [E, A] -1 at the start of an episode
   std::uint8_t* events = nullptr;        // [E, A, event_names] counts of this step
+  bool clear_final_obs = false;          // make the other rows of final_obs zero
 };
 
 // The part of StepBuffers that reset and observe fill.
