@@ -69,7 +69,7 @@ def build() -> None:
 
 def run_tests(args: argparse.Namespace, seconds: float) -> None:
     """The tests of the accelerator, in several processes where pytest-xdist is there."""
-    words = ["-q", "-p", "no:cacheprovider", "--accelerator", args.device]
+    words = ["-q", "-p", "no:cacheprovider", "-p", "no:benchmark", "--accelerator", args.device]
     if importlib.util.find_spec("xdist"):
         words += ["-n", str(min(8, os.cpu_count() or 1))]
     if args.tiny:
