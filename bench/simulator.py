@@ -292,7 +292,7 @@ def peer_learning_steppers() -> Steppers:
     return found
 
 
-DILEMMAS = ("Cleanup-v0", "Harvest-v0", "Switch-v0", "BoxTrapped-v0")
+DILEMMAS = ("Cleanup-v0", "Harvest-v0", "Switch-v0", "BoxTrapped-v0", "BoxTrapped-v1")
 ROOMS = ("Room-v0", "Hallway-v0")
 GRID_PEERS: dict[str, Callable[[], Steppers]] = {
     "marlgrid": marlgrid_steppers,

@@ -506,6 +506,24 @@ CONFIGS = {
     "Harvest map of numbers": ("Harvest-v0", {"map": [1, 2]}, ["map"]),
     "box map without a box": ("BoxTrapped-v0", {"map": ["PAT "]}, ["#"]),
     "box map without a trap": ("BoxTrapped-v0", {"map": ["P## "]}, ["'T'", "0"]),
+    "box map with a gap": (
+        "BoxTrapped-v1",
+        {"map": ["@#@@", "#T P", "@#@@"]},
+        ["line 2", "column 3", "'#'"],
+    ),
+    "box map with a trap in the open": (
+        "BoxTrapped-v1",
+        {"map": ["@@@", "TP#", "@@@"]},
+        ["line 2", "column 2", "'P'"],
+    ),
+    "box map without a way out": ("BoxTrapped-v1", {"map": ["@@@#", "@T@P", "@@@@"]}, ["no way"]),
+    "push that pays": ("BoxTrapped-v1", {"push_cost": -0.1}, ["push_cost", "-0.1"]),
+    "box that opens sometime": (
+        "BoxTrapped-v1",
+        {"opening": "middle"},
+        ["middle", "first", "last"],
+    ),
+    "held box of version 0": ("BoxTrapped-v0", {"held": True}, ["held"]),
     "box map with two traps": ("BoxTrapped-v0", {"map": ["PT#T"]}, ["'T'", "2"]),
     # Social dilemmas: agents
     "more agents than places": (
@@ -618,6 +636,7 @@ DILEMMA_LAYOUTS = {
     "apple in the river": ("Cleanup-v0", in_cells(1, 1, "A"), ["'A'", "'H'", "'R'"]),
     "open door, switches off": ("Switch-v0", in_cells(0, 4, "O"), ["door", "switches"]),
     "half a box": ("BoxTrapped-v0", in_cells(3, 3, " "), ["box"]),
+    "half a held box": ("BoxTrapped-v1", in_cells(3, 3, " "), ["box", "has just stood"]),
     "too few rows": ("Harvest-v0", lambda now: {"cells": now.cells[:-1]}, ["15", "16"]),
     "short row": (
         "Harvest-v0",

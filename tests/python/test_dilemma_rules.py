@@ -125,6 +125,132 @@ def test_the_box_opens_once_from_anywhere_and_lets_agent_1_eat():
     assert table.places[1] == (2, 5)
 
 
+# Shut, and as it is while agent 0 holds it open.
+SHUT, OPEN = ["###", "# #", "###"], ["   ", "   ", "   "]
+
+
+def box_table(outside=(3, 1), **config):
+    return Table("BoxTrapped-v1", BOX, [(*outside, "up"), (2, 5, "up")], **config)
+
+
+def box_of(table):
+    return [line[4:] for line in table.cells[1:4]]
+
+
+def test_agent_1_gets_out_by_a_move_in_a_step_in_which_agent_0_holds_the_box_open():
+    table = box_table()
+    assert table.step(SPECIAL, LEFT)[0] == [0, 0], "the box is open: the move costs nothing"
+    assert table.events["opened"] == [1, 0]
+    assert table.places[1] == (2, 4)
+    assert box_of(table) == OPEN
+    assert table.step(STAY, STAY)[0] == [0, 0]
+    assert box_of(table) == ["###", "  #", "###"], "where agent 1 stands there is no wall yet"
+    assert table.step(STAY, LEFT)[0] == [0, 0]
+    assert table.places[1] == (2, 3)
+    assert box_of(table) == ["###", "  #", "###"], "it has just gone"
+    table.step(STAY, STAY)
+    assert box_of(table) == SHUT
+    assert [table.step(STAY, way)[0][1] for way in (UP, LEFT, STAY)] == [0, 1, 0]
+
+
+def test_an_opening_that_agent_1_does_not_use_is_over_with_the_step():
+    table = box_table()
+    for opened in (1, 0):
+        table.step(SPECIAL, STAY)
+        assert table.events["opened"] == [opened, 0], "what is open does not open"
+        assert box_of(table) == OPEN
+    assert table.step(STAY, LEFT)[0] == pytest.approx([0, -0.1])
+    assert table.places[1] == (2, 5)
+    assert box_of(table) == SHUT
+    table.step(SPECIAL, STAY)
+    assert table.events["opened"] == [1, 0], "each opening counts"
+
+
+def test_moves_in_the_shut_box_cost_and_nothing_else_does():
+    table = box_table(push_cost=0.25)
+    for way in (LEFT, RIGHT, UP, DOWN):
+        assert table.step(STAY, way)[0] == [0, -0.25]
+    for action in (STAY, CLOCKWISE, COUNTERCLOCKWISE):
+        assert table.step(LEFT, action)[0] == [0, 0]
+    assert table.step(SPECIAL, STAY)[0] == [0, 0]
+    table.step(SPECIAL, LEFT)
+    table.step(STAY, RIGHT)  # back on its start cell; the box has shut behind it but for one cell
+    assert table.places[1] == (2, 5)
+    assert box_of(table) == ["###", "  #", "###"]
+    assert table.step(STAY, LEFT)[0] == [0, -0.25]
+    assert table.places[1] == (2, 5)
+
+
+def test_agent_0_in_the_way_of_the_wall_is_not_walled_in():
+    table = box_table(outside=(2, 3))
+    table.step(SPECIAL, STAY)
+    table.step(SPECIAL, STAY)
+    table.layout(agent_pos=[(2, 4), (2, 5)])
+    table.step(STAY, STAY)
+    assert box_of(table) == ["###", "  #", "###"]
+    # Both move at once: agent 1 follows agent 0 out, which costs it a push.
+    assert table.step(LEFT, LEFT)[0] == pytest.approx([0, -0.1])
+    assert table.places == [(2, 3), (2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("config", "moved", "boxes"),
+    [
+        ({"opening": "last"}, [False, True, False], [OPEN, SHUT, SHUT]),
+        ({"held": False}, [True, True, True], [OPEN, OPEN, OPEN]),
+        ({"opening": "last", "held": False}, [False, True, True], [OPEN, OPEN, OPEN]),
+    ],
+)
+def test_order_and_holding_are_options(config, moved, boxes):
+    for step in range(3):
+        table = box_table(**config)
+        for i in range(step + 1):
+            table.step(SPECIAL if i == 0 else STAY, LEFT if i == step else STAY)
+        assert (table.places[1] != (2, 5)) == moved[step]
+        if not moved[step]:
+            assert box_of(table) == boxes[step]
+
+
+def test_version_1_with_every_option_taken_back_is_version_0():
+    v0 = socialgrid.make_vec("BoxTrapped-v0", num_envs=16, seed=5)
+    v1 = socialgrid.make_vec(
+        "BoxTrapped-v1", num_envs=16, seed=5, opening="last", held=False, push_cost=0
+    )
+    np.testing.assert_array_equal(v0.reset()[0], v1.reset()[0])
+    rng = np.random.default_rng(0)
+    for _ in range(120):
+        actions = np.stack([rng.integers(0, n, 16) for n in v0.action_counts], axis=1)
+        left, right = v0.step(actions), v1.step(actions)
+        for a, b in zip(left[:4], right[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(left[4]["events"], right[4]["events"])
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"opening": "last"}, {"held": False}, {"map": ["   ", "P#T", "   "]}]
+)
+def test_every_state_of_the_box_can_be_set_and_restored(config):
+    if "map" in config:
+        config = {"map": ["@@@@@", "@ P@@", "@ #T@", "@ A@@", "@@@@@"]}
+    env = socialgrid.make_vec("BoxTrapped-v1", num_envs=8, seed=2, max_steps=1000, **config)
+    twin = socialgrid.make_vec("BoxTrapped-v1", num_envs=8, seed=2, max_steps=1000, **config)
+    env.reset()
+    twin.reset()
+    rng = np.random.default_rng(1)
+    found = set()
+    for _ in range(400):
+        actions = np.stack([rng.integers(0, n, 8) for n in env.action_counts], axis=1)
+        actions[rng.random(8) < 0.3, 0] = SPECIAL
+        env.step(actions)
+        for e in range(8):
+            twin.set_layout(e, env.get_layout(e))
+            found.add(tuple(env.get_layout(e).cells))
+        np.testing.assert_array_equal(twin.observe(), env.observe())
+        twin.set_state(env.get_state())
+    # Open, shut, and for a box of several walls that is held, with a cell missing.
+    assert len(found) == 2 if "map" in config or config.get("held") is False else len(found) > 2
+
+
 HARVEST = ["     ", "PAAAP", "     "]
 STILL = {"apple_spawn_probabilities": [0.0, 0.0, 0.0, 0.0]}
 

@@ -77,6 +77,11 @@ CONFIGS = {
         {"num_agents": 3, "max_steps": 40, "map": ["@D@@", "@PPs", "@  @", "@@@@"]},
     ],
     "BoxTrapped-v0": [{"max_steps": 25}, {"view_size": 5, "tile_size": 3, "max_steps": 20}],
+    "BoxTrapped-v1": [
+        {"max_steps": 25},
+        {"opening": "last", "push_cost": 0.25, "map": ["  A@", "P #T", " A@@"], "max_steps": 20},
+        {"held": False, "push_cost": 0, "view_size": 5, "tile_size": 3, "max_steps": 20},
+    ],
     "Room-v0": [
         {"max_steps": 20},
         {"length": 5, "terminate_on_goal": True, "max_steps": 25},

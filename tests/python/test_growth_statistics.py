@@ -391,9 +391,9 @@ def test_agents_without_a_spawn_point_left_start_on_bare_ground():
     assert_uniform(list(pairs.values()), "pairs of fallen-back starts")
 
 
-@pytest.mark.parametrize("game", ["Cleanup-v0", "Harvest-v0", "Switch-v0", "BoxTrapped-v0"])
+@pytest.mark.parametrize("game", ["Cleanup-v0", "Harvest-v0", "Switch-v0", "BoxTrapped-v1"])
 def test_agents_face_every_direction_equally_often(game):
-    agents = {"BoxTrapped-v0": {}, "Switch-v0": {"num_agents": 2}}.get(game, {"num_agents": 5})
+    agents = {"BoxTrapped-v1": {}, "Switch-v0": {"num_agents": 2}}.get(game, {"num_agents": 5})
     env = make(game, num_envs=4096, seed=23, **agents)
     env.reset()
     directions = env.worlds(["agent_dir"])["agent_dir"]

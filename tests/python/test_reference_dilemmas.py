@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.reference.agreement import Pair
 from tests.reference.dilemmas import GAMES
+from tests.reference.dilemmas.config import BOXES
 from tests.reference.dilemmas.games import SOLID
 
 STEPS_PER_SCENARIO = 30  # summed over the environments of the batch
@@ -20,15 +21,16 @@ MAP_CHARS = {
     "Cleanup-v0": (" PBBHHRRS@", "      BBRRRRH", "@@PB HR"),
     "Harvest-v0": ("  PAA@", "     AAA", "AAAAAAAP "),
     "Switch-v0": ("     Ps@D", "     sDD", "  DDDDDD"),
-    "BoxTrapped-v0": ("   PA@", "    A##", "A  @"),
+    **dict.fromkeys(BOXES, ("   PA@", "    A##", "A  @")),
 }
-NEEDED = {"Switch-v0": "sD", "BoxTrapped-v0": "PT#"}
+NEEDED = {"Switch-v0": "sD", **dict.fromkeys(BOXES, "PT#")}
 # Pairs of things that take each other's place in the course of a game.
 CHANGES = {
     "Cleanup-v0": {"B": " A", "H": "HR", "R": "HR"},
     "Harvest-v0": {"A": " A"},
     "Switch-v0": {"s": "sS"},
     "BoxTrapped-v0": {},
+    "BoxTrapped-v1": {},
 }
 
 
@@ -47,7 +49,7 @@ class Scenario:
 
 @st.composite
 def scenarios(draw, game):
-    num_agents = 2 if game == "BoxTrapped-v0" else draw(st.integers(1, 12))
+    num_agents = 2 if game in BOXES else draw(st.integers(1, 12))
     options = {
         "num_agents": num_agents,
         "max_steps": draw(st.sampled_from([12, 25, 5, 40, 2, 1, 1000])),
@@ -105,6 +107,12 @@ def game_options(draw, game):
             "apple_spawn_probabilities": draw(st.lists(chances, min_size=4, max_size=4)),
             "neighbourhood": draw(st.sampled_from(["public", "paper"])),
         }
+    if game == "BoxTrapped-v1":
+        return {
+            "opening": draw(st.sampled_from(["first", "last"])),
+            "held": draw(st.booleans()),
+            "push_cost": draw(st.sampled_from([0.1, 0.0, 2.5])),
+        }
     if game == "Cleanup-v0":
         high = draw(st.sampled_from([0.4, 0.6, 0.9, 1.0, 0.05]))
         return {
@@ -128,8 +136,24 @@ def user_maps(draw, game, num_agents):
     inside[: len(needed)] = list(needed)
     inside = draw(st.permutations(inside))
     text = ["".join(inside[row * cols : (row + 1) * cols]) for row in range(rows)]
-    framed = ["@" * (cols + 2), *(f"@{line}@" for line in text), "@" * (cols + 2)]
+    if game == "BoxTrapped-v1":
+        text = enclosed(text, draw)
+    edge = "@" * (len(text[0]) + 2)
+    framed = [edge, *(f"@{line}@" for line in text), edge]
     return framed if draw(st.booleans()) else text
+
+
+def enclosed(text, draw):
+    """The map with its trap walled in; a wall of the box is on one side at least."""
+    lines = [["@", *line, "@"] for line in ["@" * len(text[0]), *text, "@" * len(text[0])]]
+    ((row, col),) = ((row, line.index("T")) for row, line in enumerate(lines) if "T" in line)
+    sides = [(row - 1, col), (row + 1, col), (row, col - 1), (row, col + 1)]
+    walls = draw(st.permutations("#" + draw(st.sampled_from(["###", "##@", "#@@", "@@@"]))))
+    for (r, c), wall in zip(sides, walls, strict=True):
+        lines[r][c] = wall
+    if not any("P" in line for line in lines):  # a wall has taken its place
+        lines.append(["P"] * len(lines[0]))
+    return ["".join(line) for line in lines]
 
 
 def play(scenario):
@@ -186,10 +210,16 @@ def altered(env, e, rng):
             cells = [line.replace("s", "S") for line in cells]
         closed = "s" in "".join(cells)
         cells = [line.translate(str.maketrans("DO", "DD" if closed else "OO")) for line in cells]
+    agent_pos = layout.agent_pos
+    # A wall of the box may be missing only near an agent.
+    pairs = zip("".join(base), "".join(cells), strict=True)
+    walls = {now for char, now in pairs if char == "#"}
+    if len(walls) < 2:
+        agent_pos = scattered(layout, cells, SOLID[env.config.game] + "O", rng)
     return replace(
         layout,
         cells=cells,
-        agent_pos=scattered(layout, cells, SOLID[env.config.game] + "O", rng),
+        agent_pos=agent_pos,
         agent_dir=[int(rng.integers(4)) for _ in layout.agent_dir],
         step=int(rng.integers(layout.step + 1)),
     )

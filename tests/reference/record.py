@@ -32,6 +32,7 @@ SMALL_CLEANUP = [
 SMALL_HARVEST = ["@@@@@@@@@", "@PAAPAAP@", "@PA AAAP@", "@PAA AAP@", "@P  P  P@", "@@@@@@@@@"]
 ONE_SWITCH = ["@@D@@", "@PPP@", "@PsP@", "@@@@@"]
 SMALL_TRAP = ["@@@@@@@", "@PAA  @", "@AP ###", "@ A #T#", "@P  ###", "@@@@@@@"]
+BOX_OF_TWO_WALLS = ["@@@@@@", "@ A#T@", "@P A#A", "@A P @", "@@@@@@"]
 DOORS_AND_THINGS = ["#######", "#PPDGL#", "#PPB..#", "#KO#.D#", "#######"]
 SCENES = {
     "empty": ("Empty-v0", {"grid_size": [5, 7], "max_steps": 12, "num_agents": 2}),
@@ -85,6 +86,7 @@ SCENES = {
     ),
     "switch": ("Switch-v0", {"map": ONE_SWITCH, "num_agents": 4, "max_steps": 30}),
     "box_trapped": ("BoxTrapped-v0", {"map": SMALL_TRAP, "max_steps": 15, "view_size": 7}),
+    "box_trapped_v1": ("BoxTrapped-v1", {"map": BOX_OF_TWO_WALLS, "max_steps": 15, "view_size": 7}),
     "room": ("Room-v0", {"length": 5, "max_steps": 12}),
     "room_ends_on_goal": ("Room-v0", {"length": 3, "max_steps": 9, "terminate_on_goal": True}),
     "hallway": ("Hallway-v0", {"length": 8, "max_steps": 7}),

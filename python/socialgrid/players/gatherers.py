@@ -101,9 +101,20 @@ class SustainableGatherer(Player):
 
 
 class BoxOpener(Player):
-    """Box Trapped: agent 0 first opens the box, then both go from apple to apple."""
+    """Box Trapped: agent 0 first lets agent 1 out, then both go from apple to apple.
+
+    A box that must be held open it opens for as long as agent 1 is on its start cell.
+    """
 
     idle_action = STAY
+
+    def __init__(
+        self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
+    ) -> None:
+        super().__init__(env, agent, seed, error_rate=error_rate)
+        rows: list[str] = env.config["map"]
+        self._trap = next((row, line.index("T")) for row, line in enumerate(rows) if "T" in line)
+        self._held = bool(env.config.get("held", False))
 
     def choose(  # noqa: D102
         self,
@@ -116,11 +127,15 @@ class BoxOpener(Player):
         action, _ = scene.walk(scene.cells == _APPLE, self._words(_WAY))
         if self._num_actions <= USE:
             return action
-        closed = (scene.cells == _BOX).any(axis=1)
-        return np.where(closed, USE, action).astype(np.int32)
+        if self._held:
+            others = env.worlds(["agent_pos"])["agent_pos"][:, 1]
+            opens = (others == self._trap).all(axis=1)
+        else:
+            opens = (scene.cells == _BOX).any(axis=1)
+        return np.where(opens, USE, action).astype(np.int32)
 
 
 register_player("harvester", Gatherer, ("Cleanup-v0",))
 register_player("greedy-harvester", Gatherer, ("Harvest-v0",))
 register_player("sustainable-harvester", SustainableGatherer, ("Harvest-v0",))
-register_player("expert", BoxOpener, ("BoxTrapped-v0",))
+register_player("expert", BoxOpener, ("BoxTrapped-v0", "BoxTrapped-v1"))

@@ -45,7 +45,7 @@ def test_the_names_are_known_in_a_fresh_process(script):
 
 @pytest.mark.parametrize(("game", "obs_mode"), MODES)
 def test_single_environments_pass_the_checker(game, obs_mode):
-    partners = ["random"] if game == "BoxTrapped-v0" else []  # its rules are for two
+    partners = ["random"] if game.startswith("BoxTrapped") else []  # its rules are for two
     env = gymnasium.make(
         f"socialgrid:socialgrid/{game}", obs_mode=obs_mode, max_steps=30, players=partners
     )
@@ -213,7 +213,7 @@ def test_rows_are_agents():
 
 def company(game):
     """How many agents to test a game with."""
-    return {"BoxTrapped-v0": 2, **dict.fromkeys(ROOMS, 1)}.get(game, 3)
+    return {"BoxTrapped-v0": 2, "BoxTrapped-v1": 2, **dict.fromkeys(ROOMS, 1)}.get(game, 3)
 
 
 @pytest.mark.parametrize("game", GAMES)

@@ -16,7 +16,12 @@ with warnings.catch_warnings():
 
 from socialgrid.adapters.pettingzoo import aec_env, parallel_env
 
-AGENTS = {"BoxTrapped-v0": 2, "Room-v0": 1, "Hallway-v0": 1}  # of games that are not for three
+AGENTS = {  # of games that are not for three
+    "BoxTrapped-v0": 2,
+    "BoxTrapped-v1": 2,
+    "Room-v0": 1,
+    "Hallway-v0": 1,
+}
 CASES = [
     *(
         (game, {"num_agents": AGENTS.get(game, 3), "max_steps": 30})

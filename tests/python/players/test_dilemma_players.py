@@ -230,8 +230,17 @@ def test_two_at_one_switch_do_not_turn_it_off_again_for_ever():
     assert over.all()
 
 
-def test_the_box_is_opened_first_and_both_eat():
-    env = socialgrid.make_vec("BoxTrapped-v0", num_envs=16)
+@pytest.mark.parametrize(
+    ("game", "config"),
+    [
+        ("BoxTrapped-v0", {}),
+        ("BoxTrapped-v1", {}),
+        ("BoxTrapped-v1", {"opening": "last"}),
+        ("BoxTrapped-v1", {"held": False}),
+    ],
+)
+def test_the_box_is_opened_first_and_both_eat(game, config):
+    env = socialgrid.make_vec(game, num_envs=16, **config)
     team = make_team(["expert", "expert"], env)
     env.reset()
     team.reset(env)

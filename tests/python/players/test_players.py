@@ -203,8 +203,9 @@ TEAMS = {
     "Harvest-v0": ["sustainable-harvester", "greedy-harvester", "random", "greedy-harvester"],
     "Switch-v0": ["expert", "expert", "random"],
     "BoxTrapped-v0": ["expert", "expert"],
+    "BoxTrapped-v1": ["expert", "expert"],
 }
-DILEMMAS = ["Cleanup-v0", "Harvest-v0", "Switch-v0", "BoxTrapped-v0"]
+DILEMMAS = ["Cleanup-v0", "Harvest-v0", "Switch-v0", "BoxTrapped-v0", "BoxTrapped-v1"]
 
 
 @pytest.mark.parametrize("game", TEAMS)

@@ -99,7 +99,17 @@ GAMES = {
     },
     "Switch-v0": {**COMMON, "map": SWITCH_MAP, "view_size": 7},
     "BoxTrapped-v0": {**COMMON, "map": BOX_TRAPPED_MAP, "num_agents": 2, "max_steps": 50},
+    "BoxTrapped-v1": {
+        **COMMON,
+        "map": BOX_TRAPPED_MAP,
+        "num_agents": 2,
+        "max_steps": 50,
+        "opening": "first",
+        "held": True,
+        "push_cost": 0.1,
+    },
 }
+BOXES = ("BoxTrapped-v0", "BoxTrapped-v1")
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,10 @@ class Config:
     restoration_threshold: float | None = None
     apple_spawn_probabilities: tuple | None = None
     neighbourhood: str | None = None
+    # Version 0 of Box Trapped has no such options; this is how it goes there.
+    opening: str = "last"
+    held: bool = False
+    push_cost: float = 0.0
 
     obs_mode = "rgb"
     obs_dtype = np.uint8
@@ -132,9 +146,9 @@ class Config:
 
     @property
     def action_counts(self):
-        count = {"Cleanup-v0": 9, "BoxTrapped-v0": 7}.get(self.game, 8)
+        count = {"Cleanup-v0": 9, **dict.fromkeys(BOXES, 7)}.get(self.game, 8)
         counts = [count] * self.num_agents
-        if self.game == "BoxTrapped-v0":
+        if self.game in BOXES:
             counts[0] = 8
         return tuple(counts)
 
@@ -144,7 +158,7 @@ class Config:
             "Cleanup-v0": ("apples", "cleaned", "shots", "hits"),
             "Harvest-v0": ("apples", "shots", "hits"),
             "Switch-v0": ("toggles", "exits"),
-            "BoxTrapped-v0": ("apples", "opened"),
+            **dict.fromkeys(BOXES, ("apples", "opened")),
         }[self.game]
 
 

@@ -5,7 +5,8 @@ Every random draw is listed in the order in which it is made; that order is part
 
 import numpy as np
 
-from tests.reference.dilemmas.moves import FIRE, turn_and_move
+from tests.reference.dilemmas.config import BOXES
+from tests.reference.dilemmas.moves import FIRE, SIDES, turn_and_move
 from tests.reference.dilemmas.world import Agent, World, shifted
 
 BEAM_LENGTH = 5
@@ -33,7 +34,7 @@ GROUND = {
     "Cleanup-v0": {"P": " ", "B": " "},
     "Harvest-v0": {"P": " "},
     "Switch-v0": {"P": " "},
-    "BoxTrapped-v0": {"P": " ", "T": " "},
+    **{box: {"P": " ", "T": " "} for box in BOXES},
 }
 
 
@@ -46,7 +47,7 @@ def place_agents(world, config):
     pool = world.places("P")
     fallen_back = False
     for i in range(config.num_agents):
-        if config.game == "BoxTrapped-v0" and i == 1:
+        if config.game in BOXES and i == 1:
             (pos,) = world.places("T")
         else:
             if not pool and not fallen_back:
@@ -64,6 +65,9 @@ def step(world, actions, config):
     world.events = no_events(config)
     rewards = np.zeros(config.num_agents)
 
+    if config.opening == "first":
+        work_box(world, actions, config)
+    push(world, actions, rewards, config)
     moved = turn_and_move(world, actions, SOLID[config.game])
     enter_cells(world, moved, rewards, config)
     special_actions(world, actions, rewards, config)
@@ -74,7 +78,8 @@ def step(world, actions, config):
     return rewards
 
 
-SOLID = {"Cleanup-v0": "@", "Harvest-v0": "@", "Switch-v0": "@DsS", "BoxTrapped-v0": "@#"}
+SOLID = {"Cleanup-v0": "@", "Harvest-v0": "@", "Switch-v0": "@DsS"}
+SOLID |= dict.fromkeys(BOXES, "@#")
 
 
 def note(world, config, i, event):
@@ -87,7 +92,7 @@ def enter_cells(world, moved, rewards, config):
         here = world.cell(agent.pos)
         if not agent.active:
             continue
-        if here == "A" and config.game != "BoxTrapped-v0":
+        if here == "A" and config.game not in BOXES:
             world.set_cell(agent.pos, " ")
             rewards[i] += 1
             note(world, config, i, "apples")
@@ -106,9 +111,9 @@ def special_actions(world, actions, rewards, config):
     if config.game == "Switch-v0":
         for i in order:
             toggle(world, i, config)
-    elif config.game == "BoxTrapped-v0":
-        for i in order:
-            open_box(world, i, config)
+    elif config.game in BOXES:
+        if config.opening == "last":
+            work_box(world, actions, config)
     else:
         if len(order) > 1:
             world.rng.shuffle(order)
@@ -168,10 +173,25 @@ def toggle(world, i, config):
         note(world, config, i, "toggles")
 
 
-def open_box(world, i, config):
-    if world.count("#"):
-        world.cells = [[" " if char == "#" else char for char in line] for line in world.cells]
-        note(world, config, i, "opened")
+def work_box(world, actions, config):
+    """Agent 0 opens the box; one that must be held shuts in every step in which it does not."""
+    if config.game not in BOXES:
+        return
+    if actions[0] == SPECIAL:
+        if world.count("#"):
+            world.cells = [[" " if char == "#" else char for char in line] for line in world.cells]
+            note(world, config, 0, "opened")
+    elif config.held:
+        for pos in world.places("#"):
+            if world.agent_at(pos) is None:
+                world.set_cell(pos, "#")
+
+
+def push(world, actions, rewards, config):
+    """A move by agent 1 on its start cell while the box is shut costs something."""
+    if config.game in BOXES and world.count("#") and actions[1] in SIDES:
+        at_start = world.agents[1].pos in world.places("T")
+        rewards[1] -= config.push_cost * at_start
 
 
 def grow(world, config):

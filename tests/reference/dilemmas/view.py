@@ -6,6 +6,7 @@ from math import dist
 
 import numpy as np
 
+from tests.reference.dilemmas.config import BOXES
 from tests.reference.dilemmas.world import shifted
 
 BLACK = (0, 0, 0)
@@ -16,7 +17,7 @@ COLORS_OF_GAME = {
     "Cleanup-v0": {"H": (99, 156, 194), "R": WATER, "S": WATER},
     "Harvest-v0": {},
     "Switch-v0": {"D": WALL, "O": (255, 255, 255), "S": (0, 255, 0), "s": (255, 0, 0)},
-    "BoxTrapped-v0": {"#": (127, 127, 127)},
+    **{box: {"#": (127, 127, 127)} for box in BOXES},
 }
 BEAM_COLORS = {"fire": (255, 255, 0), "clean": (100, 255, 255)}
 AGENT_COLORS = (
