@@ -25,6 +25,7 @@ from socialgrid.models.spec import ViewSpec
 from socialgrid.social.communication import message_influence
 from socialgrid.social.config import SocialConfig
 from socialgrid.social.influence import basic_influence
+from socialgrid.social.listening import Listening
 from socialgrid.social.moa import moa_loss, modelled_influence
 from socialgrid.social.protocols import Outputs, RewardTerm
 from socialgrid.social.registry import find_aux_loss, learning_reward
@@ -105,6 +106,7 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         self._workers = Workers()
         self._transform: RewardTransform | None = None
         self._carried: dict[str, Tensor] = {}
+        self._pairs: dict[str, Tensor] = {}
 
     def initial_state(self, num_envs: int) -> Tensor:
         """Zero memory, float32 ``[E, A, S]``."""
@@ -276,6 +278,14 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             self._carried = carried
         return None if found is None else found.cpu()
 
+    def pairs(self) -> dict[str, Tensor]:
+        """Means of the batch learnt from last (or measured by ``influence``), by name, float32
+        ``[A, N]`` of agent ``a`` of the learner for agent ``n`` of the world: influence, per step
+        in play, and value_of_listening (``Listening``), NaN where there is none. Empty without a
+        mechanism that measures influence.
+        """
+        return dict(self._pairs)
+
     def _reward_transform(self, num_envs: int, num_agents: int) -> RewardTransform | None:
         if self._transform is None:
             self._transform = make_reward_transform(self.social, num_envs, num_agents)
@@ -284,15 +294,29 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
     def _exerted(self, batch: SequenceBatch) -> Tensor | None:
         """Influence float32 ``[T, E, A, N]`` as the mechanism in force measures it."""
         social = self.social
+        heard = Listening(self.num_agents, batch.taken.shape[-1])
         if "influence" in social.mechanisms:
-            return basic_influence(self.model, batch, social)
-        if "comm" in social.mechanisms:
-            return message_influence(self.model, batch, social)
-        if self.model.moa is None:
+            found = basic_influence(self.model, batch, social, heard)
+        elif "comm" in social.mechanisms:
+            found = message_influence(self.model, batch, social, heard)
+        elif self.model.moa is not None:
+            found = self._modelled_influence(batch, heard, self.model.moa.state_size)
+        else:
             return None
-        shape = (batch.num_envs, self.num_agents, self.model.moa.state_size)
+        steps = batch.mask.sum((0, 1)).clamp(min=1)
+        self._pairs = {
+            "influence": (found.sum((0, 1)) / steps[:, None]).cpu(),
+            "value_of_listening": heard.value(),
+        }
+        return found
+
+    def _modelled_influence(self, batch: SequenceBatch, heard: Listening, size: int) -> Tensor:
+        """Goes on from the memory of the batch before, and leaves the new one."""
+        shape = (batch.num_envs, self.num_agents, size)
         state = self._carried.get("moa", batch.value.new_zeros(shape))
-        found, self._carried["moa"] = modelled_influence(self.model, batch, social, state)
+        found, self._carried["moa"] = modelled_influence(
+            self.model, batch, self.social, state, heard
+        )
         return found
 
     def _influence(self, batch: SequenceBatch) -> Tensor | None:
@@ -314,7 +338,8 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
 
         Returns:
             reward of actions and of messages (``None`` where nobody talks), float32 ``[T, E, A]``,
-            and metrics float32 ``[A]``: reward_mean, and influence and influence_weight.
+            and metrics float32 ``[A]``: reward_mean, and influence, value_of_listening (to an
+            agent, by who listens most) and influence_weight.
 
         Raises:
             NonFiniteError: a reward is not finite.
@@ -339,6 +364,8 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             else:
                 reward = mixed
             metrics["influence"] = _mean_in_play(c, batch.mask)
+            listened = self._pairs["value_of_listening"]
+            metrics["value_of_listening"] = listened.nan_to_num(0.0).amax(1)
             metrics["influence_weight"] = torch.full((self.num_agents,), beta)
         metrics["reward_mean"] = _mean_in_play(reward, batch.mask)
         return reward, message_reward, metrics

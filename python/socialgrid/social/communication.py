@@ -15,10 +15,16 @@ from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.social.blocks import after_steps, before_steps
 from socialgrid.social.config import SocialConfig
 from socialgrid.social.divergence import influence
+from socialgrid.social.listening import Listening
 
 
 @torch.no_grad()
-def message_influence(model: ActorCritic, batch: SequenceBatch, config: SocialConfig) -> Tensor:
+def message_influence(
+    model: ActorCritic,
+    batch: SequenceBatch,
+    config: SocialConfig,
+    listened: Listening | None = None,
+) -> Tensor:
     """Influence of the message sent in every step, on what the others do in the next.
 
     It is credited to the step that sent the message, so that it belongs to the same batch; the
@@ -28,6 +34,7 @@ def message_influence(model: ActorCritic, batch: SequenceBatch, config: SocialCo
         model: the network that acted, all agents of it.
         batch: what they did and said.
         config: the divergence.
+        listened: takes in how the listeners' next policies depend on the symbol.
 
     Returns:
         float32 ``[T, E, A, N]``: exerted by agent ``a`` of the learner on agent ``n`` of the world.
@@ -61,6 +68,8 @@ def message_influence(model: ActorCritic, batch: SequenceBatch, config: SocialCo
                     following[other, rows].clamp(min=0),
                 )
                 heard = listening[speaker, rows] & listening[other, rows]
+                if listened is not None:
+                    listened.add(speaker, model.own_slots[other], others[other], heard)
                 if config.divergence == "pmi":  # of a response that is known
                     heard = heard & (following[other, rows] >= 0)
                 found[speaker, rows, model.own_slots[other]] = exerted * heard

@@ -15,16 +15,23 @@ from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.social.blocks import before_steps
 from socialgrid.social.config import SocialConfig
 from socialgrid.social.divergence import influence
+from socialgrid.social.listening import Listening
 
 
 @torch.no_grad()
-def basic_influence(model: ActorCritic, batch: SequenceBatch, config: SocialConfig) -> Tensor:
+def basic_influence(
+    model: ActorCritic,
+    batch: SequenceBatch,
+    config: SocialConfig,
+    heard: Listening | None = None,
+) -> Tensor:
     """Influence of every step's actions on the others' actions in the same step.
 
     Args:
         model: the network that acted, all agents of it.
         batch: what they did.
         config: the divergence.
+        heard: takes in how the others' policies depend on an influencer's action of this step.
 
     Returns:
         float32 ``[T, E, A, N]``: exerted by agent ``a`` of the learner on agent ``n`` of the
@@ -42,6 +49,7 @@ def basic_influence(model: ActorCritic, batch: SequenceBatch, config: SocialConf
                 model, channels.world + leader, channels.action_columns(leader)
             )
             count = min(channels.actions, own.shape[-1])
+            possible = model.spec.action_counts[leader]
             for other in range(leaders, model.num_agents):
                 exerted = influence(
                     policies[other, :, :count],
@@ -50,6 +58,9 @@ def basic_influence(model: ActorCritic, batch: SequenceBatch, config: SocialConf
                     config.divergence,
                     action[other, rows],
                 )
-                exerted = exerted * (playing[leader, rows] & playing[other, rows])
-                found[leader, rows, model.own_slots[other]] = exerted
+                counts = playing[leader, rows] & playing[other, rows]
+                slot = model.own_slots[other]
+                found[leader, rows, slot] = exerted * counts
+                if heard is not None:
+                    heard.add(leader, slot, policies[other, :, :possible], counts)
     return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])

@@ -18,6 +18,7 @@ from socialgrid.models.moa import ModelOfOthers
 from socialgrid.social.blocks import before_steps
 from socialgrid.social.config import SocialConfig
 from socialgrid.social.divergence import influence
+from socialgrid.social.listening import Listening
 from socialgrid.social.protocols import Outputs
 
 _BLOCK = 1024  # samples at a time
@@ -36,7 +37,11 @@ def model_of_others(model: ActorCritic) -> ModelOfOthers:
 
 @torch.no_grad()
 def modelled_influence(
-    model: ActorCritic, batch: SequenceBatch, config: SocialConfig, state: Tensor
+    model: ActorCritic,
+    batch: SequenceBatch,
+    config: SocialConfig,
+    state: Tensor,
+    heard: Listening | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Influence of every action on what visible others are predicted to do next.
 
@@ -47,6 +52,8 @@ def modelled_influence(
         batch: what was seen and done.
         config: the divergence.
         state: float32 ``[E, A, M]``, memory of the model of others before the first step.
+        heard: takes in how the others' next policies depend on an agent's action, as its model of
+            them has it.
 
     Returns:
         influence float32 ``[T, E, A, N]``, exerted by agent ``a`` of the learner on agent ``n`` of
@@ -96,10 +103,16 @@ def modelled_influence(
         )
         # At the end of an episode nobody does anything next.
         counts = visible[:, rows] & (mask & ~done)[:, rows, None]
-        if config.divergence == "pmi":
-            counts = counts & (then >= 0)
         for agent, slot in enumerate(model.own_slots):
             counts[agent, :, slot] = False
+        if heard is not None:
+            for agent in range(agents):
+                possible = model.spec.action_counts[agent]
+                for other in set(range(moa.world)) - {model.own_slots[agent]}:
+                    given = predicted[agent, :, other, :possible]
+                    heard.add(agent, other, given, counts[agent, :, other])
+        if config.divergence == "pmi":
+            counts = counts & (then >= 0)
         found[:, rows] = exerted * counts
     found = found.transpose(0, 1).reshape(*shape, moa.world)
     return found, memories[:, -1].transpose(0, 1).contiguous()

@@ -625,7 +625,7 @@ def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if name in _COUNTS:
             row[name] = sum(values)
         elif name not in _OWN:
-            equal = name in ("learner", "time") or not any(finished)
+            equal = name in ("learner", "pairs", "time") or not any(finished)
             row[name] = _mean(values, [1.0] * len(rows) if equal else finished)
     return row
 

@@ -129,6 +129,16 @@ def group_outcome(row: Mapping[str, Any]) -> str:
     )
 
 
+def influence_said(row: Mapping[str, Any]) -> str:
+    """The strongest agent's influence and the value of listening to it, where it is measured."""
+    found = []
+    for name in ("influence", "value_of_listening"):
+        known = [x for x in row["learner"].get(name) or () if x is not None and math.isfinite(x)]
+        if known:
+            found.append(f"{name.replace('_', ' ')} {number(max(known), 3)}")
+    return ", ".join(found)
+
+
 _FEW = 6  # agents, or members of a group, that a line has room for
 
 
@@ -195,7 +205,11 @@ class PlainConsole:
             f"step {row['env_steps']:,}/{total_steps:,}  "
             f"{row['agent_steps_per_second']:,.0f} agent-steps/s  "
             f"left {duration(time_left(row, total_steps))}  return: {returns}"
-            + "".join(f"  {text}" for text in (self._evaluated, group_outcome(row)) if text)
+            + "".join(
+                f"  {text}"
+                for text in (self._evaluated, group_outcome(row), influence_said(row))
+                if text
+            )
         )
 
     def say(self, text: str) -> None:
@@ -208,8 +222,8 @@ class PlainConsole:
 
 # Of the learner's metrics, those that a table shows.
 _SHOWN = (
-    "policy_loss", "value_loss", "aux_loss", "entropy", "kl", "influence", "intrinsic_reward_mean",
-    "loss", "critic_loss", "actor_loss", "td_error", "temperature",
+    "policy_loss", "value_loss", "aux_loss", "entropy", "kl", "influence", "value_of_listening",
+    "intrinsic_reward_mean", "loss", "critic_loss", "actor_loss", "td_error", "temperature",
 )  # fmt: skip
 
 
@@ -316,11 +330,21 @@ class Events:
         for metric, value in (row.get("episode") or {}).items():
             if value is not None and math.isfinite(value):
                 self._writer.add_scalar(f"episode/{metric}", value, step)
+        for name, value in self._of_pairs(row):
+            self._writer.add_scalar(f"pairs/{name}", value, step)
         for name, value in self._of_peers(row):
             if value is not None and math.isfinite(value):
                 self._writer.add_scalar(f"peers/{name}", value, step)
         for key in ("agent_steps_per_second", "episodes"):
             self._writer.add_scalar(f"run/{key}", row[key], step)
+
+    def _of_pairs(self, row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+        """What was measured of pairs of agents, by name."""
+        for metric, table in (row.get("pairs") or {}).items():
+            for name, values in zip(self._names, table, strict=True):
+                for other, value in zip(self._names, values, strict=True):
+                    if value is not None and math.isfinite(value):
+                        yield f"{metric}/{name} on {other}", value
 
     def _of_peers(self, row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
         """What advice came to, by name: lists are per agent or per group, and then per member."""

@@ -435,6 +435,10 @@ class Trainer(SynchronousRun):
         }
         if outcomes is not None:
             row["episode"] = outcomes
+        if pairs := self.learner.pairs():
+            row["pairs"] = {
+                name: _per_pair(table, self.slots, num_agents) for name, table in pairs.items()
+            }
         if self.phase.num_solo:
             row["solo_return"] = [
                 None if slot in self.worlds.absent else value
@@ -598,6 +602,19 @@ def _std_returns(returns: list[np.ndarray], num_agents: int) -> list[float | Non
     if not returns:
         return [None] * num_agents
     return [float(value) for value in np.std(returns, axis=0)]
+
+
+def _per_pair(table: Tensor, slots: tuple[int, ...], num_agents: int) -> list[list[float | None]]:
+    """Spread a learner's table ``[A, N]`` over all agents ``[N][N]``; None where there is no
+    number, nor anything that an agent could do to itself.
+    """
+    spread: list[list[float | None]] = [[None] * num_agents for _ in range(num_agents)]
+    for slot, values in zip(slots, table.tolist(), strict=True):
+        spread[slot] = [
+            value if other != slot and math.isfinite(value) else None
+            for other, value in enumerate(values)
+        ]
+    return spread
 
 
 def _per_slot(values: Tensor, slots: tuple[int, ...], num_agents: int) -> list[float | None]:

@@ -268,6 +268,7 @@ class Panel:
 # Metrics of the social mechanisms, by their names among the learner's.
 _SOCIAL = (
     "influence",
+    "value_of_listening",
     "influence_weight",
     "intrinsic_reward_mean",
     "moa_loss",

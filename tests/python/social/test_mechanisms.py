@@ -68,6 +68,27 @@ def numpy_divergence(kind, p, q, action):
     return float(0.5 * (p * np.log(p / middle)).sum() + 0.5 * (q * np.log(q / middle)).sum())
 
 
+def numpy_listening(given):
+    """Value of listening from policies [M, C, n] of a pair: a slow twin of ``Listening``."""
+    given = np.asarray(given)
+    alternatives = range(given.shape[1])
+    means = []
+    for c in alternatives:
+        others = np.mean([given[:, o] for o in alternatives if o != c], 0)
+        means.append((given[:, c] * np.log(given[:, c] / others)).sum(-1).mean())
+    return max(means)
+
+
+def check_listening(learner, given):
+    """Compare ``pairs`` of a learner with policies by pair; there must be no other pairs."""
+    got = learner.pairs()["value_of_listening"].numpy()
+    want = np.full(got.shape, np.nan)
+    for pair, policies in given.items():
+        want[pair] = numpy_listening(policies)
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    assert np.nanmax(got) > 1e-3
+
+
 def one_view(learner, batch, view, state, reset, tokens):
     """Policy [A, n] and memory output of all agents, for one environment at a time."""
     network = learner.model
@@ -83,7 +104,7 @@ def test_basic_influence_is_what_enumeration_gives(kind):
     rollout = experience(learner, env, steps=7)
     got = learner.influence(rollout).numpy()
     batch = SequenceBatch(rollout, learner.model, learner.device)
-    want = np.zeros_like(got)
+    want, given_to = np.zeros_like(got), {}
     with torch.no_grad():
         for t in range(7):
             for e in range(env.num_envs):
@@ -96,12 +117,14 @@ def test_basic_influence_is_what_enumeration_gives(kind):
                         tokens = batch.tokens[t, e].clone()
                         tokens[2, leader] = alternative
                         conditional.append(one_view(learner, batch, *given, tokens)[0][2])
+                    given_to.setdefault((leader, 2), []).append(conditional)
                     marginal = sum(actual[leader][c] * conditional[c] for c in range(3))
                     p = conditional[action[leader]]
                     np.testing.assert_allclose(p, actual[2], atol=1e-6)
                     want[t, e, leader, 2] = numpy_divergence(kind, p, marginal, action[2])
     np.testing.assert_allclose(got, want, atol=2e-5)
     assert np.abs(got).max() > 1e-3
+    check_listening(learner, given_to)
     c = learner._influence(batch).numpy()
     np.testing.assert_allclose(c[..., :2], got[..., :2, 2])
     np.testing.assert_allclose(c[..., 2], 0.5 * got[..., 2].sum(-1), rtol=1e-6)
@@ -114,7 +137,7 @@ def test_influence_of_messages_is_what_enumeration_gives(kind):
     got = learner.influence(rollout).numpy()
     batch = SequenceBatch(rollout, learner.model, learner.device)
     last = batch.last_state(learner.model)
-    want = np.zeros_like(got)
+    want, given_to = np.zeros_like(got), {}
     with torch.no_grad():
         for t in range(7):
             for e in range(env.num_envs):
@@ -136,13 +159,17 @@ def test_influence_of_messages_is_what_enumeration_gives(kind):
                         conditional.append(one_view(learner, batch, *then, tokens)[0])
                     marginal = sum(intention[speaker][c] * conditional[c] for c in range(4))
                     p = conditional[rollout.message[t, e, speaker]]
-                    for other in range(3):
+                    for other in {0, 1, 2} - {speaker}:
+                        given_to.setdefault((speaker, other), []).append(
+                            [p[other] for p in conditional]
+                        )
                         if other != speaker and (kind != "pmi" or t < 6):
                             want[t, e, speaker, other] = numpy_divergence(
                                 kind, p[other], marginal[other], action[other]
                             )
     np.testing.assert_allclose(got, want, atol=2e-5)
     assert np.abs(got).max() > 1e-3
+    check_listening(learner, given_to)
 
 
 @pytest.mark.parametrize("kind", ["kl", "pmi", "jsd"])
@@ -153,7 +180,7 @@ def test_modelled_influence_is_what_enumeration_gives(kind):
     got = learner.influence(rollout).numpy()
     batch = SequenceBatch(rollout, learner.model, learner.device)
     moa = learner.model.moa
-    want = np.zeros_like(got)
+    want, given_to = np.zeros_like(got), {}
     memory = torch.zeros((3, env.num_envs, moa.state_size))
     none = torch.zeros((3, 1, 1), dtype=torch.bool)
     with torch.no_grad():
@@ -183,16 +210,20 @@ def test_modelled_influence_is_what_enumeration_gives(kind):
                     for other in range(3):
                         unseen = not rollout.visible[t, e, agent, other]
                         over, unknown = bool(rollout.done[t, e]), t == 6
-                        if other == agent or unseen or over or (kind == "pmi" and unknown):
+                        if other == agent or unseen or over:
+                            continue
+                        conditional = [predicted[c][agent, other] for c in range(3)]
+                        given_to.setdefault((agent, other), []).append(conditional)
+                        if kind == "pmi" and unknown:
                             continue
                         then = 0 if unknown else int(rollout.action[t + 1, e, other])
-                        conditional = [predicted[c][agent, other] for c in range(3)]
                         marginal = sum(own[agent][c] * conditional[c] for c in range(3))
                         p = conditional[action[agent]]
                         want[t, e, agent, other] = numpy_divergence(kind, p, marginal, then)
             memory = following
     np.testing.assert_allclose(got, want, atol=2e-5)
     assert np.abs(got).max() > 1e-3
+    check_listening(learner, given_to)
 
 
 @pytest.mark.parametrize("name", list(SOCIAL))

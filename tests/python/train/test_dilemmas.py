@@ -13,7 +13,7 @@ from socialgrid.train import build, checkpoint, cli
 from socialgrid.train.config import ALGORITHMS, ON_POLICY, from_dict, load_preset, preset_names
 from socialgrid.train.errors import UsageError
 from socialgrid.train.evaluate import EvalOptions, Outcome, evaluate, play_episodes
-from socialgrid.train.logger import read_metrics
+from socialgrid.train.logger import influence_said, read_metrics
 from socialgrid.train.loop import create_run, mean_outcomes, resume_run
 from socialgrid.train.options import parse_train
 from socialgrid.train.play import PlayOptions, action_keys, make_game
@@ -156,6 +156,15 @@ def test_every_mechanism_runs_and_resumes_bit_for_bit(tmp_path, algorithm, socia
         weights = [row["learner"]["influence_weight"][0] for row in rows]
         np.testing.assert_allclose(weights, [0, 0.24, 0.48], rtol=1e-6)
         assert rows[-1]["learner"]["influence"][0] > 0
+        assert rows[-1]["learner"]["value_of_listening"][0] > 0
+        pairs = rows[-1]["pairs"]
+        assert pairs["value_of_listening"][0][1] == rows[-1]["learner"]["value_of_listening"][0]
+        assert pairs["influence"][0][1] > 0
+        assert pairs["influence"][0][0] is pairs["value_of_listening"][0][0] is None
+        assert "value of listening 0." in influence_said(rows[-1])
+    else:
+        assert "pairs" not in rows[-1]
+        assert not influence_said(rows[-1])
 
 
 def test_new_episodes_everywhere_leave_nothing_to_be_remembered(tmp_path):
@@ -454,6 +463,7 @@ def test_panels_and_titles_follow_what_was_measured(finished, tmp_path, monkeypa
     runs = [RunCurves(finished / name) for name in ("moa0", "moa1", "comm", "plain")]
     draw_curves(runs, tmp_path / "x.png", read_references_of(tmp_path))
     for title in ("collective return per episode", "equality of returns (1 - Gini)", "influence",
+                  "value of listening",
                   "waste cells cleaned per episode", "apples eaten per episode"):  # fmt: skip
         assert title in drawn
     labels = [text.get_text() for text in
