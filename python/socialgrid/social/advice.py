@@ -5,7 +5,8 @@ and follows member j for ``follow_steps`` steps with the probability of eq. 2,
 
     softmax_j(v_ij / tau_m),   tau_m = tau_0 exp(-lambda m) in epoch m,
 
-where v_ij is the sum of the chosen terms, each divided by its largest absolute value:
+where v_ij is the chosen term, or the sum of several, each brought to [-1, 1] by its range over the
+members (footnote 4; ``PeersConfig.normalise`` also has division by the largest absolute value):
 
     critic        Q_i(s, a_j)                                                  (eq. 3)
     trust         v_ij <- (1 - alpha) v_ij + alpha omega_ij                    (eq. 4)
@@ -40,11 +41,20 @@ ScriptedAdviser = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 """Actions ``[M, ...]`` for observations ``[M, ...]``."""
 
 
-def normalised(values: Tensor) -> Tensor:
-    """Divide by the largest absolute value along the last axis; zeros stay zeros.
+def by_range(values: Tensor) -> Tensor:
+    """Move and scale to [-1, 1] along the last axis, the lowest to -1 and the highest to 1.
 
-    Derstroff et al. (2024), footnote 4.
+    Where all are the same, they become 0. Derstroff et al. (2024), footnote 4.
     """
+    halves = values / 2  # differences of the largest numbers there are stay finite
+    low = halves.amin(-1, keepdim=True)
+    half = halves.amax(-1, keepdim=True) - low
+    scaled = (halves - low) / torch.where(half > 0, half, torch.ones_like(half)) * 2 - 1
+    return torch.where(half > 0, scaled, torch.zeros_like(values))
+
+
+def by_largest(values: Tensor) -> Tensor:
+    """Divide by the largest absolute value along the last axis; zeros stay zeros."""
     largest = values.abs().amax(-1, keepdim=True)
     return values / torch.where(largest > 0, largest, torch.ones_like(largest))
 
@@ -209,17 +219,23 @@ class PeerAdviser:
         return proposals.gather(1, index).squeeze(1), followed
 
     def values(self, proposals: Tensor, obs: Tensor) -> Tensor:
-        """v_ij, the sum of the normalised terms, float32 ``[A, E, P]``."""
+        """v_ij, the sum of the terms as ``normalise`` has them, float32 ``[A, E, P]``."""
         advice, members = self.config.advice, self.members
         total = torch.zeros(members.num_agents, obs.shape[1], members.size)
         if "critic" in advice:
-            total += normalised(self._critic.q_values(obs, proposals.transpose(1, 2)).cpu())
+            total += self._scaled(self._critic.q_values(obs, proposals.transpose(1, 2)).cpu())
         if "trust" in advice:
-            total += normalised(self.trust)[:, None]
+            total += self._scaled(self.trust)[:, None]
         if "agent-values" in advice:
-            shared = normalised(self.agent_values).repeat_interleave(len(members.owners), 0)
+            shared = self._scaled(self.agent_values).repeat_interleave(len(members.owners), 0)
             total += shared[:, None]
         return total
+
+    def _scaled(self, term: Tensor) -> Tensor:
+        """One term over the members (last axis) as it is added to the others."""
+        if self.config.normalise == "largest":
+            return by_largest(term)
+        return term if len(self.config.advice) == 1 else by_range(term)
 
     def probabilities(self, proposals: Tensor, obs: Tensor) -> Tensor:
         """With which probability each member is followed, float32 ``[A, E, P]`` (eq. 2)."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ADVICE = ("critic", "trust", "agent-values")
+NORMALISATIONS = ("printed", "largest")
 _LARGEST = 3.4e38  # of 32-bit numbers
 
 
@@ -26,6 +27,11 @@ class PeersConfig:
     than the run's take their own defaults for what the run's does not have."""
     advice: tuple[str, ...] = ("critic", "trust", "agent-values")
     """What the value of following somebody is the sum of; empty: all are worth the same."""
+    normalise: Literal["printed", "largest"] = "printed"
+    """How terms of that sum are scaled. printed: as the paper has it, one term alone as it is
+    (eqs. 2 and 3), several each brought to [-1, 1] by its range (footnote 4); largest: each
+    divided by its largest absolute value, which leaves little of differences between values that
+    are all far from 0."""
     advantage: bool = True
     """Trust and agent values are learnt from what following gained over one's own action (eq. 8),
     not from what came of it (eq. 5)."""
@@ -70,6 +76,10 @@ class PeersConfig:
                 raise ValueError(f"advice {name!r}: must be one of {', '.join(ADVICE)}")
         if len(set(self.advice)) != len(self.advice):
             raise ValueError(f"advice {', '.join(self.advice)}: each at most once")
+        if self.normalise not in NORMALISATIONS:
+            raise ValueError(
+                f"normalise {self.normalise!r}: must be one of {', '.join(NORMALISATIONS)}"
+            )
         if self.choice == "greedy" and not self.advice:
             raise ValueError("choice greedy: without advice nobody is worth more than another")
         for name in ("groups", "follow_steps", "trust_buffer", "trust_samples", "epoch_steps"):

@@ -446,6 +446,9 @@ def load_config(run: Path) -> TrainConfig:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from None
+    peers = data.get("peers") if isinstance(data, dict) else None
+    if isinstance(peers, dict):  # runs that are older than the option went by this
+        peers.setdefault("normalise", "largest")
     return from_dict(data)
 
 

@@ -127,6 +127,10 @@ def _check_use(words: Sequence[str], config: TrainConfig) -> None:
                 f"{word}: it counts where peers.advice has trust or agent-values; here it has "
                 f"{', '.join(advice) or 'none of them'}"
             )
+        if leaf == "normalise" and (choice == "others" or not advice):
+            raise UsageError(
+                f"{word}: it counts where peers.advice names terms; here nobody is weighed"
+            )
 
 
 def _take(words: Sequence[str], option: str) -> tuple[list[str], list[str] | None]:

@@ -144,7 +144,7 @@ def smooth(values: Values, width: int) -> Values:
 _TELLING = ("social.mechanisms", "social.influence_weight", "algorithm.name", "env.game")
 _TELLING_OF_PEERS = (
     "social.mechanisms", "algorithm.name", "env.game", "players.kinds", "players.others",
-    "peers.advice", "peers.choice", "peers.trust_rate",
+    "peers.advice", "peers.normalise", "peers.choice", "peers.trust_rate",
 )  # fmt: skip
 
 

@@ -17,8 +17,9 @@ from socialgrid.social.advice import (
     Panel,
     PeerAdviser,
     advice_targets,
+    by_largest,
+    by_range,
     moved_values,
-    normalised,
 )
 from socialgrid.social.peers_config import PeersConfig
 from socialgrid.social.protocols import AdvisedStep, Members
@@ -73,9 +74,18 @@ QUIET = PeersConfig(advice=(), choice="boltzmann")
 # -- pure formulas -----------------------------------------------------------------------------
 
 
-def test_normalised_divides_by_the_largest_absolute_value_of_each_row() -> None:
-    x = torch.tensor([[2.0, -4.0], [0.0, 0.0], [-3.0, -1.5]])
-    assert normalised(x).tolist() == [[0.5, -1.0], [0.0, 0.0], [-1.0, -0.5]]
+def test_terms_are_brought_to_their_range_or_divided_by_the_largest_absolute_value() -> None:
+    x = torch.tensor([[2.0, -4.0, 0.5], [0.0, 0.0, 0.0], [7.0, 7.0, 7.0], [-3.0, -1.5, -2.0]])
+    # from -4 to 2: half of it is 3; from -3 to -1.5: half of it is 0.75
+    ranges = [[1.0, -1.0, 0.5], [0.0] * 3, [0.0] * 3, [-1.0, 1.0, 1.0 / 3.0]]
+    torch.testing.assert_close(by_range(x), torch.tensor(ranges))
+    largest = [[0.5, -1.0, 0.125], [0.0] * 3, [1.0] * 3, [-1.0, -0.5, -2.0 / 3.0]]
+    torch.testing.assert_close(by_largest(x), torch.tensor(largest))
+
+
+def test_any_range_ends_at_minus_1_and_1() -> None:
+    x = torch.tensor([[1.0, 1.0 + 2.0**-23, 1.0], [3e38, -3e38, 0.0]])
+    assert by_range(x).tolist() == [[-1.0, 1.0, -1.0], [1.0, -1.0, 0.0]]
 
 
 def test_targets_are_those_of_equations_5_and_8() -> None:
@@ -98,8 +108,55 @@ def test_values_move_towards_the_mean_target_of_each_member() -> None:
 # -- whom to follow ----------------------------------------------------------------------------
 
 
-def test_the_choice_is_the_softmax_of_the_sum_of_normalised_terms() -> None:
-    config = PeersConfig(temperature=0.5)
+TRIO = Members(1, 3, (0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("advice", "normalise", "wanted"),
+    [
+        # exp(20), exp(19.6), exp(19.2) over their sum: 1, exp(-0.4), exp(-0.8) over 2.1196
+        (("critic",), "printed", [0.4718, 0.3162, 0.2120]),
+        # (20, 19.6, 19.2) / 20 = (1, 0.98, 0.96): 1, exp(-0.02), exp(-0.04) over 2.9410
+        (("critic",), "largest", [0.3400, 0.3333, 0.3267]),
+        # (1, 0, -1) and trust that is the same for all: e, 1, 1 / e over 4.0862
+        (("critic", "trust"), "printed", [0.6652, 0.2447, 0.0900]),
+        # trust adds 1 for everybody, which changes nothing
+        (("critic", "trust"), "largest", [0.3400, 0.3333, 0.3267]),
+        # trust and agent values as they are where they stand alone
+        (("trust",), "printed", [1 / 3, 1 / 3, 1 / 3]),
+        ((), "printed", [1 / 3, 1 / 3, 1 / 3]),
+    ],
+)
+def test_advice_of_the_critic_counts_as_the_paper_prints_it(
+    advice: tuple[str, ...], normalise: Any, wanted: list[float]
+) -> None:
+    config = PeersConfig(advice=advice, normalise=normalise)
+    adviser = adviser_of(TRIO, config, [[20.0, 19.6, 19.2]] * 3)
+    proposals = torch.arange(3).view(1, 3, 1).expand(3, 3, 1)
+    found = adviser.probabilities(proposals, torch.zeros(3, 1, 1))
+    torch.testing.assert_close(found, torch.tensor(wanted).expand(3, 1, 3), atol=1e-4, rtol=0)
+
+
+def test_the_choice_is_the_softmax_of_the_sum_of_terms_by_their_range() -> None:
+    table = [[2.0, 4.0, 3.5], [1.0, -2.0, 1.0], [0.0, 0.0, 0.0]]
+    adviser = adviser_of(TRIO, PeersConfig(temperature=0.5), table)
+    adviser.trust = torch.tensor([[1.0, 2.0, 1.0], [4.0, 4.0, 4.0], [0.0, 1.0, 2.0]])
+    adviser.agent_values = torch.tensor([[5.0, -10.0, 0.0]])
+    obs = torch.zeros(3, 1, 1)
+    proposals = torch.arange(3).view(1, 3, 1).expand(3, 3, 1)  # member j says action j
+    shared = [1.0, -1.0, 1.0 / 3.0]  # from -10 to 5: half of it is 7.5
+    first = [-1.0 - 1.0 + shared[0], 1.0 + 1.0 + shared[1], 0.5 - 1.0 + shared[2]]
+    second = [1.0 + 0.0 + shared[0], -1.0 + 0.0 + shared[1], 1.0 + 0.0 + shared[2]]
+    found = adviser.values(proposals, obs)
+    torch.testing.assert_close(found[:2], torch.tensor([[first], [second]]))
+    odds = [math.exp(2 * value) for value in first]
+    chances = adviser.probabilities(proposals, obs)
+    torch.testing.assert_close(chances[0, 0], torch.tensor([x / sum(odds) for x in odds]))
+    torch.testing.assert_close(chances.sum(-1), torch.ones(3, 1))
+
+
+def test_by_the_largest_value_the_choice_is_the_softmax_of_the_sum_of_quotients() -> None:
+    config = PeersConfig(temperature=0.5, normalise="largest")
     adviser = adviser_of(PAIR, config, [[2.0, 4.0], [1.0, -2.0]])
     adviser.trust = torch.tensor([[1.0, 2.0], [4.0, 4.0]])
     adviser.agent_values = torch.tensor([[5.0, -10.0]])
@@ -111,22 +168,27 @@ def test_the_choice_is_the_softmax_of_the_sum_of_normalised_terms() -> None:
     second = [0.5 + 1.0 + 0.5, -1.0 + 1.0 - 1.0]
     values = adviser.values(proposals, obs)
     torch.testing.assert_close(values, torch.tensor([[first], [second]]))
-    odds = math.exp((first[1] - first[0]) / 0.5)
-    found = adviser.probabilities(proposals, obs)
-    assert found[0, 0, 1].item() == pytest.approx(odds / (1 + odds), rel=1e-5)
-    torch.testing.assert_close(found.sum(-1), torch.ones(2, 1))
 
 
 @pytest.mark.parametrize("advice", [("critic",), ("trust",), ("agent-values",), ()])
-def test_only_the_chosen_terms_count(advice: tuple[str, ...]) -> None:
-    adviser = adviser_of(PAIR, PeersConfig(advice=advice), [[1.0, 2.0], [1.0, 2.0]])
+@pytest.mark.parametrize("normalise", ["printed", "largest"])
+def test_only_the_chosen_terms_count(advice: tuple[str, ...], normalise: Any) -> None:
+    config = PeersConfig(advice=advice, normalise=normalise)
+    adviser = adviser_of(PAIR, config, [[1.0, 2.0], [1.0, 2.0]])
     adviser.trust = torch.tensor([[4.0, 1.0], [4.0, 1.0]])
-    adviser.agent_values = torch.tensor([[-1.0, 1.0]])
-    terms = {"critic": [0.5, 1.0], "trust": [1.0, 0.25], "agent-values": [-1.0, 1.0]}
+    adviser.agent_values = torch.tensor([[-2.0, 1.0]])
+    terms = {"critic": [1.0, 2.0], "trust": [4.0, 1.0], "agent-values": [-2.0, 1.0]}
+    if normalise == "largest":
+        terms = {"critic": [0.5, 1.0], "trust": [1.0, 0.25], "agent-values": [-1.0, 0.5]}
     wanted = torch.tensor([terms[name] for name in advice]).sum(0) if advice else torch.zeros(2)
     proposals = torch.tensor([[[0], [1]], [[0], [1]]])
     found = adviser.values(proposals, torch.zeros(2, 1, 1))
     torch.testing.assert_close(found, wanted.expand(2, 1, 2))
+
+
+def test_an_unknown_normalisation_is_refused() -> None:
+    with pytest.raises(ValueError, match="normalise 'rank': must be one of printed, largest"):
+        PeersConfig(normalise="rank")  # type: ignore[arg-type]
 
 
 def test_the_temperature_falls_by_epochs() -> None:
