@@ -23,6 +23,8 @@ _MUJOCO = re.compile(r"gymnasium\.envs\.mujoco\.\w+_v5")
 class Copy(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment without its infos, and with its state as arrays where that can be had.
 
+    Observations are copies: an environment may write them all into one array of its own, and
+    vector environments show the last one of an episode after they have begun the next.
     Gathering the infos of copies takes as long as a step of classic control, and nobody reads them
     here. State is an attribute, which vector environments of either kind can read and set.
     """
@@ -78,12 +80,12 @@ class Copy(gymnasium.Wrapper[Any, Any, Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode."""
-        return self.env.reset(seed=seed, options=options)[0], {}
+        return np.array(self.env.reset(seed=seed, options=options)[0]), {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Act."""
         obs, reward, terminated, truncated, _ = self.env.step(action)
-        return obs, reward, terminated, truncated, {}
+        return np.array(obs), reward, terminated, truncated, {}
 
 
 def make_copy(spec: EnvSpec, options: Mapping[str, Any], check: bool) -> Copy:

@@ -58,6 +58,27 @@ class Probe(gymnasium.Env):
         return np.full((8, 6, 3), self.age, np.uint8)
 
 
+class Economical(gymnasium.Env):
+    """Shows the very array in which it keeps its state, as one that copies nothing does."""
+
+    observation_space = spaces.Box(-100.0, 100.0, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+    metadata = {"render_modes": []}  # noqa: RUF012 (as Gymnasium has it)
+
+    def __init__(self, terminates=False):
+        self.state, self.terminates = np.zeros(2, np.float32), terminates
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state[:] = 0.0, self.state[1] + 1  # time, number of the episode
+        return self.state, {}
+
+    def step(self, action):
+        self.state[0] += 1
+        over = bool(self.state[0] == 3)
+        return self.state, 1.0, over and self.terminates, over and not self.terminates, {}
+
+
 @pytest.fixture
 def probe():
     gymnasium.register("Probe-v0", entry_point=Probe)
@@ -233,6 +254,30 @@ def test_workers_do_the_same_and_resume_exactly():
         assert same(played(there, actions[10:]), expected)
     finally:
         there.close()
+
+
+@pytest.mark.parametrize(
+    ("terminates", "asynchronous"), [(False, False), (True, False), (False, True)]
+)
+def test_steps_lead_to_what_was_seen_though_an_environment_reuses_its_array(
+    terminates, asynchronous
+):
+    gymnasium.register("Economical-v0", entry_point=Economical)
+    options = {"terminates": terminates, "disable_env_checker": True}  # which warns of it
+    made = tasks("Economical-v0", 1, asynchronous=asynchronous, **options)
+    try:
+        seen = [made.reset()]
+        steps = [made.step(torch.zeros((1, 2), dtype=torch.int64)) for _ in range(7)]
+    finally:
+        made.close()
+        del gymnasium.registry["Economical-v0"]
+    seen += [step.obs for step in steps]
+    times = [(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2), (0, 3), (1, 3)]
+    assert [tuple(x[0, 1].tolist()) for x in seen] == times  # all of them, looked at in the end
+    led_to = [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (3, 2), (1, 3)]
+    assert [tuple(step.next_obs[0, 1].tolist()) for step in steps] == led_to
+    ends = [(step.terminated if terminates else step.truncated) for step in steps]
+    assert [bool(x.all()) for x in ends] == [False, False, True, False, False, True, False]
 
 
 def test_other_environments_start_new_episodes_where_they_resume(probe):
