@@ -569,6 +569,13 @@ py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
     }
     return out;
   };
+  const auto per_mark = [&](auto read) {
+    py::array_t<std::int64_t> out(envs);
+    for (std::size_t env = 0; env < batch.num_envs(); ++env) {
+      out.mutable_data()[env] = static_cast<std::int64_t>(read(batch.marks(env)));
+    }
+    return out;
+  };
   py::dict out;
   for (const std::string& field : fields) {
     py::object value;
@@ -600,6 +607,10 @@ py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
     } else if (field == "episode") {
       value = per_env(std::int64_t{},
                       [](const WorldHeader& h) { return std::int64_t{h.stream.episode}; });
+    } else if (field == "content") {
+      value = per_mark([](const WorldMarks& marks) { return marks.content; });
+    } else if (field == "restart") {
+      value = per_mark([](const WorldMarks& marks) { return marks.restart; });
     } else if (field == "cells") {
       const WorldShape& shape = batch.spec().shape;
       py::array_t<std::uint8_t> cells(std::vector<py::ssize_t>{envs, shape.rows, shape.cols});
@@ -610,9 +621,9 @@ py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
       }
       value = cells;
     } else {
-      const std::string near =
-          nearest_name(field, {"agent_pos", "agent_dir", "agent_active", "agent_last_tile",
-                               "agent_prestige", "agent_carrying", "step", "episode", "cells"});
+      const std::string near = nearest_name(
+          field, {"agent_pos", "agent_dir", "agent_active", "agent_last_tile", "agent_prestige",
+                  "agent_carrying", "step", "episode", "content", "restart", "cells"});
       throw py::key_error("worlds have no field '" + field + "'" +
                           (near.empty() ? "" : "; did you mean '" + near + "'?"));
     }

@@ -2,9 +2,19 @@
 
 #include <algorithm>
 #include <cstring>
+#include <random>
 #include <utility>
 
 namespace socialgrid {
+namespace {
+
+// Half of a signed 64-bit number's range, so that nothing that counts on from here overflows it.
+std::uint64_t any_number() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32 | device()) >> 2;
+}
+
+}  // namespace
 
 BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int num_threads,
                    std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode)
@@ -15,6 +25,8 @@ BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int n
       first_env_index_(first_env_index),
       pool_(num_threads) {
   for (auto& copy : worlds_) copy.resize(num_envs_ * spec().shape.bytes());
+  const WorldMarks first_marks{.content = any_number(), .restart = any_number()};
+  for (auto& copy : marks_) copy.assign(num_envs_, first_marks);
   for (int thread = 0; thread < pool_.num_threads(); ++thread) {
     Workspace& workspace = workspaces_.emplace_back();
     workspace.scratch = observer_->make_scratch();
@@ -51,6 +63,8 @@ void BatchEnv::restart(StreamOf stream_of, const ObserveBuffers& out) {
   for_each_env([&](std::size_t env, Workspace& workspace) {
     World world(spec().shape, block(next, env));
     std::memcpy(block(next, env), block(current_, env), spec().shape.bytes());
+    marks_[next][env] = marks_[current_][env];
+    marks_[next][env].replaced();
     world.header().stream = stream_of(env, world.header().stream);
     Rng rng(world.header().stream);
     game_->reset(world, rng);
@@ -126,6 +140,8 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
   const std::size_t first = env * agents;
   World world(spec().shape, block(1 - current_, env));
   std::memcpy(world.block().data(), block_of(current_, env), spec().shape.bytes());
+  WorldMarks& marks = marks_[1 - current_][env];
+  marks = marks_[current_][env];
   {
     Rng rng(world.header().stream);
     const std::size_t kinds = spec().event_names.size();
@@ -135,6 +151,8 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
                                      : std::span<std::uint8_t>()},
                 rng);
   }
+  const std::span<const Tile> before = std::as_const(*this).world(env).cells();
+  if (!std::equal(before.begin(), before.end(), world.cells().begin())) ++marks.content;
   const bool out_of_time = world.header().step >= spec().max_steps;
   bool all_ended = true;
   for (std::size_t a = 0; a < agents; ++a) {
@@ -148,14 +166,15 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
   std::byte* const final_obs = out.final_obs + first * observer_->bytes_per_agent();
   if (done) {
     observer_->observe(world, *workspace.scratch, final_obs, workspace.visible.data());
-    begin_next_episode(world);
+    begin_next_episode(world, marks);
   } else if (out.clear_final_obs) {
     std::memset(final_obs, 0, agents * observer_->bytes_per_agent());
   }
   write_views(world, env, {out.obs, out.active, out.visible, out.last_actions}, workspace);
 }
 
-void BatchEnv::begin_next_episode(World& world) const {
+void BatchEnv::begin_next_episode(World& world, WorldMarks& marks) const {
+  marks.replaced();
   StreamState& stream = world.header().stream;
   ++stream.episode;
   stream.used = 0;
@@ -189,6 +208,7 @@ void BatchEnv::write_glyphs(std::size_t env, std::uint8_t* out) const {
 void BatchEnv::set_layout(std::size_t env, const Layout& layout) {
   World target = world(env);
   game_->apply_layout(target, layout);
+  marks_[current_][env].replaced();
 }
 
 std::vector<std::uint8_t> BatchEnv::render(std::size_t env, int tile_size) const {

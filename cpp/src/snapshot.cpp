@@ -112,6 +112,7 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
     }
   }
   worlds_[current_] = std::move(worlds);
+  for (WorldMarks& marks : marks_[current_]) marks.replaced();
   seed_ = header.seed;
   first_env_index_ = header.first_env_index;
   is_reset_ = header.is_reset != 0;

@@ -255,7 +255,16 @@ class VecEnv:
                 ``agent_active`` bool [E, A], ``agent_last_tile`` int32 [E, A] (-1 none),
                 ``agent_prestige`` float64 [E, A], ``agent_carrying`` uint8 [E, A] (character of
                 the thing, 0 none), ``step`` int32 [E], ``episode`` int64 [E], ``cells`` uint8
-                [E, H, W] (characters as in :class:`socialgrid.Layout`).
+                [E, H, W] (characters as in :class:`socialgrid.Layout`), ``content`` int64 [E],
+                ``restart`` int64 [E].
+
+        ``content`` and ``restart`` are numbers by which whoever keeps something derived from a
+        world, such as a map of it, sees that it is out of date. ``restart`` changes whenever the
+        world does not come from the one before by a step of an episode: with every reset, next
+        episode, :meth:`set_layout` and :meth:`set_state`. ``content`` changes then too, and with
+        every step that changes what a cell holds: a door, a key, an apple. No number comes back in
+        the life of a VecEnv, and those of another one (a copy, say) are others; they are no part
+        of its state, and nothing but their being equal means anything.
 
         Raises:
             KeyError: there is no such field.

@@ -61,6 +61,20 @@ struct ObserveBuffers {
   std::int32_t* last_actions = nullptr;
 };
 
+// Numbers by which whoever derives something from a world (a map, a plan) sees that it has changed.
+// They never come back in the life of a batch and are no part of the state; only whether two are
+// equal means anything. They begin at random, so that those of another batch are others.
+struct WorldMarks {
+  std::uint64_t content = 0;  // moves with `restart`, and when a step changes what a cell holds
+  std::uint64_t restart =
+      0;  // moves when the world is replaced: reset, next episode, layout, state
+
+  void replaced() {
+    ++content;
+    ++restart;
+  }
+};
+
 class BatchEnv {
  public:
   BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int num_threads,
@@ -106,6 +120,8 @@ class BatchEnv {
   void set_layout(std::size_t env, const Layout& layout);
   std::vector<std::uint8_t> render(std::size_t env, int tile_size) const;
 
+  const WorldMarks& marks(std::size_t env) const { return marks_[current_][env]; }
+
   World world(std::size_t env) { return {spec().shape, block(current_, env)}; }
   // Read-only by convention: World views do not own.
   World world(std::size_t env) const {
@@ -130,7 +146,7 @@ class BatchEnv {
   void restart(StreamOf stream_of, const ObserveBuffers& out);
   void step_one(std::size_t env, std::span<const std::int32_t> actions, const StepBuffers& out,
                 Workspace& workspace);
-  void begin_next_episode(World& world) const;
+  void begin_next_episode(World& world, WorldMarks& marks) const;
   void write_views(const World& world, std::size_t env, const ObserveBuffers& out,
                    Workspace& workspace) const;
   template <typename Fn>
@@ -146,6 +162,7 @@ class BatchEnv {
   // Two copies of all worlds: a step writes into the other copy, which becomes current only when
   // all environments have succeeded.
   std::vector<std::byte> worlds_[2];
+  std::vector<WorldMarks> marks_[2];
   int current_ = 0;
   std::vector<Workspace> workspaces_;
   ThreadPool pool_;

@@ -52,7 +52,7 @@ class Cleaner(Player):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         scene = Scene(env, self.agent, pos, direction)
         waste = scene.cells == _WASTE

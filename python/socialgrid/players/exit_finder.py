@@ -28,7 +28,7 @@ class ExitFinder(Player):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         scene = Scene(env, self.agent, pos, direction, solid=b"@DsS")
         off = scene.cells == _OFF

@@ -44,7 +44,7 @@ class Gatherer(Player):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         scene = Scene(env, self.agent, pos, direction)
         return scene.walk(scene.cells == _APPLE, self._words(_WAY))[0]
@@ -79,7 +79,7 @@ class SustainableGatherer(Player):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         scene = Scene(env, self.agent, pos, direction)
         apples = scene.cells == _APPLE
@@ -121,7 +121,7 @@ class BoxOpener(Player):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         scene = Scene(env, self.agent, pos, direction, solid=b"@#")
         action, _ = scene.walk(scene.cells == _APPLE, self._words(_WAY))

@@ -49,9 +49,9 @@ class CycleExpert(Walker):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
-        maps = self.maps(env, self._terrain, episode)
+        maps = self.maps(env, self._terrain, content)
         last = env.worlds(["agent_last_tile"])["agent_last_tile"][:, self.agent]
         index = maps.character.astype(np.int32) - ord("0")
         cycle_length = np.where(maps.present, index, 0).max(axis=1) + 1
@@ -86,14 +86,21 @@ class TrialAndErrorPlayer(Walker):
         self._successor = np.full((E, K), -1, dtype=np.int32)
         self._refuted = np.zeros((E, K, K), dtype=np.bool_)
 
+    def _make_room(self, num_tiles: int) -> None:
+        more = num_tiles - self._successor.shape[1]
+        if more > 0:
+            self._successor = np.pad(self._successor, ((0, 0), (0, more)), constant_values=-1)
+            self._refuted = np.pad(self._refuted, ((0, 0), (0, more), (0, more)))
+
     def choose(  # noqa: D102
         self,
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
-        maps = self.maps(env, self._terrain, episode)
+        maps = self.maps(env, self._terrain, content)
+        self._make_room(maps.present.shape[1])
         rows = np.flatnonzero((self._goal < 0) & (pos[:, 0] >= 0))
         if rows.size:
             candidates = self._candidates(maps, rows)
@@ -136,10 +143,10 @@ class TrialAndErrorPlayer(Walker):
     def learn(  # noqa: D102
         self, env: VecEnv, reward: NDArray[np.float32], done: NDArray[np.bool_]
     ) -> None:
-        if not self._maps:
-            return
-        maps = self._maps[self._terrain]
-        pos = env.worlds(["agent_pos"])["agent_pos"][:, self.agent]
+        world = env.worlds(["agent_pos", "content"])
+        pos = world["agent_pos"][:, self.agent]
+        maps = self.maps(env, self._terrain, world["content"])
+        self._make_room(maps.present.shape[1])
         stepped = np.all(pos == self._pos + HEADINGS[self._dir], axis=1)
         on_tile = np.all(pos[:, None, :] == maps.position, axis=2) & maps.present
         rows = np.flatnonzero(self._known & ~done & stepped & on_tile.any(axis=1))

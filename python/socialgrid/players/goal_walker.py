@@ -34,7 +34,7 @@ def _to_nearest(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Cost and first action, int32 [E], to the nearest goal."""
     slot = np.zeros(len(pos), dtype=np.int64)
-    if maps.terrain.num_targets > 1:
+    if maps.present.shape[1] > 1:
         slot, _ = maps.nearest(np.arange(len(pos)), maps.present, pos, direction)
     return maps.lead(slot, pos, direction)
 
@@ -55,9 +55,9 @@ class GoalExpert(Walker):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
-        return _to_nearest(self.maps(env, self._terrain, episode), pos, direction)[1]
+        return _to_nearest(self.maps(env, self._terrain, content), pos, direction)[1]
 
 
 class DoorKeyExpert(Walker):
@@ -83,10 +83,10 @@ class DoorKeyExpert(Walker):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         key, door, goal = (
-            self.maps(env, terrain, episode) for terrain in (self._key, self._door, self._goal)
+            self.maps(env, terrain, content) for terrain in (self._key, self._door, self._goal)
         )
         carrying = env.worlds(["agent_carrying"])["agent_carrying"][:, self.agent] == ord("K")
         self._infer_lock(door, pos, carrying, key.present[:, 0])

@@ -1,4 +1,4 @@
-"""Shortest paths for a whole batch: distance maps that are kept until an episode changes.
+"""Shortest paths for a whole batch: distance maps that are kept until a world's cells change.
 
 A walker on a grid turns and steps forward, so a path is measured in actions, over states
 (direction, row, column). The maps come from :func:`socialgrid.action_distances`; this module
@@ -27,7 +27,6 @@ UNREACHABLE = np.int32(2**30)
 HEADINGS = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]], dtype=np.int32)
 """(row, col) step of the directions 0 right, 1 down, 2 left, 3 up."""
 
-_CHANGEABLE = np.frombuffer(b"DKOB", dtype=np.uint8)
 _PAIRS_PER_CALL = 4096
 
 # Added to a distance that crosses cells of the fallback: no detour is as bad as that.
@@ -52,8 +51,8 @@ class Terrain:
     """What a walker looks for and where it may walk, as layout characters.
 
     ``targets`` are the cells to enter; ``walkable`` the cells it likes to cross on the way;
-    ``fallback`` those it crosses when no way over ``walkable`` cells exists. At most
-    ``num_targets`` target cells are kept per environment, in row-major order.
+    ``fallback`` those it crosses when no way over ``walkable`` cells exists. There is room for
+    ``num_targets`` target cells per environment, or for more where a world has more.
     """
 
     targets: bytes
@@ -63,10 +62,9 @@ class Terrain:
 
 
 class DistanceMaps:
-    """Distances to every target cell of every environment of a batch.
+    """Distances to every target cell of every environment of a batch, K targets in row-major order.
 
-    Built for the environments whose episode number, or (where doors and keys can change it) whose
-    map, differs from what the maps were built for; see :meth:`refresh`.
+    Built for the environments whose content has changed since; see :meth:`refresh`.
     """
 
     def __init__(self, env: VecEnv, terrain: Terrain) -> None:
@@ -78,35 +76,20 @@ class DistanceMaps:
         """int32 [E,K,2]: (row, col) of the targets."""
         self.character = np.zeros((E, K), dtype=np.uint8)
         """uint8 [E,K]: their layout characters."""
-        self._stale = np.ones(E, dtype=np.bool_)
-        self._episode = np.full(E, -1, dtype=np.int64)
-        self._cells: NDArray[np.uint8] | None = None
-        self._changeable = False
+        self._content = np.full(E, -1, dtype=np.int64)
         self._distance: NDArray[np.int16] | NDArray[np.int32] | None = None
         self._is_target = char_table(terrain.targets)
         self._walkable = char_table(terrain.walkable)
         self._crossable = char_table(terrain.fallback)
 
-    def forget(self, env_mask: NDArray[np.bool_]) -> None:
-        """Rebuild the maps of the marked environments (bool [E]) at the next refresh."""
-        self._stale |= env_mask
-
-    def refresh(self, env: VecEnv, episode: NDArray[np.int64]) -> None:
-        """Bring the maps up to date. ``episode`` int64 [E] are the present episode numbers."""
-        changed = self._stale | (episode != self._episode)
-        if not self._changeable and not changed.any():
-            return
-        cells: NDArray[np.uint8] = env.worlds(["cells"])["cells"]
-        if self._changeable and self._cells is not None:
-            changed |= (cells != self._cells).any(axis=(1, 2))
-        rows = np.flatnonzero(changed)
-        self._cells = cells
-        self._episode = episode.copy()
-        self._stale[:] = False
+    def refresh(self, env: VecEnv, content: NDArray[np.int64]) -> None:
+        """Bring the maps up to date; ``content`` is ``env.worlds(["content"])``."""
+        rows = np.flatnonzero(content != self._content)
         if rows.size:
-            self._changeable = bool(np.isin(cells, _CHANGEABLE).any())
+            cells: NDArray[np.uint8] = env.worlds(["cells"])["cells"]
             self._locate(rows, cells[rows])
             self._measure(rows, cells[rows])
+            self._content = content.copy()
 
     def _locate(self, rows: NDArray[np.int64], cells: NDArray[np.uint8]) -> None:
         width = cells.shape[2]
@@ -114,13 +97,25 @@ class DistanceMaps:
         which, cell = np.nonzero(found)
         # np.nonzero lists one environment after the other, each in row-major order.
         slot = np.arange(which.size) - np.searchsorted(which, which, side="left")
-        kept = slot < self.terrain.num_targets
-        which, cell, slot = which[kept], cell[kept], slot[kept]
+        if which.size:
+            self._make_room(int(slot.max()) + 1)
         self.present[rows] = False
         self.present[rows[which], slot] = True
         self.position[rows[which], slot, 0] = cell // width
         self.position[rows[which], slot, 1] = cell % width
         self.character[rows[which], slot] = cells.reshape(len(rows), -1)[which, cell]
+
+    def _make_room(self, num_targets: int) -> None:
+        missing = num_targets - self.present.shape[1]
+        if missing <= 0:
+            return
+        E = len(self.present)
+        self.present = np.hstack([self.present, np.zeros((E, missing), np.bool_)])
+        self.position = np.hstack([self.position, np.zeros((E, missing, 2), np.int32)])
+        self.character = np.hstack([self.character, np.zeros((E, missing), np.uint8)])
+        if self._distance is not None:
+            shape = (E, missing, *self._distance.shape[2:])
+            self._distance = np.hstack([self._distance, np.full(shape, -1, self._distance.dtype)])
 
     def _measure(self, rows: NDArray[np.int64], cells: NDArray[np.uint8]) -> None:
         if self._distance is None:
@@ -228,9 +223,13 @@ class DistanceMaps:
 _shared: WeakKeyDictionary[Any, dict[Terrain, DistanceMaps]] = WeakKeyDictionary()
 
 
-def shared_maps(env: VecEnv, terrain: Terrain) -> DistanceMaps:
-    """The maps of one batch and terrain, one object for all players that need them."""
+def current_maps(env: VecEnv, terrain: Terrain, content: NDArray[np.int64]) -> DistanceMaps:
+    """The maps of one batch and terrain, up to date; one object for all players that need them.
+
+    ``content`` int64 [E] is ``env.worlds(["content"])``.
+    """
     maps = _shared.setdefault(env, {})
     if terrain not in maps:
         maps[terrain] = DistanceMaps(env, terrain)
+    maps[terrain].refresh(env, content)
     return maps[terrain]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .navigation import FORWARD, LEFT, NOOP, DistanceMaps, Terrain, shared_maps
+from .navigation import FORWARD, LEFT, NOOP, DistanceMaps, Terrain, current_maps
 from .streams import as_choice, as_unit, random_words
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ class Player:
     other agents where they block each other, and saves and restores.
 
     Args:
-        env: the batch, a ``socialgrid.VecEnv``. Only its geometry is kept.
+        env: the batch, a ``socialgrid.VecEnv``. Only its geometry is kept. A world that was reset,
+            restored or laid out since the last call is noticed, and what the player remembers of
+            the one before it forgotten.
         agent: the slot to play.
         seed: of the player's own random numbers. They depend on (seed, agent, global environment
             index, number of calls) alone.
@@ -60,11 +62,13 @@ class Player:
         self._dir = np.zeros(self.num_envs, dtype=np.int32)
         self._action = np.zeros(self.num_envs, dtype=np.int32)
         self._aside = np.zeros(self.num_envs, dtype=np.bool_)
+        # ``worlds(["restart"])`` of the worlds it remembers; None: of those it meets next.
+        self._restart: NDArray[np.int64] | None = None
 
     def reset(self, env: VecEnv, env_mask: NDArray[np.bool_] | None = None) -> None:
         """Forget the episode of the marked environments.
 
-        Call it after every explicit ``env.reset()``; autoresets are noticed by :meth:`observe`.
+        For the end of a story that the batch does not tell; its own resets are noticed.
 
         Args:
             env: the batch.
@@ -85,11 +89,12 @@ class Player:
             int32 [E]; a no-op where the agent is not in play.
         """
         self._check(env)
-        world = env.worlds(["agent_pos", "agent_dir", "agent_active", "episode"])
+        world = env.worlds(["agent_pos", "agent_dir", "agent_active", "content", "restart"])
+        self._forget_others(world["restart"])
         pos = np.ascontiguousarray(world["agent_pos"][:, self.agent])
         direction = np.ascontiguousarray(world["agent_dir"][:, self.agent])
         active = world["agent_active"][:, self.agent]
-        chosen = self.choose(env, pos, direction, world["episode"])
+        chosen = self.choose(env, pos, direction, world["content"])
         if self._can_block:
             # Two that want past each other would stand there for ever, so each of them now and
             # then takes a turn and a step aside.
@@ -119,23 +124,39 @@ class Player:
             info: of the same step; ``info["done"]`` marks the environments that began anew.
         """
         self._check(env)
-        done = np.asarray(info["done"], dtype=np.bool_)
-        self.learn(env, np.asarray(reward)[:, self.agent], done)
-        if done.any():
-            self.forget(done)
+        over = np.array(info["done"], dtype=np.bool_)
+        restart = env.worlds(["restart"])["restart"]
+        if self._restart is not None:
+            over |= restart != self._restart
+        self.learn(env, np.asarray(reward)[:, self.agent], over)
+        if over.any():
+            self.forget(over)
+        self._restart = restart
+
+    def _forget_others(self, restart: NDArray[np.int64]) -> None:
+        """Forget what belongs to worlds that are no longer there; ``restart`` int64 [E]."""
+        if self._restart is not None:
+            others = restart != self._restart
+            if others.any():
+                self.forget(others)
+        self._restart = restart
 
     def choose(
         self,
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
-        """Actions int32 [E] of an agent at pos [E,2] (row, col), facing direction [E]."""
+        """Actions int32 [E] of an agent at pos [E,2] (row, col), facing direction [E].
+
+        Whatever is derived from the cells of a world holds as long as ``content`` [E] is the same
+        (``env.worlds(["content"])``).
+        """
         raise TypeError(f"{type(self).__name__} does not say how it plays")
 
     def learn(self, env: VecEnv, reward: NDArray[np.float32], done: NDArray[np.bool_]) -> None:
-        """Hook: the own reward float32 [E] of the last action; ``done`` environments are over."""
+        """Hook: the own reward float32 [E] of the last action; ``done`` worlds are over."""
 
     def forget(self, env_mask: NDArray[np.bool_]) -> None:
         """Hook: drop what belongs to the episode in the marked environments (bool [E])."""
@@ -187,10 +208,7 @@ class Player:
         self._aside = np.array(state["aside"])
         for key, array in self.memory().items():
             array[...] = state[key]
-        self.restored()
-
-    def restored(self) -> None:
-        """Hook: :meth:`set_state` is done; rebuild what is derived."""
+        self._restart = None
 
     def _words(self, purpose: int) -> NDArray[np.uint64]:
         return random_words(self.seed, self.agent, self._env_index, self._calls, purpose)
@@ -215,28 +233,9 @@ class Player:
 class Walker(Player):
     """A player that goes where distance maps lead; knows the map, like the games' experts."""
 
-    def __init__(
-        self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
-    ) -> None:
-        super().__init__(env, agent, seed, error_rate=error_rate)
-        self._maps: dict[Terrain, DistanceMaps] = {}
-
-    def maps(self, env: VecEnv, terrain: Terrain, episode: NDArray[np.int64]) -> DistanceMaps:
-        """The batch's maps for a terrain, up to date."""
-        if terrain not in self._maps:
-            self._maps[terrain] = shared_maps(env, terrain)
-        found = self._maps[terrain]
-        found.refresh(env, episode)
-        return found
-
-    def reset(self, env: VecEnv, env_mask: NDArray[np.bool_] | None = None) -> None:  # noqa: D102
-        super().reset(env, env_mask)
-        for maps in self._maps.values():
-            maps.forget(self._mask(env_mask))
-
-    def restored(self) -> None:  # noqa: D102
-        for maps in self._maps.values():
-            maps.forget(self._mask(None))
+    def maps(self, env: VecEnv, terrain: Terrain, content: NDArray[np.int64]) -> DistanceMaps:
+        """The batch's maps for a terrain, up to date: of ``env.worlds(["content"])``."""
+        return current_maps(env, terrain, content)
 
 
 PlayerFactory = Callable[..., Player]

@@ -26,7 +26,7 @@ class RandomPlayer(Player):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         return as_choice(self._words(_PURPOSE), self._num_actions)
 

@@ -59,7 +59,7 @@ class RoomExpert(Player):
         env: VecEnv,
         pos: NDArray[np.int32],
         direction: NDArray[np.int32],
-        episode: NDArray[np.int64],
+        content: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         rows, cols = env.grid_shape
         goal = env.worlds(["cells"])["cells"].reshape(self.num_envs, -1) == _GOAL
