@@ -74,7 +74,7 @@ class Learner(Protocol):
             state: float32 ``[E, A, S]`` of the previous step.
             reset: bool ``[E, A]``; memory is zeroed before the step where True.
             last_actions: int32 ``[E, N]``, everybody's last action, -1 for none; needed where
-                agents see each other's actions.
+                agents see each other's actions; ``[A, E, N]`` where each agent hears others.
             greedy: the most probable action instead of a sample (draws no random numbers).
         """
         ...

@@ -87,7 +87,8 @@ class Channels:
         """Tokens before a step, influencers still silent.
 
         Args:
-            last_actions: integers ``[E, N]``, -1 for none; needed for visible actions.
+            last_actions: integers ``[E, N]``, or ``[A, E, N]`` where each agent hears others;
+                -1 for none; needed for visible actions.
             messages: integers ``[E, A]``, -1 for none; needed where agents talk.
 
         Returns:
@@ -108,7 +109,7 @@ class Channels:
         if self.influencers and lead is None:
             raise ValueError("influence: act() needs last_actions [E, N]")
         if self.influencers and lead is not None:
-            shape = (agents, len(lead), self.influencers)
+            shape = (agents, lead.shape[-2], self.influencers)
             parts.append(torch.full(shape, -1, dtype=torch.int16, device=lead.device))
         if self.speakers:
             if messages is None:

@@ -16,15 +16,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from socialgrid.social.intervals import Bounds
+
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-_MAX_FREEDOM = 1000
+
+def bounds_of(metric: str, max_steps: int, divergence: str = "kl") -> Bounds:
+    """What values a metric can have: of episodes, of coordination, or a game's count of events.
+
+    Args:
+        metric: its name.
+        max_steps: steps of an episode at most.
+        divergence: that influence is measured by; pointwise mutual information has either sign.
+    """
+    if metric in ("equality", "peace", "box_opened", "speaker_consistency"):
+        return Bounds(0.0, 1.0)
+    if metric == "influenced_reward_correlation":
+        return Bounds(-1.0, 1.0)
+    if metric in ("length", "box_step", "sustainability"):
+        return Bounds(0.0, float(max_steps))
+    if "return" in metric or (metric == "influence" and divergence == "pmi"):
+        return Bounds()
+    return Bounds(0.0)  # counts, mutual information, divergences
 
 
 def gini(returns: npt.ArrayLike) -> Floats:
@@ -215,74 +234,6 @@ class EpisodeMetrics:
             array[envs] = 0
         values = [column.astype(np.float64).tolist() for column in columns.values()]
         return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
-
-
-class Interval(NamedTuple):
-    """A mean and where it lies.
-
-    Attributes:
-        mean: of the values; nan if there are none.
-        low: lower bound; nan for fewer than two values.
-        high: upper bound; likewise.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-
-def confidence_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
-    """Mean of independent values with Student's confidence interval.
-
-    Student's t, not a bootstrap: with the three or five seeds of an experiment, resampling gives
-    intervals that are far too narrow. Exact for normal values, good for means of many. Values
-    that are nan, where an episode has none, are left out.
-
-    Args:
-        values: any shape.
-        level: share of such intervals that hold the true mean, in (0, 1).
-
-    Raises:
-        ValueError: ``level`` is not between 0 and 1.
-    """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level {level}: must be between 0 and 1")
-    data = np.asarray(values, np.float64).ravel()
-    data = data[~np.isnan(data)]
-    count = len(data)
-    mean = float(data.mean()) if count else math.nan
-    if count < 2:
-        return Interval(mean, math.nan, math.nan)
-    half = _student_bound(level, count - 1) * float(data.std(ddof=1)) / math.sqrt(count)
-    return Interval(mean, mean - half, mean + half)
-
-
-def _student_bound(level: float, freedom: int) -> float:
-    """The t with P(|Student's t| <= t) = level, by bisection of the angle atan(t / sqrt(freedom)).
-
-    Beyond 1,000 degrees of freedom that number's is used: at most 0.3% too wide up to 99.9%.
-    """
-    freedom = min(freedom, _MAX_FREEDOM)
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        angle = (low + high) / 2
-        if _student_probability(angle, freedom) < level:
-            low = angle
-        else:
-            high = angle
-    return math.tan((low + high) / 2) * math.sqrt(freedom)
-
-
-def _student_probability(angle: float, freedom: int) -> float:
-    """P(|t| <= sqrt(freedom) tan(angle)) (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4)."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    term = cosine if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for k in range(2 + odd, freedom - 1, 2):
-        term *= (k - 1) / k * cosine * cosine
-        total += term
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
 
 
 def _ratio(top: npt.ArrayLike, bottom: npt.ArrayLike, otherwise: float = math.nan) -> Floats:

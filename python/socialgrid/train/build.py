@@ -82,9 +82,11 @@ def parse_player(text: str) -> PlayerSpec:
                     f"player {text!r}: what follows the colon is an error rate"
                 ) from None
         return PlayerSpec(text)
-    run, hash_mark, slot = rest.partition("#")
+    run, hash_mark, slot = rest.rpartition("#") if "#" in rest else (rest, "", "")
     if hash_mark and not slot.isdecimal():
         raise UsageError(f"player {text!r}: {slot!r} after # is not the number of a slot")
+    if not run:
+        raise UsageError(f"player {text!r}: of which run? {kind}:RUN or {kind}:RUN#SLOT")
     source = (Path(run), int(slot) if slot else None)
     return PlayerSpec("learner" if kind == "learner" else "frozen", source)
 
@@ -212,29 +214,45 @@ def build_learner(
             agents, or weights do not fit the network.
     """
     slots = learner_slots(players)
-    common: dict[str, Any] = {
-        "seed": config.run.seed,
-        "device": device,
-        "agent_ids": slots,
-        "social": config.social,
-        "dump_dir": dump_dir,
-    }
-    learner: AnyLearner
     try:
         spec = ViewSpec.of(env, slots)
-        if isinstance(config.algorithm, A3CConfig):
-            learner = A3C(spec, config.network, config.algorithm, **common)
-        else:
-            assert isinstance(config.algorithm, PPOConfig), "off-policy learners are built below"
-            learner = PPO(spec, config.network, config.algorithm, **common)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    learner = learner_of(config, spec, slots, device, dump_dir)
     for position, slot in enumerate(slots):
         source = players[slot].source
         if source is not None and not players[slot].begun:
             _adopt(learner, position, *source)
     learner.set_learning([players[slot].kind == "learner" for slot in slots])
     return learner
+
+
+def learner_of(
+    config: TrainConfig,
+    spec: ViewSpec,
+    agent_ids: Sequence[int],
+    device: torch.device,
+    dump_dir: Path | None = None,
+) -> AnyLearner:
+    """Make the on-policy learner of the agents of ``spec``, newly born.
+
+    Raises:
+        UsageError: the network or the social mechanisms do not fit.
+    """
+    common: dict[str, Any] = {
+        "seed": config.run.seed,
+        "device": device,
+        "agent_ids": agent_ids,
+        "social": config.social,
+        "dump_dir": dump_dir,
+    }
+    try:
+        if isinstance(config.algorithm, A3CConfig):
+            return A3C(spec, config.network, config.algorithm, **common)
+        assert isinstance(config.algorithm, PPOConfig), "off-policy learners are built below"
+        return PPO(spec, config.network, config.algorithm, **common)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def build_off_policy_learner(
@@ -278,13 +296,57 @@ def build_off_policy_learner(
         for position, agent in enumerate(agents):
             player = players[slots[agent % len(slots)]]
             if player.source is not None and not player.begun:
-                _adopt_off_policy(learner, position, *player.source)
+                adopt_off_policy(learner, position, *player.source)
         parts.append((learner, agents))
     whole = parts[0][0] if len(parts) == 1 else MixedLearner(parts)
     whole.set_learning(
         [players[slots[a % len(slots)]].kind == "learner" for a in range(spec.num_agents)]
     )
     return whole
+
+
+def lone_learner(
+    config: TrainConfig, slot: int, spec: TaskSpec, device: torch.device
+) -> OffPolicyLearner:
+    """Make the learner of one agent of an off-policy run by itself, newly born.
+
+    Args:
+        config: of the run.
+        slot: the agent's place in its group or world; it has a network.
+        spec: of its task, for one agent.
+        device: where its networks live.
+
+    Raises:
+        UsageError: the algorithm does not fit the task.
+    """
+    slots = learner_slots(parse_players(config))
+    member = slots.index(slot)
+    name = _algorithms(config)[member]
+    settings = _settings(config, name, [member], len(slots))
+    try:
+        return _learner_class(name, spec)(
+            spec, settings, model=config.network, seed=config.run.seed, device=device,
+            agent_ids=[slot],
+        )  # fmt: skip
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+
+
+def network_of(config: TrainConfig, run: Path, slot: int | None) -> int:
+    """Which agent of a run RUN#K or RUN means: K, or the first that learnt there.
+
+    Where nobody learnt, the first that has a network.
+
+    Raises:
+        UsageError: the agent has no network.
+    """
+    players = parse_players(config)
+    slots = learner_slots(players)
+    if slot is None:
+        return next((s for s in slots if players[s].kind == "learner"), slots[0])
+    if slot not in slots:
+        raise UsageError(f"{run}: agent {slot} has no network; those of {list(slots)} have")
+    return slot
 
 
 def _learner_class(name: str, spec: TaskSpec) -> type[OffPolicyLearner]:
@@ -331,15 +393,11 @@ def _settings(
     return fresh
 
 
-def _adopt_off_policy(
-    learner: OffPolicyLearner, position: int, run: Path, slot: int | None
-) -> None:
+def adopt_off_policy(learner: OffPolicyLearner, position: int, run: Path, slot: int | None) -> None:
     """Give one agent of a learner the networks of an agent of another run's first group."""
     config = load_config(run)
     slots = learner_slots(parse_players(config))
-    slot = slots[0] if slot is None else slot
-    if slot not in slots:
-        raise UsageError(f"{run}: player {slot} has no network; those of {list(slots)} have")
+    slot = network_of(config, run, slot)
     algorithms, member = _algorithms(config), slots.index(slot)
     name = algorithms[member]
     if name != learner.algorithm:
@@ -397,9 +455,7 @@ def _adopt(learner: AnyLearner, position: int, run: Path, slot: int | None) -> N
     """Give one agent of a learner the networks of an agent of another run."""
     config = load_config(run)
     slots = learner_slots(parse_players(config))
-    slot = slots[0] if slot is None else slot
-    if slot not in slots:
-        raise UsageError(f"{run}: agent {slot} has no network; those of {list(slots)} have")
+    slot = network_of(config, run, slot)
     place = learner.channels.slots[position]
     if place != slot and {"visible-actions", "influence", "comm", "moa"} & {
         *config.social.mechanisms,

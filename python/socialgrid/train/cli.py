@@ -53,7 +53,7 @@ def train(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(argv: Sequence[str] | None = None) -> int:
-    """``socialgrid-eval RUN... [--options]``. Returns the exit code."""
+    """``socialgrid-eval RUN... | matrix RUN... [--options]``. Returns the exit code."""
     return _run("socialgrid-eval", _evaluate, argv)
 
 
@@ -245,6 +245,8 @@ def _finish(trainer: Any) -> int:
 
 def _evaluate(prog: str, words: list[str]) -> int:
     _need_extras()
+    if words[:1] == ["matrix"]:
+        return _evaluate_matrix(prog, words[1:])
     runs, rest = _split_words(words)
     rest, extra = _take_pairs(rest)
     from socialgrid.train import evaluate as evaluation
@@ -253,22 +255,40 @@ def _evaluate(prog: str, words: list[str]) -> int:
         evaluation.EvalOptions, _join_lists(rest, ("seeds", "players")), f"{prog} RUN..."
     )
     if not runs:
-        raise UsageError("which run? socialgrid-eval RUN... [--options]")
+        raise UsageError("which run? socialgrid-eval RUN... | matrix RUN... [--options]")
     found = []
-    for name in runs:
-        results = evaluation.evaluate(Path(name), options, extra)
-        found.append((Path(name), results))
+    for name in map(Path, runs):
+        results = evaluation.evaluate(name, options, extra)
+        found.append((name, results))
         print(f"{name}\n{evaluation.report(results)}")
-        path = (
-            Path(options.json)
-            if options.json
-            else evaluation.results_path(Path(name), options, extra)
-        )
-        evaluation.write_results(path, Path(name), options, extra, results)
-        print(f"written to {path}")
-    together = evaluation.report_groups(found)
+        if not (options.json and len(runs) > 1):
+            default = evaluation.results_path(name, options, extra)
+            path = Path(options.json) if options.json else default
+            evaluation.write_json(path, evaluation.results(name, options, extra, results))
+            print(f"written to {path}")
+    together = evaluation.report_runs(found)
     if together:
         print(together)
+    if options.json and len(runs) > 1:
+        each = [evaluation.results(name, options, extra, one) for name, one in found]
+        across = evaluation.results_of_runs(found)
+        evaluation.write_json(Path(options.json), {"runs": each, "over_runs": across})
+        print(f"written to {options.json}")
+    return 0
+
+
+def _evaluate_matrix(prog: str, words: list[str]) -> int:
+    runs, rest = _split_words(words)
+    rest, extra = _take_pairs(rest)
+    from socialgrid.train import matrix
+
+    options = parse(
+        matrix.MatrixOptions, _join_lists(rest, ("seeds", "players")), f"{prog} matrix RUN..."
+    )
+    found = matrix.play_matrix([Path(name) for name in runs], options, extra)
+    print(matrix.report(found))
+    for path in matrix.leave(found, options, extra):
+        print(f"written to {path}")
     return 0
 
 

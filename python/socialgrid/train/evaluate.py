@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import numpy.typing as npt
 import torch
 
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.players import list_players
 from socialgrid.social.coordination import (
     influenced_reward_correlation,
     influential_moments,
@@ -25,9 +24,27 @@ from socialgrid.social.coordination import (
     speaker_consistency,
     strongest_pair,
 )
-from socialgrid.social.metrics import EpisodeMetrics, Interval, confidence_interval
+from socialgrid.social.intervals import (
+    FEW_RUNS,
+    UNBOUNDED,
+    Bounds,
+    Interval,
+    confidence_interval,
+    interval_over_runs,
+    method,
+)
+from socialgrid.social.metrics import EpisodeMetrics, bounds_of
 from socialgrid.train import build, checkpoint
 from socialgrid.train.build import AnyLearner
+from socialgrid.train.cast import (
+    Company,
+    Recurrent,
+    Seat,
+    at_home,
+    companies,
+    eyes_of,
+    seats_of,
+)
 from socialgrid.train.config import TrainConfig, group_key, load_preset
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import finite, number
@@ -53,9 +70,11 @@ class EvalOptions:
     world: str = ""
     """Another world: the env section and the players of this preset (four-goals, maze, ...)."""
     game: str = ""
-    """Another game; its scripted players are that game's experts."""
+    """Another game; scripted players that it does not have must be replaced by ``players``."""
     players: tuple[str, ...] = ()
-    """Who plays instead; "learner" stands for the run's networks in their order."""
+    """Who plays instead: "learner" stands for the agents that learnt in the run, in their order;
+    checkpoint:OTHER for the first that learnt in another run, checkpoint:OTHER#K for its agent K;
+    novice for an untrained network; anything else is a scripted player."""
     greedy: bool = False
     """The most probable action instead of a sample; off-policy agents always play so."""
     device: str = "cpu"
@@ -80,7 +99,8 @@ class Result:
         condition: "together", or "alone" for one agent by itself.
         seed: of the environments.
         agent: slot.
-        kind: who played in it.
+        kind: who played in it, as the user calls it.
+        plays: who that is: a scripted player, or an agent of a run as RUN#K.
         returns: of every episode.
     """
 
@@ -88,36 +108,45 @@ class Result:
     seed: int
     agent: int
     kind: str
+    plays: str
     returns: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One metric of the group, by seed and episode.
+    """One metric, by seed of the environments and episode.
 
     Attributes:
         metric: its name.
-        values: for every seed one number an episode, NaN where an episode has none.
+        values: for every seed of the environments one number an episode, NaN where an episode has
+            none.
         whole: there is one number a seed only, from all of its episodes together.
-        groups: the mean of each of several groups that were trained independently of each other.
+        groups: the numbers of each of several groups that were trained independently of each
+            other: training runs of their own.
+        bounds: what values are possible.
     """
 
     metric: str
     values: tuple[tuple[float, ...], ...]
     whole: bool = False
-    groups: tuple[float, ...] = ()
+    groups: tuple[tuple[float, ...], ...] = ()
+    bounds: Bounds = UNBOUNDED
 
     def over_episodes(self) -> Interval:
-        """95% confidence interval over all episodes."""
-        return confidence_interval([value for seed in self.values for value in seed])
+        """95% confidence interval over evaluation episodes, whatever seed they have.
 
-    def over_seeds(self) -> Interval:
-        """95% confidence interval over the means of the seeds."""
-        return confidence_interval([confidence_interval(seed).mean for seed in self.values])
+        What more episodes of these networks would come to. Where there is one number a seed, it
+        ranges over sets of so many episodes.
+        """
+        return confidence_interval([x for seed in self.values for x in seed], bounds=self.bounds)
+
+    def training_runs(self) -> tuple[tuple[float, ...], ...]:
+        """The numbers of each independent training run: its groups, or the run itself."""
+        return self.groups or (tuple(x for seed in self.values for x in seed),)
 
     def over_groups(self) -> Interval:
         """95% confidence interval over groups: what another training run would come to."""
-        return confidence_interval(self.groups)
+        return interval_over_runs(self.groups, bounds=self.bounds)
 
 
 @dataclass(frozen=True)
@@ -126,7 +155,7 @@ class Evaluation:
 
     Attributes:
         results: returns by condition, seed and agent.
-        outcomes: metrics of the group, everybody together.
+        outcomes: returns of learners and of others, and metrics of the group.
     """
 
     results: tuple[Result, ...]
@@ -159,42 +188,9 @@ def evaluation_config(
         if run.advised:
             raise UsageError("players: peers are evaluated by themselves, each in its own task")
         kinds = list(options.players)
-    elif not run.advised and env.gymnasium_id is None:  # elsewhere nobody else is in the world
-        known = list_players(env.game)
-        kinds = [
-            "expert"
-            if build.parse_player(kind).scripted and kind.partition(":")[0] not in known
-            else kind
-            for kind in kinds
-        ]
     schedule = dataclasses.replace(run.schedule, solo_fraction="0", options={})
     players = dataclasses.replace(run.players, kinds=tuple(kinds))
     return dataclasses.replace(run, env=env, players=players, schedule=schedule)
-
-
-def load_learner(
-    run_dir: Path, run: TrainConfig, config: TrainConfig, env: Any, device: torch.device
-) -> AnyLearner:
-    """Networks of a run for the slots of ``config`` that are played by networks, in order.
-
-    Raises:
-        UsageError: there are not as many networks, or they do not fit this world's views.
-    """
-    trained = build.learner_slots(build.parse_players(run))
-    players = build.parse_players(config)
-    slots = build.learner_slots(players)
-    if len(slots) > len(trained):
-        raise UsageError(f"players: {len(slots)} learners, {run_dir} has {len(trained)}")
-    bare = tuple(dataclasses.replace(player, source=None) for player in players)
-    learner = build.build_learner(config, bare, env, device)
-    _, stored, complaints = checkpoint.load_newest(run_dir / "checkpoints")
-    for complaint in complaints:
-        print(f"refused a damaged checkpoint: {complaint}", file=sys.stderr)
-    tensors = learner.tensors()
-    for position in range(len(slots)):
-        tensors = build.adopted(tensors, position, stored.weights, position, run_dir)
-    learner.load_tensors(tensors)
-    return learner
 
 
 @dataclass(frozen=True)
@@ -222,13 +218,19 @@ class Played:
 
 
 def play_episodes(
-    worlds: Worlds, learner: AnyLearner, slots: Sequence[int], greedy: bool
+    worlds: Worlds,
+    learner: AnyLearner | None,
+    slots: Sequence[int],
+    greedy: bool,
+    company: Sequence[Company] = (),
 ) -> Played:
-    """Play one episode in every environment, all of them at once."""
+    """Play one episode in every environment, all of them at once; see ``Session``."""
     env, num_envs = worlds.env, worlds.num_envs
     # Influence is measured over whole episodes; otherwise long ones shall not fill the memory.
-    stretches = 1 if learner.social.mechanisms else -(-env.max_steps // _LONGEST_STRETCH)
-    session = Session(worlds, learner, slots, -(-env.max_steps // stretches), greedy=greedy)
+    whole_episodes = learner is not None and bool(learner.social.mechanisms)
+    stretches = 1 if whole_episodes else -(-env.max_steps // _LONGEST_STRETCH)
+    length = -(-env.max_steps // stretches)
+    session = Session(worlds, learner, slots, length, greedy=greedy, company=company)
     metrics = EpisodeMetrics(num_envs, env.num_agents, env.event_names)
     returns = np.zeros((num_envs, env.num_agents))
     outcomes: dict[int, dict[str, float]] = {}
@@ -246,7 +248,7 @@ def play_episodes(
             ("done", rollout.done),
             ("rewards", rollout.reward),
             ("messages", rollout.message if rollout.message.numel() else None),
-            ("influence", learner.influence(rollout) if stretches == 1 else None),
+            ("influence", learner.influence(rollout) if learner and stretches == 1 else None),
         ):
             if tensor is not None:
                 recorded.setdefault(name, []).append(tensor.cpu().numpy().copy())
@@ -317,66 +319,148 @@ def evaluate(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) -> E
     """Evaluate the newest checkpoint of a run.
 
     Raises:
-        UsageError: not a run, a bad world, or no whole checkpoint.
+        UsageError: not a run, a bad world or player, agents that do not fit, or no whole
+            checkpoint.
     """
     run = build.load_config(run_dir)
     config = evaluation_config(run, options, extra)
-    if config.off_policy:
+    if config.off_policy and not (shares_worlds(run) or shares_worlds(config)):
+        if config.players != run.players:
+            raise UsageError(f"players: in {config.env.game} every agent has a task of its own")
         return _evaluate_off_policy(run_dir, config, options)
-    players = build.parse_players(config)
-    slots = build.learner_slots(players)
+    return _evaluate_seats(run_dir, run, config, options, extra)
+
+
+def play_seats(
+    config: TrainConfig,
+    seats: Sequence[Seat],
+    options: EvalOptions,
+    conditions: Sequence[tuple[str, tuple[int, ...]]],
+    *,
+    recorded: bool = False,
+    hide: bool = True,
+) -> Iterator[tuple[int, str, Played, Any]]:
+    """Let players meet in a world, in every condition with every seed.
+
+    Args:
+        config: the world.
+        seats: who plays.
+        options: episodes, seeds, greedy and device.
+        conditions: names, and the seats that are present.
+        recorded: all networks are one run's at home, and what they say and how they influence
+            each other is wanted.
+        hide: agents do not see what was hidden from them where they learnt.
+
+    Yields:
+        seed, condition, what was played, and the simulator (closed).
+
+    Raises:
+        UsageError: the game refuses, or networks do not fit.
+    """
     device = build.choose_device(options.device)
-    phase = build.phase_at(config, players, 0)
-    learner: AnyLearner | None = None
-    results: list[Result] = []
-    outcomes: list[tuple[dict[str, float], ...]] = []
-    moments: list[dict[str, float]] = []
-    conditions: list[tuple[str, tuple[int, ...]]] = [("together", tuple(range(len(players))))]
-    if len(players) > 1 and can_be_absent(config.env.game):
-        conditions += [("alone", (slot,)) for slot in slots]
+    phase = build.phase_at(config, build.parse_players(config), 0)
+    if hide:
+        rest = {name: value for name, value in phase.options.items() if name != "hide"}
+        hidden = eyes_of(seats, phase.options)
+        phase = Phase({**rest, "hide": hidden} if any(hidden) else rest, phase.num_solo)
+    group: list[Company] = []
     for seed in options.seeds:
         for condition, present in conditions:
             worlds = _worlds(
-                config, players, phase, episodes=options.episodes, seed=seed, present=present
+                config, seats, phase, episodes=options.episodes, seed=seed, present=present
             )
-            if learner is None:
-                learner = load_learner(run_dir, run, config, worlds.env, device)
-            played = play_episodes(worlds, learner, slots, options.greedy)
-            worlds.close()
-            results += [
-                Result(condition, seed, slot, config.players.kinds[slot],
-                       tuple(float(value) for value in played.returns[:, slot]))
-                for slot in present
-            ]  # fmt: skip
-            if condition == "together":
-                outcomes.append(played.outcomes)
-                if config.social.mechanisms:
-                    moments.append(
-                        coordination(played, worlds.env.num_actions, config.social.vocabulary)
-                    )
-    if len(players) == 1 and not worlds.env.event_names:
-        outcomes.clear()  # its return says it all
+            try:
+                group = group or companies(seats, worlds.env, device)
+                first = group[0]
+                if recorded and isinstance(first, Recurrent):
+                    played = play_episodes(worlds, first.learner, first.seats, options.greedy)
+                else:
+                    played = play_episodes(worlds, None, (), options.greedy, group)
+            finally:
+                worlds.close()
+            yield seed, condition, played, worlds.env
+
+
+def learning_seats(seats: Sequence[Seat], run_dir: Path, run: TrainConfig) -> list[int]:
+    """Seats of a run's own agents that learnt there.
+
+    All others are scripted, frozen, untrained, or of other runs.
+    """
+    own = build.parse_players(run)
+    return [
+        place
+        for place, seat in enumerate(seats)
+        if seat.run == run_dir and not seat.born and own[seat.slot].kind == "learner"
+    ]
+
+
+def _evaluate_seats(
+    run_dir: Path,
+    run: TrainConfig,
+    config: TrainConfig,
+    options: EvalOptions,
+    extra: Mapping[str, Any],
+) -> Evaluation:
+    """Let a run's agents meet scripted players and other runs' agents in a world."""
+    seats = seats_of(run_dir, run, config.players.kinds)
+    home = at_home(seats, run_dir, run)
+    everybody = tuple(range(len(seats)))
+    networks = [place for place in everybody if seats[place].run is not None]
+    learners = learning_seats(seats, run_dir, run)
+    others = [place for place in everybody if place not in learners]
+    conditions: list[tuple[str, tuple[int, ...]]] = [("together", everybody)]
+    if len(seats) > 1 and can_be_absent(config.env.game):
+        conditions += [(f"alone {place}", (place,)) for place in networks]
+    results: list[Result] = []
+    returns: dict[str, dict[int, list[Array]]] = {}
+    episodes: list[tuple[dict[str, float], ...]] = []
+    moments: list[tuple[dict[str, float], ...]] = []
+    env: Any = None
+    for seed, condition, played, env in play_seats(
+        config, seats, options, conditions, recorded=home, hide="hide" not in extra
+    ):
+        name, _, alone = condition.partition(" ")
+        for place in [int(alone)] if alone else everybody:
+            seat, own = seats[place], played.returns[:, place]
+            results.append(Result(name, seed, place, seat.kind, seat.plays, tuple(own.tolist())))
+            if alone and place in learners:
+                by_seed = returns.setdefault("learners_return_alone", {})
+                by_seed.setdefault(seed, []).append(own)
+        if alone:
+            continue
+        for metric, places in (("learners_return", learners), ("others_return", others)):
+            if places:
+                own = played.returns[:, places].mean(1)
+                returns.setdefault(metric, {}).setdefault(seed, []).append(own)
+        episodes.append(played.outcomes)
+        if home and config.social.mechanisms:
+            moments.append((coordination(played, env.num_actions, config.social.vocabulary),))
+    if len(seats) == 1 and not env.event_names:
+        episodes.clear()  # its return says it all
+    own_returns = [
+        Outcome(metric, tuple(tuple(np.mean(each, 0).tolist()) for each in by_seed.values()))
+        for metric, by_seed in returns.items()
+    ]
+    limits = (env.max_steps, config.social.divergence)
     return Evaluation(
         tuple(results),
-        _outcomes(outcomes) + _outcomes([[one] for one in moments], whole=True),
+        (*own_returns, *_outcomes(episodes, limits), *_outcomes(moments, limits, whole=True)),
     )
 
 
 def _evaluate_off_policy(run_dir: Path, config: TrainConfig, options: EvalOptions) -> Evaluation:
-    """Let agents with replay memories play without exploration or advice.
+    """Let agents with replay memories play their own tasks without exploration or advice.
 
     Raises:
         UsageError: the run's networks do not fit the tasks, or there is no whole checkpoint.
     """
     device, names = build.choose_device(options.device), build.peer_names(config)
     players = build.parse_players(config)
+    slots = build.learner_slots(players)
     learning = [
-        agent
-        for agent, slot in enumerate(build.learner_slots(players))
-        if players[slot].kind == "learner"
+        agent for agent, slot in enumerate(slots) if players[slot].kind == "learner"
     ] or slice(None)
     learner: build.AnyOffPolicyLearner | None = None
-    condition = "together" if shares_worlds(config) and len(config.players.kinds) > 1 else "alone"
     results: list[Result] = []
     outcomes: list[tuple[dict[str, float], ...]] = []
     for seed in options.seeds:
@@ -385,16 +469,18 @@ def _evaluate_off_policy(run_dir: Path, config: TrainConfig, options: EvalOption
             learner = _load_off_policy(run_dir, config, tasks.spec, device)
         returns = greedy_returns(tasks, learner)
         tasks.close()
-        results += [
-            Result(condition, seed, agent, name, tuple(returns[agent].tolist()))
-            for agent, name in enumerate(names)
-        ]
+        for agent, name in enumerate(names):
+            group = f" of group {agent // len(slots)}" if config.peers.groups > 1 else ""
+            plays = f"{run_dir}#{slots[agent % len(slots)]}{group}"
+            results.append(
+                Result("alone", seed, agent, name, plays, tuple(returns[agent].tolist()))
+            )
         groups = returns.view(config.peers.groups, -1, options.episodes)
         by_group = groups[:, learning].mean(1)
         outcomes.append(tuple(_by_group(each) for each in by_group.T.tolist()))
-    metric, *each = _outcomes(outcomes)
-    means = tuple(one.over_seeds().mean for one in each)
-    return Evaluation(tuple(results), (dataclasses.replace(metric, groups=means), *each))
+    metric, *each = _outcomes(outcomes, (0, "kl"))
+    independent = tuple(one.training_runs()[0] for one in each)
+    return Evaluation(tuple(results), (dataclasses.replace(metric, groups=independent), *each))
 
 
 def _by_group(returns: Sequence[float]) -> dict[str, float]:
@@ -429,15 +515,19 @@ def _load_off_policy(
 
 
 def _outcomes(
-    seeds: Sequence[Sequence[Mapping[str, float]]], *, whole: bool = False
+    seeds: Sequence[Sequence[Mapping[str, float]]],
+    limits: tuple[int, str],
+    *,
+    whole: bool = False,
 ) -> tuple[Outcome, ...]:
-    """Turn metrics by seed and episode into metrics by name."""
+    """Turn metrics by seed and episode into metrics by name; ``limits`` as of ``bounds_of``."""
     names = dict.fromkeys(name for episodes in seeds for one in episodes for name in one)
     return tuple(
         Outcome(
             name,
             tuple(tuple(one.get(name, math.nan) for one in episodes) for episodes in seeds),
             whole,
+            bounds=bounds_of(name, *limits),
         )
         for name in names
     )
@@ -445,19 +535,19 @@ def _outcomes(
 
 def _worlds(
     config: TrainConfig,
-    players: Sequence[build.PlayerSpec],
+    seats: Sequence[Seat],
     phase: Phase,
     *,
     episodes: int,
     seed: int,
     present: Sequence[int],
 ) -> Worlds:
-    absent = [slot for slot in range(len(players)) if slot not in present]
+    absent = [place for place in range(len(seats)) if place not in present]
     try:
         return Worlds(
             config.env.game,
             episodes,
-            [player.scripted for player in players],
+            [seat.scripted for seat in seats],
             dataclasses.replace(phase, num_solo=episodes if absent else 0),
             seed=derived_seed(seed, 2),
             num_threads=config.env.num_threads,
@@ -469,7 +559,7 @@ def _worlds(
 
 
 def report(evaluation: Evaluation) -> str:
-    """Tables: one line a condition, agent and seed; then one line a metric of the group."""
+    """Tables: one line a condition, agent and seed; then one line a metric, with its interval."""
     lines = [f"{'condition':<10} {'agent':<28} {'seed':>5} {'mean':>8} {'std':>8} {'best':>8}"]
     for result in evaluation.results:
         values = np.asarray(result.returns)
@@ -478,29 +568,50 @@ def report(evaluation: Evaluation) -> str:
             f"{number(float(values.mean())):>8} {number(float(values.std())):>8} "
             f"{number(float(values.max())):>8}"
         )
-    if evaluation.outcomes:
-        first = evaluation.outcomes[0]
-        lines.append(
-            f"{'group, 95% confidence':<40} {'mean':>9}  "
-            f"{f'over {sum(map(len, first.values))} episodes':<22} "
-            f"{f'over {len(first.values)} seeds':<22}"
-            + (f" over {len(first.groups)} groups" if first.groups else "")
-        )
-        lines[-1] = lines[-1].rstrip()
+    if not evaluation.outcomes:
+        return "\n".join(lines)
+    first = evaluation.outcomes[0]
+    groups, seeds = len(first.groups), len(first.values)
+    lines.append(
+        f"{'95% confidence':<40} {'mean':>9}  {f'over {sum(map(len, first.values))} episodes':<22}"
+        + (f" over {groups} groups" if groups else "")
+    )
     for outcome in evaluation.outcomes:
-        seeds, episodes = outcome.over_seeds(), outcome.over_episodes()
+        episodes = outcome.over_episodes()
         lines.append(
             f"{outcome.metric.replace('_', ' '):<40} {_fine(episodes.mean):>9}  "
-            f"{'-' if outcome.whole else bounds(episodes):<22} {bounds(seeds):<22} "
-            f"{bounds(outcome.over_groups()) if outcome.groups else ''}".rstrip()
+            f"{bounds(episodes):<22} {bounds(outcome.over_groups()) if groups else ''}".rstrip()
+        )
+    for outcome in evaluation.outcomes:
+        if 0 < len(outcome.groups) < FEW_RUNS:
+            lines.append(f"{outcome.metric.replace('_', ' ')} of each group: {_each(outcome)}")
+    what = "episodes" if not any(one.whole for one in evaluation.outcomes) else (
+        "episodes (of what has one number a seed, over those of the seeds)"
+    )  # fmt: skip
+    if groups:
+        lines.append(
+            f"intervals over groups range over {groups} trainings side by side "
+            f"({method(groups)}); those over episodes over evaluation {what} only"
+        )
+    else:
+        lines.append(
+            f"one training run: intervals range over evaluation {what}, from {seeds} "
+            f"environment seed{'s' if seeds > 1 else ''}, and say nothing of another training run"
         )
     return "\n".join(lines)
+
+
+def _each(outcome: Outcome) -> str:
+    """The mean of every training run."""
+    return ", ".join(_fine(confidence_interval(run).mean) for run in outcome.training_runs())
 
 
 def bounds(interval: Interval) -> str:
     """``[low, high]``; a dash where there are none."""
     if not math.isfinite(interval.low):
         return "-"
+    if interval.low == interval.high:
+        return "all the same"
     return f"[{_fine(interval.low)}, {_fine(interval.high)}]"
 
 
@@ -509,37 +620,90 @@ def _fine(value: float) -> str:
     return f"{value:.2e}" if 0 < abs(value) < 0.005 else number(value, 3)
 
 
-def report_groups(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
-    """A table over runs that differ in nothing but the seed: the mean of their means.
+@dataclass(frozen=True)
+class Across:
+    """What training runs that differ in nothing but the seed came to.
 
     Groups that were trained side by side in a run count as one run each.
 
-    Returns:
-        one line a group of runs and metric; empty where no two runs are alike.
+    Attributes:
+        runs: their directories.
+        seeds: of the training.
+        outcomes: metrics, with the values of every training run in ``groups``.
     """
-    groups: dict[str, list[tuple[Path, Evaluation]]] = {}
+
+    runs: tuple[Path, ...]
+    seeds: tuple[int, ...]
+    outcomes: tuple[Outcome, ...]
+
+    def size(self) -> int:
+        """Number of training runs."""
+        return max((len(one.groups) for one in self.outcomes), default=0)
+
+
+def across_runs(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Across]:
+    """Put runs together that differ in nothing but the seed of the training.
+
+    Raises:
+        UsageError: two of them have the same seed too: they are one training run, not two.
+    """
+    alike: dict[str, dict[int, tuple[Path, Evaluation]]] = {}
     for run_dir, evaluation in evaluations:
-        key = group_key(build.load_config(run_dir))
-        groups.setdefault(key, []).append((run_dir, evaluation))
-    lines: list[str] = []
-    for members in groups.values():
+        config = build.load_config(run_dir)
+        members = alike.setdefault(group_key(config), {})
+        if config.run.seed in members:
+            raise UsageError(
+                f"{run_dir}: the same training as {members[config.run.seed][0]}, with the same "
+                f"seed {config.run.seed}; intervals over runs need different ones"
+            )
+        members[config.run.seed] = run_dir, evaluation
+    found = []
+    for members in alike.values():
         if len(members) < 2:
             continue
-        by_name: dict[str, list[float]] = {}
-        for _, evaluation in members:
+        by_name: dict[str, list[tuple[float, ...]]] = {}
+        limits: dict[str, Bounds] = {}
+        for _, evaluation in members.values():
             for outcome in evaluation.outcomes:
                 if not outcome.metric.startswith(_OF_GROUP):
-                    means = outcome.groups or (outcome.over_seeds().mean,)
-                    by_name.setdefault(outcome.metric, []).extend(means)
-        seeds = max((len(each) for each in by_name.values()), default=0)
-        title = f"{len(members)} runs" + (f" of {seeds} groups" if seeds > len(members) else "")
-        names = ", ".join(run_dir.name for run_dir, _ in members)
-        lines.append(f"{title}, 95% confidence: {names}")
-        for metric, each in by_name.items():
-            interval = confidence_interval(each)
+                    by_name.setdefault(outcome.metric, []).extend(outcome.training_runs())
+                    limits[outcome.metric] = outcome.bounds
+        outcomes = tuple(
+            Outcome(name, (), groups=tuple(runs), bounds=limits[name])
+            for name, runs in by_name.items()
+        )
+        runs = tuple(run_dir for run_dir, _ in members.values())
+        found.append(Across(runs, tuple(members), outcomes))
+    return found
+
+
+def report_runs(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
+    """Tables over training runs, one for those that differ in nothing but the seed.
+
+    Returns:
+        a line a metric, with the value of every run where they are fewer than ten; empty for a
+        single run.
+
+    Raises:
+        UsageError: as ``across_runs``.
+    """
+    lines: list[str] = []
+    found = across_runs(evaluations)
+    for across in found:
+        size = across.size()
+        title = f"{len(across.runs)} training runs"
+        title += f" of {size} groups" if size > len(across.runs) else ""
+        names = ", ".join(run_dir.name for run_dir in across.runs)
+        lines.append(f"{title}, 95% confidence over training runs ({method(size)}): {names}")
+        for outcome in across.outcomes:
+            interval = outcome.over_groups()
+            each = f"  each: {_each(outcome)}" if size < FEW_RUNS else ""
             lines.append(
-                f"{metric.replace('_', ' '):<40} {_fine(interval.mean):>9}  {bounds(interval)}"
+                f"{outcome.metric.replace('_', ' '):<40} {_fine(interval.mean):>9}  "
+                f"{bounds(interval):<22}{each}".rstrip()
             )
+    if len(evaluations) > 1 and not found:
+        lines.append("no two of these runs differ in the seed alone: no interval over runs")
     return "\n".join(lines)
 
 
@@ -553,30 +717,56 @@ def results_path(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) 
     return run_dir / f"eval-{name}.json"
 
 
-def write_results(
-    path: Path, run_dir: Path, options: EvalOptions, extra: Mapping[str, Any],
-    evaluation: Evaluation,
-) -> None:  # fmt: skip
-    """Write results as JSON.
-
-    Raises:
-        UsageError: the file cannot be written.
-    """
-    data = {
+def results(
+    run_dir: Path, options: EvalOptions, extra: Mapping[str, Any], evaluation: Evaluation
+) -> dict[str, Any]:
+    """What an evaluation found, ready for JSON."""
+    return {
         "run": str(run_dir),
+        "training_seed": build.load_config(run_dir).run.seed,
         "options": dataclasses.asdict(options),
         "set": dict(extra),
         "results": [dataclasses.asdict(result) for result in evaluation.results],
+        "intervals_range_over": "evaluation episodes of one training run; over_groups: trainings",
         "group": {
             outcome.metric: {
-                "over_episodes": None if outcome.whole else outcome.over_episodes()._asdict(),
-                "over_seeds": outcome.over_seeds()._asdict(),
-                "by_seed": outcome.values,
+                "over_episodes": outcome.over_episodes()._asdict(),
+                "by_environment_seed": outcome.values,
+                "one_number_a_seed": outcome.whole,
+                "bounds": outcome.bounds._asdict(),
                 "over_groups": outcome.over_groups()._asdict() if outcome.groups else None,
             }
             for outcome in evaluation.outcomes
         },
     }
+
+
+def results_of_runs(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[dict[str, Any]]:
+    """Intervals over training runs, ready for JSON."""
+    return [
+        {
+            "runs": list(map(str, across.runs)),
+            "training_seeds": across.seeds,
+            "intervals_range_over": f"{across.size()} training runs",
+            "method": method(across.size()),
+            "group": {
+                outcome.metric: {
+                    "over_runs": outcome.over_groups()._asdict(),
+                    "by_run": [confidence_interval(run).mean for run in outcome.groups],
+                }
+                for outcome in across.outcomes
+            },
+        }
+        for across in across_runs(evaluations)
+    ]
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write results.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
     try:
         path.write_text(json.dumps(finite(data), indent=1) + "\n", encoding="utf-8")
     except OSError as error:

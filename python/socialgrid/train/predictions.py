@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import torch
 from socialgrid.algos.off_policy_config import OffPolicyConfig
 from socialgrid.train import build
 from socialgrid.train.build import AnyLearner
+from socialgrid.train.cast import Recurrent, companies, seats_of
 from socialgrid.train.errors import UsageError
-from socialgrid.train.evaluate import EvalOptions, evaluation_config, load_learner
 from socialgrid.train.pictures import view_image
 from socialgrid.train.plot import need_matplotlib, save_figure
 from socialgrid.train.session import Session
@@ -57,9 +58,9 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
     aux = "none" if isinstance(run.algorithm, OffPolicyConfig) else run.algorithm.aux
     if aux != "prediction":
         raise UsageError(f"{run_dir}: trained with aux {aux}; predicted views need prediction")
-    config = evaluation_config(run, EvalOptions(), {})
+    schedule = dataclasses.replace(run.schedule, solo_fraction="0", options={})
+    config = dataclasses.replace(run, schedule=schedule)
     players = build.parse_players(config)
-    slots = build.learner_slots(players)
     options = build.phase_at(config, players, 0).options
     worlds = Worlds(
         config.env.game,
@@ -70,28 +71,33 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
         num_threads=1,
         obs_mode=config.obs_mode,
     )
-    learner = load_learner(run_dir, run, config, worlds.env, torch.device("cpu"))
-    moments = _episode(worlds, learner, slots)
+    seats = seats_of(run_dir, run, run.players.kinds)
+    company = companies(seats, worlds.env, torch.device("cpu"))[0]
+    assert isinstance(company, Recurrent), "learners with a prediction loss remember"
+    watched = build.network_of(run, run_dir, None)
+    moments = _episode(worlds, company.learner, company.seats, watched)
     worlds.close()
-    return slots[0], moments
+    return watched, moments
 
 
-def _episode(worlds: Worlds, learner: AnyLearner, slots: tuple[int, ...]) -> list[Moment]:
-    watched, env = slots[0], worlds.env
+def _episode(
+    worlds: Worlds, learner: AnyLearner, slots: tuple[int, ...], watched: int
+) -> list[Moment]:
+    env, place = worlds.env, slots.index(watched)
     rollout = Session(worlds, learner, slots, env.max_steps - 1).play()
     moments: list[Moment] = []
     for step in range(rollout.num_steps):
         if rollout.done[step, 0] or not rollout.active[step, 0, watched]:
             break
         views, reset = rollout.inputs(step)
-        pixels = learner.predict_views(views, rollout.state[step], reset)[0, 0]
+        pixels = learner.predict_views(views, rollout.state[step], reset)[0, place]
         images = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         moments.append(
             Moment(
                 step,
                 view_image(env, rollout.obs[step, 0, watched].numpy()).copy(),
                 {name: images[action] for name, action in ACTIONS.items()},
-                int(rollout.action[step, 0, 0]),
+                int(rollout.action[step, 0, place]),
                 view_image(env, rollout.obs[step + 1, 0, watched].numpy()).copy(),
                 bool(rollout.visible[step : step + 2, 0, watched].any()),
             )

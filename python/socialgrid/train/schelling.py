@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 import socialgrid
 from socialgrid.players import Team, make_player
-from socialgrid.social.metrics import Interval, confidence_interval
+from socialgrid.social.intervals import Interval, confidence_interval
 from socialgrid.train.errors import UsageError, nearest
 from socialgrid.train.options import parse
 

@@ -1,4 +1,4 @@
-"""A learner's networks play, without learning: for evaluation, films and pictures."""
+"""Networks play, without learning: for evaluation, films and pictures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from socialgrid.data.rollout import Rollout
 from socialgrid.train.build import AnyLearner, build_rollout
+from socialgrid.train.cast import Company
 from socialgrid.train.worlds import Worlds
 
 
@@ -22,24 +23,34 @@ class Session:
     def __init__(
         self,
         worlds: Worlds,
-        learner: AnyLearner,
+        learner: AnyLearner | None,
         slots: Sequence[int],
         num_steps: int,
         *,
         greedy: bool = False,
+        company: Sequence[Company] = (),
     ) -> None:
         """Start new episodes.
 
         Args:
             worlds: environments in a single half.
-            learner: the networks.
+            learner: the networks of which everything is recorded; ``None``: of nobody's.
             slots: the agents they play, in order.
             num_steps: length of a rollout.
             greedy: the most probable actions instead of samples.
+            company: networks in other seats; only their actions are recorded.
         """
-        self.worlds, self.learner, self.greedy = worlds, learner, greedy
+        self.worlds, self.learner, self.greedy, self.company = worlds, learner, greedy, company
         self._columns = list(slots)
-        self.rollout = build_rollout(num_steps, slots, worlds, learner)
+        env = worlds.env
+        if learner is None:
+            self.rollout = Rollout(
+                num_steps, worlds.num_envs, env.num_agents, env.obs_shape, state_size=0,
+                obs_dtype=env.obs_dtype.name, events=len(env.event_names),
+            )  # fmt: skip
+        else:
+            self.rollout = build_rollout(num_steps, slots, worlds, learner)
+            self._memory: Tensor = learner.initial_state(worlds.num_envs)
         first = worlds.reset()
         self.rollout.begin(
             torch.from_numpy(first.obs),
@@ -47,7 +58,8 @@ class Session:
             torch.from_numpy(first.last_actions),
             torch.from_numpy(first.visible),
         )
-        self._memory: Tensor = learner.initial_state(worlds.num_envs)
+        for others in company:
+            others.begin(worlds.num_envs)
         self._started = False
 
     def play(self) -> Rollout:
@@ -57,13 +69,18 @@ class Session:
             rollout.carry_over()
         self._started = True
         for t in range(rollout.num_steps):
-            obs, reset = rollout.inputs(t)
-            out = self.learner.act(
-                obs, self._memory, reset, last_actions=rollout.last_actions[t], greedy=self.greedy
-            )
-            rollout.record(t, out)
-            self._memory = out.state
-            worlds.actions[:, self._columns] = out.action.cpu().numpy()
+            last_actions = rollout.last_actions[t]
+            if self.learner is not None:
+                obs, reset = rollout.inputs(t)
+                out = self.learner.act(
+                    obs, self._memory, reset, last_actions=last_actions, greedy=self.greedy
+                )
+                rollout.record(t, out)
+                self._memory = out.state
+                worlds.actions[:, self._columns] = out.action.cpu().numpy()
+            for others in self.company:
+                chosen = others.act(rollout.obs[t], rollout.reset[t], last_actions, self.greedy)
+                worlds.actions[:, list(others.seats)] = chosen.cpu().numpy()
             worlds.send(0, worlds.actions, rollout.slot(t))
             rollout.take(t, torch.from_numpy(worlds.actions))
             worlds.recv(0)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socialgrid.social import metrics
-from socialgrid.social.metrics import EpisodeMetrics, confidence_interval, equality, gini
+from socialgrid.social.intervals import confidence_interval
+from socialgrid.social.metrics import EpisodeMetrics, equality, gini
 
 NAMES = ("apples", "cleaned", "shots", "hits")
 

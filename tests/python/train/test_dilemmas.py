@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.social.metrics import confidence_interval, equality
+from socialgrid.social.metrics import equality
 from socialgrid.train import build, checkpoint, cli
 from socialgrid.train.config import ALGORITHMS, ON_POLICY, from_dict, load_preset, preset_names
 from socialgrid.train.errors import UsageError
-from socialgrid.train.evaluate import EvalOptions, Outcome, evaluate, play_episodes
+from socialgrid.train.evaluate import EvalOptions, evaluate, play_episodes
 from socialgrid.train.logger import influence_said, read_metrics
 from socialgrid.train.loop import create_run, mean_outcomes, resume_run
 from socialgrid.train.options import parse_train
@@ -313,22 +313,22 @@ def test_evaluation_tells_of_the_group_with_confidence(finished, capsys):
     out = capsys.readouterr().out
     assert "alone" not in out
     assert "over 12 episodes" in out
-    assert "over 3 seeds" in out
-    assert "2 runs, 95% confidence: moa0, moa1" in out
+    assert "from 3 environment seeds" in out
+    assert "2 training runs, 95% confidence over training runs (Student's t): moa0, moa1" in out
     assert "speaker consistency" in out
     data = json.loads((finished / "comm" / "eval-training-world.json").read_text())
     group = data["group"]
-    values = np.array(group["collective_return"]["by_seed"])
+    values = np.array(group["collective_return"]["by_environment_seed"])
     assert values.shape == (3, 4)
     returns = np.array([entry["returns"] for entry in data["results"]]).reshape(3, 3, 4)
     np.testing.assert_allclose(values, returns.sum(1))
     assert group["collective_return"]["over_episodes"]["mean"] == pytest.approx(values.mean())
-    low, high = (group["collective_return"]["over_seeds"][side] for side in ("low", "high"))
+    low, high = (group["collective_return"]["over_episodes"][side] for side in ("low", "high"))
     assert low < values.mean() < high
-    assert np.array(group["speaker_consistency"]["by_seed"]).shape == (3, 1)
-    assert group["speaker_consistency"]["over_episodes"] is None
+    assert np.array(group["speaker_consistency"]["by_environment_seed"]).shape == (3, 1)
+    assert group["speaker_consistency"]["one_number_a_seed"]
     for name in ("symbol_action", "action_action", "symbol_action_influential"):
-        assert group[f"coordination_{name}"]["over_seeds"]["mean"] >= 0
+        assert group[f"coordination_{name}"]["over_episodes"]["mean"] >= 0
     assert {"influence", "influenced_reward_correlation"} <= group.keys()
     plain = evaluate(finished / "plain", EvalOptions(episodes=2, seeds=(0,)), {})
     names = {outcome.metric for outcome in plain.outcomes}
@@ -349,12 +349,6 @@ def test_long_episodes_are_played_in_stretches_with_the_same_result(finished, mo
     np.testing.assert_array_equal(played[0].returns, played[1].returns)
     assert repr(played[0].outcomes) == repr(played[1].outcomes)  # some are nan
     assert [len(one.actions) for one in played] == [20, 18]
-
-
-def test_intervals_over_seeds_are_over_their_means():
-    outcome = Outcome("x", ((1.0, 3.0), (5.0, float("nan")), (2.0, 2.0)))
-    assert outcome.over_seeds() == confidence_interval([2.0, 5.0, 2.0])
-    assert outcome.over_episodes() == confidence_interval([1.0, 3.0, 5.0, 2.0, 2.0])
 
 
 def test_box_trapped_tells_when_the_box_was_opened(tmp_path):

@@ -18,7 +18,7 @@ from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import build, checkpoint, cli, peer_plots, plot
 from socialgrid.train.config import RunConfig, from_dict, load_preset, preset_names, to_dict
 from socialgrid.train.errors import UsageError
-from socialgrid.train.evaluate import EvalOptions, Evaluation, Outcome, evaluate, report_groups
+from socialgrid.train.evaluate import EvalOptions, Evaluation, Outcome, evaluate, report_runs
 from socialgrid.train.logger import Events, PlainConsole, RichConsole, read_metrics
 from socialgrid.train.loop import make_trainer
 from socialgrid.train.play import PlayOptions, play
@@ -158,7 +158,7 @@ def test_members_take_over_what_another_run_has_learnt(finished, tmp_path):
             torch.testing.assert_close(own[agent], stored.weights[name][1], rtol=0, atol=0)
         assert not torch.equal(own[0], own[1]) or "bias" in name
     assert learner.tensors()["learning"].tolist() == [True, False, True] * 2
-    with pytest.raises(UsageError, match="player 1 has no network"):
+    with pytest.raises(UsageError, match="agent 1 has no network"):
         learner_of(players={"kinds": [f"learner:{finished}#1"]})
     with pytest.raises(UsageError, match="learnt by dqn, not sac"):
         learner_of(algorithm=small("sac"), players={"kinds": [last]})
@@ -359,7 +359,7 @@ def test_evaluation_plays_without_exploration_and_without_advice(finished, capsy
     words = [str(finished), "--episodes", "3", "--seeds", "5,6", "--set", "max_steps=9"]
     assert cli.evaluate(words) == 0
     out = capsys.readouterr().out
-    assert out.count("alone") == 8
+    assert out.count("\nalone ") == 8
     assert "mean return of group 1" in out
     data = json.loads((finished / "eval-training-world-max_steps=9.json").read_text())
     assert [entry["agent"] for entry in data["results"]] == [0, 1, 2, 3] * 2
@@ -390,14 +390,20 @@ def test_evaluation_plays_without_exploration_and_without_advice(finished, capsy
     told = [entry["returns"] for entry in data["results"] if entry["seed"] == 5]
     np.testing.assert_allclose(np.ravel(told), returns, atol=1e-6)
     for group in (0, 1):
-        by_seed = data["group"][f"mean_return_of_group_{group}"]["by_seed"]
+        by_seed = data["group"][f"mean_return_of_group_{group}"]["by_environment_seed"]
         own = returns.reshape(2, 2, 3)[group].mean(0)
         np.testing.assert_allclose(by_seed[0], own, atol=1e-6)
     np.testing.assert_allclose(
-        data["group"]["mean_return"]["by_seed"][0], returns.reshape(4, 3).mean(0), atol=1e-6
+        data["group"]["mean_return"]["by_environment_seed"][0],
+        returns.reshape(4, 3).mean(0),
+        atol=1e-6,
     )
     assert "over 2 groups" in out
-    means = [np.mean(data["group"][f"mean_return_of_group_{group}"]["by_seed"]) for group in (0, 1)]
+    assert "mean return of each group: " in out
+    means = [
+        np.mean(data["group"][f"mean_return_of_group_{group}"]["by_environment_seed"])
+        for group in (0, 1)
+    ]
     low, high = (data["group"]["mean_return"]["over_groups"][side] for side in ("low", "high"))
     # Student's t of two values: 12.706 standard errors to either side
     assert (low + high) / 2 == pytest.approx(np.mean(means), abs=1e-6)
@@ -409,14 +415,17 @@ def test_groups_of_several_runs_count_as_one_run_each(tmp_path):
         made_up(tmp_path / folder, groups=len(groups), seed=seed)
         values = tuple((value,) for value in groups)
         by_group = [Outcome(f"mean_return_of_group_{g}", (v,)) for g, v in enumerate(values)]
-        both = Outcome("mean_return", ((float(np.mean(groups)),),), groups=groups)
+        both = Outcome("mean_return", ((float(np.mean(groups)),),), groups=values)
         return tmp_path / folder, Evaluation((), (both, *by_group))
 
-    text = report_groups([found("one", (1.0, 2.0), 0), found("two", (3.0, 4.0, 5.0), 1)])
+    text = report_runs([found("one", (1.0, 2.0), 0), found("two", (3.0, 4.0, 5.0), 1)])
     title, line = text.splitlines()
-    assert title.startswith("2 runs of 5 groups")
+    assert title.startswith("2 training runs of 5 groups, 95% confidence over training runs")
     # mean 3, deviation sqrt(2.5), t = 2.776: 3 +- 2.776 * sqrt(2.5 / 5)
-    assert line.split() == ["mean", "return", "3.000", "[1.037,", "4.963]"]
+    assert line.split()[:5] == ["mean", "return", "3.000", "[1.037,", "4.963]"]
+    assert line.endswith("each: 1.000, 2.000, 3.000, 4.000, 5.000")
+    with pytest.raises(UsageError, match="same training as"):
+        report_runs([found("three", (1.0, 2.0), 0), found("again", (1.0, 2.0), 0)])
 
 
 def test_evaluation_of_agents_that_meet_counts_their_common_worlds(tmp_path):
@@ -430,9 +439,12 @@ def test_evaluation_of_agents_that_meet_counts_their_common_worlds(tmp_path):
     assert cli.train([str(word) for word in words]) == 0
     assert (run / "episode.mp4").stat().st_size > 1000
     found = evaluate(run, EvalOptions(episodes=2, seeds=(0,)), {})
-    assert [(one.condition, one.kind) for one in found.results] == [("together", "agent1 learner")]
+    assert [(one.condition, one.kind) for one in found.results] == [
+        ("together", "trial-and-error"), ("together", "learner"), ("alone", "learner"),
+    ]  # fmt: skip
+    assert [one.plays for one in found.results][1] == f"{run}#1"
     elsewhere = EvalOptions(episodes=2, seeds=(0,), world="cleanup-mini", players=("learner",))
-    with pytest.raises(UsageError, match="do not fit"):
+    with pytest.raises(UsageError, match="networks fit only where"):
         evaluate(run, elsewhere, {})
 
 

@@ -64,8 +64,10 @@ def test_evaluation_tells_returns_with_and_without_the_others(finished, capsys):
     words = [str(finished[0]), "--episodes", "3", "--seeds", "5,6"]
     assert cli.evaluate(words) == 0
     out = capsys.readouterr().out
-    assert out.count("together") == 6
-    assert out.count("alone") == 4
+    assert out.count("\ntogether ") == 6
+    assert out.count("\nalone ") == 4
+    assert "one training run: intervals range over evaluation episodes" in out
+    assert "learners return alone" in out
     data = json.loads((finished[0] / "eval-training-world.json").read_text())
     assert {entry["seed"] for entry in data["results"]} == {5, 6}
     assert all(len(entry["returns"]) == 3 for entry in data["results"])
@@ -80,7 +82,7 @@ def test_evaluation_tells_returns_with_and_without_the_others(finished, capsys):
     [
         ["--world", "four-goals"],
         ["--world", "four-rooms", "--set", "max_steps=20"],
-        ["--game", "Maze-v0", "--set", "max_steps=20", "grid_size=9"],
+        ["--game", "Maze-v0", "--players", "expert,learner,learner", "--set", "max_steps=20"],
         ["--set", "num_goals=2", "max_steps=9"],
         ["--players", "learner"],
         ["--greedy", "--players", "expert,learner,random"],
@@ -100,6 +102,12 @@ def test_evaluation_in_other_worlds(finished, capsys, words):
         ([], "which run?"),
         (["RUN", "--world", "four-gaols"], "four-goals"),
         (["RUN", "--game", "Maze"], "Maze-v0"),
+        (["RUN", "--game", "Maze-v0"], "no player 'trial-and-error' for Maze-v0"),
+        (["RUN", "--players", "trial-and-eror,learner"], "did you mean 'trial-and-error'?"),
+        (["RUN", "--players", "learner,checkpoint:nowhere"], "nowhere: not a run directory"),
+        (["RUN", "--players", "learner,learner:nowhere#1"], "nowhere: not a run directory"),
+        (["RUN", "--players", "learner,checkpoint:RUN#0"], "agent 0 has no network"),
+        (["RUN", "--players", "learner,checkpoint:"], "of which run?"),
         (["RUN", "--episodes", "0"], "episodes: 0"),
         (["RUN", "--players", "learner,learner,learner"], "3 learners"),
         (["RUN", "--episodez", "3"], "did you mean --episodes?"),
@@ -109,7 +117,7 @@ def test_evaluation_in_other_worlds(finished, capsys, words):
     ],
 )
 def test_mistakes_in_evaluation_cost_one_line(finished, capsys, words, message):
-    words = [str(finished[0]) if word == "RUN" else word for word in words]
+    words = [word.replace("RUN", str(finished[0])) for word in words]
     if "--json" in words:
         words += ["--episodes", "1", "--seeds", "0"]
     assert cli.evaluate(words) == 2
