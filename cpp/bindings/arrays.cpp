@@ -5,6 +5,8 @@
 #include <new>
 #include <utility>
 
+#include "socialgrid/memory.hpp"
+
 namespace py = pybind11;
 
 namespace socialgrid::bindings {
@@ -101,8 +103,10 @@ ArrayPool::Handed ArrayPool::acquire() {
     }
   }
   if (loan->block == nullptr) {
+    const std::string purpose = "an array of " + name_;
+    require_memory(bytes_, purpose);
     loan->block.reset(static_cast<std::byte*>(std::calloc(bytes_, 1)));
-    if (loan->block == nullptr) throw std::bad_alloc();
+    if (loan->block == nullptr) throw OutOfMemory(bytes_, purpose);
   }
   std::byte* data = loan->block.get();
   const py::capsule owner(loan.get(), kCapsuleName, &Loan::give_back);

@@ -13,6 +13,8 @@
 
 #include "arrays.hpp"
 #include "register.hpp"
+#include "socialgrid/memory.hpp"
+#include "socialgrid/text.hpp"
 #include "unlocked.hpp"
 #include "values.hpp"
 
@@ -43,27 +45,43 @@ std::string type_name(py::handle object) {
   return py::str(py::type::of(object).attr("__name__")).cast<std::string>();
 }
 
-// An unsigned 64-bit integer; booleans and numbers with a fraction are refused.
-std::uint64_t to_seed(py::handle object, const std::string& name = "seed") {
+// A Python int; booleans and numbers with a fraction are refused.
+py::object to_index(py::handle object, const std::string& name) {
   if (py::isinstance<py::bool_>(object) || PyIndex_Check(object.ptr()) == 0) {
     throw py::type_error(name + " must be an integer, not " + type_name(object));
   }
-  const auto integer = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+  auto integer = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
   if (!integer) throw py::error_already_set();
+  return integer;
+}
+
+// A number of many digits has no text (Python refuses to make it), and nobody would read it.
+std::string number_text(const py::object& integer) {
+  const auto text = py::reinterpret_steal<py::str>(PyObject_Str(integer.ptr()));
+  if (text) return printable(text.cast<std::string>(), 40);
+  PyErr_Clear();
+  return "a number of thousands of digits";
+}
+
+std::uint64_t to_seed(py::handle object, const std::string& name = "seed") {
+  const py::object integer = to_index(object, name);
   const std::uint64_t seed = PyLong_AsUnsignedLongLong(integer.ptr());
   if (PyErr_Occurred() != nullptr) {
     PyErr_Clear();
-    throw py::value_error(name + " = " + py::str(integer).cast<std::string>() +
+    throw py::value_error(name + " = " + number_text(integer) +
                           " is out of range; allowed: 0 to 2**64 - 1");
   }
   return seed;
 }
 
-std::int64_t checked(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value < low || value > high) {
-    throw py::value_error(std::string(name) + " = " + std::to_string(value) +
-                          " is out of range; allowed: " + std::to_string(low) + " to " +
-                          std::to_string(high));
+std::int64_t to_count(py::handle object, const std::string& name, std::int64_t low,
+                      std::int64_t high) {
+  const py::object integer = to_index(object, name);
+  int overflow = 0;
+  const std::int64_t value = PyLong_AsLongLongAndOverflow(integer.ptr(), &overflow);
+  if (overflow != 0 || value < low || value > high) {
+    throw py::value_error(name + " = " + number_text(integer) + " is out of range; allowed: " +
+                          std::to_string(low) + " to " + std::to_string(high));
   }
   return value;
 }
@@ -97,19 +115,20 @@ enum ArrayIndex {
 
 class PyBatch {
  public:
-  PyBatch(const std::string& game, const py::dict& config, std::int64_t num_envs,
-          std::int64_t num_threads, const py::object& seed, const py::object& first_env_index,
-          const std::optional<std::string>& obs_mode)
+  PyBatch(const py::object& game, const py::dict& config, const py::object& num_envs,
+          const py::object& num_threads, const py::object& seed, const py::object& first_env_index,
+          const py::object& obs_mode)
       : process_(process_id()) {
-    checked("num_envs", num_envs, 1, kMaxEnvs);
-    checked("num_threads", num_threads, 0, kMaxThreads);
+    const std::int64_t envs = to_count(num_envs, "num_envs", 1, kMaxEnvs);
+    const std::int64_t threads = to_count(num_threads, "num_threads", 0, kMaxThreads);
     const std::uint64_t seed_value = to_seed(seed);
     const std::uint64_t first = to_seed(first_env_index, "first_env_index");
-    std::shared_ptr<const Game> made = make_game(game, to_values(config));
-    const ObsMode mode =
-        obs_mode ? obs_mode_of(made->spec(), *obs_mode) : obs_modes(made->spec().view).front();
-    batch_ = std::make_unique<BatchEnv>(std::move(made), static_cast<std::size_t>(num_envs),
-                                        static_cast<int>(num_threads), seed_value, first, mode);
+    std::shared_ptr<const Game> made = make_game(to_text(game, "game"), to_values(config));
+    const ObsMode mode = obs_mode.is_none()
+                             ? obs_modes(made->spec().view).front()
+                             : obs_mode_of(made->spec(), to_text(obs_mode, "obs_mode"));
+    batch_ = std::make_unique<BatchEnv>(std::move(made), static_cast<std::size_t>(envs),
+                                        static_cast<int>(threads), seed_value, first, mode);
     background_ = std::make_unique<BackgroundTask>();
     make_pools();
   }
@@ -185,7 +204,7 @@ class PyBatch {
     return results();
   }
 
-  void inject_failure(std::int64_t env) {
+  void inject_failure(const py::object& env) {
     const Use use(*this);
     batch_->inject_failure(env_index(env));
   }
@@ -207,8 +226,12 @@ class PyBatch {
 
   py::bytes get_state() {
     const Use use(*this);
-    const std::vector<std::byte> bytes = batch_->snapshot();
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    try {
+      const std::vector<std::byte> bytes = batch_->snapshot();
+      return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    } catch (const std::bad_alloc&) {
+      throw OutOfMemory(2 * batch_->num_envs() * batch_->state_bytes_per_env(), "a snapshot");
+    }
   }
 
   void set_state(const py::bytes& state) {
@@ -217,7 +240,7 @@ class PyBatch {
     batch_->restore({reinterpret_cast<const std::byte*>(view.data()), view.size()});
   }
 
-  py::dict get_layout(std::int64_t env) {
+  py::dict get_layout(const py::object& env) {
     const Use use(*this);
     require_reset("get_layout");
     const Layout layout = batch_->layout(env_index(env));
@@ -234,7 +257,7 @@ class PyBatch {
     return out;
   }
 
-  void set_layout(std::int64_t env, const std::vector<std::string>& cells,
+  void set_layout(const py::object& env, const std::vector<std::string>& cells,
                   const std::vector<std::pair<int, int>>& agent_pos,
                   const std::vector<int>& agent_dir, const std::vector<bool>& agent_active,
                   const std::vector<std::optional<std::string>>& agent_carrying,
@@ -247,17 +270,26 @@ class PyBatch {
                                         agent_prestige, agent_last_tile, step, details});
   }
 
-  py::dict worlds(const std::vector<std::string>& fields);
+  py::dict worlds(const py::list& fields);
 
-  py::array render(std::int64_t env, std::int64_t tile_size) {
+  py::array render(const py::object& env, const py::object& tile_size) {
     const Use use(*this);
     require_reset("render");
-    checked("tile_size", tile_size, 1, 256);
+    const std::int64_t side = to_count(tile_size, "tile_size", 1, 256);
     const std::size_t index = env_index(env);
-    const std::vector<std::uint8_t> pixels = batch_->render(index, static_cast<int>(tile_size));
     const WorldShape& shape = batch_->spec().shape;
+    const std::string purpose = "a picture of " + std::to_string(shape.rows * side) + " x " +
+                                std::to_string(shape.cols * side) + " pixels, twice";
+    const std::uint64_t bytes = 6 * shape.num_cells() * static_cast<std::uint64_t>(side * side);
+    require_memory(bytes, purpose);
+    std::vector<std::uint8_t> pixels;
+    try {
+      pixels = batch_->render(index, static_cast<int>(side));
+    } catch (const std::bad_alloc&) {
+      throw OutOfMemory(bytes, purpose);
+    }
     py::array_t<std::uint8_t> image(
-        std::vector<py::ssize_t>{shape.rows * tile_size, shape.cols * tile_size, 3});
+        std::vector<py::ssize_t>{shape.rows * side, shape.cols * side, 3});
     std::copy(pixels.begin(), pixels.end(), image.mutable_data());
     return image;
   }
@@ -366,13 +398,16 @@ class PyBatch {
     pools_.emplace_back("events", py::dtype::of<std::uint8_t>(), std::vector{envs, agents, kinds});
   }
 
-  std::size_t env_index(std::int64_t env) const {
+  std::size_t env_index(const py::object& env) const {
+    const py::object integer = to_index(env, "the index of an environment");
     const auto last = static_cast<std::int64_t>(batch_->num_envs()) - 1;
-    if (env < 0 || env > last) {
-      throw py::index_error("environment " + std::to_string(env) +
+    int overflow = 0;
+    const std::int64_t index = PyLong_AsLongLongAndOverflow(integer.ptr(), &overflow);
+    if (overflow != 0 || index < 0 || index > last) {
+      throw py::index_error("environment " + number_text(integer) +
                             " does not exist; allowed: 0 to " + std::to_string(last));
     }
-    return static_cast<std::size_t>(env);
+    return static_cast<std::size_t>(index);
   }
 
   // One seed for each environment, or nothing where `seed` has no length. The length is compared
@@ -470,14 +505,14 @@ class PyBatch {
                                type_name(entry));
         }
         const auto pair = py::reinterpret_borrow<py::tuple>(entry);
-        const auto key = py::str(pair[0]).cast<std::string>();
+        const std::string key = to_text(pair[0], "a name in out");
         const auto pool = std::find_if(pools_.begin(), pools_.end(),
                                        [&](const ArrayPool& p) { return p.name() == key; });
         if (pool == pools_.end()) {
           std::vector<std::string> names;
           for (const ArrayPool& p : pools_) names.push_back(p.name());
           const std::string near = nearest_name(key, names);
-          throw py::key_error("out has no place '" + key + "'" +
+          throw py::key_error("out has no place '" + printable(key) + "'" +
                               (near.empty() ? "" : "; did you mean '" + near + "'?"));
         }
         arrays[static_cast<std::size_t>(pool - pools_.begin())] = pool->wrap(pair[1]);
@@ -548,7 +583,7 @@ class PyBatch {
   std::unique_ptr<BackgroundTask> background_;
 };
 
-py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
+py::dict PyBatch::worlds(const py::list& fields) {
   const Use use(*this);
   require_reset("worlds");
   const auto envs = static_cast<py::ssize_t>(batch_->num_envs());
@@ -577,7 +612,8 @@ py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
     return out;
   };
   py::dict out;
-  for (const std::string& field : fields) {
+  for (const py::handle name : fields) {
+    const std::string field = to_text(name, "a field");
     py::object value;
     if (field == "agent_pos") {
       py::array_t<std::int32_t> positions(std::vector<py::ssize_t>{envs, agents, 2});
@@ -624,7 +660,7 @@ py::dict PyBatch::worlds(const std::vector<std::string>& fields) {
       const std::string near = nearest_name(
           field, {"agent_pos", "agent_dir", "agent_active", "agent_last_tile", "agent_prestige",
                   "agent_carrying", "step", "episode", "content", "restart", "cells"});
-      throw py::key_error("worlds have no field '" + field + "'" +
+      throw py::key_error("worlds have no field '" + printable(field) + "'" +
                           (near.empty() ? "" : "; did you mean '" + near + "'?"));
     }
     out[py::str(field)] = value;
@@ -641,8 +677,8 @@ void register_batch(py::module_& module) {
   py::register_exception<EnvStepError>(module, "EnvStepError", PyExc_RuntimeError);
 
   py::class_<PyBatch>(module, "BatchEnv", "A batch of environments; see socialgrid.VecEnv.")
-      .def(py::init<const std::string&, const py::dict&, std::int64_t, std::int64_t,
-                    const py::object&, const py::object&, const std::optional<std::string>&>(),
+      .def(py::init<const py::object&, const py::dict&, const py::object&, const py::object&,
+                    const py::object&, const py::object&, const py::object&>(),
            py::arg("game"), py::arg("config"), py::arg("num_envs"), py::arg("num_threads"),
            py::arg("seed"), py::arg("first_env_index"), py::arg("obs_mode"))
       .def("facts", &PyBatch::facts)

@@ -4,44 +4,108 @@
 #include <pybind11/stl.h>
 
 #include "register.hpp"
+#include "socialgrid/text.hpp"
 #include "values.hpp"
 
 namespace py = pybind11;
 
 namespace socialgrid::bindings {
 
-Value to_value(py::handle object, const std::string& name) {
-  if (py::hasattr(object, "tolist")) return to_value(object.attr("tolist")(), name);  // of numpy
-  if (object.is_none()) return {};
-  if (py::isinstance<py::bool_>(object)) return object.cast<bool>();
-  if (py::isinstance<py::str>(object)) return object.cast<std::string>();
-  // All kinds of integers answer __index__.
-  if (PyIndex_Check(object.ptr()) != 0) {
-    const auto integer = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
-    if (!integer) throw py::error_already_set();
-    int overflow = 0;
-    const long long value = PyLong_AsLongLongAndOverflow(integer.ptr(), &overflow);
-    if (overflow != 0) {
-      throw ConfigError(name + " = " + py::str(integer).cast<std::string>() + " is out of range");
+namespace {
+
+constexpr int kDeepest = 8;                       // options hold lists of lists at most
+constexpr std::size_t kMostValues = 1 << 20;      // of one option, whatever holds them
+constexpr std::size_t kMostCharacters = 1 << 20;  // of one text
+
+// Reads one option's value. A list may hold itself, or one list many times.
+class ValueReader {
+ public:
+  explicit ValueReader(const std::string& name) : name_(name) {}
+
+  Value read(py::handle object, int depth = 0) {
+    if (depth > kDeepest) fail("is nested more than " + std::to_string(kDeepest) + " deep");
+    if (++count_ > kMostValues) fail_size();
+    if (object.is_none()) return {};
+    if (py::isinstance<py::bool_>(object)) return object.cast<bool>();
+    if (py::isinstance<py::str>(object)) return read_text(object);
+    if (py::isinstance<py::list>(object) || py::isinstance<py::tuple>(object)) {
+      Value::List list;
+      // By index: reading an item may run code that changes the list.
+      const auto sequence = py::reinterpret_borrow<py::sequence>(object);
+      for (std::size_t i = 0; i < sequence.size(); ++i) {
+        list.push_back(read(py::object(sequence[i]), depth + 1));
+      }
+      return list;
     }
-    return std::int64_t{value};
+    if (py::hasattr(object, "tolist")) {  // numpy's scalars and arrays, and other libraries'
+      if (py::hasattr(object, "size") && PyLong_Check(py::object(object.attr("size")).ptr())) {
+        int overflow = 0;
+        const py::object size = object.attr("size");
+        const long long items = PyLong_AsLongLongAndOverflow(size.ptr(), &overflow);
+        if (overflow != 0 || items > static_cast<long long>(kMostValues)) fail_size();
+      }
+      return read(object.attr("tolist")(), depth + 1);
+    }
+    // All kinds of integers answer __index__.
+    if (PyIndex_Check(object.ptr()) != 0) {
+      const auto integer = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+      if (!integer) throw py::error_already_set();
+      int overflow = 0;
+      const long long value = PyLong_AsLongLongAndOverflow(integer.ptr(), &overflow);
+      if (overflow != 0) fail("has an integer of more than 64 bits");
+      return std::int64_t{value};
+    }
+    if (PyFloat_Check(object.ptr())) return object.cast<double>();
+    fail("cannot be a " + py::str(py::type::of(object).attr("__name__")).cast<std::string>() +
+         "; give a bool, int, float, str or a list of them");
   }
-  if (py::isinstance<py::list>(object) || py::isinstance<py::tuple>(object)) {
-    Value::List list;
-    for (const py::handle item : object) list.push_back(to_value(item, name));
-    return list;
+
+ private:
+  Value read_text(py::handle object) const {
+    if (PyUnicode_GET_LENGTH(object.ptr()) > static_cast<Py_ssize_t>(kMostCharacters)) {
+      fail("has a text of more than " + std::to_string(kMostCharacters) + " characters");
+    }
+    Py_ssize_t bytes = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(object.ptr(), &bytes);
+    if (text == nullptr) {
+      PyErr_Clear();
+      const auto ascii = py::reinterpret_steal<py::str>(PyObject_ASCII(object.ptr()));
+      fail("has a text that is none, with half a character: " +
+           printable(ascii.cast<std::string>()));
+    }
+    return std::string(text, static_cast<std::size_t>(bytes));
   }
-  if (PyFloat_Check(object.ptr())) return object.cast<double>();
-  throw ConfigError(name + " cannot be a " +
-                    py::str(py::type::of(object).attr("__name__")).cast<std::string>() +
-                    "; give a bool, int, float, str or a list of them");
+
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw ConfigError(name_ + " " + problem);
+  }
+  [[noreturn]] void fail_size() const {
+    fail("has more than " + std::to_string(kMostValues) + " values");
+  }
+
+  const std::string& name_;
+  std::size_t count_ = 0;
+};
+
+}  // namespace
+
+std::string to_text(py::handle object, const std::string& name) {
+  if (!py::isinstance<py::str>(object)) {
+    throw py::type_error(name + " must be a text, not a " +
+                         py::str(py::type::of(object).attr("__name__")).cast<std::string>());
+  }
+  // Half characters (lone surrogates), which UTF-8 does not have, become escapes.
+  const auto bytes = py::reinterpret_steal<py::bytes>(
+      PyUnicode_AsEncodedString(object.ptr(), "utf-8", "backslashreplace"));
+  if (!bytes) throw py::error_already_set();
+  return bytes;
 }
 
 Values to_values(const py::dict& config) {
   Values values;
   for (const auto& [key, value] : config) {
-    const auto name = key.cast<std::string>();
-    values[name] = to_value(value, name);
+    const std::string name = to_text(key, "an option's name");
+    values[name] = ValueReader(name).read(value);
   }
   return values;
 }

@@ -17,7 +17,7 @@ namespace socialgrid::bindings {
 namespace {
 
 using BoolArray = py::array_t<bool, py::array::c_style>;
-using IntArray = py::array_t<std::int32_t, py::array::c_style | py::array::forcecast>;
+using IntArray = py::array_t<std::int64_t, py::array::c_style>;
 
 py::array_t<std::int32_t> distances(const BoolArray& passable, const IntArray& targets) {
   if (passable.ndim() != 3) throw py::value_error("passable must have shape (N, rows, cols)");
@@ -29,7 +29,7 @@ py::array_t<std::int32_t> distances(const BoolArray& passable, const IntArray& t
     throw py::value_error("grids must have 1 to " + std::to_string(kMaxSide) + " rows and columns");
   }
   for (py::ssize_t i = 0; i < count; ++i) {
-    const std::int32_t row = targets.at(i, 0), col = targets.at(i, 1);
+    const std::int64_t row = targets.at(i, 0), col = targets.at(i, 1);
     if (row < 0 || col < 0 || row >= rows || col >= cols) {
       throw py::value_error("targets[" + std::to_string(i) + "] = (" + std::to_string(row) + ", " +
                             std::to_string(col) + ") is outside the grid");
@@ -38,12 +38,13 @@ py::array_t<std::int32_t> distances(const BoolArray& passable, const IntArray& t
   py::array_t<std::int32_t> out({count, py::ssize_t{4}, rows, cols});
   const auto cells = static_cast<std::size_t>(rows * cols);
   const auto* free_cells = reinterpret_cast<const std::uint8_t*>(passable.data());
-  const std::int32_t* target = targets.data();
+  const std::int64_t* target = targets.data();
   std::int32_t* result = out.mutable_data();
   const Unlocked unlocked;
   for (py::ssize_t i = 0; i < count; ++i) {
     action_distances({free_cells, cells}, static_cast<int>(rows), static_cast<int>(cols),
-                     {target[0], target[1]}, {result, 4 * cells});
+                     {static_cast<int>(target[0]), static_cast<int>(target[1])},
+                     {result, 4 * cells});
     free_cells += cells;
     target += 2;
     result += 4 * cells;
@@ -51,7 +52,7 @@ py::array_t<std::int32_t> distances(const BoolArray& passable, const IntArray& t
   return out;
 }
 
-BoolArray occlusion(const BoolArray& opaque, int view_offset) {
+BoolArray occlusion(const BoolArray& opaque, std::int64_t view_offset) {
   if (opaque.ndim() != 3 || opaque.shape(1) != opaque.shape(2)) {
     throw py::value_error("opaque must have shape (N, V, V)");
   }
@@ -71,7 +72,7 @@ BoolArray occlusion(const BoolArray& opaque, int view_offset) {
         transparent[row][0] |= static_cast<std::uint32_t>(*in++ ? 0 : 1) << col;
       }
     }
-    flood_visible(transparent, seen, size, size - 1 - view_offset, size / 2);
+    flood_visible(transparent, seen, size, size - 1 - static_cast<int>(view_offset), size / 2);
     for (int row = 0; row < size; ++row) {
       for (int col = 0; col < size; ++col) *out++ = ((seen[row][0] >> col) & 1) != 0;
     }

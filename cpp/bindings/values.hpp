@@ -7,7 +7,9 @@
 
 namespace socialgrid::bindings {
 
-Value to_value(pybind11::handle object, const std::string& name);
+// A str as UTF-8, for names: what no name has is kept as an escape. Throws TypeError.
+std::string to_text(pybind11::handle object, const std::string& name);
+// Throws ConfigError for what is no value of an option; reads no more of one than an option needs.
 Values to_values(const pybind11::dict& config);
 pybind11::object from_value(const Value& value);
 

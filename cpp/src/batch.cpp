@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <random>
+#include <string>
 #include <utility>
+
+#include "socialgrid/memory.hpp"
 
 namespace socialgrid {
 namespace {
@@ -24,7 +28,14 @@ BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int n
       seed_(seed),
       first_env_index_(first_env_index),
       pool_(num_threads) {
-  for (auto& copy : worlds_) copy.resize(num_envs_ * spec().shape.bytes());
+  const std::uint64_t bytes = num_envs_ * spec().shape.bytes();
+  const std::string purpose = "the worlds of " + std::to_string(num_envs_) + " environments, twice";
+  require_memory(2 * bytes, purpose);
+  try {
+    for (auto& copy : worlds_) copy.resize(bytes);
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(2 * bytes, purpose);
+  }
   const WorldMarks first_marks{.content = any_number(), .restart = any_number()};
   for (auto& copy : marks_) copy.assign(num_envs_, first_marks);
   for (int thread = 0; thread < pool_.num_threads(); ++thread) {
@@ -50,6 +61,8 @@ void BatchEnv::for_each_env(Fn fn) {
     for (std::size_t env = begin; env < end; ++env) {
       try {
         fn(env, workspaces_[static_cast<std::size_t>(thread)]);
+      } catch (const std::bad_alloc&) {
+        throw;  // no fault of the environment's
       } catch (const std::exception& error) {
         throw EnvStepError(env, error.what());
       }

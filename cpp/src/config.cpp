@@ -6,8 +6,14 @@
 #include <numeric>
 #include <utility>
 
+#include "socialgrid/text.hpp"
+
 namespace socialgrid {
 namespace {
+
+constexpr std::size_t kLongestName = 100;  // whatever is longer is near to no name
+
+std::string shown(const Value& value) { return printable(to_string(value)); }
 
 std::string number_text(double value) {
   char buffer[32];
@@ -63,11 +69,11 @@ std::string expectation(const Option& option) {
 // Checks one scalar and brings integers to doubles where a number is wanted.
 Value check_scalar(const std::string& where, const Option& option, const Value& value) {
   const auto wrong_type = [&]() -> ConfigError {
-    return ConfigError(where + " must be " + expectation(option) + ", not " + to_string(value));
+    return ConfigError(where + " must be " + expectation(option) + ", not " + shown(value));
   };
   const auto check_range = [&](double number) {
     if (!(number >= option.low && number <= option.high)) {
-      throw ConfigError(where + " = " + to_string(value) + " is out of range; allowed: " +
+      throw ConfigError(where + " = " + shown(value) + " is out of range; allowed: " +
                         number_text(option.low) + " to " + number_text(option.high));
     }
   };
@@ -95,7 +101,7 @@ Value check_scalar(const std::string& where, const Option& option, const Value& 
       if (const auto* text = std::get_if<std::string>(&value.data)) {
         const auto& choices = option.choices;
         if (!choices.empty() && std::find(choices.begin(), choices.end(), *text) == choices.end()) {
-          std::string message = where + " = " + to_string(value) + " is unknown";
+          std::string message = where + " = " + shown(value) + " is unknown";
           if (const std::string near = nearest_name(*text, choices); !near.empty()) {
             message += "; did you mean '" + near + "'?";
           }
@@ -146,7 +152,7 @@ Value check_value(const std::string& where, const Option& option, const Value& v
       if (list->size() != 2) break;
       return check_each(where, single, *list);
   }
-  throw ConfigError(where + " must be " + expectation(option) + ", not " + to_string(value));
+  throw ConfigError(where + " must be " + expectation(option) + ", not " + shown(value));
 }
 
 }  // namespace
@@ -169,6 +175,7 @@ std::string to_string(const Value& value) {
 
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names) {
   std::string best;
+  if (name.size() > kLongestName) return best;
   std::size_t best_distance = std::max<std::size_t>(3, name.size() / 2) + 1;
   for (const std::string& candidate : names) {
     const std::size_t distance = edit_distance(name, candidate);
@@ -186,7 +193,7 @@ Config::Config(std::string game, const std::vector<Option>& options, const Value
   for (const Option& option : options) names.push_back(option.name);
   for (const auto& [name, value] : values) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    std::string message = game_ + " has no option '" + name + "'";
+    std::string message = game_ + " has no option '" + printable(name) + "'";
     if (const std::string near = nearest_name(name, names); !near.empty()) {
       message += "; did you mean '" + near + "'?";
     } else {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "socialgrid/map.hpp"
+#include "socialgrid/text.hpp"
 
 namespace socialgrid {
 namespace {
@@ -260,7 +261,7 @@ void DilemmaGame::apply_layout(World& world, const Layout& layout) const {
       if (!found) {
         throw LayoutError("cells: line " + std::to_string(row + 1) + ", column " +
                           std::to_string(col + 1) + ": '" +
-                          character_at(line, static_cast<std::size_t>(col)) +
+                          printable(character_at(line, static_cast<std::size_t>(col))) +
                           "' cannot be here; by this environment's map the cell holds " + choices);
       }
     }

@@ -1,5 +1,7 @@
 #include "socialgrid/game.hpp"
 
+#include "socialgrid/text.hpp"
+
 namespace socialgrid {
 
 void Game::write_glyphs(const World& world, std::uint8_t* out) const {
@@ -12,7 +14,7 @@ std::shared_ptr<const Game> make_game(const std::string& name, const Values& val
     if (entry.name == name) return entry.make(Config(name, entry.options, values));
     names.push_back(entry.name);
   }
-  std::string message = "there is no game '" + name + "'";
+  std::string message = "there is no game '" + printable(name) + "'";
   if (const std::string near = nearest_name(name, names); !near.empty()) {
     message += "; did you mean '" + near + "'?";
   } else {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "socialgrid/text.hpp"
+
 namespace socialgrid {
 namespace {
 
@@ -441,8 +443,8 @@ Tile GridGame::tile_for_layout(const Layout& layout, int row, int col) const {
   if (const auto detail = layout.details.find({row, col}); detail != layout.details.end()) {
     const std::optional<Tile> described = parse_tile_description(detail->second);
     if (!described || kTiles[*described].glyph != glyph) {
-      throw LayoutError("details at " + where + ": '" + detail->second + "' does not describe '" +
-                        std::string(1, glyph) +
+      throw LayoutError("details at " + where + ": '" + printable(detail->second) +
+                        "' does not describe '" + std::string(1, glyph) +
                         "'; write for example 'red locked door' (D), 'blue key' (K)");
     }
     tile = *described;
@@ -495,8 +497,8 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
   }
   for (const auto& [where, text] : layout.details) {
     if (!next.contains({where.first, where.second})) {
-      throw LayoutError("details at " + place_text(where.first, where.second) + " ('" + text +
-                        "') is outside the grid");
+      throw LayoutError("details at " + place_text(where.first, where.second) + " ('" +
+                        printable(text) + "') is outside the grid");
     }
   }
   std::fill(next.agents().begin(), next.agents().end(), Agent{});
@@ -534,7 +536,7 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
     if (!layout.agent_carrying.empty() && layout.agent_carrying[a]) {
       const std::optional<Tile> tile = parse_tile_description(*layout.agent_carrying[a]);
       if (!tile || !kTiles[*tile].portable || !in_tile_set(*tile)) {
-        throw LayoutError(who + " cannot carry '" + *layout.agent_carrying[a] +
+        throw LayoutError(who + " cannot carry '" + printable(*layout.agent_carrying[a]) +
                           "'; write for example 'yellow key', in a game that has objects");
       }
       agent.carrying = *tile;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "socialgrid/text.hpp"
+
 namespace socialgrid {
 namespace {
 
@@ -36,7 +38,7 @@ void check_text(const std::vector<std::string>& lines, const std::string& charac
     }
     throw std::invalid_argument("line " + std::to_string(row + 1) + ", column " +
                                 std::to_string(col + 1) + ": unknown character '" +
-                                character_at(line, col) + "'; allowed:" + allowed);
+                                printable(character_at(line, col)) + "'; allowed:" + allowed);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "socialgrid/egocentric_observer.hpp"
 #include "socialgrid/room_observer.hpp"
 #include "socialgrid/square_observer.hpp"
+#include "socialgrid/text.hpp"
 
 namespace socialgrid {
 namespace {
@@ -42,7 +43,7 @@ ObsMode obs_mode_of(const GameSpec& spec, const std::string& name) {
     if (name == name_of(mode)) return mode;
     allowed += std::string(allowed.empty() ? "" : ", ") + "'" + name_of(mode) + "'";
   }
-  throw ConfigError(spec.name + " has no obs_mode '" + name + "'; allowed: " + allowed);
+  throw ConfigError(spec.name + " has no obs_mode '" + printable(name) + "'; allowed: " + allowed);
 }
 
 void Observer::set_cells(const Game& game, ObsMode mode, int rows, int cols, int tile_size,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "socialgrid/batch.hpp"
+#include "socialgrid/text.hpp"
 
 namespace socialgrid {
 namespace {
@@ -95,8 +96,9 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
   const std::string text(reinterpret_cast<const char*>(&bytes[sizeof header]),
                          header.identity_bytes);
   if (text != identity(spec(), num_envs_)) {
-    throw SnapshotError("the snapshot belongs to another configuration: it is of [" + text +
-                        "], this batch is [" + identity(spec(), num_envs_) + "]");
+    throw SnapshotError("the snapshot belongs to another configuration: it is of [" +
+                        printable(text, 2000) + "], this batch is [" +
+                        printable(identity(spec(), num_envs_), 2000) + "]");
   }
   if (header.world_bytes != worlds_[current_].size()) {
     throw SnapshotError("the snapshot's worlds have the wrong size");

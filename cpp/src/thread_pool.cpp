@@ -35,12 +35,22 @@ bool spin_until(Condition condition) {
   return true;
 }
 
+// The C library makes a thread's memory for exceptions when it throws its first, and ends the
+// process if there is none left by then. So each thread throws one before it is needed.
+void make_ready_to_throw() {
+  try {
+    throw std::exception();
+  } catch (const std::exception&) {
+  }
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int num_threads)
     : num_threads_(num_threads > 0
                        ? num_threads
                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {
+  workers_.reserve(static_cast<std::size_t>(num_threads_));
   try {
     for (int thread = 1; thread < num_threads_; ++thread) {
       workers_.emplace_back([this, thread] { worker(thread); });
@@ -51,6 +61,9 @@ ThreadPool::ThreadPool(int num_threads)
     throw std::runtime_error("only " + std::to_string(started) + " of " +
                              std::to_string(num_threads_) +
                              " threads could be started: " + error.what());
+  } catch (...) {
+    stop();  // a thread that runs on when its handle is destroyed ends the process
+    throw;
   }
 }
 
@@ -110,6 +123,7 @@ void ThreadPool::work_on(Job& job, int thread) {
 }
 
 void ThreadPool::worker(int thread) {
+  make_ready_to_throw();
   std::uint64_t seen = 0;
   const auto called = [&] {
     return stopping_.load(std::memory_order_acquire) ||
@@ -139,13 +153,20 @@ BackgroundTask::~BackgroundTask() {
 }
 
 void BackgroundTask::start(std::function<void()> task) {
+  if (!thread_.joinable()) {
+    try {
+      thread_ = std::thread([this] { loop(); });
+    } catch (const std::system_error& error) {
+      throw std::runtime_error(
+          std::string("no thread could be started to step in the background: ") + error.what());
+    }
+  }
   {
     const std::lock_guard lock(mutex_);
     task_ = std::move(task);
     error_ = nullptr;
     running_ = true;
   }
-  if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
   changed_.notify_all();
 }
 
@@ -161,6 +182,7 @@ void BackgroundTask::collect() {
 }
 
 void BackgroundTask::loop() {
+  make_ready_to_throw();
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || running_; });

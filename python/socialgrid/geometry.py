@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,11 +23,9 @@ def action_distances(passable: NDArray[np.bool_], targets: NDArray[np.int32]) ->
 
     Raises:
         ValueError: shapes do not agree, or a target is outside its grid.
+        TypeError: cells that are no booleans, or targets that are no integers.
     """
-    return _core.action_distances(
-        np.ascontiguousarray(passable, dtype=np.bool_),
-        np.ascontiguousarray(targets, dtype=np.int32),
-    )
+    return _core.action_distances(_flags(passable, "passable"), _integers(targets, "targets"))
 
 
 def occlusion(opaque: NDArray[np.bool_], view_offset: int) -> NDArray[np.bool_]:
@@ -41,5 +41,23 @@ def occlusion(opaque: NDArray[np.bool_], view_offset: int) -> NDArray[np.bool_]:
 
     Raises:
         ValueError: the shape or the offset is not one of a view.
+        TypeError: cells that are no booleans, or an offset that is no integer.
     """
-    return _core.occlusion(np.ascontiguousarray(opaque, dtype=np.bool_), view_offset)
+    return _core.occlusion(_flags(opaque, "opaque"), _integers(view_offset, "view_offset").item())
+
+
+def _flags(values: Any, name: str) -> NDArray[np.bool_]:
+    array = np.ascontiguousarray(values)
+    if array.dtype != np.bool_:
+        raise TypeError(f"{name} must be booleans, not {array.dtype}")
+    return array
+
+
+def _integers(values: Any, name: str) -> NDArray[np.int64]:
+    """Integers of any kind as int64; what is beyond is at its end, outside of every grid."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, not {array.dtype}")
+    if array.dtype == np.uint64:
+        array = np.minimum(array, np.uint64(2**63 - 1))
+    return np.asarray(array, dtype=np.int64, order="C")

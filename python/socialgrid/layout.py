@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from socialgrid._core import LayoutError
+
+T = TypeVar("T")
+LARGEST = 2**31 - 1
+LARGEST_SIDE = 255  # rows or columns of a grid
+LONGEST = 300  # characters of a text: a row of cells, or the description of a thing
 
 
 @dataclass
@@ -50,3 +61,122 @@ class Layout:
             if self.agent_active is None or self.agent_active[index]:
                 rows[row][col] = ">v<^"[self.agent_dir[index]]
         return "\n".join("".join(row) for row in rows)
+
+
+def checked(layout: Layout, num_agents: int) -> dict[str, Any]:
+    """A layout's fields as the core takes them: plain ints, bools, floats and texts in lists.
+
+    Args:
+        layout: as the user gave it; its fields may be arrays and hold numpy's scalars.
+        num_agents: A; fields of agents must have that many entries.
+
+    Raises:
+        LayoutError: a field of the wrong type or length; names the entry. Nothing is rounded.
+    """
+
+    def per_agent(name: str, convert: Callable[[Any, str], T]) -> list[T]:
+        return _entries(getattr(layout, name), name, num_agents, convert)
+
+    def optional(name: str, convert: Callable[[Any, str], T]) -> list[T]:
+        return [] if getattr(layout, name) is None else per_agent(name, convert)
+
+    details = {} if layout.details is None else layout.details
+    if not isinstance(details, Mapping):
+        raise LayoutError(
+            f"details must be a mapping from (row, col) to text, not {_kind(details)}"
+        )
+    return {
+        "cells": _entries(layout.cells, "cells", None, _text),
+        "agent_pos": per_agent("agent_pos", _position),
+        "agent_dir": per_agent("agent_dir", _integer),
+        "agent_active": optional("agent_active", _flag),
+        "agent_carrying": optional("agent_carrying", _text_or_none),
+        "agent_prestige": optional("agent_prestige", _number),
+        "agent_last_tile": optional("agent_last_tile", _integer_or_none),
+        "step": _integer(layout.step, "step"),
+        "details": {
+            _position(where, "details: a place"): _text(text, f"details[{where!r}]")
+            for where, text in details.items()
+        },
+    }
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _entries(
+    values: Any, name: str, count: int | None, convert: Callable[[Any, str], T]
+) -> list[T]:
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__getitem__"):
+        raise LayoutError(f"{name} must be a sequence, not {_kind(values)}")
+    try:
+        length = len(values)
+    except (TypeError, OverflowError):
+        raise LayoutError(f"{name} must be a sequence of few entries") from None
+    if count is not None and length != count:
+        raise LayoutError(f"{name} has {length} entries for {count} agents")
+    if length > LARGEST_SIDE:
+        raise LayoutError(f"{name} has {length} entries; a grid has at most {LARGEST_SIDE} rows")
+    return [convert(values[i], f"{name}[{i}]") for i in range(length)]
+
+
+def _integer(value: Any, where: str) -> int:
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise LayoutError(f"{where} must be an integer, not {_shown(value)}") from None
+    if not -LARGEST <= number <= LARGEST:
+        raise LayoutError(f"{where} is out of range")
+    return number
+
+
+def _integer_or_none(value: Any, where: str) -> int | None:
+    return None if value is None else _integer(value, where)
+
+
+def _position(value: Any, where: str) -> tuple[int, int]:
+    row, col = _entries(value, where, 2, _integer)
+    return row, col
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise LayoutError(f"{where} must be True or False, not {_shown(value)}")
+    return bool(value)
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        raise LayoutError(f"{where} must be a number, not {_shown(value)}")
+    if isinstance(value, np.complexfloating):
+        raise LayoutError(f"{where} must be a number, not {_shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise LayoutError(f"{where} is out of range") from None
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise LayoutError(f"{where} must be a text, not {_shown(value)}")
+    if len(value) > LONGEST:
+        raise LayoutError(f"{where} has {len(value)} characters; allowed: {LONGEST} at most")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise LayoutError(f"{where} has half a character: {value!a}") from None
+    return str(value)
+
+
+def _text_or_none(value: Any, where: str) -> str | None:
+    return None if value is None else _text(value, where)
+
+
+def _shown(value: object) -> str:
+    """A value for a message; of what has a long or no text, the type."""
+    if isinstance(value, bool | float | str | np.generic) and len(text := ascii(value)) <= LONGEST:
+        return text
+    return _kind(value)

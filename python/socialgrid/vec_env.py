@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from socialgrid import _core
-from socialgrid.layout import Layout
+from socialgrid.layout import Layout, checked
 
 Info = dict[str, NDArray[Any]]
 Step = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Info]
@@ -229,23 +229,13 @@ class VecEnv:
         """Put one environment into a given state; its random stream goes on.
 
         Raises:
-            LayoutError: impossible; the message says where and why, and nothing has changed.
+            LayoutError: impossible, or a field of the wrong type; the message says where and why,
+                and nothing has changed.
             TypeError: not a Layout.
         """
         if not isinstance(layout, Layout):
             raise TypeError(f"layout must be a socialgrid.Layout, not {type(layout).__name__}")
-        self._core.set_layout(
-            env,
-            cells=list(layout.cells),
-            agent_pos=[(int(row), int(col)) for row, col in layout.agent_pos],
-            agent_dir=list(layout.agent_dir),
-            agent_active=list(layout.agent_active or []),
-            agent_carrying=list(layout.agent_carrying or []),
-            agent_prestige=list(layout.agent_prestige or []),
-            agent_last_tile=list(layout.agent_last_tile or []),
-            step=layout.step,
-            details=dict(layout.details or {}),
-        )
+        self._core.set_layout(env, **checked(layout, self.num_agents))
 
     def worlds(self, fields: Iterable[str]) -> dict[str, NDArray[Any]]:
         """State of all environments as arrays, for scripted players and analysis.
