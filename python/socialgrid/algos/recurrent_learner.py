@@ -204,6 +204,20 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             views.append(from_patches(patches, self.model.spec).transpose(0, 1))
         return torch.stack(views, 2)
 
+    def set_options(self, config: Config, social: SocialConfig) -> None:
+        """Go on with other numbers: rates, weights, discounts. Optimisers keep their moments.
+
+        Args:
+            config: the same in everything that shapes networks and optimisers.
+            social: the same mechanisms, heard in the same way.
+
+        Raises:
+            ValueError: the number of learning rates is not that of the agents. Nothing has changed
+                then.
+        """
+        self.set_learning_rate(config.learning_rate)
+        self.config, self.social = config, social
+
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
         """Change learning rates: one for all agents or one for each."""
         self.optimiser.set_rate(rates)

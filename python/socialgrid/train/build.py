@@ -255,6 +255,20 @@ def learner_of(
         raise UsageError(str(error)) from None
 
 
+def set_options(learner: AnyLearner, config: TrainConfig) -> None:
+    """Let a learner go on with the numbers of a phase.
+
+    Raises:
+        ValueError: the number of learning rates is not that of its agents.
+    """
+    if isinstance(learner, A3C):
+        assert isinstance(config.algorithm, A3CConfig), "phases keep the algorithm"
+        learner.set_options(config.algorithm, config.social)
+    else:
+        assert isinstance(config.algorithm, PPOConfig), "phases keep the algorithm"
+        learner.set_options(config.algorithm, config.social)
+
+
 def build_off_policy_learner(
     config: TrainConfig,
     players: Sequence[PlayerSpec],

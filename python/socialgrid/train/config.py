@@ -29,7 +29,9 @@ from socialgrid.models.config import ModelConfig
 from socialgrid.social.config import MECHANISMS, OFF_POLICY_MECHANISMS, SocialConfig
 from socialgrid.social.lectr_config import LeCTRConfig
 from socialgrid.social.peers_config import PeersConfig
+from socialgrid.train.closing_config import ClosingConfig, ConditionConfig
 from socialgrid.train.errors import UsageError, closest, nearest
+from socialgrid.train.phases import PhaseConfig
 from socialgrid.train.schedule import Schedule
 
 
@@ -209,6 +211,9 @@ class TrainConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    closing: ClosingConfig = field(default_factory=ClosingConfig)
+    phases: Mapping[str, Any] = field(default_factory=dict)
+    """Stretches of the run by name, in order, each a ``PhaseConfig``."""
 
     def __post_init__(self) -> None:
         name, off_policy = self.algorithm.name, self.off_policy
@@ -220,6 +225,63 @@ class TrainConfig:
             self._check_off_policy()
         else:
             self._check_on_policy(self.algorithm)
+        self._read_phases()
+        self._read_closing()
+
+    def in_phase(self, name: str) -> TrainConfig:
+        """The configuration with the numbers of one of its phases.
+
+        Raises:
+            UsageError: a number is out of range, or is not one that can change in a run.
+        """
+        phase = self.phases[name]
+        whole = dataclasses.replace(self, phases={})
+        changes = {
+            "algorithm": phase.algorithm,
+            "social": phase.social,
+            "env": {"options": phase.options},
+        }
+        for section, fixed in _FIXED.items():
+            for option in fixed & set(changes[section]):
+                raise UsageError(f"phases.{name}.{section}.{option}: cannot change in a run")
+        try:
+            return from_dict(changes, whole)
+        except UsageError as error:
+            raise UsageError(f"phases.{name}: {error}") from None
+
+    def _read_closing(self) -> None:
+        closing, conditions = self.closing, {}
+        for name, table in closing.conditions.items():
+            where = f"closing.conditions.{name}"
+            found = table
+            if not isinstance(table, ConditionConfig):
+                found = _override(ConditionConfig(), table, where)
+            conditions[name] = found
+        object.__setattr__(self, "closing", dataclasses.replace(closing, conditions=conditions))
+        for name, table in closing.reference.items():
+            if not isinstance(table, Mapping):
+                raise UsageError(f"closing.reference.{name}: {table!r} is not a table of measures")
+
+    def _read_phases(self) -> None:
+        plan: dict[str, PhaseConfig] = {}
+        for name, table in self.phases.items():
+            if isinstance(table, PhaseConfig):
+                plan[name] = table
+            else:
+                plan[name] = _phase(table, f"phases.{name}")
+        object.__setattr__(self, "phases", plan)
+        if not plan:
+            return
+        if self.off_policy or getattr(self.algorithm, "workers", 1) > 1:
+            raise UsageError(
+                f"phases: {self.algorithm.name} with several workers has none"
+                if not self.off_policy
+                else f"phases: {self.algorithm.name} has none; {', '.join(ON_POLICY)} have"
+            )
+        for name, phase in plan.items():
+            if not phase.steps and name != list(plan)[-1]:
+                raise UsageError(f"phases.{name}.steps: only the last phase can do without")
+            self.in_phase(name)
 
     @property
     def off_policy(self) -> bool:
@@ -319,6 +381,28 @@ class TrainConfig:
             raise UsageError(f"schedule: {name} follows none; ppo, a3c do")
 
 
+def _phase(table: Any, where: str) -> PhaseConfig:
+    try:
+        found = _override(PhaseConfig(), table, where)
+    except UsageError as error:
+        text = str(error)
+        raise UsageError(text if where in text else f"{where}: {text}") from None
+    assert isinstance(found, PhaseConfig)
+    return found
+
+
+# Options that shape networks, optimisers or what agents hear: the same in all phases of a run.
+_FIXED: dict[str, set[str]] = {
+    "algorithm": {
+        *("name", "aux", "workers", "synchronous", "max_staleness"),
+        *("adam_betas", "adam_eps", "precision", "compile"),
+    },
+    "social": {
+        *("mechanisms", "num_influencers", "vocabulary", "message_embedding", "moa_memory"),
+        *("inequity_alpha", "inequity_beta", "inequity_smoothing", "prosocial_eta"),
+    },
+    "env": set(),
+}
 _OFF = {  # options that only some algorithms know, as if they did not exist
     "evaluation.interval": "--evaluation.interval 0",
     "peers.groups": "--peers.groups 1",
@@ -367,6 +451,7 @@ def group_key(config: TrainConfig) -> str:
     """
     data = to_dict(config)
     data["peers"].pop("groups")
+    data.pop("closing")
     for name in ("seed", "run_dir", "total_steps"):
         data["run"].pop(name)
     return json.dumps(data, sort_keys=True)
@@ -402,7 +487,9 @@ def _override(base: Any, data: Any, where: str) -> Any:
         current = getattr(base, key)
         if name == "algorithm" and isinstance(value, Mapping):
             current = _algorithm(current, value)
-        if dataclasses.is_dataclass(current):
+        if name in ("phases", "closing.conditions") and isinstance(value, Mapping):
+            changes[key] = _merged(to_dict(base)[key], value)
+        elif dataclasses.is_dataclass(current):
             changes[key] = _override(current, value, name)
         elif isinstance(current, Mapping) and isinstance(value, Mapping):
             changes[key] = {**current, **value}
@@ -504,6 +591,8 @@ def option_paths() -> dict[str, Any]:
     """Every option as ``section.field`` with its type, those of all algorithms together."""
     paths: dict[str, Any] = {}
     for section in dataclasses.fields(TrainConfig):
+        if section.name == "phases":
+            continue  # their names are the preset's: options.py reads them
         kind = typing.get_type_hints(TrainConfig)[section.name]
         for cls in typing.get_args(kind) or (kind,):
             for name, field_kind in typing.get_type_hints(cls).items():

@@ -27,6 +27,7 @@ from socialgrid.train import build, checkpoint
 from socialgrid.train.config import TrainConfig, from_dict, to_dict
 from socialgrid.train.errors import CheckpointError, UsageError
 from socialgrid.train.logger import Console, Events, MetricsFile, make_console
+from socialgrid.train.phases import Course, told
 from socialgrid.train.worlds import Phase, Worlds, derived_seed
 
 if TYPE_CHECKING:
@@ -127,6 +128,14 @@ class SynchronousRun(ABC):
             CheckpointError: it does not fit this run.
         """
 
+    def goal(self) -> int:
+        """Environment steps at which the run is over at the latest."""
+        return self.config.run.total_steps
+
+    def over(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.env_steps >= self.goal()
+
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
         start = time.perf_counter()
@@ -151,11 +160,13 @@ class SynchronousRun(ABC):
         saved_at = time.monotonic()
         try:
             with interrupt.watching(console):
-                while self.env_steps < run.total_steps and interrupt.signal is None:
+                while not self.over() and interrupt.signal is None:
                     row = self.step()
                     metrics.write(row)
                     events.write(row)
-                    console.update(row, run.total_steps)
+                    console.update(row, self.goal())
+                    if "phase_ended" in row:
+                        console.say(told(row["phase_ended"]))
                     if time.monotonic() - saved_at >= run.checkpoint_minutes * 60:
                         self.save(metrics)
                         saved_at = time.monotonic()
@@ -196,11 +207,13 @@ class Trainer(SynchronousRun):
         self.names = build.agent_names(config)
         self.slots = build.learner_slots(self.players)
         self.builds = 0
-        self.phase = build.phase_at(config, self.players, 0)
+        self.course = Course(config)
+        self.phase = build.phase_at(self.course.config, self.players, 0)
         self.worlds = self._build_worlds()
         self.learner = build.build_learner(
             config, self.players, self.worlds.env, self.device, run_dir / "dumps"
         )
+        self._check_phases()
         self.rollout = build.build_rollout(
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
@@ -210,6 +223,23 @@ class Trainer(SynchronousRun):
         self._episodes = EpisodeMetrics(
             config.env.num_envs, len(self.players), self.worlds.env.event_names
         )
+
+    def _check_phases(self) -> None:
+        """Try the numbers of all phases on, those of the first one last."""
+        for config in self.course.configs[::-1] if self.config.phases else ():
+            try:
+                build.set_options(self.learner, config)
+            except ValueError as error:
+                raise UsageError(str(error)) from None
+            build.phase_at(config, self.players, 0)
+
+    def goal(self) -> int:
+        """See ``SynchronousRun``."""
+        return self.course.goal()
+
+    def over(self) -> bool:
+        """See ``SynchronousRun``."""
+        return self.course.over(self.env_steps)
 
     def _parse_players(self) -> tuple[build.PlayerSpec, ...]:
         return build.parse_players(self.config, self.run_dir)
@@ -255,7 +285,7 @@ class Trainer(SynchronousRun):
 
     def follow_schedule(self) -> bool:
         """Rebuild the environments when the schedules ask for other ones."""
-        phase = build.phase_at(self.config, self.players, self.episodes)
+        phase = build.phase_at(self.course.config, self.players, self.episodes)
         if phase == self.phase:
             return False
         self.phase = phase
@@ -286,6 +316,7 @@ class Trainer(SynchronousRun):
             "metrics_bytes": metrics.num_bytes,
             "num_solo": self.phase.num_solo,
             "options": dict(self.phase.options),
+            "phases": self.course.get_state(),
             "learner": self.learner.meta(),
         }
         path = checkpoint.save(
@@ -309,6 +340,9 @@ class Trainer(SynchronousRun):
             self.episodes, self.builds = int(state["episodes"]), int(state["builds"])
             self.seconds = float(state["seconds"])
             self._metrics_bytes = int(state["metrics_bytes"])
+            if self.config.phases:
+                self.course.set_state(state["phases"])
+                build.set_options(self.learner, self.course.config)
             phase = Phase(dict(state["options"]), int(state["num_solo"]))
             if phase != self.phase or self.builds:
                 self.worlds.close()
@@ -439,6 +473,8 @@ class Trainer(SynchronousRun):
             row["pairs"] = {
                 name: _per_pair(table, self.slots, num_agents) for name, table in pairs.items()
             }
+        if self.course.follow(row):
+            build.set_options(self.learner, self.course.config)
         if self.phase.num_solo:
             row["solo_return"] = [
                 None if slot in self.worlds.absent else value
@@ -448,7 +484,7 @@ class Trainer(SynchronousRun):
 
     def learn(self) -> dict[str, Tensor]:
         """Learn from the batch collected last; returns the learner's metrics."""
-        return self.learner.update(self.rollout, progress=self.env_steps)
+        return self.learner.update(self.rollout, progress=self.env_steps - self.course.start)
 
     def _outcomes(self) -> dict[str, float | None] | None:
         """Means of what became of the group, over the episodes with everybody that ended.
@@ -535,6 +571,8 @@ def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[AnyTraine
     if total_steps is not None:
         data = to_dict(config)
         data["run"]["total_steps"] = total_steps
+        for phase in list(data["phases"].values())[-1:]:
+            phase["steps"] = 0  # the last one lasts as long as the run does
         config = from_dict(data)
     folder = run_dir / "checkpoints"
     if not checkpoint.found(folder):

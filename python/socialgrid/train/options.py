@@ -83,6 +83,8 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         config,
         env=dataclasses.replace(config.env, options={}),
         schedule=dataclasses.replace(config.schedule, options={}),
+        phases={},
+        closing=dataclasses.replace(config.closing, conditions={}, reference={}),
     )
     parsed = to_dict(parse(TrainConfig, words, prog, default=bare))
     same = parsed["env"]["game"] == config.env.game
@@ -90,6 +92,9 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         **(config.env.options if same else {}),
         **tables["env.options"],
     }
+    for name in ("conditions", "reference"):
+        parsed["closing"][name] = to_dict(config)["closing"][name]
+    parsed["phases"] = _phases(config, tables["phases"])
     parsed["schedule"]["options"] = {
         **(config.schedule.options if same else {}),
         **{key: str(value) for key, value in tables["schedule.options"].items()},
@@ -218,7 +223,8 @@ def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]
     """Write short names out, split lists at commas, and take out the ``key=value`` tables."""
     short, paths = short_names(), option_paths()
     out: list[str] = []
-    tables: dict[str, dict[str, Any]] = {"env.options": {}, "schedule.options": {}}
+    tables: dict[str, dict[str, Any]] = {"env.options": {}, "schedule.options": {}, "phases": {}}
+    words, tables["phases"] = _take_phases(words)
     current: str | None = None
     peers: list[str] | None = None  # what stands behind --peers
     for word in words:
@@ -247,6 +253,63 @@ def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]
             raise UsageError(f"--peers: {' '.join(peers)!r} is not a number of learners")
         out += ["--players.kinds", *["learner"] * int(peers[0])]
     return out, tables
+
+
+def _take_phases(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take ``--phases.NAME.FIELD VALUE`` and ``--phases.NAME.SECTION.OPTION VALUE`` out.
+
+    Returns:
+        the other words, and the values by path.
+    """
+    rest: list[str] = []
+    found: dict[str, Any] = {}
+    waiting = ""
+    for word in words:
+        if waiting:
+            found[waiting], waiting = _phase_value(word), ""
+        elif word.startswith("--phases."):
+            path, equals, value = word.removeprefix("--phases.").partition("=")
+            path = path.replace("-", "_") if path.count(".") else path
+            if equals:
+                found[path] = _phase_value(value)
+            else:
+                waiting = path
+        else:
+            rest.append(word)
+    if waiting:
+        raise UsageError(f"--phases.{waiting}: its value is missing")
+    return rest, found
+
+
+def _phase_value(word: str) -> Any:
+    parts = [read_value(part) for part in word.split(",")] if word[:1] not in "[{" else []
+    return read_value(word) if len(parts) < 2 else parts
+
+
+def _phases(config: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The phases of a configuration with what a command line says of them.
+
+    Raises:
+        UsageError: there is no such phase, or a path is not one of an option.
+    """
+    plan: dict[str, Any] = to_dict(config)["phases"]
+    names = {name.replace("-", "_"): name for name in plan}
+    for path, value in given.items():
+        name, *keys = path.split(".")
+        if name.replace("-", "_") not in names:
+            known = f"its phases are {', '.join(plan)}" if plan else "this run has no phases"
+            raise UsageError(f"--phases.{path}: {known}")
+        if len(keys) not in (1, 2):
+            raise UsageError(f"--phases.{path}: is not --phases.NAME.OPTION")
+        table = plan[names[name.replace("-", "_")]]
+        if len(keys) == 2:
+            if not isinstance(table.get(keys[0]), dict):
+                raise UsageError(
+                    f"--phases.{path}: {keys[0]!r} is not one of algorithm, social, options"
+                )
+            table = table[keys[0]]
+        table[keys[-1]] = value
+    return plan
 
 
 def _values(word: str, option: str | None, kind: Any) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from socialgrid.train import build
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import duration, number, read_metrics
+from socialgrid.train.phases import told
 
 if TYPE_CHECKING:
     from socialgrid.train.loop import AnyTrainer
@@ -83,6 +84,7 @@ def summary(trainer: AnyTrainer) -> str:
         for name in dict.fromkeys(name for row in rows for name in row.get("episode") or {}):
             start, end = mean_outcome(first, name), mean_outcome(last, name)
             lines.append(_change(name.replace("_", " "), width, start, end))
+        lines += [told(row["phase_ended"]) for row in rows if "phase_ended" in row]
         agents = len(trainer.names)
         speed = trainer.env_steps * agents / max(trainer.seconds, 1e-9)
         with_networks = agents if trainer.config.off_policy else len(trainer.slots)
@@ -127,7 +129,19 @@ def leave_pictures(trainer: AnyTrainer) -> list[str]:
             lines.append(film(trainer))
         except UsageError as error:
             lines.append(str(error))
+    if trainer.config.closing.trials and not trainer.config.off_policy:
+        lines += _closing(trainer)
     return lines
+
+
+def _closing(trainer: Any) -> list[str]:
+    """What the final weights do in the conditions of the run, or why that is not known."""
+    from socialgrid.train.closing import leave_closing
+
+    try:
+        return leave_closing(trainer)
+    except UsageError as error:
+        return [str(error)]
 
 
 def film(trainer: AnyTrainer) -> str:

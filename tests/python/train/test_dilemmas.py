@@ -156,11 +156,12 @@ def test_every_mechanism_runs_and_resumes_bit_for_bit(tmp_path, algorithm, socia
         weights = [row["learner"]["influence_weight"][0] for row in rows]
         np.testing.assert_allclose(weights, [0, 0.24, 0.48], rtol=1e-6)
         assert rows[-1]["learner"]["influence"][0] > 0
-        assert rows[-1]["learner"]["value_of_listening"][0] > 0
         pairs = rows[-1]["pairs"]
-        assert pairs["value_of_listening"][0][1] == rows[-1]["learner"]["value_of_listening"][0]
-        assert pairs["influence"][0][1] > 0
+        listened = rows[-1]["learner"]["value_of_listening"]
+        assert max(x or 0.0 for x in pairs["value_of_listening"][0]) == listened[0]
+        assert max(x or 0.0 for x in pairs["influence"][0]) > 0
         assert pairs["influence"][0][0] is pairs["value_of_listening"][0][0] is None
+        assert listened[0] > 0
         assert "value of listening 0." in influence_said(rows[-1])
     else:
         assert "pairs" not in rows[-1]

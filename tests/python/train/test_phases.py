@@ -1,0 +1,283 @@
+"""Phases of a run: when they end, what changes, and that a break inside one changes nothing."""
+
+import dataclasses
+import json
+
+import pytest
+from tests.python.train import runs
+from tests.python.train.runs import run
+from tests.python.train.test_dilemmas import Silent, same_end
+
+from socialgrid.train.config import TrainConfig, from_dict, load_preset, preset_names, to_dict
+from socialgrid.train.errors import UsageError
+from socialgrid.train.logger import read_metrics
+from socialgrid.train.loop import create_run, resume_run
+from socialgrid.train.options import parse_train
+from socialgrid.train.phases import Course, measured, told
+
+TINY = runs.TINY.replace("total_steps = 1024", "total_steps = 2048")
+PHASED = """
+[phases.first]
+steps = 384
+[phases.first.algorithm]
+learning_rate = [0.0, 0.01]
+entropy_coef = 0.5
+learning_rate_end = 0.0
+learning_rate_steps = 512.0
+[phases.first.options]
+penalty = 0.25
+[phases.second]
+steps = 512
+metric = "entropy"
+agent = 1
+below = 0.001
+window = 2
+[phases.third]
+steps = 256
+"""
+
+
+def phased(folder, extra="", line=""):
+    path = folder / "phased.toml"
+    path.write_text(TINY + PHASED + extra)
+    return parse_train(line.split(), load_preset(str(path)), "x")
+
+
+def course(**phase):
+    return Course(from_dict({"phases": {"one": phase, "two": {}}, "run": {"total_steps": 1000}}))
+
+
+def rows(values, steps=100):
+    return [
+        {"env_steps": (i + 1) * steps, "learner": {"x": [None, value]}, "return": [1.0, 2.0]}
+        for i, value in enumerate(values)
+    ]
+
+
+def follow(course, rows):
+    """What the row says in which the first phase ends, and its number."""
+    for number, row in enumerate(rows):
+        course.follow(row)
+        if "phase_ended" in row:
+            return number, row["phase_ended"]
+    return None
+
+
+def test_a_phase_ends_when_the_mean_of_its_window_passes_the_bound():
+    bound = {"steps": 900, "metric": "x", "agent": 1, "above": 2.0, "window": 2}
+    assert follow(course(**bound), rows([1, 2, 3, 9])) == (
+        2,
+        {"name": "one", "steps": 300, "bound": "x above 2", "value": 2.5, "reached": True},
+    )
+    assert follow(course(**bound | {"least": 400}), rows([1, 2, 3, 9]))[0] == 3
+    below = {k: v for k, v in bound.items() if k != "above"} | {"below": 1.0}
+    assert follow(course(**below), rows([3, 1, 0.5, 0.5]))[0] == 2
+    # One row is no window, and rows without the number do not count.
+    assert follow(course(**bound), rows([9, None, None, 9]))[0] == 3
+
+
+def test_a_phase_whose_time_is_over_says_that_it_did_not_reach_its_bound():
+    found = follow(course(steps=300, metric="x", agent=1, above=2.0, window=2), rows([1, 1, 1, 1]))
+    assert found[0] == 2
+    assert found[1]["reached"] is False
+    assert told(found[1]) == (
+        "phase one: 300 steps, did NOT reach its bound (x above 2): 1; its time was over"
+    )
+    found = follow(course(steps=200, metric="nothing", above=2.0), rows([1, 1]))
+    assert "never measured" in told(found[1])
+    assert told(follow(course(steps=200), rows([1, 1]))[1]) == "phase one: 200 steps"
+
+
+def test_goals_count_what_is_left():
+    plan = course(steps=300)
+    assert (plan.goal(), plan.over(999), plan.over(1000)) == (1000, False, True)
+    both = Course(from_dict({"phases": {"a": {"steps": 300}, "b": {"steps": 400}}}))
+    assert both.goal() == 700
+    both.follow({"env_steps": 320})
+    assert (both.goal(), both.index, both.start) == (720, 1, 320)
+    last = {"env_steps": 720}
+    assert not both.follow(last)
+    assert last["phase_ended"]["steps"] == 400
+    assert both.over(720)
+    assert not Course(TrainConfig()).follow({"env_steps": 1})
+
+
+def test_numbers_of_agents_and_of_the_group_are_found_by_name():
+    row = {"learner": {"x": [1, None]}, "return": [3.0], "episode": {"box_opened": 0.5}}
+    assert measured(row, "x", 0) == 1.0
+    assert measured(row, "x", 1) is None
+    assert measured(row, "return", 0) == 3.0
+    assert measured(row, "box_opened", 7) == 0.5
+    assert measured({"learner": {}, "episode": None}, "box_opened", 0) is None
+
+
+def test_every_phase_has_its_numbers_and_a_break_in_any_changes_nothing(tmp_path):
+    trainer = create_run(phased(tmp_path), tmp_path / "straight")
+    assert trainer.train(Silent()) == 0
+    lines = read_metrics(tmp_path / "straight" / "metrics.jsonl")
+    assert [row["phase"] for row in lines] == ["first"] * 3 + ["second"] * 4 + ["third"] * 2
+    ended = [row["phase_ended"] for row in lines if "phase_ended" in row]
+    assert [(one["name"], one["steps"]) for one in ended] == [
+        ("first", 384), ("second", 512), ("third", 256),
+    ]  # fmt: skip
+    assert [one.get("reached") for one in ended] == [None, False, None]
+    for stop in (256, 384, 640, 1024):
+        part = tmp_path / f"part{stop}"
+        whole = phased(tmp_path)
+        short = dataclasses.replace(whole, run=dataclasses.replace(whole.run, total_steps=stop))
+        create_run(short, part).train(Silent())
+        data = json.loads((part / "config.json").read_text())
+        data["run"]["total_steps"] = whole.run.total_steps
+        (part / "config.json").write_text(json.dumps(data))
+        going, messages = resume_run(part)
+        assert not messages
+        going.train(Silent())
+        same_end(tmp_path / "straight", part)
+
+
+def test_options_of_phases_reach_learners_and_worlds(tmp_path):
+    trainer = create_run(phased(tmp_path), tmp_path / "run")
+    learner, seen = trainer.learner, []
+    trainer.begin()
+    while not trainer.over():
+        before = learner.config.entropy_coef, learner.optimiser.rate.tolist()
+        trainer.step()
+        seen.append((*before, trainer.phase.options["penalty"]))
+    assert [one[0] for one in seen] == [0.5] * 3 + [1e-5] * 6
+    assert seen[0][1] == [0.0, 0.01]
+    assert seen[3][1] == [0.01, 0.01]
+    assert [one[2] for one in seen] == [0.25] * 3 + [0.5] * 6
+
+
+def test_a_run_that_is_over_can_go_on_in_its_last_phase(tmp_path):
+    create_run(phased(tmp_path), tmp_path / "run").train(Silent())
+    going, _ = resume_run(tmp_path / "run", 1400)
+    assert not going.over()
+    going.train(Silent())
+    found = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert found[-1]["env_steps"] >= 1400
+    assert found[-1]["phase"] == "third"
+
+
+def test_the_command_line_changes_phases(tmp_path):
+    found = phased(tmp_path, line=(
+        "--phases.second.below 0.5 --phases.second.steps=600 "
+        "--phases.first.algorithm.entropy-coef 0.25 --phases.first.algorithm.learning_rate 0.1,0.2 "
+        "--entropy-coef 0.125"
+    ))  # fmt: skip
+    assert (found.phases["second"].below, found.phases["second"].steps) == (0.5, 600)
+    assert found.in_phase("first").algorithm.entropy_coef == 0.25
+    assert found.in_phase("first").algorithm.learning_rate == (0.1, 0.2)
+    assert found.in_phase("third").algorithm.entropy_coef == 0.125
+    assert from_dict(to_dict(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--phases.fourth.steps 3", "its phases are first, second, third"),
+        ("--phases.first.stepz 3", "did you mean 'phases.first.steps'"),
+        ("--phases.first.steps", "value is missing"),
+        ("--phases.first.steps no", "phases.first.steps"),
+        ("--phases.first.steps 0", "only the last phase can do without"),
+        ("--phases.first.algorithm.gamma 3", "phases.first: algorithm: gamma 3"),
+        ("--phases.first.algorithm.aux none", "phases.first.algorithm.aux: cannot change in a run"),
+        ("--phases.first.social.vocabulary 3", "vocabulary: cannot change"),
+        ("--phases.first.metric entropy", "a bound is a metric and one of above and below"),
+        ("--phases.second.above 1", "a bound is a metric and one of above and below"),
+        ("--phases.second.least 1000", "least: 1000 is more than steps 512"),
+        ("--phases.first.least 10", "there is no bound"),
+        ("--phases.first.options.penalty.x 1", "is not --phases.NAME.OPTION"),
+        ("--phases.first.extra.x 1", "'extra' is not one of"),
+        ("--phases.second.below nan", "nan"),
+        ("--phases.second.agent -1", "agent"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(tmp_path, line, words):
+    with pytest.raises(UsageError) as error:
+        phased(tmp_path, line=line)
+    assert words in str(error.value)
+
+
+def test_numbers_that_do_not_fit_the_agents_are_refused_before_training(tmp_path):
+    for line, words in (
+        ("--phases.first.algorithm.learning_rate 0.1,0.2,0.3", "3 learning rates for 2 agents"),
+        ("--phases.first.options.penalti 1", "penalti"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            create_run(phased(tmp_path, line=line), tmp_path / "run")
+        assert not (tmp_path / "run" / "config.json").exists()
+    with pytest.raises(UsageError, match="dqn has none"):
+        phased(tmp_path, line="--algorithm recurrent-dqn --env.rollout-steps 16")
+    with pytest.raises(UsageError, match="several workers"):
+        phased(tmp_path, line="--algorithm a3c --workers 2")
+
+
+CLOSING = """
+[closing]
+trials = 6
+measures = ["return:1", "rewarded:2", "equality", "return:5"]
+notes = ["what a reader must know"]
+[closing.conditions.here]
+[closing.conditions.alone]
+alone = true
+[closing.conditions."another teacher, a higher penalty"]
+players = ["expert", "learner", "learner"]
+options = { penalty = 1.5 }
+[closing.conditions.nonsense]
+players = ["learner", "expert", "learner"]
+[closing.reference.earlier]
+"return:1" = 1.25
+source = "five seeds"
+"""
+
+
+def test_the_last_lines_say_what_agents_do_in_other_conditions(tmp_path):
+    path = tmp_path / "closing.toml"
+    path.write_text(TINY + PHASED + CLOSING)
+    done = run("train", path, "--run-dir", tmp_path / "run", "--total-steps", 512)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "phase first: 384 steps" in lines
+    start = next(i for i, line in enumerate(lines) if line.startswith("mean over 6 sampled"))
+    table = lines[start:]
+    assert [line.split("  ")[0] for line in table[1:6]] == [
+        "in training, its last tenth", "here", "alone", "another teacher, a higher penalty",
+        "reference: earlier",
+    ]  # fmt: skip
+    assert table[0].endswith("agent1 learner  agent2 rewarded  equality")
+    assert table[5].split()[-3:] == ["1.25", "-", "-"]
+    assert table[6] == "earlier: five seeds"
+    assert table[7].startswith("not played: nonsense: learners must stay in their places")
+    assert table[-1] == "what a reader must know"
+    found = json.loads((tmp_path / "run" / "closing.json").read_text())
+    assert found["conditions"]["alone"]["return:1"] is not None
+    assert found["phases"][0]["name"] == "first"
+    assert 0 <= found["conditions"]["here"]["rewarded:2"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("trials = -1", "closing.trials: -1"),
+        ("trials = 3", "closing.measures: at least one"),
+        ('trials = 3\nmeasures = ["return"]', "is not return:SLOT"),
+        ('trials = 3\nmeasures = ["equality:1"]', "is not return:SLOT"),
+        ("conditions = {a = {playerz = []}}", "did you mean 'closing.conditions.a.players'"),
+        ("reference = {a = 3}", "closing.reference.a"),
+    ],
+)
+def test_an_ending_that_makes_no_sense_is_refused(tmp_path, extra, words):
+    path = tmp_path / "x.toml"
+    path.write_text(f"[closing]\n{extra}\n")
+    with pytest.raises(UsageError) as error:
+        load_preset(str(path))
+    assert words in str(error.value)
+
+
+def test_shipped_conditions_fit_their_presets(tmp_path):
+    for name in preset_names():
+        config = load_preset(name).config
+        for condition in config.closing.conditions.values():
+            condition.of(config)
+        assert config.closing.fitting(len(config.players.kinds)) == config.closing.measures
