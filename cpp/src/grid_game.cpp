@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "socialgrid/solvable.hpp"
 #include "socialgrid/text.hpp"
 
 namespace socialgrid {
@@ -68,18 +69,6 @@ EgocentricView read_view(const Config& config, int num_agents) {
   return view;
 }
 
-TextMap read_map(const Config& config, const std::vector<std::string>& layout_options) {
-  if (config.is_none("map")) return {};
-  for (const std::string& name : layout_options) {
-    if (config.given(name)) config.fail(name, "has no meaning together with map; leave one out");
-  }
-  try {
-    return parse_map(config.texts("map"), true);
-  } catch (const std::invalid_argument& error) {
-    config.fail("map", std::string("is wrong: ") + error.what());
-  }
-}
-
 // Number of distinct cycle tiles; their indices must be 0, 1, ... without a gap.
 int count_cycle_tiles(const Config& config, const TextMap& map) {
   std::array<bool, kMaxCycleTiles> present{};
@@ -94,6 +83,24 @@ int count_cycle_tiles(const Config& config, const TextMap& map) {
     }
   }
   return static_cast<int>(count);
+}
+
+TextMap read_map(const Config& config, const std::vector<std::string>& layout_options) {
+  if (config.is_none("map")) return {};
+  TextMap map;
+  try {
+    map = parse_map(config.texts("map"), true);
+  } catch (const std::invalid_argument& error) {
+    config.fail("map", std::string("is wrong: ") + error.what());
+  }
+  for (const std::string& name : layout_options) {
+    if (!config.given(name)) continue;
+    const bool agrees =
+        (name == "grid_size" && config.size(name) == std::pair{map.rows, map.cols}) ||
+        (name == "num_goals" && config.integer(name) == count_cycle_tiles(config, map));
+    if (!agrees) config.fail(name, "has no meaning together with map; leave one out");
+  }
+  return map;
 }
 
 std::vector<Tile> make_tile_set(int num_cycle_tiles, bool has_objects) {
@@ -129,9 +136,34 @@ GameSpec make_spec(const Config& config, const TextMap& map, int num_cycle_tiles
                                                                    : PrestigeMapping::kTanh;
   view.look.scale = config.number("prestige_scale");
   spec.view = std::move(view);
-  spec.config = config.resolved();
-  spec.config["grid_size"] = Value::List{Value(rows), Value(cols)};
   return spec;
+}
+
+// Every option with what is in force, so that the same configuration makes the same game again.
+Values in_force(const Config& config, const GridGame::Setup& setup, const GameSpec& spec) {
+  Values values = config.resolved();
+  if (!config.is_none("map")) {
+    for (const std::string& name : setup.layout_options) values[name] = {};
+  } else if (values.contains("num_clutter")) {
+    const bool by_number = config.given("num_clutter") && !config.given("clutter_density");
+    if (by_number) values["clutter_density"] = {};
+    values["num_clutter"] = clutter_count(config);
+  }
+  values["grid_size"] = Value::List{Value(spec.shape.rows), Value(spec.shape.cols)};
+  if (values.contains("num_goals")) values["num_goals"] = setup.num_cycle_tiles;
+  Value::List colors;
+  for (const int color : std::get<EgocentricView>(spec.view).look.colors) {
+    colors.emplace_back(color == kPrestigeColor
+                            ? "prestige"
+                            : std::string(kColorNames[static_cast<std::size_t>(color)]));
+  }
+  values["color"] = colors;
+  return values;
+}
+
+int clutter_of_density(const Config& config) {
+  const auto [rows, cols] = config.size("grid_size");
+  return static_cast<int>(config.number("clutter_density") * (cols - 2) * (rows - 2));
 }
 
 }  // namespace
@@ -195,6 +227,15 @@ std::vector<Option> grid_options(const GridDefaults& defaults) {
        {},
        "multiply rewards by 1 - 0.9 step / max_steps"},
       {"spawn_delay", kInt, kPerAgent, 0, 0, 1e9, {}, "steps before an agent enters play"},
+      {"solvable",
+       kBool,
+       kSingle,
+       false,
+       0,
+       0,
+       {},
+       "every agent can reach a goal, and all tiles of the cycle, from where it enters play; "
+       "worlds in which one cannot are drawn anew"},
   };
 }
 
@@ -219,13 +260,13 @@ std::vector<Option> clutter_options(double default_density) {
 
 int clutter_count(const Config& config) {
   if (config.given("num_clutter")) {
-    if (config.given("clutter_density")) {
+    const int count = config.integer("num_clutter");
+    if (config.given("clutter_density") && count != clutter_of_density(config)) {
       config.fail("num_clutter", "and clutter_density are both given; give one of them");
     }
-    return config.integer("num_clutter");
+    return count;
   }
-  const auto [rows, cols] = config.size("grid_size");
-  return static_cast<int>(config.number("clutter_density") * (cols - 2) * (rows - 2));
+  return clutter_of_density(config);
 }
 
 CellPool::CellPool(const World& world, int cols) {
@@ -261,11 +302,13 @@ GridGame::GridGame(const Config& config, Setup setup)
         setup_.has_objects || std::any_of(map_.cells.begin(), map_.cells.end(), is_object);
   }
   spec_ = make_spec(config, map_, setup_.num_cycle_tiles, setup_.has_objects);
+  spec_.config = in_force(config, setup_, spec_);
   ghost_mode_ = config.flag("ghost_mode");
   respawn_ = config.flag("respawn");
   reward_decay_ = config.flag("reward_decay");
   prestige_decay_ = config.number("prestige_decay");
   spawn_delay_ = config.integers("spawn_delay", spec_.shape.num_agents);
+  solvable_ = config.flag("solvable");
 
   // A configuration that cannot be placed is refused now, not in the middle of a run.
   std::vector<std::byte> block(spec_.shape.bytes());
@@ -273,14 +316,17 @@ GridGame::GridGame(const Config& config, Setup setup)
   trial.construct();
   Rng rng(trial.header().stream);
   try {
-    reset(trial, rng);
+    draw(trial, rng);
+    if (solvable_) require_solvable(trial, rng);
   } catch (const ConfigError& error) {
     throw ConfigError(spec_.name + ": " + error.what() + " (grid " +
                       std::to_string(spec_.shape.rows) + " x " + std::to_string(spec_.shape.cols) +
                       ")");
   }
   for (Agent& agent : trial.agents()) agent.status = AgentStatus::kWaiting;
-  const int places = count_places(trial, map_.spawns, ghost_mode_);
+  const bool keeps_map = solvable_ && map_.rows > 0;
+  const int places =
+      count_places(trial, keeps_map ? solving_starts(trial) : map_.spawns, ghost_mode_);
   const int needed = ghost_mode_ ? 1 : spec_.shape.num_agents;
   if (places < needed) {
     throw ConfigError(spec_.name + ": only " + std::to_string(places) + " cells where the " +
@@ -290,6 +336,17 @@ GridGame::GridGame(const Config& config, Setup setup)
 }
 
 void GridGame::reset(World& world, Rng& rng) const {
+  // The constructor has seen to it that a world in a hundred is solvable at least: that this many
+  // in a row are not, has a probability below 1e-280.
+  constexpr int kMaxDraws = 1 << 16;
+  for (int draws = 0; draws < kMaxDraws; ++draws) {
+    draw(world, rng);
+    if (!solvable_ || is_solvable(world)) return;
+  }
+  throw std::runtime_error("no solvable world was found in " + std::to_string(kMaxDraws));
+}
+
+void GridGame::draw(World& world, Rng& rng) const {
   WorldHeader& header = world.header();
   header.step = 0;
   header.arrivals = 0;
@@ -302,7 +359,43 @@ void GridGame::reset(World& world, Rng& rng) const {
     setup_.generate(world, rng);
   }
   for (std::size_t a = 0; a < world.agents().size(); ++a) {
-    if (spawn_delay_[a] == 0) place(world, world.agents()[a], rng);
+    if (spawn_delay_[a] != 0) continue;
+    // On a user's map, where nothing else is random, agents keep to the right cells at once. Of
+    // other worlds reset() takes none in which they do not.
+    place(world, world.agents()[a], solvable_ && map_.rows > 0, rng);
+  }
+}
+
+// Everybody in play can set out, and so can who comes later.
+bool GridGame::is_solvable(const World& world) const {
+  const std::vector<std::uint8_t> solves = solving_cells(world);
+  for (const Agent& agent : world.agents()) {
+    if (agent.active() && solves[world.index(agent.position())] == 0) return false;
+  }
+  return count_places(world, solving_starts(world), true) > 0;
+}
+
+std::vector<std::uint8_t> GridGame::solving_starts(const World& world) const {
+  std::vector<std::uint8_t> starts = solving_cells(world);
+  for (std::size_t cell = 0; cell < map_.spawns.size(); ++cell) starts[cell] &= map_.spawns[cell];
+  return starts;
+}
+
+void GridGame::require_solvable(World& trial, Rng& rng) const {
+  constexpr int kDraws = 256;
+  constexpr int kEnough = 8;
+  int found = is_solvable(trial) ? 1 : 0;
+  if (map_.rows > 0 && found == 0) {
+    throw ConfigError("solvable = True, but the map has no start from which all can be reached");
+  }
+  for (int draws = 1; draws < kDraws && found < kEnough && map_.rows == 0; ++draws) {
+    draw(trial, rng);
+    found += is_solvable(trial) ? 1 : 0;
+  }
+  if (found < kEnough && map_.rows == 0) {
+    throw ConfigError("solvable = True, but only " + std::to_string(found) + " of " +
+                      std::to_string(kDraws) +
+                      " worlds are; make the grid larger or the clutter smaller");
   }
 }
 
@@ -328,8 +421,12 @@ void GridGame::step(World& world, std::span<const std::int32_t> actions, const O
   retire_leaving_agents(world, rng);
 }
 
-void GridGame::place(World& world, Agent& agent, Rng& rng) const {
-  if (!place_agent(world, agent, map_.spawns, ghost_mode_, rng)) {
+void GridGame::place(World& world, Agent& agent, bool solvable, Rng& rng) const {
+  std::vector<std::uint8_t> starts;
+  if (solvable) starts = solving_starts(world);
+  // None at all is left where play itself has undone the way, as with a key that is out of reach.
+  const bool limited = solvable && count_places(world, starts, true) > 0;
+  if (!place_agent(world, agent, limited ? starts : map_.spawns, ghost_mode_, rng)) {
     agent.row = agent.col = -1;
     agent.dir = 0;
   }
@@ -339,7 +436,7 @@ void GridGame::spawn_due_agents(World& world, Rng& rng) const {
   for (std::size_t a = 0; a < world.agents().size(); ++a) {
     Agent& agent = world.agents()[a];
     if (agent.status == AgentStatus::kWaiting && spawn_delay_[a] <= world.header().step) {
-      place(world, agent, rng);
+      place(world, agent, solvable_, rng);
     }
   }
 }
@@ -399,7 +496,7 @@ void GridGame::retire_leaving_agents(World& world, Rng& rng) const {
     if (respawn_) {
       agent.status = AgentStatus::kWaiting;
       agent.carrying = kEmpty;
-      place(world, agent, rng);
+      place(world, agent, solvable_, rng);
     } else {
       agent.status = AgentStatus::kEnded;
     }

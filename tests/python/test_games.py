@@ -25,6 +25,13 @@ CONFIGS = {
     ],
     "Cluttered-v0": [
         {"randomize_goal": True, "num_agents": 2, "spawn_delay": [0, 4], "max_steps": 20},
+        {
+            "solvable": True,
+            "num_agents": 2,
+            "spawn_delay": [0, 4],
+            "respawn": True,
+            "max_steps": 20,
+        },
         {"num_clutter": 9, "respawn": True, "reward_decay": False, "max_steps": 20},
     ],
     "DoorKey-v0": [
@@ -650,3 +657,53 @@ def test_every_option_is_described(game):
         assert option.help
     again = socialgrid.make_vec(game, num_envs=1, **env.config)
     assert again.config == env.config
+
+
+OWN_MAP = ["#######", "#P...G#", *["#.....#"] * 5, "#######"]
+FORCED = [
+    # What was asked for, and what the configuration says is in force.
+    (
+        "GoalCycle-v0",
+        {"map": ["#######", "#0.P.1#", "#..2.3#", "#######"]},
+        {"num_goals": 4, "grid_size": [4, 7], "num_clutter": None, "clutter_density": None},
+    ),
+    ("GoalCycle-v0", {"map": ["PGP"]}, {"num_goals": 0, "grid_size": [1, 3]}),
+    ("GoalCycle-v0", {"num_goals": 5}, {"num_goals": 5, "num_clutter": 18, "grid_size": [13, 13]}),
+    ("GoalCycle-v0", {"num_clutter": 4}, {"num_clutter": 4, "clutter_density": None}),
+    (
+        "Cluttered-v0",
+        {"clutter_density": 0.2, "grid_size": [7, 9]},
+        {"num_clutter": 7, "clutter_density": 0.2, "grid_size": [7, 9]},
+    ),
+    (
+        "Cluttered-v0",
+        {"map": OWN_MAP},
+        {"randomize_goal": None, "num_clutter": None, "clutter_density": None},
+    ),
+    ("FourRooms-v0", {}, {"num_clutter": 11, "grid_size": [17, 17]}),
+    ("FourRooms-v0", {"map": OWN_MAP}, {"num_clutter": None, "clutter_density": None}),
+    ("Maze-v0", {"map": OWN_MAP}, {"grid_size": [8, 7]}),
+    ("Empty-v0", {"num_agents": 2}, {"color": ["red", "blue"], "solvable": False}),
+    ("Empty-v0", {"num_agents": 2, "color": "pink"}, {"color": ["pink", "pink"]}),
+    ("GoalCycle-v0", {"num_agents": 2}, {"color": ["prestige", "prestige"]}),
+]
+
+
+@pytest.mark.parametrize(("game", "asked", "forced"), FORCED)
+def test_the_configuration_tells_what_is_in_force(game, asked, forced):
+    env = make(game, asked, num_envs=3)
+    assert {name: env.config[name] for name in forced} == forced
+    assert env.config["grid_size"] == list(env.grid_shape)
+    assert (env.config["max_steps"], env.config["num_agents"]) == (env.max_steps, env.num_agents)
+    env.reset(seed=1)
+    cells = env.worlds(["cells"])["cells"]
+    if "num_goals" in env.config:
+        for world in cells:
+            assert len(set(world.tobytes()) & set(b"0123456789")) == env.config["num_goals"]
+    if forced.get("num_clutter") and game != "FourRooms-v0":
+        inside = cells[:, 1:-1, 1:-1] == ord("#")
+        np.testing.assert_array_equal(inside.sum(axis=(1, 2)), forced["num_clutter"])
+    if env.config.get("num_goals") != 0:
+        again = make(game, env.config, num_envs=3)
+        assert again.config == env.config
+        np.testing.assert_array_equal(again.reset(seed=1)[0], env.observe())

@@ -59,6 +59,7 @@ def scenarios(draw, game):
         "see_through_walls": one_or_each(draw, st.booleans(), num_agents),
         "spawn_delay": one_or_each(draw, st.sampled_from([0, 0, 0, 1, 2, 5]), num_agents),
         "hide": draw(hide_lists(num_agents)),
+        "solvable": draw(st.sampled_from([False, False, True])),
         "prestige_decay": draw(st.sampled_from([0.95, 0.99, 1.0, 0.5, 0.0])),
         "prestige_scale": draw(st.sampled_from([2.0, 1.0, 0.25, 7.5])),
         "prestige_mapping": draw(st.sampled_from(["tanh", "sigmoid"])),
@@ -179,15 +180,27 @@ def user_maps(draw, game, num_agents):
     return options
 
 
+def pair_for(scenario):
+    def made(**options):
+        return Pair(
+            scenario.game,
+            num_envs=scenario.num_envs,
+            num_threads=scenario.num_threads,
+            obs_mode=scenario.obs_mode,
+            **options,
+        )
+
+    try:
+        return made(**scenario.options)
+    except ValueError as error:
+        if "solvable" not in str(error):
+            raise
+        return made(**{**scenario.options, "solvable": False})
+
+
 def play(scenario):
     """Run one scenario through core and reference; return the environment steps compared."""
-    pair = Pair(
-        scenario.game,
-        num_envs=scenario.num_envs,
-        num_threads=scenario.num_threads,
-        obs_mode=scenario.obs_mode,
-        **scenario.options,
-    )
+    pair = pair_for(scenario)
     rng = np.random.default_rng(scenario.play_seed)
     steps = -(-STEPS_PER_SCENARIO // scenario.num_envs)
     pair.reset()

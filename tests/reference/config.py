@@ -23,6 +23,7 @@ COMMON = {
     "prestige_scale": 2.0,
     "prestige_mapping": "tanh",
     "map": None,
+    "solvable": False,
 }
 CLUTTER = {"num_clutter": None, "clutter_density": None}
 GAMES = {
@@ -72,6 +73,7 @@ class Config:
     prestige_scale: float
     prestige_mapping: str
     map: tuple | None
+    solvable: bool
     num_clutter: int = 0
     randomize_goal: bool = False
     cycle_length: int = 0

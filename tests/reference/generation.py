@@ -3,12 +3,21 @@
 Every random draw is listed in the order in which it is made; that order is part of the game.
 """
 
+from dataclasses import replace
+
 from tests.reference.tiles import EMPTY, GOAL, WALL, Tile, from_char
-from tests.reference.world import NOWHERE, Agent, World
+from tests.reference.world import DIRECTIONS, NOWHERE, Agent, World
 
 
 def new_world(config, rng):
     """The state at the beginning of an episode."""
+    while True:
+        world = drawn_world(config, rng)
+        if not config.solvable or is_solvable(world, config):
+            return world
+
+
+def drawn_world(config, rng):
     world = World(
         tiles=[[EMPTY] * config.cols for _ in range(config.rows)],
         rng=rng,
@@ -20,14 +29,57 @@ def new_world(config, rng):
         LAYOUTS[config.game](world, config)
     for agent, delay in zip(world.agents, config.spawn_delay, strict=True):
         if delay == 0:
-            place_agent(world, agent, config)
+            place_agent(world, agent, config, solvable=config.solvable and config.map is not None)
     return world
 
 
-def place_agent(world, agent, config):
+def is_solvable(world, config):
+    """Whether all agents that are in play, and those to come, can do what they are there for."""
+    everywhere = replace(config, ghost_mode=True)
+    return all(can_solve(world, agent.pos) for agent in world.agents if agent.active) and any(
+        can_solve(world, pos) for pos in spawn_candidates(world, everywhere)
+    )
+
+
+def can_solve(world, start):
+    """Whether an agent can walk from a cell into a goal and over all cycle tiles there are.
+
+    Things to carry can be put aside; locked doors need a key that can be fetched before, or that
+    somebody has.
+    """
+    kinds = {pos: world.tile(pos).kind for pos in world.cells()}
+    keys = {a.carrying for a in world.agents if a.active and a.carrying}
+    colors = {key.color for key in keys if key.kind == "key"}
+    while True:
+        entered, seen, queue = set(), {start}, [start]
+        for pos in queue:
+            for d_row, d_col in DIRECTIONS:
+                near = (pos[0] + d_row, pos[1] + d_col)
+                if not world.contains(near) or kinds[near] in ("wall", "lava"):
+                    continue
+                tile = world.tile(near)
+                if tile.state == "locked" and tile.color not in colors:
+                    continue
+                entered.add(near)
+                if near not in seen and tile.kind != "goal":
+                    seen.add(near)
+                    queue.append(near)
+        found = {world.tile(pos).color for pos in entered if kinds[pos] == "key"}
+        if found <= colors:
+            break
+        colors |= found
+    goals, cycle = ({p for p in kinds if kinds[p] == kind} for kind in ("goal", "cycle"))
+    return cycle <= entered and (not goals or bool(goals & entered))
+
+
+def place_agent(world, agent, config, solvable):
     """Bring an agent into play at a random place; where none is free it waits out of sight."""
     agent.status, agent.pos, agent.direction = "waiting", NOWHERE, 0
     cells = spawn_candidates(world, config)
+    if solvable:
+        everywhere = spawn_candidates(world, replace(config, ghost_mode=True))
+        right = {pos for pos in everywhere if can_solve(world, pos)}
+        cells = [pos for pos in cells if pos in right or not right]
     if cells:
         world.move_to(agent, cells[world.rng.uniform_int(len(cells))])
         agent.direction = world.rng.uniform_int(4)

@@ -13,7 +13,7 @@ def step(world, actions, config):
     """Advance the world; return the agents' rewards."""
     for agent, delay in zip(world.agents, config.spawn_delay, strict=True):
         if agent.status == "waiting" and delay <= world.step:
-            place_agent(world, agent, config)
+            place_agent(world, agent, config, config.solvable)
 
     world.step += 1
     order = list(range(config.num_agents))
@@ -37,7 +37,7 @@ def step(world, actions, config):
     for agent, has_finished in zip(world.agents, finished, strict=True):
         if has_finished and config.respawn:
             agent.carrying = None
-            place_agent(world, agent, config)
+            place_agent(world, agent, config, config.solvable)
         elif has_finished:
             agent.status = "ended"
     return rewards

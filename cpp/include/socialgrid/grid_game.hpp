@@ -26,7 +26,7 @@ struct GridDefaults {
 std::vector<Option> grid_options(const GridDefaults& defaults);
 // The options num_clutter and clutter_density.
 std::vector<Option> clutter_options(double default_density);
-// Number of clutter walls they ask for; both at once is an error.
+// Number of clutter walls they ask for; both at once are an error unless they agree.
 int clutter_count(const Config& config);
 
 // Empty cells in row-major order, taken one by one at random.
@@ -79,7 +79,16 @@ class GridGame final : public Game {
   double enter_tile(Agent& agent, Tile tile) const;
   double enter_cycle_tile(Agent& agent, int index) const;
   void retire_leaving_agents(World& world, Rng& rng) const;
-  void place(World& world, Agent& agent, Rng& rng) const;
+  // Brings an agent into play, if there is room; where `solvable`, on a cell from which it can do
+  // its task.
+  void place(World& world, Agent& agent, bool solvable, Rng& rng) const;
+  // The beginning of an episode, solvable or not.
+  void draw(World& world, Rng& rng) const;
+  bool is_solvable(const World& world) const;
+  // Where agents may start and can do their task from: bytes [rows, cols].
+  std::vector<std::uint8_t> solving_starts(const World& world) const;
+  // Throws ConfigError where solvable worlds are too rare; `trial` is one that was drawn.
+  void require_solvable(World& trial, Rng& rng) const;
   bool in_tile_set(Tile tile) const;
   Tile tile_for_layout(const Layout& layout, int row, int col) const;
 
@@ -90,6 +99,7 @@ class GridGame final : public Game {
   bool reward_decay_ = true;
   double prestige_decay_ = 0.95;
   std::vector<int> spawn_delay_;
+  bool solvable_ = false;
 };
 
 }  // namespace socialgrid
