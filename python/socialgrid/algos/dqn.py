@@ -54,9 +54,10 @@ class DQN(OffPolicyLearner):
         self._q_target = self._train("q", self._q)
 
     @property
-    def epsilon(self) -> float:
-        """Share of random actions now."""
-        return self.config.epsilon(self.steps)
+    def epsilon(self) -> Tensor:
+        """Share of random actions of each agent now, float32 ``[A]``."""
+        each = [self.config.epsilon(steps) for steps in self.agent_steps]
+        return torch.tensor(each, device=self.device)
 
     def loss(self, batch: Transitions) -> tuple[Tensor, Tensor]:
         """Loss ``[A]`` and temporal differences ``[A, B]`` without gradient."""
@@ -79,7 +80,7 @@ class DQN(OffPolicyLearner):
         greedy: Tensor = self._q(obs)[0].argmax(-1)
         if not explore:
             return greedy
-        explores = self._uniform(obs.shape[1]) < self.epsilon
+        explores = self._uniform(obs.shape[1]) < self.epsilon[:, None]
         return torch.where(explores, self._random(obs.shape[1]), greedy)
 
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:

@@ -76,9 +76,18 @@ class MixedLearner:
         return any(learner.samples for learner in self.parts)
 
     @property
+    def agent_steps(self) -> list[int]:
+        """Steps in play of each agent, all its copies counted."""
+        found = [0] * self.num_agents
+        for learner, agents in zip(self.parts, self.agents, strict=True):
+            for agent, steps in zip(agents, learner.agent_steps, strict=True):
+                found[agent] = steps
+        return found
+
+    @property
     def steps(self) -> int:
-        """Steps of each agent stored, all its copies counted."""
-        return self.parts[0].steps
+        """See ``OffPolicyLearner.steps``."""
+        return sum(self.agent_steps) // self.num_agents
 
     @property
     def updates(self) -> int:
@@ -129,9 +138,11 @@ class MixedLearner:
         next_obs: Tensor,
         terminated: Tensor,
         truncated: Tensor,
+        in_play: Tensor | None = None,
     ) -> None:
         """See ``OffPolicyLearner.store``."""
-        given = obs, action, reward, next_obs, terminated, truncated
+        playing = torch.ones(reward.shape, dtype=torch.bool) if in_play is None else in_play
+        given = obs, action, reward, next_obs, terminated, truncated, playing
         for k, (part, rows) in enumerate(self._each()):
             with self._named(k):
                 part.store(*(x[rows.to(x.device)] for x in given))

@@ -36,9 +36,13 @@ class OffPolicyLearner(StackedLearner):
 
         action = learner.propose(obs)
         ...                                  # the task's step; advisers may replace actions
-        learner.store(obs, action, reward, next_obs, terminated, truncated)
+        learner.store(obs, action, reward, next_obs, terminated, truncated, in_play)
         if learner.due:
             metrics = learner.update()
+
+    What happens while an agent is out of play is nobody's experience: it is not stored and does not
+    count. So agents of a stack may have stored different numbers of steps, and each begins to
+    learn, explores and updates by its own.
     """
 
     samples = False
@@ -83,11 +87,14 @@ class OffPolicyLearner(StackedLearner):
         self.task, self.config, self.model = task, config, model or ModelConfig()
         self.num_envs = num_envs
         self.updates = 0
-        """Gradient steps done."""
-        self.steps = 0
-        """Steps of each agent stored, all its copies counted."""
+        """Gradient steps done, by whomever."""
+        self.agent_steps = [0] * self.num_agents
+        """Steps in play of each agent, all its copies counted."""
+        self.agent_updates = [0] * self.num_agents
+        """Gradient steps of each agent."""
         self._weight_generators = [agent_generator(seed, agent) for agent in self.agent_ids]
-        self._since_update = 0
+        self._since_update = [0] * self.num_agents
+        self._updating = [True] * self.num_agents
         self._trained: dict[str, Trained] = {}
         self._remember()
 
@@ -103,6 +110,13 @@ class OffPolicyLearner(StackedLearner):
             device=self.device,
         )
 
+    @property
+    def steps(self) -> int:
+        """Steps in play of an agent, all its copies counted: the mean, rounded down, where agents
+        were in play in different numbers of steps.
+        """
+        return sum(self.agent_steps) // self.num_agents
+
     @torch.no_grad()
     def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
         """What every agent would do, in the task's units.
@@ -111,7 +125,8 @@ class OffPolicyLearner(StackedLearner):
             obs: ``[A, M, *obs_shape]``; row ``a`` is shown to agent ``a``. With noise that is a
                 function of the state, M must be a multiple of E, and the copies of the task must
                 come last: ``[A, askers * E]``.
-            explore: with the agent's exploration; uniformly random before ``learning_starts``.
+            explore: with the agent's exploration; uniformly random before its own
+                ``learning_starts``.
                 Agents that do not learn have nothing to explore and act as with ``None``.
                 ``None``: as the policy itself acts, drawing from it where it is a distribution
                 (``samples``), without anything added.
@@ -120,18 +135,25 @@ class OffPolicyLearner(StackedLearner):
             int64 ``[A, M]`` or float32 ``[A, M, D]``.
         """
         obs = self._observed(obs)
-        starting = bool(explore) and self.steps < self.config.learning_starts
-        if starting:
+        begun = [n >= self.config.learning_starts for n in self.agent_steps]
+        if not explore or all(begun):
+            actions = self._act(obs, self.samples if explore is None else explore)
+        elif not any(begun):
             actions = self._random(obs.shape[1])
         else:
-            actions = self._act(obs, self.samples if explore is None else explore)
-        if explore and (starting or not self.samples) and not bool(self._learning.all()):
-            # What the others would have drawn for this is still theirs to draw.
-            states = [g.get_state() for g in self._generators]
-            frozen = ~self._learning.to(actions.device)
-            actions[frozen] = self._act(obs, self.samples)[frozen]
-            for agent in self._learners:
-                self._generators[agent].set_state(states[agent])
+            with self._draws_of([not b for b in begun]):
+                actions = self._random(obs.shape[1])
+            with self._draws_of(begun):
+                acting = torch.tensor(begun, device=actions.device)
+                actions[acting] = self._act(obs, explore)[acting]
+        frozen = [
+            bool(explore) and not learns and not (self.samples and b)
+            for learns, b in zip(self._learning.tolist(), begun, strict=True)
+        ]
+        if any(frozen):
+            with self._draws_of(frozen):
+                still = torch.tensor(frozen, device=actions.device)
+                actions[still] = self._act(obs, self.samples)[still]
         return actions
 
     def act(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
@@ -183,6 +205,7 @@ class OffPolicyLearner(StackedLearner):
         next_obs: Tensor,
         terminated: Tensor,
         truncated: Tensor,
+        in_play: Tensor | None = None,
     ) -> None:
         """Remember one step of all copies of all agents' tasks.
 
@@ -194,6 +217,8 @@ class OffPolicyLearner(StackedLearner):
                 episode ended.
             terminated: bool ``[A, E]``: nothing follows.
             truncated: bool ``[A, E]``: a time limit cut the episode; values bootstrap.
+            in_play: bool ``[A, E]``: whose step it was; by default everybody's. What others saw is
+                neither stored nor counted.
 
         Raises:
             NonFiniteError: a reward or an observation is not finite; nothing is stored.
@@ -207,50 +232,77 @@ class OffPolicyLearner(StackedLearner):
         if self.task.continuous:
             action = self.task.scaled(action)
             self._check_finite("action", action, everyone)
-        self.replay.add(obs, action, reward, next_obs, terminated, truncated & ~terminated)
-        self._count_step()
+        ended = terminated, truncated & ~terminated
+        self.replay.add(obs, action, reward, next_obs, *ended, in_play)
+        self._count_step(in_play)
 
-    def _count_step(self) -> None:
-        self.steps += self.num_envs
-        self._since_update += self.num_envs
+    def _count_step(self, in_play: Tensor | None) -> None:
+        everybody = [self.num_envs] * self.num_agents
+        for agent, count in enumerate(everybody if in_play is None else in_play.sum(1).tolist()):
+            self.agent_steps[agent] += count
+            self._since_update[agent] += count
+
+    @property
+    def due_agents(self) -> list[bool]:
+        """Of whom ``train_interval`` steps were stored since its last update, once it learns."""
+        config = self.config
+        return [
+            waited >= config.train_interval and steps > config.learning_starts
+            for waited, steps in zip(self._since_update, self.agent_steps, strict=True)
+        ]
 
     @property
     def due(self) -> bool:
-        """Whether ``train_interval`` steps were stored since the last update."""
-        waited = self._since_update >= self.config.train_interval
-        return waited and self.steps > self.config.learning_starts
+        """Whether an update of anybody is due."""
+        return any(self.due_agents)
 
     def update(self, gradient_steps: int | None = None) -> dict[str, Tensor]:
-        """Gradient steps of all agents, each on its own memory.
+        """Gradient steps, each agent's on its own memory.
+
+        Those update whose update is due, or if there are none all who have stored something.
 
         Args:
             gradient_steps: how many; the configured number by default.
 
         Returns:
             metrics by name, float32 ``[A]`` each: means over the steps, NaN for agents that do
-            not learn.
+            not learn or not now.
 
         Raises:
             NonFiniteError: parameters are as before the gradient step in which it happened.
             ValueError: nothing is stored.
         """
         steps = self.config.gradient_steps if gradient_steps is None else gradient_steps
-        self._since_update = 0
+        due = self.due_agents
+        self._updating = due if any(due) else [n > 0 for n in self.replay.sizes]
+        for agent in self._now:
+            self._since_update[agent] = 0
+        learnt = self._learning & torch.tensor(self._updating)
+        try:
+            with self._draws_of(self._updating):
+                means = self._take_gradient_steps(steps)
+        finally:
+            self._updating = [True] * self.num_agents
+        return {name: x.masked_fill(~learnt, torch.nan) for name, x in means.items()}
+
+    def _take_gradient_steps(self, steps: int) -> dict[str, Tensor]:
+        """Means ``[A]`` over so many gradient steps, NaN of nothing."""
         sums: dict[str, Tensor] = {}
-        counts: dict[str, int] = {}
+        counts: dict[str, Tensor] = {}
         for _ in range(steps):
             batch = self._batch()
             self.updates += 1
+            for agent in self._now:
+                self.agent_updates[agent] += 1
             errors, numbers = self._learn(batch)
-            for name, x in numbers.items():
-                sums[name] = sums[name] + x if name in sums else x
-                counts[name] = counts.get(name, 0) + 1
+            for name, number in numbers.items():
+                x = number.detach()
+                known, zeros = x.isfinite(), torch.zeros_like(x)
+                sums[name] = sums.get(name, zeros) + torch.where(known, x, zeros)
+                counts[name] = counts.get(name, zeros) + known
             self._remember_errors(batch, errors)
-            if self.updates % self.config.target_interval == 0:
-                self._move_targets()
-        learning = self._learning
-        means = {name: (x.detach() / counts[name]).float().cpu() for name, x in sums.items()}
-        return {name: x.masked_fill(~learning, torch.nan) for name, x in means.items()}
+            self._move_targets()
+        return {name: (x / counts[name]).float().cpu() for name, x in sums.items()}
 
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
         """Change learning rates: one for all agents or one for each."""
@@ -289,16 +341,26 @@ class OffPolicyLearner(StackedLearner):
 
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""
-        return super().meta() | {"steps": self.steps, "since_update": self._since_update}
+        return super().meta() | {
+            "agent_steps": list(self.agent_steps),
+            "agent_updates": list(self.agent_updates),
+            "since_update": list(self._since_update),
+        }
 
     def load_meta(self, meta: Mapping[str, Any]) -> None:
         """Inverse of ``meta``.
 
         Raises:
-            ValueError: it is of another format or algorithm.
+            ValueError: it is of another format or algorithm, or counts other agents.
         """
         super().load_meta(meta)
-        self.steps, self._since_update = int(meta["steps"]), int(meta["since_update"])
+        names = ("agent_steps", "agent_updates", "since_update")
+        for name in names:
+            given = meta.get(name)
+            if not isinstance(given, list) or len(given) != self.num_agents:
+                raise ValueError(f"learner's {name}: {given!r} for {self.num_agents} agents")
+        counters = ([int(n) for n in meta[name]] for name in names)
+        self.agent_steps, self.agent_updates, self._since_update = counters
 
     # What an algorithm adds.
 
@@ -315,10 +377,15 @@ class OffPolicyLearner(StackedLearner):
         """One gradient step; temporal differences ``[A, B]`` and numbers ``[A]``."""
 
     def _move_targets(self) -> None:
-        """Let the targets follow after a gradient step."""
+        """Let the targets of those whose turn it is follow after a gradient step."""
+        agents = self._movers()
         for part in self._trained.values():
-            if part.target is not part.network:
-                part.follow(self.config.tau, self._learners)
+            if agents and part.target is not part.network:
+                part.follow(self.config.tau, agents)
+
+    def _movers(self) -> list[int]:
+        """Learners whose targets move after this gradient step."""
+        return self._whose_turn(self.config.target_interval)
 
     def _live_tensors(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {"learning": self._learning}
@@ -329,8 +396,19 @@ class OffPolicyLearner(StackedLearner):
     # What algorithms use.
 
     @property
+    def _now(self) -> list[int]:
+        """Agents that take part in the update."""
+        return [agent for agent, updates in enumerate(self._updating) if updates]
+
+    @property
     def _learners(self) -> list[int]:
-        return [agent for agent, learns in enumerate(self._learning.tolist()) if learns]
+        """Those of them that learn."""
+        learning = self._learning.tolist()
+        return [agent for agent in self._now if learning[agent]]
+
+    def _whose_turn(self, interval: int) -> list[int]:
+        """Learners for whom it is the last of ``interval`` gradient steps."""
+        return [agent for agent in self._learners if self.agent_updates[agent] % interval == 0]
 
     def _train(self, name: str, network: Network, *, target: bool = True) -> Network:
         """Put a network on the device, with an optimiser; returns its target if it has one."""
@@ -347,10 +425,15 @@ class OffPolicyLearner(StackedLearner):
         found: Network = part.target
         return found
 
-    def _descend(self, name: str, loss: Tensor, batch: Drawn) -> None:
-        """One step of a network along the gradient of ``loss`` [A], unless it is not finite."""
+    def _descend(
+        self, name: str, loss: Tensor, batch: Drawn, agents: Sequence[int] | None = None
+    ) -> None:
+        """One step of the learners' networks, or of some of them, along the gradient of ``loss``
+        [A], unless it is not finite.
+        """
         part = self._trained[name]
-        norms, agents = part.differentiate(loss), self._learners
+        norms = part.differentiate(loss)
+        agents = self._learners if agents is None else agents
         for what, x in (("loss", loss.detach()), ("gradient", norms)):
             own = x if len(agents) == self.num_agents else x[agents]
             self._check_finite(f"{name} {what}", own, agents, batch)
@@ -364,14 +447,22 @@ class OffPolicyLearner(StackedLearner):
             self._generators, config.batch_size, self._priority_beta()
         )
 
-    def _priority_beta(self) -> float:
+    def _priority_beta(self) -> float | Tensor:
         config = self.config
-        done = min(1.0, self.steps / config.priority_beta_steps)
-        return config.priority_beta + (1.0 - config.priority_beta) * done
+
+        def beta(steps: int) -> float:
+            done = min(1.0, steps / config.priority_beta_steps)
+            return config.priority_beta + (1.0 - config.priority_beta) * done
+
+        each = [beta(steps) for steps in self.agent_steps]
+        if len(set(each)) == 1:
+            return each[0]
+        return torch.tensor(each, dtype=torch.float64)[:, None]
 
     def _remember_errors(self, batch: Drawn, errors: Tensor) -> None:
         if self.config.prioritised:
-            self.replay.set_priorities(batch.index, errors)
+            agents = None if all(self._updating) else self._updating
+            self.replay.set_priorities(batch.index, errors, agents)
 
     def _observed(self, obs: Tensor) -> Tensor:
         return as_signed(obs).to(self.device, self.task.kept_dtype, non_blocking=True)

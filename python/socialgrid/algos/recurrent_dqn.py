@@ -62,14 +62,18 @@ class RecurrentDQN(OffPolicyLearner):
         )
 
     @property
-    def due(self) -> bool:
-        """Whether an update is due; not before a whole sequence is stored."""
-        return super().due and self.replay.size > 0
+    def due_agents(self) -> list[bool]:
+        """See ``OffPolicyLearner``; not before a whole sequence is stored."""
+        due = super().due_agents
+        if not any(due):
+            return due
+        return [d and size > 0 for d, size in zip(due, self.replay.sizes, strict=True)]
 
     @property
-    def epsilon(self) -> float:
-        """Share of random actions now."""
-        return self.config.epsilon(self.steps)
+    def epsilon(self) -> Tensor:
+        """Share of random actions of each agent now, float32 ``[A]``."""
+        each = [self.config.epsilon(steps) for steps in self.agent_steps]
+        return torch.tensor(each, device=self.device)
 
     def actor(self) -> Actor:
         """See ``OffPolicyLearner.actor``; it remembers the episodes that it is shown itself."""
@@ -96,11 +100,12 @@ class RecurrentDQN(OffPolicyLearner):
         next_obs: Tensor,
         terminated: Tensor,
         truncated: Tensor,
+        in_play: Tensor | None = None,
     ) -> None:
         """Remember one step of all copies of all agents' tasks, and move the memory on.
 
         See ``OffPolicyLearner.store``; ``next_obs`` matters at time limits only, since otherwise
-        it is the next step's ``obs``.
+        it is the next step's ``obs``. The memory of who is out of play is empty.
         """
         kept, next_obs = as_signed(obs), as_signed(next_obs)
         everyone = list(range(self.num_agents))
@@ -111,12 +116,15 @@ class RecurrentDQN(OffPolicyLearner):
         after = self._look(self._observed(obs))[1]
         truncated = truncated & ~terminated
         before = self._state.masked_fill(self._reset[..., None], 0.0)
+        ended = terminated, truncated
         self.replay.add(
-            *(kept, self._reset, before, action, reward, next_obs, terminated, truncated)
-        )
+            *(kept, self._reset, before, action, reward, next_obs, *ended, in_play)
+        )  # fmt: skip
         self._state = after
         self._reset = (terminated | truncated).to(self.device)
-        self._count_step()
+        if in_play is not None:
+            self._reset |= ~in_play.to(self.device)
+        self._count_step(in_play)
 
     def interrupt(self) -> None:
         """See ``OffPolicyLearner``; the memory begins anew."""
@@ -175,7 +183,7 @@ class RecurrentDQN(OffPolicyLearner):
         greedy = self._look(obs)[0].argmax(-1)
         if not explore:
             return greedy
-        explores = self._uniform(obs.shape[1]) < self.epsilon
+        explores = self._uniform(obs.shape[1]) < self.epsilon[:, None]
         return torch.where(explores, self._random(obs.shape[1]), greedy)
 
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:

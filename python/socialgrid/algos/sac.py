@@ -192,11 +192,18 @@ class SAC(_SoftActorCritic):
         values: Tensor = self._critic(repeated, scaled).amin(0)
         return values.view(agents, count, proposals)
 
-    def _count_step(self) -> None:
-        before = self.steps // self.config.noise_interval
-        super()._count_step()
-        if self._exploration is not None and self.steps // self.config.noise_interval > before:
-            self._exploration = self._normal(self.num_envs, *self._actor.noise_shape)
+    def _count_step(self, in_play: Tensor | None) -> None:
+        interval = self.config.noise_interval
+        before = [steps // interval for steps in self.agent_steps]
+        super()._count_step(in_play)
+        anew = [
+            steps // interval > turn for steps, turn in zip(self.agent_steps, before, strict=True)
+        ]
+        if self._exploration is not None and any(anew):
+            with self._draws_of(anew):
+                drawn = self._normal(self.num_envs, *self._actor.noise_shape)
+            whose = torch.tensor(anew, device=drawn.device).view(-1, 1, 1, 1)
+            self._exploration = torch.where(whose, drawn, self._exploration)
 
     def _live_tensors(self) -> dict[str, Tensor]:
         found = super()._live_tensors()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -143,6 +144,17 @@ class StackedLearner(ABC):
     def _streams(self) -> Tensor:
         """States of the random streams, uint8 ``[A, ...]``."""
         return torch.stack([g.get_state() for g in self._generators])
+
+    @contextmanager
+    def _draws_of(self, agents: Sequence[bool]) -> Iterator[None]:
+        """Let inside the block some agents draw from their streams for good; what the others draw
+        there is still theirs to draw afterwards.
+        """
+        others = [agent for agent, meant in enumerate(agents) if not meant]
+        states = [self._generators[agent].get_state() for agent in others]
+        yield
+        for agent, state in zip(others, states, strict=True):
+            self._generators[agent].set_state(state)
 
     def _uniform(self, *shape: int) -> Tensor:
         """Numbers in [0, 1), ``[A, *shape]``: each agent's own draws."""

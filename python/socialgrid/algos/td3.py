@@ -71,20 +71,22 @@ class TD3(OffPolicyLearner):
         critic_loss, errors = self.critic_loss(batch, noise)
         self._descend("critic", critic_loss, batch)
         numbers = {"critic_loss": critic_loss.detach(), "td_error": errors.mean(1)}
-        if self.updates % self.config.policy_delay == 0:
+        turn = self._whose_turn(self.config.policy_delay)
+        if turn:
             critic = self._trained["critic"].flat
             critic.requires_gradient(False)
             try:
                 actor_loss = self.actor_loss(batch)
-                self._descend("actor", actor_loss, batch)
+                self._descend("actor", actor_loss, batch, turn)
             finally:
                 critic.requires_gradient(True)
-            numbers["actor_loss"] = actor_loss.detach()
+            numbers["actor_loss"] = torch.full_like(actor_loss.detach(), torch.nan)
+            numbers["actor_loss"][turn] = actor_loss.detach()[turn]
         return errors, numbers
 
-    def _move_targets(self) -> None:
-        if self.updates % self.config.policy_delay == 0:
-            super()._move_targets()
+    def _movers(self) -> list[int]:
+        turn = self._whose_turn(self.config.policy_delay)
+        return [agent for agent in super()._movers() if agent in turn]
 
     def _act(self, obs: Tensor, explore: bool) -> Tensor:
         action = self._actor(obs)

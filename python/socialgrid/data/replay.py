@@ -57,8 +57,9 @@ class Priorities:
 class Replay:
     """One preallocated block of ``capacity`` transitions for each of ``A`` learners.
 
-    Every learner has ``num_envs`` copies of its task, all of which are stored in each step; a full
-    memory forgets the oldest step first. Observations keep their type.
+    Every learner has ``num_envs`` copies of its task; a full memory forgets the oldest transition
+    first. Learners may store different numbers of transitions in a step: each has its own place to
+    go on from. Observations keep their type.
     """
 
     def __init__(
@@ -112,14 +113,26 @@ class Replay:
             name: torch.empty((*lead, *shape), dtype=dtype, device=self.kept_on)
             for name, (shape, dtype) in kinds.items()
         }
-        self.size = 0
-        self._next = 0
+        # Agents without a transition are shown the first place in the draws of others.
+        for kept in self._kept.values():
+            kept[:, 0] = 0
+        self._stored, self._next = [0] * num_agents, [0] * num_agents
         self.priorities = priorities
         self._tree = SumTree(num_agents, self.capacity) if priorities else None
         self._largest = torch.ones(num_agents, dtype=torch.float64)
-        # Places written since priorities were last looked at.
-        self._fresh: list[int] = []
+        # Transitions of each agent written since priorities were last looked at.
+        self._fresh = [0] * num_agents
         self._agent_offset = torch.arange(num_agents)[:, None] * self.capacity
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Transitions of each agent that can be drawn."""
+        return tuple(self._stored)
+
+    @property
+    def size(self) -> int:
+        """Transitions that can be drawn of every agent, the fewest if they differ."""
+        return min(self._stored)
 
     def add(
         self,
@@ -129,43 +142,70 @@ class Replay:
         next_obs: Tensor,
         terminated: Tensor,
         truncated: Tensor,
+        in_play: Tensor | None = None,
     ) -> None:
         """Store one step of every copy of every agent's task, all ``[A, E, ...]``.
 
         ``next_obs`` is what the step led to, also where the episode ended with it. Where
-        ``truncated`` is set, ``terminated`` is not.
+        ``truncated`` is set, ``terminated`` is not. Only what happened ``in_play``, bool
+        ``[A, E]``, is stored; everything by default.
         """
-        here = slice(self._next, self._next + self.num_envs)
         given = (obs, action, reward, next_obs, terminated, truncated)
+        everybody = in_play is None or bool(in_play.all())
+        first, count = self._next[0], self.num_envs
+        if everybody and first + count <= self.capacity and len(set(self._next)) == 1:
+            for kept, x in zip(self._kept.values(), given, strict=True):
+                kept[:, first : first + count] = x
+            self._move_on([count] * self.num_agents)
+            return
+        if in_play is None:
+            in_play = torch.ones(self.num_agents, count, dtype=torch.bool)
+        in_play = in_play.cpu()
+        rank = in_play.cumsum(1) - 1
+        places = (torch.tensor(self._next)[:, None] + rank) % self.capacity
+        rows = (places + self._agent_offset)[in_play].to(self.kept_on)
         for kept, x in zip(self._kept.values(), given, strict=True):
-            kept[:, here] = x
-        if self._tree is not None:
-            self._fresh.append(self._next)
-        self._next = (self._next + self.num_envs) % self.capacity
-        self.size = min(self.size + self.num_envs, self.capacity)
+            happened = x[in_play.to(x.device)]
+            kept.flatten(0, 1)[rows] = happened.to(self.kept_on, kept.dtype)
+        self._move_on(in_play.sum(1).tolist())
+
+    def _move_on(self, counts: Sequence[int]) -> None:
+        """So many transitions of each agent were written."""
+        for agent, count in enumerate(counts):
+            self._next[agent] = (self._next[agent] + count) % self.capacity
+            self._stored[agent] = min(self._stored[agent] + count, self.capacity)
+            self._fresh[agent] = min(self._fresh[agent] + count, self.capacity)
 
     def sample(self, generators: Sequence[torch.Generator], batch_size: int) -> Transitions:
         """Draw with replacement, uniformly, each agent by its own generator.
 
+        Agents of whom nothing is stored draw nothing: their part of the batch means nothing.
+
         Raises:
-            ValueError: nothing is stored.
+            ValueError: nothing is stored of anybody.
         """
         self._check_filled()
-        draws = [torch.randint(self.size, (batch_size,), generator=g) for g in generators]
+        draws = [
+            torch.randint(stored, (batch_size,), generator=g)
+            if stored
+            else torch.zeros(batch_size, dtype=torch.int64)
+            for stored, g in zip(self._stored, generators, strict=True)
+        ]
         return self._gather(torch.stack(draws))
 
     def sample_by_priority(
-        self, generators: Sequence[torch.Generator], batch_size: int, beta: float
+        self, generators: Sequence[torch.Generator], batch_size: int, beta: float | Tensor
     ) -> Transitions:
         """Draw by priority: one transition from each of ``batch_size`` equal shares of the sum.
 
         Args:
             generators: one for each agent.
             batch_size: B.
-            beta: exponent of the importance weights, from 0 (none) to 1 (full correction).
+            beta: exponent of the importance weights, from 0 (none) to 1 (full correction); one
+                for all agents, or float64 ``[A, 1]``.
 
         Raises:
-            ValueError: nothing is stored.
+            ValueError: nothing is stored of anybody.
             RuntimeError: the memory was built without priorities.
         """
         self._check_filled()
@@ -174,12 +214,18 @@ class Replay:
         share = (torch.arange(batch_size) + u) / batch_size
         total = tree.total[:, None]
         index = tree.find(share * total)
-        weight = (self.size * tree.get(index) / total).pow(-beta)
-        weight = (weight / weight.max(1, keepdim=True).values).float()
+        weight = importance(torch.tensor(self._stored), tree.get(index), total, beta)
         return self._gather(index, weight.to(self.device))
 
-    def set_priorities(self, index: Tensor, error: Tensor) -> None:
+    def set_priorities(
+        self, index: Tensor, error: Tensor, agents: Sequence[bool] | None = None
+    ) -> None:
         """Remember the absolute temporal differences float32 ``[A, B]`` of drawn transitions.
+
+        Args:
+            index: int64 ``[A, B]``, as they were drawn.
+            error: ``[A, B]``.
+            agents: whose are meant; by default everybody's.
 
         Raises:
             RuntimeError: the memory was built without priorities.
@@ -187,9 +233,7 @@ class Replay:
         tree = self._with_priorities()
         if self.priorities is None:
             raise AssertionError("a tree without priorities")
-        priority = (error.cpu().double().abs() + self.priorities.eps).pow(self.priorities.alpha)
-        tree.set(index, priority)
-        self._largest = torch.maximum(self._largest, priority.max(1).values)
+        self._largest = raised(tree, self._largest, self.priorities, index, error, agents)
 
     def priority(self, index: Tensor) -> Tensor:
         """Priorities to the power of alpha, float64 ``[A, B]``, at ``index`` int64 ``[A, B]``."""
@@ -197,10 +241,15 @@ class Replay:
 
     def tensors(self) -> dict[str, Tensor]:
         """What is stored, where it lies and how it is drawn, CPU, every one ``[A, ...]``."""
-        found = {name: x[:, : self.size].cpu().clone() for name, x in self._kept.items()}
-        found["next_place"] = torch.full((self.num_agents,), self._next)
+        most = max(self._stored)
+        found = {name: x[:, :most].cpu().clone() for name, x in self._kept.items()}
+        for agent, stored in enumerate(self._stored):
+            for x in found.values():
+                x[agent, stored:] = 0  # never written
+        found["next_place"] = torch.tensor(self._next)
+        found["stored"] = torch.tensor(self._stored)
         if self._tree is not None:
-            rows = torch.arange(self.size).expand(self.num_agents, -1)
+            rows = torch.arange(most).expand(self.num_agents, -1)
             found |= {"priority": self.priority(rows), "largest_priority": self._largest.clone()}
         return found
 
@@ -211,18 +260,28 @@ class Replay:
             ValueError: a name is missing or unknown, or a shape or dtype does not fit. Nothing
                 has changed then.
         """
-        names = {*self._kept, "next_place"}
+        names = {*self._kept, "next_place", "stored"}
         if self._tree is not None:
             names |= {"priority", "largest_priority"}
         if names != tensors.keys():
             missing, unknown = sorted(names - tensors.keys()), sorted(tensors.keys() - names)
             raise ValueError(f"replay memory's tensors: missing {missing}, unknown {unknown}")
         count = tensors["reward"].shape[1]
-        if count > self.capacity or count % self.num_envs:
+        if count > self.capacity:
             raise ValueError(
                 f"{count} stored transitions do not fit a memory of {self.capacity}, "
                 f"{self.num_envs} a step"
             )
+        for name, end in (("next_place", self.capacity), ("stored", self.capacity + 1)):
+            given = tensors[name]
+            if given.shape != (self.num_agents,) or given.dtype != torch.int64:
+                raise ValueError(f"replay memory's {name}: {given.dtype} {tuple(given.shape)}")
+            if int(given.min()) < 0 or int(given.max()) >= end:
+                raise ValueError(
+                    f"replay memory's {name} {given.tolist()}: must be less than {end}"
+                )
+        if int(tensors["stored"].max()) != count:
+            raise ValueError(f"{count} stored transitions of {tensors['stored'].tolist()}")
         for name, kept in self._kept.items():
             given, shape = tensors[name], (self.num_agents, count, *kept.shape[2:])
             if given.shape != shape or given.dtype != kept.dtype:
@@ -232,9 +291,9 @@ class Replay:
                 )
         for name, kept in self._kept.items():
             kept[:, :count] = tensors[name]
-        self.size, self._next = count, int(tensors["next_place"][0])
+        self._stored, self._next = tensors["stored"].tolist(), tensors["next_place"].tolist()
+        self._fresh = [0] * self.num_agents
         if self._tree is not None:
-            self._fresh = []
             self._tree = SumTree(self.num_agents, self.capacity)
             rows = torch.arange(count).expand(self.num_agents, -1)
             self._tree.set(rows, tensors["priority"])
@@ -250,20 +309,64 @@ class Replay:
         return Transitions(**drawn, index=index, weight=weight)
 
     def _check_filled(self) -> None:
-        if not self.size:
+        if not any(self._stored):
             raise ValueError("nothing is stored yet; add a step before drawing")
 
     def _with_priorities(self) -> SumTree:
         """The tree, with all that was stored in it."""
         if self._tree is None:
             raise RuntimeError("this memory draws uniformly; build it with priorities")
-        if self._fresh:
-            starts = torch.tensor(self._fresh[-(self.capacity // self.num_envs) :])
-            places = (starts[:, None] + torch.arange(self.num_envs)).flatten()
-            index = places.expand(self.num_agents, -1)
-            self._tree.set(index, self._largest[:, None].expand(index.shape))
-            self._fresh = []
+        most = max(self._fresh)
+        if most:
+            # The last ``fresh`` places of each agent; others are given what they have.
+            age = torch.arange(most, 0, -1)
+            index = (torch.tensor(self._next)[:, None] - age) % self.capacity
+            fresh = age <= torch.tensor(self._fresh)[:, None]
+            largest = self._largest[:, None].expand(index.shape)
+            self._tree.set(index, torch.where(fresh, largest, self._tree.get(index)))
+            self._fresh = [0] * self.num_agents
         return self._tree
+
+
+def importance(size: Tensor, priority: Tensor, total: Tensor, beta: float | Tensor) -> Tensor:
+    """Weights of drawn items over the largest of each agent (Schaul et al. 2016, section 3.4).
+
+    Args:
+        size: int64 ``[A]``, items that can be drawn.
+        priority: float64 ``[A, B]`` of those that were.
+        total: float64 ``[A, 1]``, sum of all priorities.
+        beta: exponent, a number or float64 ``[A, 1]``.
+
+    Returns:
+        float32 ``[A, B]``; 1 for agents who have nothing.
+    """
+    nothing = total <= 0
+    share = size[:, None] * priority / total.masked_fill(nothing, 1.0)
+    weight = share.masked_fill(nothing, 1.0).pow(-beta)
+    return (weight / weight.max(1, keepdim=True).values).float()
+
+
+def raised(
+    tree: SumTree,
+    largest: Tensor,
+    priorities: Priorities,
+    index: Tensor,
+    error: Tensor,
+    agents: Sequence[bool] | None,
+) -> Tensor:
+    """Set priorities by temporal differences ``[A, B]`` of the agents that are meant.
+
+    Returns:
+        the largest priorities so far, float64 ``[A]``.
+    """
+    priority = (error.cpu().double().abs() + priorities.eps).pow(priorities.alpha)
+    most = torch.maximum(largest, priority.max(1).values)
+    if agents is not None:
+        meant = torch.tensor([bool(a) for a in agents])
+        priority = torch.where(meant[:, None], priority, tree.get(index))
+        most = torch.where(meant, most, largest)
+    tree.set(index, priority)
+    return most
 
 
 def storage_device(device: torch.device, size: int) -> torch.device:

@@ -53,7 +53,7 @@ class Rollout:
         done: bool ``[T, E]``: the episode ended in step ``t``; ``obs[t + 1]`` is a new one.
         active: bool ``[T + 1, E, N]``: in play before step ``t``.
         reset: bool ``[T + 1, E, N]``: memory is zeroed before step ``t``. True at the start of
-            an episode and as long as an agent is not in play.
+            an episode, as long as an agent is not in play, and when its play begins.
         last_actions: int32 ``[T + 1, E, N]``, everybody's action before, -1 for none.
         visible: uint8 ``[T + 1, E, N, N]``: agent i sees agent j before step ``t``.
         events: uint8 ``[T, E, N, K]``, what happened in step ``t``, counted (K may be 0).
@@ -266,7 +266,8 @@ class Rollout:
     def finish_step(self, t: int) -> None:
         """Derive resets from what the simulator wrote; keep the last views of ended episodes."""
         done = self.done[t]
-        torch.logical_or(done[:, None], ~self.active[t + 1], out=self.reset[t + 1])
+        goes_on = self.active[t] & self.active[t + 1]
+        torch.logical_or(done[:, None], ~goes_on, out=self.reset[t + 1])
         if bool(done.any()):
             envs = done.nonzero().squeeze(1)
             self._final_rows.append((t, envs + self._first_env, self._final_scratch[envs]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from socialgrid.data.replay import Priorities, storage_device
+from socialgrid.data.replay import Priorities, importance, raised, storage_device
 from socialgrid.data.sum_tree import SumTree
 
 
@@ -49,9 +49,11 @@ class Sequences:
 class SequenceReplay:
     """A ring of steps ``[A, T, E, ...]`` from which overlapping sequences are drawn.
 
-    A sequence of ``length`` steps starts every ``stride`` steps of every copy of the task, where
-    the learner's memory was stored (Kapturowski et al. 2019, "stored state"). It may contain the
-    ends of episodes; where a time limit cut one, the final observation is stored as well.
+    Every copy of every agent's task has its own place in the ring, since agents may be in play in
+    different steps: the steps in which one is follow each other there. A sequence of ``length``
+    steps starts every ``stride`` steps of every copy, where the learner's memory was stored
+    (Kapturowski et al. 2019, "stored state"). It may contain the ends of episodes; where a time
+    limit cut one, the final observation is stored as well.
     """
 
     def __init__(
@@ -120,17 +122,23 @@ class SequenceReplay:
         self._kept["state"] = torch.zeros(
             (num_agents, self._starts, num_envs, state_size), device=self.kept_on
         )
-        self.steps = 0
-        """Steps of every copy stored so far, forgotten ones counted."""
+        self.steps = torch.zeros((num_agents, num_envs), dtype=torch.int64)
+        """Steps of every copy ``[A, E]`` stored so far, forgotten ones counted."""
         self.priorities = priorities
         self._tree = SumTree(num_agents, self._starts * num_envs) if priorities else None
         self._largest = torch.ones(num_agents, dtype=torch.float64)
-        self._in_tree = range(0)
+        # Sequences in the tree: the first of each copy, and how many, int64 [A, E].
+        self._in_tree = self._drawable()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sequences of each agent that can be drawn."""
+        return tuple(self._drawable()[1].sum(1).tolist())
 
     @property
     def size(self) -> int:
-        """Sequences of each agent that can be drawn."""
-        return len(self._drawable()) * self.num_envs
+        """Sequences that can be drawn of every agent, the fewest if they differ."""
+        return min(self.sizes)
 
     def add(
         self,
@@ -142,13 +150,14 @@ class SequenceReplay:
         next_obs: Tensor,
         terminated: Tensor,
         truncated: Tensor,
+        in_play: Tensor | None = None,
     ) -> None:
         """Store one step of every copy of every agent's task, all ``[A, E, ...]``.
 
         ``reset`` is set where an episode began with ``obs``; ``state`` is the memory before.
-        ``next_obs``, what the step led to, is kept where ``truncated`` is set.
+        ``next_obs``, what the step led to, is kept where ``truncated`` is set. Only what happened
+        ``in_play``, bool ``[A, E]``, is stored; everything by default.
         """
-        slot = self.steps % self.slots
         given = {
             "obs": obs,
             "reset": reset,
@@ -157,57 +166,115 @@ class SequenceReplay:
             "terminated": terminated,
             "truncated": truncated,
         }
-        for name, x in given.items():
-            self._kept[name][:, slot] = x
-        if bool(truncated.any()):
-            cut = truncated.to(self.kept_on)
-            self._final_obs[:, slot][cut] = next_obs.to(self.kept_on, self._final_obs.dtype)[cut]
-        self._led_to.copy_(next_obs)
-        if slot % self.stride == 0:
-            self._kept["state"][:, slot // self.stride] = state
-        self.steps += 1
+        if in_play is None:
+            in_play = torch.ones(self.steps.shape, dtype=torch.bool)
+        in_play = in_play.cpu()
+        first = int(self.steps[0, 0])
+        if bool(in_play.all()) and bool((self.steps == first).all()):
+            slot = first % self.slots
+            for name, x in given.items():
+                self._kept[name][:, slot] = x
+            if slot % self.stride == 0:
+                self._kept["state"][:, slot // self.stride] = state
+            self._led_to.copy_(next_obs)
+        else:
+            agent, env = in_play.nonzero(as_tuple=True)
+            slots = self.steps[agent, env] % self.slots
+            for name, x in given.items():
+                self._put(name, (agent, slots, env), x)
+            begins = slots % self.stride == 0
+            agent, env, starts = agent[begins], env[begins], slots[begins] // self.stride
+            self._put("state", (agent, starts, env), state)
+            happened = in_play.to(self.kept_on)
+            self._led_to[happened] = next_obs.to(self._led_to)[happened]
+        cut = in_play & truncated.cpu()
+        if bool(cut.any()):
+            agent, env = cut.nonzero(as_tuple=True)
+            slots = self.steps[agent, env] % self.slots
+            self._final_obs[agent, slots, env] = next_obs[agent, env].to(self._final_obs)
+        self.steps += in_play
+
+    def _put(self, name: str, place: tuple[Tensor, Tensor, Tensor], x: Tensor) -> None:
+        """Write what ``x`` [A, E, ...] has of some copies to places (agent, row, copy)."""
+        kept = self._kept[name]
+        kept[place] = x[place[0], place[2]].to(kept)
 
     def interrupt(self) -> None:
-        """Cut off the episodes that the last step left open: other ones follow."""
-        if self.steps:
-            slot = (self.steps - 1) % self.slots
-            truncated = self._kept["truncated"][:, slot]
-            left_open = ~(truncated | self._kept["terminated"][:, slot])
-            truncated |= left_open
-            self._final_obs[:, slot][left_open] = self._led_to[left_open]
+        """Cut off the episodes that the last steps left open: other ones follow."""
+        agent, env = self.steps.nonzero(as_tuple=True)
+        last = agent, (self.steps[agent, env] - 1) % self.slots, env
+        kept = self._kept
+        left_open = ~(kept["truncated"][last] | kept["terminated"][last]).cpu()
+        agent, slots, env = (x[left_open] for x in last)
+        kept["truncated"][agent, slots, env] = True
+        self._final_obs[agent, slots, env] = self._led_to[agent, env]
 
     def sample(
-        self, generators: Sequence[torch.Generator], batch_size: int, beta: float | None = None
+        self,
+        generators: Sequence[torch.Generator],
+        batch_size: int,
+        beta: float | Tensor | None = None,
     ) -> Sequences:
         """Draw with replacement, each agent by its own generator.
+
+        Agents of whom no whole sequence is stored draw nothing: their part of the batch means
+        nothing.
 
         Args:
             generators: one for each agent.
             batch_size: B.
-            beta: exponent of the importance weights, to draw by priority; ``None``: uniformly.
+            beta: exponent of the importance weights, to draw by priority, one for all agents or
+                float64 ``[A, 1]``; ``None``: uniformly.
 
         Raises:
-            ValueError: no whole sequence is stored.
+            ValueError: no whole sequence is stored of anybody.
             RuntimeError: the memory was built without priorities.
         """
-        starts = self._drawable()
-        if not starts:
+        first, counts = self._drawable()
+        sizes = counts.sum(1)
+        if not bool(sizes.any()):
             raise ValueError(f"no sequence of {self.length} steps is stored yet")
         if beta is None:
-            draws = [torch.randint(self.size, (batch_size,), generator=g) for g in generators]
-            first = starts.start * self.num_envs
-            index = (torch.stack(draws) + first).fmod(self._starts * self.num_envs)
-            return self._gather(index)
+            draws = [
+                torch.randint(size, (batch_size,), generator=g)
+                if size
+                else torch.zeros(batch_size, dtype=torch.int64)
+                for size, g in zip(sizes.tolist(), generators, strict=True)
+            ]
+            return self._gather(self._places(torch.stack(draws), first, counts))
         tree = self._with_priorities()
         u = torch.stack([torch.rand(batch_size, generator=g) for g in generators]).double()
         total = tree.total[:, None]
         index = tree.find((torch.arange(batch_size) + u) / batch_size * total)
-        weight = (self.size * tree.get(index) / total).pow(-beta)
-        weight = (weight / weight.max(1, keepdim=True).values).float()
+        weight = importance(sizes, tree.get(index), total, beta)
         return self._gather(index, weight.to(self.device))
 
-    def set_priorities(self, index: Tensor, error: Tensor) -> None:
+    def _places(self, drawn: Tensor, first: Tensor, counts: Tensor) -> Tensor:
+        """Places of the sequences that are numbered ``drawn`` [A, B] among those of each agent.
+
+        The oldest ones of all copies come first, then the next ones, as long as all copies have
+        some; then what single copies have more than that.
+        """
+        envs = self.num_envs
+        shared = counts.amin(1, keepdim=True)
+        beyond = (drawn - shared * envs).clamp(min=0)
+        ends = (counts - shared).cumsum(1)
+        owner = torch.searchsorted(ends, beyond, right=True).clamp(max=envs - 1)
+        before = (ends - (counts - shared)).gather(1, owner)
+        together = drawn < shared * envs
+        env = torch.where(together, drawn % envs, owner)
+        age = torch.where(together, drawn // envs, shared + beyond - before)
+        return (first.gather(1, env) + age) % self._starts * envs + env
+
+    def set_priorities(
+        self, index: Tensor, error: Tensor, agents: Sequence[bool] | None = None
+    ) -> None:
         """Remember the temporal differences ``[A, B]`` that stand for drawn sequences.
+
+        Args:
+            index: int64 ``[A, B]``, as they were drawn.
+            error: ``[A, B]``.
+            agents: whose are meant; by default everybody's.
 
         Raises:
             RuntimeError: the memory was built without priorities.
@@ -215,9 +282,7 @@ class SequenceReplay:
         tree = self._with_priorities()
         if self.priorities is None:
             raise AssertionError("a tree without priorities")
-        priority = (error.cpu().double().abs() + self.priorities.eps).pow(self.priorities.alpha)
-        tree.set(index, priority)
-        self._largest = torch.maximum(self._largest, priority.max(1).values)
+        self._largest = raised(tree, self._largest, self.priorities, index, error, agents)
 
     def tensors(self) -> dict[str, Tensor]:
         """What is stored, where it lies and how it is drawn, CPU, every one ``[A, ...]``."""
@@ -226,7 +291,7 @@ class SequenceReplay:
         found["final_obs"] = torch.zeros_like(found["obs"])
         found["final_obs"][cut] = self._final_obs.cpu()[cut]
         found["led_to"] = self._led_to.cpu().clone()
-        found["steps"] = torch.full((self.num_agents,), self.steps)
+        found["steps"] = self.steps.clone()
         if self._tree is not None:
             tree = self._with_priorities()
             rows = torch.arange(tree.capacity).expand(self.num_agents, -1)
@@ -251,23 +316,27 @@ class SequenceReplay:
                     f"replay memory's {name}: {given.dtype} {tuple(given.shape)}, "
                     f"expected {x.dtype} {tuple(x.shape)}"
                 )
+        if int(tensors["steps"].min()) < 0:
+            raise ValueError("replay memory's steps: must be 0 or more")
         for name, kept in self._kept.items():
             kept.copy_(tensors[name])
         cut = tensors["truncated"]
         self._final_obs[cut.to(self.kept_on)] = tensors["final_obs"][cut].to(self.kept_on)
         self._led_to.copy_(tensors["led_to"])
-        self.steps = int(tensors["steps"][0])
+        self.steps = tensors["steps"].clone()
         if self._tree is not None:
             rows = torch.arange(self._tree.capacity).expand(self.num_agents, -1)
             self._tree.set(rows, tensors["priority"])
             self._largest = tensors["largest_priority"].clone()
             self._in_tree = self._drawable()
 
-    def _drawable(self) -> range:
-        """Starts of whole sequences that are still stored, numbered from the first ever."""
-        oldest = -(-max(0, self.steps - self.slots) // self.stride)
-        newest = (self.steps - self.length - 1) // self.stride
-        return range(oldest, max(oldest, newest + 1))
+    def _drawable(self) -> tuple[Tensor, Tensor]:
+        """Whole sequences that are still stored, by copy: the first, numbered from the first
+        ever, and how many, int64 ``[A, E]`` each.
+        """
+        first = -(-(self.steps - self.slots).clamp(min=0) // self.stride)
+        end = (self.steps - self.length - 1) // self.stride + 1
+        return first, (end - first).clamp(min=0)
 
     def _gather(self, index: Tensor, weight: Tensor | None = None) -> Sequences:
         index = index.to(self.kept_on)
@@ -293,14 +362,23 @@ class SequenceReplay:
         """The tree, with exactly the sequences in it that can be drawn."""
         if self._tree is None:
             raise RuntimeError("this memory draws uniformly; build it with priorities")
-        before, now = self._in_tree, self._drawable()
-        gone = range(before.start, min(before.stop, now.start))
-        come = range(max(before.stop, now.start), now.stop)
-        for starts, priority in ((gone, torch.zeros_like(self._largest)), (come, self._largest)):
-            if starts:
-                rows = torch.arange(starts.start, starts.stop)[-self._starts :] % self._starts
-                places = (rows[:, None] * self.num_envs + torch.arange(self.num_envs)).flatten()
-                index = places.expand(self.num_agents, -1)
-                self._tree.set(index, priority[:, None].expand(index.shape))
-        self._in_tree = now
+        (before, had), (now, have) = self._in_tree, self._drawable()
+        nothing = torch.zeros_like(self._largest)
+        self._mark(before, torch.minimum(had, (now - before).clamp(min=0)), nothing)
+        come = torch.maximum(before + had, now)
+        self._mark(come, now + have - come, self._largest)
+        self._in_tree = now, have
         return self._tree
+
+    def _mark(self, first: Tensor, counts: Tensor, priority: Tensor) -> None:
+        """Give sequences from ``first`` on, ``counts`` of each copy, a priority float64 ``[A]``."""
+        assert self._tree is not None, "a tree was looked for before"
+        most = int(counts.max())
+        if most <= 0:
+            return
+        number = torch.arange(most)[:, None]
+        rows = (first[:, None] + number) % self._starts
+        index = (rows * self.num_envs + torch.arange(self.num_envs)).flatten(1)
+        meant = (number < counts[:, None]).flatten(1)
+        kept = self._tree.get(index)
+        self._tree.set(index, torch.where(meant, priority[:, None], kept))

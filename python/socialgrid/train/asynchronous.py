@@ -57,7 +57,7 @@ class Shared:
         learner: parameters and optimisers.
         versions: int64 ``[W + 1]``, updates applied by each worker; the last counts those of the
             main process and of earlier sessions.
-        env_steps, episodes: int64 ``[W + 1]``, likewise.
+        env_steps, agent_steps, episodes: int64 ``[W + 1]``, likewise.
         gradients: ``[W, A, ...]`` by parameter, for the synchronous mode; otherwise empty.
         stop: bool ``[1]``, no further update is wanted.
     """
@@ -65,6 +65,7 @@ class Shared:
     learner: Mapping[str, Tensor]
     versions: Tensor
     env_steps: Tensor
+    agent_steps: Tensor
     episodes: Tensor
     gradients: Mapping[str, Tensor]
     stop: Tensor
@@ -163,6 +164,7 @@ class ActorLearner(Trainer):
         shared = self.shared
         self.version = int(shared.versions.sum())
         self.env_steps, self.episodes = int(shared.env_steps.sum()), int(shared.episodes.sum())
+        self.agent_steps = int(shared.agent_steps.sum())
         with torch.no_grad():
             for p, source in zip(
                 self.learner.model.parameters(), self.centre.model.parameters(), strict=True
@@ -177,10 +179,11 @@ class ActorLearner(Trainer):
             with gradients), ``staleness`` and ``dropped``.
         """
         self.catch_up()
-        steps, episodes = self.env_steps, self.episodes
+        steps, episodes, played = self.env_steps, self.episodes, self.agent_steps
         row = super().step()
         steps, episodes = self.env_steps - steps, self.episodes - episodes
         self.shared.env_steps[self.index] += steps
+        self.shared.agent_steps[self.index] += self.agent_steps - played
         self.shared.episodes[self.index] += episodes
         return row | {
             "worker": self.index,
@@ -276,6 +279,7 @@ class AsyncTrainer:
         run_dir: where everything of the run goes.
         learner: the learner whose parameters all workers share.
         update, env_steps, episodes: counters.
+        agent_steps: steps in play of all agents, added up.
         seconds: time spent, earlier sessions of a resumed run included.
         restarted: workers that had to be replaced.
     """
@@ -306,7 +310,7 @@ class AsyncTrainer:
         worlds = build.build_worlds(share, self.players, self.phase, config.run.seed)
         self.learner = _build_learner(share, self.players, worlds.env, run_dir / "dumps")
         worlds.close()
-        self.update = self.env_steps = self.episodes = self.restarted = 0
+        self.update = self.env_steps = self.agent_steps = self.episodes = self.restarted = 0
         self.seconds = 0.0
         self.shared = self._share()
         self.workers: list[_Worker] = []
@@ -328,7 +332,8 @@ class AsyncTrainer:
             }
         stop = shareable(torch.zeros(1, dtype=torch.bool))
         learner = self.learner.share_memory()
-        return Shared(learner, counters(), counters(), counters(), gradients, stop)
+        counts = counters(), counters(), counters(), counters()
+        return Shared(learner, *counts, gradients, stop)
 
     # -- state ------------------------------------------------------------------------------
 
@@ -340,6 +345,7 @@ class AsyncTrainer:
         state = {
             "update": self.update,
             "env_steps": self.env_steps,
+            "agent_steps": self.agent_steps,
             "episodes": self.episodes,
             "builds": 0,
             "seconds": self.seconds,
@@ -369,6 +375,8 @@ class AsyncTrainer:
             self.learner.load_meta(state["learner"])
             shared.versions[-1] = int(state["update"])
             shared.env_steps[-1] = int(state["env_steps"])
+            everybody = int(state["env_steps"]) * len(self.players)
+            shared.agent_steps[-1] = int(state.get("agent_steps", everybody))
             shared.episodes[-1] = int(state["episodes"])
             self.seconds = float(state["seconds"])
             self._metrics_bytes = int(state["metrics_bytes"])
@@ -381,6 +389,7 @@ class AsyncTrainer:
         shared = self.shared
         self.update = int(shared.versions.sum())
         self.env_steps, self.episodes = int(shared.env_steps.sum()), int(shared.episodes.sum())
+        self.agent_steps = int(shared.agent_steps.sum())
 
     # -- workers ----------------------------------------------------------------------------
 
@@ -523,6 +532,7 @@ class AsyncTrainer:
         interrupt = Interrupt()
         saved_at = self._row_at = time.monotonic()
         self._row_steps, self._row_updates = self.env_steps, self.update
+        self._row_played = self.agent_steps
 
         def tell() -> None:
             row = self._row()
@@ -577,16 +587,17 @@ class AsyncTrainer:
         seconds = max(now - self._row_at, 1e-9)
         self.seconds += seconds
         steps, updates = self.env_steps - self._row_steps, self.update - self._row_updates
+        played = self.agent_steps - self._row_played
         self._row_at, self._row_steps, self._row_updates = now, self.env_steps, self.update
-        num_agents = len(self.players)
+        self._row_played = self.agent_steps
         return merged(rows) | {
             "update": self.update,
             "env_steps": self.env_steps,
-            "agent_steps": self.env_steps * num_agents,
+            "agent_steps": self.agent_steps,
             "episodes": self.episodes,
             "seconds": self.seconds,
             "env_steps_per_second": steps / seconds,
-            "agent_steps_per_second": steps * num_agents / seconds,
+            "agent_steps_per_second": played / seconds,
             "updates_per_second": updates / seconds,
             "staleness_mean": sum(row["staleness"] for row in rows) / len(rows),
             "staleness_max": max(row["staleness"] for row in rows),

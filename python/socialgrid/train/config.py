@@ -43,7 +43,8 @@ class RunConfig:
     """Seed of everything: weights, action sampling, environments, scripted players."""
     total_steps: int = 375_000_000
     """Environment steps, added up over all environments; each moves every agent once.
-    Off-policy: steps of each agent, added up over its copies of the task."""
+    Off-policy: steps in play of each agent, added up over its copies of the task; their mean where
+    agents in a shared world are in play for different times."""
     run_dir: str = ""
     """Directory of the run; runs/PRESET-seedN-TIME by default."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -137,7 +137,8 @@ class GymnasiumTasks:
             following = self._obs.clone()
             final = np.stack([info["final_obs"][row] for row in rows])
             following.view(-1, *self.spec.obs_shape)[rows] = self._kept(final)
-        ended = [torch.from_numpy(x).view(self._lead) for x in (terminated, truncated, done)]
+        flags = terminated, truncated, done, np.ones_like(done)  # all are always in play
+        ended = [torch.from_numpy(x).view(self._lead) for x in flags]
         rewards = torch.from_numpy(reward).to(torch.float32).view(self._lead)
         return TaskStep(self._obs, following, rewards, *ended)
 

@@ -177,8 +177,14 @@ def followed_shares(row: Mapping[str, Any]) -> list[list[float | None]] | None:
 
 def time_left(row: Mapping[str, Any], total_steps: int) -> float:
     """Seconds to go at the present speed."""
-    speed = row["env_steps_per_second"]
-    return (total_steps - row["env_steps"]) / speed if speed > 0 else math.inf
+    done, steps = progress(row), row["env_steps"]
+    speed = row["env_steps_per_second"] * (done / steps if steps else 1.0)
+    return (total_steps - done) / speed if speed > 0 else math.inf
+
+
+def progress(row: Mapping[str, Any]) -> int:
+    """How much of ``run.total_steps`` is done: environment steps where a row says nothing else."""
+    return int(row.get("progress", row["env_steps"]))
 
 
 class PlainConsole:
@@ -197,12 +203,12 @@ class PlainConsole:
         """Print a row if the last one is old enough, or if it is the run's last."""
         self._evaluated = evaluated(row, self._names) or self._evaluated
         now = time.monotonic()
-        if now - self._last < self._every and row["env_steps"] < total_steps:
+        if now - self._last < self._every and progress(row) < total_steps:
             return
         self._last = now
         returns = per_agent(self._names, row["return"])
         self.say(
-            f"step {row['env_steps']:,}/{total_steps:,}  "
+            f"step {progress(row):,}/{total_steps:,}  "
             f"{row['agent_steps_per_second']:,.0f} agent-steps/s  "
             f"left {duration(time_left(row, total_steps))}  return: {returns}"
             + "".join(
@@ -272,13 +278,13 @@ class RichConsole:
                 cells.append(" ".join(number(share) for share in followed[agent]))
             table.add_row(name, *cells)
         line = (
-            f"step {row['env_steps']:,} of {total_steps:,}   "
+            f"step {progress(row):,} of {total_steps:,}   "
             f"{row['agent_steps_per_second']:,.0f} agent-steps/s   "
             f"episodes {row['episodes']:,}   "
             f"ran {duration(row['seconds'])}   left {duration(time_left(row, total_steps))}"
             + (f"\n{outcome}" if (outcome := group_outcome(row)) else "")
         )
-        bar = ProgressBar(total=total_steps, completed=row["env_steps"], width=60)
+        bar = ProgressBar(total=total_steps, completed=progress(row), width=60)
         self._live.update(Group(Text(line), bar, table))
 
     def say(self, text: str) -> None:

@@ -101,6 +101,11 @@ class SynchronousRun(ABC):
         self._metrics_bytes = 0
         self._saved_step = -1
 
+    @property
+    def progress(self) -> int:
+        """How much of ``run.total_steps`` is done."""
+        return self.env_steps
+
     @abstractmethod
     def begin(self) -> None:
         """Start the first episodes, unless the run goes on from a checkpoint."""
@@ -134,7 +139,7 @@ class SynchronousRun(ABC):
 
     def over(self) -> bool:
         """Whether nothing is left to be done."""
-        return self.env_steps >= self.goal()
+        return self.progress >= self.goal()
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -187,6 +192,7 @@ class Trainer(SynchronousRun):
         run_dir: where everything of the run goes.
         learner: the learner of all agents with networks.
         update, env_steps, episodes: counters.
+        agent_steps: steps in play of all agents, added up.
         seconds: time spent, earlier sessions of a resumed run included.
     """
 
@@ -219,7 +225,10 @@ class Trainer(SynchronousRun):
         )
         self._parts = self._split_rollout()
         self._memory: list[Tensor] = []
+        self.agent_steps = 0
+        # Of the episodes that go on: returns, and whether the agent was in play in them.
         self._returns = np.zeros((config.env.num_envs, len(self.players)), np.float64)
+        self._played = np.zeros(self._returns.shape, np.bool_)
         self._episodes = EpisodeMetrics(
             config.env.num_envs, len(self.players), self.worlds.env.event_names
         )
@@ -281,6 +290,7 @@ class Trainer(SynchronousRun):
         self._memory = [self.learner.initial_state(part.num_envs) for part in self._parts]
         self.learner.load_carried({})
         self._returns[:] = 0
+        self._played[:] = False
         self._episodes = EpisodeMetrics(*self._returns.shape, self.worlds.env.event_names)
 
     def follow_schedule(self) -> bool:
@@ -304,12 +314,13 @@ class Trainer(SynchronousRun):
         arrays |= {f"rollout/{name}": getattr(rollout, name)[0].numpy() for name in _CARRIED}
         arrays |= {f"episodes/{name}": sums for name, sums in self._episodes.get_state().items()}
         arrays |= {f"carried/{name}": x.numpy() for name, x in self.learner.carried().items()}
-        arrays["returns"] = self._returns
+        arrays["returns"], arrays["played"] = self._returns, self._played
         for half, memory in enumerate(self._memory):
             arrays[f"memory/{half}"] = memory.cpu().numpy()
         state = {
             "update": self.update,
             "env_steps": self.env_steps,
+            "agent_steps": self.agent_steps,
             "episodes": self.episodes,
             "builds": self.builds,
             "seconds": self.seconds,
@@ -337,6 +348,9 @@ class Trainer(SynchronousRun):
         state, arrays = stored.state, stored.arrays
         try:
             self.update, self.env_steps = int(state["update"]), int(state["env_steps"])
+            # Older checkpoints say nothing of who was in play: everybody, then.
+            everybody = self.env_steps * len(self.players)
+            self.agent_steps = int(state.get("agent_steps", everybody))
             self.episodes, self.builds = int(state["episodes"]), int(state["builds"])
             self.seconds = float(state["seconds"])
             self._metrics_bytes = int(state["metrics_bytes"])
@@ -365,6 +379,7 @@ class Trainer(SynchronousRun):
                 for half, part in enumerate(self._parts)
             ]
             self._returns[:] = arrays["returns"]
+            self._played[:] = arrays.get("played", True)
             self._episodes.set_state(_named(arrays, "episodes/"))
             self.learner.load_carried(
                 {name: torch.from_numpy(x.copy()) for name, x in _named(arrays, "carried/").items()}
@@ -380,7 +395,7 @@ class Trainer(SynchronousRun):
 
         Returns:
             returns ``[N]`` of the episodes that ended, in environments with everybody and in
-            solo ones.
+            solo ones; NaN of agents that were never in play in them.
         """
         finished: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         steps, halves = self.rollout.num_steps, range(len(self._parts))
@@ -422,11 +437,14 @@ class Trainer(SynchronousRun):
             first = world.first - self.worlds.halves[half][0].first
             rows = slice(first, first + world.env.num_envs)
             returns = self._returns[world.rows]
+            played = self._played[world.rows]
             returns += part.reward[t, rows].numpy()
+            played |= part.active[t, rows].numpy()
             done = part.done[t, rows].numpy()
             if done.any():
-                finished[world.solo].extend(returns[done].copy())
+                finished[world.solo].extend(np.where(played[done], returns[done], np.nan))
                 returns[done] = 0
+                played[done] = False
 
     def step(self) -> dict[str, Any]:
         """Collect one batch, in the worlds the schedules ask for, and learn from it.
@@ -441,8 +459,10 @@ class Trainer(SynchronousRun):
         self._check_rewards()
         with self._timed("update"):
             learnt = self.learn()
+        played = int(self.rollout.active[:-1].sum())
         self.rollout.carry_over()
         self.update += 1
+        self.agent_steps += played
         steps = self.rollout.num_steps * self.rollout.num_envs
         self.env_steps += steps
         self.episodes += len(together) + len(solo)
@@ -452,13 +472,13 @@ class Trainer(SynchronousRun):
         row: dict[str, Any] = {
             "update": self.update,
             "env_steps": self.env_steps,
-            "agent_steps": self.env_steps * num_agents,
+            "agent_steps": self.agent_steps,
             "episodes": self.episodes,
             "episodes_finished": len(together),
             "solo_episodes_finished": len(solo),
             "seconds": self.seconds,
             "env_steps_per_second": steps / seconds,
-            "agent_steps_per_second": steps * num_agents / seconds,
+            "agent_steps_per_second": played / seconds,
             "return": _mean_returns(together, num_agents),
             "return_std": _std_returns(together, num_agents),
             "time": {**self._clock, "other": seconds - sum(self._clock.values())},
@@ -631,15 +651,18 @@ def _tensor_like(array: np.ndarray, like: Tensor) -> Tensor:
 
 
 def _mean_returns(returns: list[np.ndarray], num_agents: int) -> list[float | None]:
-    if not returns:
-        return [None] * num_agents
-    return [float(value) for value in np.mean(returns, axis=0)]
+    return [float(np.mean(own)) if len(own) else None for own in _known(returns, num_agents)]
 
 
 def _std_returns(returns: list[np.ndarray], num_agents: int) -> list[float | None]:
+    return [float(np.std(own)) if len(own) else None for own in _known(returns, num_agents)]
+
+
+def _known(returns: list[np.ndarray], num_agents: int) -> list[np.ndarray]:
+    """Each agent's returns, of the episodes in which it was in play."""
     if not returns:
-        return [None] * num_agents
-    return [float(value) for value in np.std(returns, axis=0)]
+        return [np.zeros(0)] * num_agents
+    return [own[~np.isnan(own)] for own in np.array(returns).T]
 
 
 def _per_pair(table: Tensor, slots: tuple[int, ...], num_agents: int) -> list[list[float | None]]:

@@ -113,9 +113,9 @@ def greedy_returns(tasks: Tasks, learner: AnyOffPolicyLearner, seed: int | None 
     begins = torch.ones(lead, dtype=torch.bool)
     for _ in range(_ENDLESS):
         step = tasks.step(actor(obs, begins))
-        returns += torch.where(going, step.reward.double(), 0.0)
+        returns += torch.where(going & step.in_play, step.reward.double(), 0.0)
         going &= ~step.done
-        obs, begins = step.obs, step.done
+        obs, begins = step.obs, step.done | ~step.in_play
         if not bool(going.any()):
             return returns
     raise UsageError(
@@ -170,7 +170,9 @@ class PeerTrainer(SynchronousRun):
         self._evaluations = self._epoch = 0
         self._obs: Tensor | None = None
         lead = (spec.num_agents, self.tasks.num_envs)
+        # Of the episodes that go on: returns, and whether the agent was in play in them.
         self._returns = torch.zeros(lead, dtype=torch.float64)
+        self._played = torch.zeros(lead, dtype=torch.bool)
         self._own = self.members.own_places[:, None].expand(lead)
         self._followed = torch.zeros(spec.num_agents, self.members.size, dtype=torch.int64)
         self._forget_row()
@@ -214,7 +216,7 @@ class PeerTrainer(SynchronousRun):
             arrays[f"scripted/{group}/{place}"] = adviser.state()
         if self.adviser is not None:
             arrays |= {f"adviser/{name}": x.numpy() for name, x in self.adviser.tensors().items()}
-        arrays["returns"] = self._returns.numpy()
+        arrays["returns"], arrays["played"] = self._returns.numpy(), self._played.numpy()
         state = {
             "update": self.update,
             "env_steps": self.env_steps,
@@ -254,11 +256,22 @@ class PeerTrainer(SynchronousRun):
             )
             if self.tasks.exact:
                 self._returns.copy_(torch.from_numpy(arrays["returns"]))
+                self._played.copy_(torch.from_numpy(arrays["played"]))
             else:
                 self.learner.interrupt()
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"the checkpoint does not fit this run: {error}") from None
         self._saved_step = self.env_steps
+
+    @property
+    def progress(self) -> int:
+        """Steps in play of an agent, its copies added up; the mean where agents differ."""
+        return self.learner.steps
+
+    @property
+    def agent_steps(self) -> int:
+        """Steps in play of all agents, added up."""
+        return sum(self.learner.agent_steps)
 
     # -- steps ------------------------------------------------------------------------------
 
@@ -286,7 +299,8 @@ class PeerTrainer(SynchronousRun):
         self._obs = step.obs
         with self._timed("remember"):
             self.learner.store(
-                obs, action, step.reward, step.next_obs, step.terminated, step.truncated
+                *(obs, action, step.reward, step.next_obs),
+                *(step.terminated, step.truncated, step.in_play),
             )
         self._count(step, self._own if followed is None else followed)
         if self.adviser is not None and followed is not None:
@@ -314,22 +328,26 @@ class PeerTrainer(SynchronousRun):
             self._counts[name] = self._counts.get(name, zeros) + known
 
     def _count(self, step: TaskStep, followed: Tensor) -> None:
-        self._returns += step.reward
-        self._followed.scatter_add_(1, followed, torch.ones_like(followed))
+        in_play = step.in_play
+        self.env_steps += self.tasks.num_envs
+        self._returns += torch.where(in_play, step.reward, 0.0)
+        self._played |= in_play
+        self._followed.scatter_add_(1, followed, in_play.to(followed.dtype))
         if bool(step.done.any()):
-            for agent, copy in step.done.nonzero().tolist():
+            # Who was never in play in an episode had none.
+            for agent, copy in (step.done & self._played).nonzero().tolist():
                 self._finished[agent].append(float(self._returns[agent, copy]))
             self._returns[step.done] = 0.0
+            self._played[step.done] = False
 
     def step(self) -> dict[str, Any]:
         """Let every copy of every task take ``env.rollout_steps`` steps. See ``SynchronousRun``."""
         start = time.perf_counter()
         self._clock = {}
         self._forget_row()
-        before, agents = self.learner.steps, len(self.names)
+        before, played = self.env_steps, self.agent_steps
         for _ in range(self.config.env.rollout_steps):
             self._advance()
-        self.env_steps = self.learner.steps
         evaluation = self._evaluate_if_due(before)
         steps = self.env_steps - before
         finished = sum(map(len, self._finished))
@@ -339,13 +357,14 @@ class PeerTrainer(SynchronousRun):
         row: dict[str, Any] = {
             "update": self.update,
             "env_steps": self.env_steps,
-            "agent_steps": self.env_steps * agents,
+            "progress": self.progress,
+            "agent_steps": self.agent_steps,
             "episodes": self.episodes,
             "episodes_finished": finished,
             "solo_episodes_finished": 0,
             "seconds": self.seconds,
             "env_steps_per_second": steps / seconds,
-            "agent_steps_per_second": steps * agents / seconds,
+            "agent_steps_per_second": (self.agent_steps - played) / seconds,
             "return": [float(np.mean(r)) if r else None for r in self._finished],
             "return_std": [float(np.std(r)) if r else None for r in self._finished],
             "time": {**self._clock, "other": seconds - sum(self._clock.values())},

@@ -86,7 +86,7 @@ def summary(trainer: AnyTrainer) -> str:
             lines.append(_change(name.replace("_", " "), width, start, end))
         lines += [told(row["phase_ended"]) for row in rows if "phase_ended" in row]
         agents = len(trainer.names)
-        speed = trainer.env_steps * agents / max(trainer.seconds, 1e-9)
+        speed = trainer.agent_steps / max(trainer.seconds, 1e-9)
         with_networks = agents if trainer.config.off_policy else len(trainer.slots)
         lines.append(
             f"{trainer.update} updates, {trainer.episodes:,} episodes, "

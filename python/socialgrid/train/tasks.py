@@ -30,9 +30,11 @@ class TaskStep:
         next_obs: ``[A, E, *obs_shape]``, what the step led to; the final observation where an
             episode ended.
         reward: float32 ``[A, E]``.
-        terminated: bool ``[A, E]``, the agent's play ended.
+        terminated: bool ``[A, E]``, the agent's play ended in this step.
         truncated: bool ``[A, E]``, a time limit cut it off.
         done: bool ``[A, E]``, the episode ended and another one began.
+        in_play: bool ``[A, E]``, the agent was in play in this step. Where it was not, waiting
+            for its play to begin or for others' to end, the step is nobody's experience.
     """
 
     obs: Tensor
@@ -41,6 +43,7 @@ class TaskStep:
     terminated: Tensor
     truncated: Tensor
     done: Tensor
+    in_play: Tensor
 
 
 class Tasks(Protocol):
@@ -177,6 +180,7 @@ class OwnGames:
             self._per_agent(terminated),
             self._per_agent(truncated),
             done,
+            torch.ones_like(done),
         )
 
     def get_state(self) -> dict[str, Array]:
@@ -199,8 +203,8 @@ class OwnGames:
 class SharedWorlds:
     """E worlds in which A agents meet each other and scripted players.
 
-    Where an agent's play can end before its world's episode does, its steps until then come as
-    terminated ones that bring nothing.
+    An agent's play may begin after its world's episode and end before it; until then the agent is
+    out of play.
     """
 
     exact = True
@@ -228,6 +232,9 @@ class SharedWorlds:
             "done": torch.zeros(self.num_envs, dtype=torch.bool),
             "active": torch.zeros(lead, dtype=torch.bool),
         }
+        # Who is in play before the next step, [A, E], and for how many steps nobody has been.
+        self._in_play = torch.zeros((len(self.slots), self.num_envs), dtype=torch.bool)
+        self._idle = 0
 
     def _seats(self, x: Tensor) -> Tensor:
         """``[E, N, ...] -> [A, E, ...]``, copied."""
@@ -241,11 +248,26 @@ class SharedWorlds:
         """
         if seed is not None:
             raise ValueError("worlds with scripted players begin with the seed they were made with")
-        return self._seats(torch.from_numpy(self.worlds.reset().obs))
+        first = self.worlds.reset()
+        self._in_play = self._seats(torch.from_numpy(first.active))
+        self._idle = 0
+        return self._seats(torch.from_numpy(first.obs))
 
     def step(self, actions: Tensor) -> TaskStep:
-        """See ``Tasks``."""
-        worlds, out = self.worlds, self._out
+        """See ``Tasks``.
+
+        Raises:
+            UsageError: none of the agents ever comes into play.
+        """
+        worlds, out, in_play = self.worlds, self._out, self._in_play
+        limit = 2 * worlds.env.max_steps  # a whole episode lies in it
+        self._idle = 0 if bool(in_play.any()) else self._idle + 1
+        if self._idle > limit:
+            raise UsageError(
+                f"{worlds.env.game}: none of the agents {self.slots} has been in play for {limit} "
+                f"steps, longer than an episode; env.options.spawn_delay must be less than "
+                f"max_steps {worlds.env.max_steps}"
+            )
         worlds.actions[:, self.slots] = actions.T.cpu().numpy()
         worlds.send(0, worlds.actions, out)
         worlds.recv(0)
@@ -254,8 +276,16 @@ class SharedWorlds:
         if bool(done.any()):
             mask = done.view(1, -1, *(1,) * (obs.ndim - 2))
             following = torch.where(mask, self._seats(out["final_obs"]), obs)
-        ended = {name: self._seats(out[name]) for name in ("reward", "terminated", "truncated")}
-        return TaskStep(obs, following, **ended, done=done.expand(len(self.slots), -1).clone())
+        self._in_play = self._seats(out["active"])
+        return TaskStep(
+            obs,
+            following,
+            self._seats(out["reward"]),
+            terminated=self._seats(out["terminated"]) & in_play,
+            truncated=self._seats(out["truncated"]) & in_play,
+            done=done.expand(len(self.slots), -1).clone(),
+            in_play=in_play,
+        )
 
     def get_state(self) -> dict[str, Array]:
         """See ``Tasks``."""
@@ -264,6 +294,9 @@ class SharedWorlds:
     def set_state(self, state: Mapping[str, Array]) -> Tensor:
         """See ``Tasks``."""
         self.worlds.set_state(state)
+        active = np.concatenate([part.info["active"] for part in self.worlds.parts])
+        self._in_play = self._seats(torch.from_numpy(active))
+        self._idle = 0
         seen = [np.asarray(part.env.observe()) for part in self.worlds.parts]
         return self._seats(torch.from_numpy(np.concatenate(seen)))
 

@@ -224,7 +224,7 @@ def _own_worlds(
         going &= ~result.done[:shown, 0].numpy()
         for agent in np.flatnonzero(going).tolist():
             worlds[agent] = np.asarray(env.render(agent, tile_size=tile), np.uint8)
-        obs, begins, step = result.obs, result.done, step + 1
+        obs, begins, step = result.obs, result.done | ~result.in_play, step + 1
 
 
 def _side_by_side(worlds: Sequence[Image], captions: Sequence[str], title: str) -> Image:
@@ -265,7 +265,7 @@ def _shared_world(
             yield frame(env, env.observe(), players, f"step {step}")
         result = tasks.step(actor(obs, begins))
         over = bool(result.done.any())
-        obs, begins, step = result.obs, result.done, step + 1
+        obs, begins, step = result.obs, result.done | ~result.in_play, step + 1
 
 
 def write_video(path: Path, frames: Iterator[Image], fps: int = 10) -> Path:

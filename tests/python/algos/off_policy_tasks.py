@@ -1,5 +1,6 @@
 """Tiny tasks for off-policy learners, and plain networks to compare theirs with."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -105,6 +106,67 @@ def remember(learner, steps, seed=0):
         learner.store(obs, action, reward, following, end < 0.2, (end > 0.2) & (end < 0.4))
 
 
+def lives(learner, worlds=12, length=6, seed=0):
+    """Worlds of ``length`` steps, one after the other, in which each agent and copy plays for a
+    while of its own: yields the arguments of ``store``.
+    """
+    gen, task = torch.Generator().manual_seed(seed), learner.task
+    lead = (learner.num_agents, learner.num_envs)
+    for _ in range(worlds):
+        first = torch.randint(3, lead, generator=gen)
+        last = first + torch.randint(length, lead, generator=gen)
+        for t in range(length):
+            obs, following = torch.randn((2, *lead, *task.obs_shape), generator=gen)
+            u = torch.rand((*lead, *task.action_shape), generator=gen)
+            numbers = (u * task.num_actions).long()
+            action = task.unscaled(2 * u - 1) if task.continuous else numbers
+            reward = torch.randn(lead, generator=gen)
+            in_play = (first <= t) & (t <= last)
+            truncated = in_play & (last >= length) & torch.tensor(t == length - 1)
+            yield obs, action, reward, following, in_play & (t == last), truncated, in_play
+
+
+def check_out_of_play(make, num_agents=3):
+    """What happens out of play changes nothing: every agent of a stack becomes what it becomes
+    alone from the steps in which it was in play, though those of others come in between.
+    """
+    stack = make(num_agents, list(range(num_agents)))
+    assert stack.num_envs == 1
+    played = list(lives(stack))
+    stepped = 0
+    for given in played:
+        stack.store(*given)
+        if stack.due:
+            due = stack.due_agents
+            stepped += not all(due)
+            metrics = stack.update()
+            for x in metrics.values():
+                assert not x[~torch.tensor(due)].isfinite().any()
+    assert stepped > 3, "some updates were not everybody's"
+    together, memory = stack.tensors(), stack.memory()
+    for a in range(num_agents):
+        alone = make(1, [a])
+        for given in played:
+            *step, in_play = (x[a : a + 1] for x in given)
+            if bool(in_play):
+                alone.store(*step)
+                if alone.due:
+                    alone.update()
+        count = sum(int(given[-1][a]) for given in played)
+        assert alone.agent_steps == [count] == [stack.agent_steps[a]]
+        assert alone.agent_updates == [stack.agent_updates[a]] != [0]
+        if hasattr(stack, "epsilon"):
+            assert stack.epsilon[a] == alone.epsilon[0]
+            assert stack.epsilon[a].item() == pytest.approx(stack.config.epsilon(count))
+        for name, x in alone.tensors().items():
+            if name not in ("memory", "reset"):  # of the episode that goes on
+                torch.testing.assert_close(together[name][a], x[0], rtol=1e-4, atol=1e-5, msg=name)
+        for name, x in alone.memory().items():
+            stored = memory[name][a]
+            stored = stored[: len(x[0])] if x[0].dim() else stored
+            torch.testing.assert_close(stored, x[0], rtol=1e-4, atol=1e-5, msg=name)
+
+
 def batch_of(learner, generators, beta=None):
     """The transitions that the learner's next gradient step will draw."""
     size = learner.config.batch_size
@@ -163,7 +225,7 @@ def check_alone(make, num_agents, updates, steps=40):
             assert torch.equal(x[0], begun[name][a]), name
         alone.load_tensors({name: x[a : a + 1] for name, x in begun.items()})
         alone.load_memory({name: x[a : a + 1] for name, x in memory.items()})
-        alone.steps = stack.steps
+        alone.agent_steps = [stack.agent_steps[a]]
         alone.update(updates)
         for name, x in alone.tensors().items():
             # On most machines bit for bit; some multiply a batch of matrices in another order.

@@ -10,6 +10,7 @@ from tests.python.algos.off_policy_tasks import (
     Chain,
     batch_of,
     check_alone,
+    check_out_of_play,
     check_same,
     copies,
     of_agent,
@@ -115,6 +116,17 @@ def test_every_agent_of_a_stack_is_what_it_is_alone(prioritised):
         return small(agents, ids, prioritised=prioritised)
 
     check_alone(make, 3, updates=4)
+
+
+@pytest.mark.parametrize("prioritised", [True, False])
+def test_what_happens_out_of_play_is_nobodys_experience(prioritised):
+    options = {
+        "learning_starts": 9,
+        "train_interval": 4,
+        "gradient_steps": 3,
+        "prioritised": prioritised,
+    }
+    check_out_of_play(lambda agents, ids: small(agents, ids, **options))
 
 
 def test_targets_can_be_copied_now_and_then():

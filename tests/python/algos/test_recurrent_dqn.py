@@ -2,7 +2,14 @@
 
 import pytest
 import torch
-from tests.python.algos.off_policy_tasks import check_alone, copies, of_agent, plain, remember
+from tests.python.algos.off_policy_tasks import (
+    check_alone,
+    check_out_of_play,
+    copies,
+    of_agent,
+    plain,
+    remember,
+)
 from torch import nn
 
 from socialgrid.algos.off_policy_config import RecurrentDQNConfig
@@ -132,6 +139,17 @@ def test_every_agent_of_a_stack_is_what_it_is_alone(prioritised):
         return small(agents, ids, prioritised=prioritised)
 
     check_alone(make, 3, updates=3)
+
+
+@pytest.mark.parametrize("prioritised", [True, False])
+def test_what_happens_out_of_play_is_nobodys_experience(prioritised):
+    options = {
+        "learning_starts": 9,
+        "train_interval": 4,
+        "gradient_steps": 3,
+        "prioritised": prioritised,
+    }
+    check_out_of_play(lambda agents, ids: small(agents, ids, **options))
 
 
 def test_memory_moves_on_with_every_step_and_ends_with_the_episode():

@@ -9,6 +9,7 @@ from tests.python.algos.off_policy_tasks import (
     Steering,
     batch_of,
     check_alone,
+    check_out_of_play,
     check_same,
     copies,
     of_agent,
@@ -261,6 +262,12 @@ def test_discrete_gradient_steps_are_those_of_plain_networks(agents):
 @pytest.mark.parametrize("make", [small, discrete])
 def test_every_agent_of_a_stack_is_what_it_is_alone(make):
     check_alone(make, 3, updates=4)
+
+
+@pytest.mark.parametrize("make", [small, discrete])
+def test_what_happens_out_of_play_is_nobodys_experience(make):
+    options = {"learning_starts": 9, "train_interval": 4, "gradient_steps": 3, "noise_interval": 5}
+    check_out_of_play(lambda agents, ids: make(agents, ids, **options))
 
 
 def test_log_probability_far_out_is_finite_and_right():

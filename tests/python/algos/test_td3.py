@@ -6,6 +6,7 @@ from tests.python.algos.off_policy_tasks import (
     Steering,
     batch_of,
     check_alone,
+    check_out_of_play,
     check_same,
     copies,
     of_agent,
@@ -112,6 +113,11 @@ def test_gradient_steps_are_those_of_plain_networks(agents):
 
 def test_every_agent_of_a_stack_is_what_it_is_alone():
     check_alone(small, 3, updates=4)
+
+
+def test_what_happens_out_of_play_is_nobodys_experience():
+    options = {"learning_starts": 9, "train_interval": 4, "gradient_steps": 3, "target_interval": 2}
+    check_out_of_play(lambda agents, ids: small(agents, ids, **options))
 
 
 @pytest.mark.parametrize(("ends", "value"), [("terminated", 1.0), ("truncated", 2.0)])

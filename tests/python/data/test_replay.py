@@ -94,6 +94,102 @@ def test_capacity_is_whole_steps_and_not_less_than_one():
         Replay(1, 3, (2,), torch.float32, num_envs=4)
 
 
+PLAYING = np.random.default_rng(0).random((40, 3, 2)) < [[0.9], [0.3], [0.05]]
+
+
+def uneven(steps, *, agents=(0, 1, 2), priorities=None):
+    """A memory of agents that are in play in different steps, and what each has lived through."""
+    replay = Replay(len(agents), 8, (2,), torch.float32, num_envs=2, priorities=priorities)
+    lived = [[] for _ in agents]
+    for step in range(steps):
+        everything = numbered(3, 2, step, step % 3 == 1, step % 3 == 2)
+        playing = torch.from_numpy(PLAYING[step])[list(agents)]
+        replay.add(*(x[list(agents)] for x in everything), playing)
+        for row, agent in enumerate(agents):
+            lived[row] += [[x[agent, e] for x in everything] for e in range(2) if playing[row, e]]
+    return replay, lived
+
+
+@pytest.mark.parametrize("steps", [1, 3, 12, 40])
+def test_only_what_happens_in_play_is_stored_and_forgotten(steps):
+    replay, lived = uneven(steps)
+    assert replay.sizes == tuple(min(8, len(own)) for own in lived)
+    assert replay.size == min(replay.sizes)
+    batch = replay.sample(generators(3), 200)
+    for a, own in enumerate(lived):
+        if not own:
+            continue
+        kept = {float(one[2]): one for one in own[-8:]}
+        assert set(batch.reward[a].tolist()) == set(kept)
+        for b, reward in enumerate(batch.reward[a].tolist()):
+            names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
+            for name, expected in zip(names, kept[reward], strict=True):
+                assert torch.equal(getattr(batch, name)[a, b], expected), name
+
+
+@pytest.mark.parametrize("priorities", [None, Priorities()])
+def test_an_agent_draws_what_it_draws_alone_whenever_others_are_in_play(priorities):
+    together, _ = uneven(40, priorities=priorities)
+    for agent in (0, 1, 2):
+        alone, _ = uneven(40, agents=(agent,), priorities=priorities)
+
+        def draw(memory, seeds):
+            if priorities is None:
+                return memory.sample(seeds, 30)
+            return memory.sample_by_priority(seeds, 30, 0.4)
+
+        found, expected = draw(together, generators(3)), draw(alone, generators(1, agent))
+        for name, x in expected.tensors().items():
+            assert torch.equal(getattr(found, name)[agent], x[0]), name
+
+
+def test_who_has_nothing_draws_nothing():
+    for priorities in (None, Priorities()):
+        replay = Replay(2, 8, (2,), torch.float32, priorities=priorities)
+        replay.add(*numbered(2, 1, 5), torch.tensor([[True], [False]]))
+        assert replay.sizes == (1, 0)
+        seeds = generators(2)
+        before = seeds[1].get_state()
+        if priorities is None:
+            batch = replay.sample(seeds, 4)
+            assert torch.equal(seeds[1].get_state(), before)
+        else:
+            batch = replay.sample_by_priority(seeds, 4, 0.5)
+            assert batch.weight.tolist() == [[1.0] * 4] * 2
+        assert batch.reward.tolist() == [[500.0] * 4, [0.0] * 4]
+        assert all(bool(x.isfinite().all()) for x in batch.tensors().values())
+
+
+def test_errors_of_some_leave_the_priorities_of_others():
+    replay, _ = uneven(40, priorities=Priorities(1.0, 0.0))
+    index = torch.tensor([[0, 1]] * 3)
+    replay.set_priorities(index, torch.full((3, 2), 7.0), [True, False, True])
+    assert replay.priority(index).tolist() == [[7.0, 7.0], [1.0, 1.0], [7.0, 7.0]]
+    replay.add(*numbered(3, 2, 99))
+    tree = replay._with_priorities()
+    # two of the others, and two new ones of all, which get the largest of their agent
+    rest = [replay.sizes[a] - 4 for a in (0, 2)]
+    assert tree.total.tolist() == [28.0 + rest[0], float(replay.sizes[1]), 28.0 + rest[1]]
+
+
+@pytest.mark.parametrize("priorities", [None, Priorities()])
+def test_uneven_memories_go_on_alike_when_loaded(priorities):
+    replay, lived = uneven(9, priorities=priorities)
+    assert len({len(own) for own in lived}) == 3
+    other = Replay(3, 8, (2,), torch.float32, num_envs=2, priorities=priorities)
+    other.load_tensors(replay.tensors())
+    for step in range(9, 14):
+        for memory in (replay, other):
+            memory.add(*numbered(3, 2, step), torch.from_numpy(PLAYING[step]))
+    mine, theirs = replay.tensors(), other.tensors()
+    assert all(torch.equal(x, theirs[name]) for name, x in mine.items())
+    assert mine["stored"].tolist() == list(replay.sizes)
+    with pytest.raises(ValueError, match="stored"):
+        other.load_tensors({**mine, "stored": mine["stored"] + 1})
+    with pytest.raises(ValueError, match="next_place"):
+        other.load_tensors({**mine, "next_place": mine["next_place"] - 9})
+
+
 def test_nothing_can_be_drawn_from_an_empty_memory_or_by_priorities_it_lacks():
     replay = Replay(1, 4, (2,), torch.float32)
     with pytest.raises(ValueError, match="nothing is stored"):

@@ -47,6 +47,20 @@ def test_resets_follow_from_ends_and_from_absence():
     assert torch.equal(store.reset[1], want)
 
 
+def test_memory_is_empty_when_an_agents_play_begins():
+    store = rollout()
+    waiting = torch.ones(4, 3, dtype=torch.bool)
+    waiting[1, 0] = waiting[3, 2] = False
+    store.begin(torch.zeros(4, 3, 2, 2, 3), waiting)
+    write(store, 0, inactive=[(1, 0)])
+    write(store, 1)
+    write(store, 2)
+    # from its first view on: what it saw while it waited is forgotten
+    assert store.reset[:, 3, 2].tolist() == [True, True, False, False]
+    assert store.reset[:, 1, 0].tolist() == [True, True, True, False]
+    assert store.reset[:, 0, 0].tolist() == [True, False, False, False]
+
+
 def test_last_views_of_episodes_are_kept():
     store = rollout()
     store.begin(torch.zeros(4, 3, 2, 2, 3), torch.ones(4, 3, dtype=torch.bool))

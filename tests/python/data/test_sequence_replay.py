@@ -78,6 +78,89 @@ def test_sequences_are_what_each_agent_stored(agents, envs, steps):
         assert seen == {(t0, e) for t0 in starts for e in range(envs)}
 
 
+PLAYING = np.random.default_rng(0).random((70, 2, 2)) < [[0.9, 0.6], [0.2, 0.03]]
+
+
+def uneven(steps, **options):
+    """A memory whose agents' copies are in play in different steps, and in which they were."""
+    memory, lived = filled(2, 2, 0, **options), {(a, e): [] for a in range(2) for e in range(2)}
+    for t in range(steps):
+        memory.add(*step(2, 2, t), torch.from_numpy(PLAYING[t]))
+        for a, e in np.argwhere(PLAYING[t]).tolist():
+            lived[a, e].append(t)
+    return memory, lived
+
+
+@pytest.mark.parametrize("steps", [5, 12, 30, 70])
+@pytest.mark.parametrize("beta", [None, 0.5])
+def test_sequences_join_the_steps_in_which_a_copy_is_in_play(steps, beta):
+    memory, lived = uneven(steps, priorities=None if beta is None else Priorities())
+    starts = {place: drawable(len(own)) for place, own in lived.items()}
+    assert memory.sizes == tuple(len(starts[a, 0]) + len(starts[a, 1]) for a in range(2))
+    batch = memory.sample(generators(2), 300, beta)
+    for a in range(2):
+        if not memory.sizes[a]:
+            continue
+        seen = set()
+        for b in range(300):
+            t0, e = divmod(int(batch.obs[a, 0, b]) - a, 100)
+            e //= 10
+            own = lived[a, e]
+            first = own.index(t0)
+            seen.add((first, e))
+            assert torch.equal(batch.state[a, b], step(2, 2, t0)[2][a, e])
+            for k in range(LENGTH + 1):
+                obs, reset, _, action, reward, final, terminated, truncated = step(
+                    2, 2, own[first + k]
+                )
+                assert torch.equal(batch.obs[a, k, b], obs[a, e])
+                assert batch.reset[a, k, b] == reset[a, e]
+                if k < LENGTH:
+                    assert batch.action[a, k, b] == action[a, e]
+                    assert batch.reward[a, k, b] == reward[a, e]
+                    assert batch.terminated[a, k, b] == terminated[a, e]
+                    assert batch.truncated[a, k, b] == truncated[a, e]
+                    if truncated[a, e]:
+                        assert torch.equal(batch.final_obs[a, k, b], final[a, e])
+        assert seen == {(s, e) for e in range(2) for s in starts[a, e]}
+    if beta is not None:
+        assert memory._with_priorities().total.tolist() == list(memory.sizes)
+
+
+def test_uneven_draws_are_uniform():
+    memory, _ = uneven(70)
+    assert len(set(memory.sizes)) == 2
+    batch = memory.sample(generators(2), 20_000)
+    for a, size in enumerate(memory.sizes):
+        counts = np.unique(batch.index[a], return_counts=True)[1]
+        assert len(counts) == size
+        assert abs(counts - 20_000 / size).max() < 5 * (20_000 / size) ** 0.5
+
+
+@pytest.mark.parametrize("priorities", [None, Priorities()])
+def test_uneven_memories_go_on_alike_when_loaded_and_interrupted(priorities):
+    memory, lived = uneven(21, priorities=priorities)
+    other = filled(2, 2, 0, priorities=priorities)
+    other.load_tensors(memory.tensors())
+    for each in (memory, other):
+        each.interrupt()
+    for (a, e), own in lived.items():
+        if own:
+            slot = (len(own) - 1) % 8
+            *_, final, terminated, _ = step(2, 2, own[-1])
+            kept = memory.tensors()
+            assert bool(kept["truncated"][a, slot, e]) != bool(terminated[a, e])
+            if not terminated[a, e]:
+                assert torch.equal(kept["final_obs"][a, slot, e], final[a, e])
+    for t in range(21, 30):
+        for each in (memory, other):
+            each.add(*step(2, 2, t), torch.from_numpy(PLAYING[t]))
+    theirs = other.tensors()
+    for name, x in memory.tensors().items():
+        assert torch.equal(x, theirs[name]), name
+    assert memory.steps.tolist() == PLAYING[:30].sum(0).tolist()
+
+
 def test_nothing_can_be_drawn_before_a_sequence_is_whole():
     with pytest.raises(ValueError, match="no sequence of 3 steps"):
         filled(1, 1, 3).sample(generators(1), 2)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from socialgrid.train import checkpoint
 from socialgrid.train.config import TrainConfig, from_dict
 from socialgrid.train.errors import UsageError
-from socialgrid.train.logger import MetricsFile
+from socialgrid.train.logger import MetricsFile, PlainConsole
 from socialgrid.train.peers import PeerTrainer, greedy_returns, make_tasks
+from socialgrid.train.tasks import TaskStep
 
 TINY: dict[str, Any] = {
     "run": {"total_steps": 400},
@@ -122,6 +124,19 @@ def test_a_group_learns_the_same_whatever_other_groups_there_are(tmp_path: Path)
         torch.testing.assert_close(tensor, three.learner.tensors()[name][:2], msg=name)
 
 
+MEETING: dict[str, Any] = {
+    "env": {
+        "game": "Empty-v0",
+        "num_envs": 2,
+        "options": {"grid_size": 5, "max_steps": 12, "spawn_delay": [0, 4]},
+    },
+    "players": {"kinds": ["learner", "learner"]},
+    "network": {"channels": [4], "features": [8], "memory": 8, "heads": [8]},
+    "algorithm": TINY["algorithm"],
+}
+"""Whoever is at the goal waits for the other; the second enters later."""
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "alone": {"players": {"kinds": ["learner"]}},
     "advised": peers(["learner", "expert", "learner"], groups=2),
@@ -151,6 +166,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "players": {"kinds": ["learner", "learner"]},
         "social": {"mechanisms": ["lectr"]},
     },
+    "meeting": MEETING,
+    "meeting, recurrent": merged(
+        MEETING,
+        {
+            "algorithm": {
+                "name": "recurrent-dqn",
+                "hidden": [8],
+                "batch_size": 4,
+                "burn_in": 2,
+                "sequence_length": 4,
+                "buffer_size": 60,
+                "learning_starts": 20,
+                "epsilon_steps": 200,
+                "prioritised": True,
+            },
+        },
+    ),
     "recurrent": {
         "env": {
             "game": "GoalCycle-v0",
@@ -177,7 +209,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def test_a_resumed_run_is_the_same_run(tmp_path: Path, variant: str) -> None:
     table = dict(VARIANTS[variant])
     base = {key: value for key, value in TINY.items() if key != "algorithm"}
-    if variant in ("recurrent", "continuous"):
+    if variant in ("recurrent", "continuous", "meeting, recurrent", "meeting"):
         table.setdefault("env", {})
         config = from_dict(merged(base, table, {"evaluation": {"interval": 100, "episodes": 2}}))
     else:
@@ -202,6 +234,81 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path, variant: str) -> None:
     if whole.adviser is not None and second.adviser is not None:
         for name, tensor in whole.adviser.tensors().items():
             assert torch.equal(tensor, second.adviser.tensors()[name]), name
+
+
+@pytest.mark.parametrize("variant", ["meeting", "meeting, recurrent"])
+def test_only_steps_in_play_are_stored_counted_and_paid_for(tmp_path: Path, variant: str) -> None:
+    table = merged(VARIANTS[variant], {"algorithm": {"buffer_size": 10_000}})
+    base = {key: value for key, value in TINY.items() if key not in ("env", "algorithm")}
+    trainer = trainer_of(from_dict(merged(base, {"env": {"rollout_steps": 50}}, table)), tmp_path)
+    steps: list[TaskStep] = []
+    plain = trainer.tasks.step
+
+    def watched(actions: Tensor) -> TaskStep:
+        steps.append(plain(actions))
+        return steps[-1]
+
+    trainer.tasks.step = watched  # type: ignore[method-assign]
+    finished: list[list[float]] = [[], []]
+    totals = torch.zeros(2, 2)
+    played = torch.zeros(2, 2, dtype=torch.bool)
+    for update in range(1, 5):
+        begun = len(steps)
+        row = trainer.step()
+        mine: list[list[float]] = [[], []]
+        for step in steps[begun:]:
+            totals += torch.where(step.in_play, step.reward, 0.0)
+            played |= step.in_play
+            for agent, copy in (step.done & played).nonzero().tolist():
+                mine[agent].append(float(totals[agent, copy]))
+            totals[step.done], played[step.done] = 0.0, False
+        counts = torch.stack([step.in_play for step in steps]).sum((0, 2)).tolist()
+        assert row["env_steps"] == 2 * 50 * update
+        assert row["agent_steps"] == sum(counts) < 2 * row["env_steps"]
+        assert row["progress"] == trainer.progress == sum(counts) // 2
+        assert trainer.learner.agent_steps == counts
+        assert counts[1] < counts[0]
+        assert row["episodes_finished"] == sum(map(len, mine))
+        for agent in range(2):
+            mean = float(np.mean(mine[agent])) if mine[agent] else None
+            assert row["return"][agent] == pytest.approx(mean)
+            finished[agent] += mine[agent]
+    assert trainer.episodes == sum(map(len, finished))
+    memory = trainer.learner.memory()
+    if variant == "meeting":
+        assert memory["stored"].tolist() == counts
+        # a copy's transitions, one agent's: no step leads out of play but a terminated one
+        assert int(memory["terminated"][0].sum()) == sum(
+            int(step.terminated[0].sum()) for step in steps
+        )
+    else:
+        assert memory["steps"].sum(1).tolist() == counts
+
+
+def test_a_run_is_as_long_as_agents_are_in_play(tmp_path: Path) -> None:
+    base = {key: value for key, value in TINY.items() if key != "env"}
+    config = from_dict(
+        merged(base, {"env": {"rollout_steps": 50}, "run": {"total_steps": 300}}, MEETING)
+    )
+    trainer = trainer_of(config, tmp_path)
+    assert trainer.train(PlainConsole(trainer.names, 60.0)) == 0
+    assert trainer.progress >= 300 > trainer.progress - 100
+    assert trainer.agent_steps // 2 == trainer.progress < trainer.env_steps
+
+
+def test_late_learners_begin_with_an_empty_memory(tmp_path: Path) -> None:
+    table = VARIANTS["meeting, recurrent"]
+    base = {key: value for key, value in TINY.items() if key not in ("env", "algorithm")}
+    trainer = trainer_of(from_dict(merged(base, {"env": {"rollout_steps": 1}}, table)), tmp_path)
+    entered = 0
+    active = torch.tensor(trainer.tasks.worlds.parts[0].info["active"]).T  # type: ignore[attr-defined]
+    for _ in range(60):
+        trainer.step()
+        before, active = active, torch.tensor(trainer.tasks.worlds.parts[0].info["active"]).T  # type: ignore[attr-defined]
+        reset = trainer.learner.tensors()["reset"]
+        assert bool(reset[~before & active].all())
+        entered += int((~before & active)[1].sum())
+    assert entered > 4
 
 
 def test_without_a_budget_peers_are_agents_that_train_alone(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Whole runs: killed and resumed, interrupted, with every kind of player and schedule."""
 
+import dataclasses
 import json
 import os
 import random
@@ -168,6 +169,50 @@ def test_scripted_players_do_not_act_in_solo_worlds_and_returns_are_true(tmp_pat
     np.testing.assert_allclose(row["solo_return"][1:], reward[:, 4:, 1:].sum(0).mean(0), rtol=1e-5)
     assert row["learner"].keys()
     assert all(values[0] is None for values in row["learner"].values())
+
+
+def test_steps_in_play_are_counted_and_late_players_remember_nothing(tmp_path):
+    config = load_preset(tiny(tmp_path)).config
+    options = {"grid_size": 6, "max_steps": 15, "spawn_delay": [0, 3]}
+    env = dataclasses.replace(config.env, game="Empty-v0", options=options, rollout_steps=20)
+    config = dataclasses.replace(config, env=env)
+    config = from_dict({"players": {"kinds": ["learner", "learner"]}}, config)
+    trainer = create_run(config, tmp_path / "run")
+    played, entered = 0, 0
+    learn = trainer.learn
+
+    def watched():
+        nonlocal played, entered
+        rollout = trainer.rollout
+        active = rollout.active
+        played += int(active[:-1].sum())
+        comes = active[1:-1] & ~(active[:-2] & ~rollout.done[:-1, :, None])
+        assert not rollout.state[1:][comes].any(), "what went in before"
+        entered += int(comes[..., 1].sum())
+        return learn()
+
+    trainer.learn = watched
+    trainer.start()
+    for _ in range(4):
+        row = trainer.step()
+        assert row["agent_steps"] == trainer.agent_steps == played < 2 * row["env_steps"]
+        assert len(row["return"]) == 2
+    assert entered > 20
+
+
+def test_agents_that_were_never_in_play_have_no_return(tmp_path):
+    config = load_preset(tiny(tmp_path)).config
+    options = {"grid_size": 6, "max_steps": 15, "spawn_delay": [0, 15]}
+    env = dataclasses.replace(config.env, game="Empty-v0", options=options)
+    config = dataclasses.replace(config, env=env)
+    config = from_dict({"players": {"kinds": ["learner", "learner"]}}, config)
+    trainer = create_run(config, tmp_path / "run")
+    trainer.start()
+    row = trainer.step()
+    assert row["episodes_finished"] > 0
+    assert row["return"][0] is not None
+    assert row["return"][1] is row["return_std"][1] is None
+    assert row["agent_steps"] <= row["env_steps"]
 
 
 def test_frozen_players_play_and_stay_as_they_are(tmp_path):

@@ -118,6 +118,59 @@ def test_shared_worlds_give_each_seat_its_view() -> None:
     assert done == 8  # two worlds, two seats, twice five steps
 
 
+def empty_rooms(*kinds: str | None, **options: object) -> SharedWorlds:
+    options = {"grid_size": 5, "max_steps": 9, **options}
+    worlds = Worlds("Empty-v0", 3, kinds, Phase(options, 0), seed=2, num_threads=1)
+    return SharedWorlds(worlds, [a for a, kind in enumerate(kinds) if kind is None])
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_an_agents_play_ends_once_and_what_follows_is_nobodys(restored: bool) -> None:
+    tasks = empty_rooms(None, "random", None)
+    tasks.reset()
+    playing = torch.ones(2, 3, dtype=torch.bool)
+    waited = ended = 0
+    for t in range(200):
+        if restored and t % 5 == 3:
+            tasks.set_state(tasks.get_state())
+        step = tasks.step(random_actions(t, 2, 3).clamp(max=2))
+        assert torch.equal(step.in_play, playing)
+        assert not ((step.terminated | step.truncated | (step.reward != 0)) & ~playing).any()
+        assert not (step.terminated & step.truncated).any()
+        assert torch.equal(step.terminated, step.reward > 0)  # the goal ends one's play
+        over = step.terminated | step.truncated
+        assert (over | ~playing)[step.done].all()  # a world's end leaves nobody's play open
+        playing = step.done | (playing & ~over)
+        waited, ended = waited + int((~step.in_play).sum()), ended + int(step.terminated.sum())
+    assert waited > 50
+    assert ended > 20
+
+
+def test_late_agents_are_out_of_play_until_they_enter() -> None:
+    tasks = empty_rooms(None, None, max_steps=6, spawn_delay=[0, 2], grid_size=9)
+    tasks.reset()
+    turning = torch.zeros((2, 3), dtype=torch.int64)  # nobody reaches the goal
+    for _ in range(3):
+        for t in range(6):
+            step = tasks.step(turning)
+            assert bool(step.in_play[0].all())
+            assert (
+                step.in_play[1].tolist() == [t >= 3] * 3
+            )  # it enters at the end of the step after the delay
+            assert step.truncated.tolist() == [[t == 5] * 3] * 2
+            assert not step.terminated.any()
+
+
+def test_worlds_in_which_nobody_ever_comes_into_play_are_refused() -> None:
+    tasks = empty_rooms(None, "random", max_steps=6, spawn_delay=[7, 0], grid_size=9)
+    tasks.reset()
+    turning = torch.zeros((1, 3), dtype=torch.int64)
+    for _ in range(12):
+        assert not tasks.step(turning).in_play.any()
+    with pytest.raises(UsageError, match="spawn_delay must be less than max_steps 6"):
+        tasks.step(turning)
+
+
 def test_shared_worlds_go_on_from_a_snapshot_scripted_players_included() -> None:
     tasks, other = shared(), shared()
     tasks.reset()
