@@ -214,12 +214,11 @@ class A3C(RecurrentLearner[A3CConfig]):
         if outputs.message is not None and part.message is not None:
             (logits, value), said = outputs.message, part.message
             message_loss, entropy = _policy_loss(logits, said.action, said.advantage, weight)
-            message_loss = (
-                message_loss
-                + config.value_coef * _value_loss(value, said.target, weight)
-                - social.message_entropy_coef * entropy
+            message_loss = message_loss + config.value_coef * _value_loss(
+                value, said.target, weight
             )
             loss = loss + social.message_coef * message_loss
+            loss = loss - social.message_entropy_coef * entropy
             numbers |= {"message_loss": message_loss, "message_entropy": entropy}
         return loss, {name: x.detach() for name, x in numbers.items()}
 

@@ -212,23 +212,21 @@ class PPO(RecurrentLearner[PPOConfig]):
             **social_numbers,
         }
         if outputs.message is not None and part.message is not None:
-            message_loss, numbers["message_entropy"] = self._message_loss(
-                *outputs.message, part.message, weight
-            )
-            numbers["message_loss"] = message_loss
+            message_loss, entropy = self._message_loss(*outputs.message, part.message, weight)
+            numbers |= {"message_loss": message_loss, "message_entropy": entropy}
             loss = loss + self.social.message_coef * message_loss
+            loss = loss - self.social.message_entropy_coef * entropy
         return loss, {name: x.detach() for name, x in numbers.items()}
 
     def _message_loss(
         self, logits: Tensor, value: Tensor, said: Messages, weight: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Loss of messages, policy, value and entropy together, and their entropy, each [A]."""
+        """Loss of messages, policy and value together, and their entropy, each [A]."""
         policy_loss, entropy, _, _ = self._clipped(
             *(logits, said.action, said.log_prob, said.advantage, weight)
         )
         value_loss = ((value - said.target.flatten(1)).square() * weight).sum(1)
-        loss = policy_loss + self.config.value_coef * value_loss
-        return loss - self.social.message_entropy_coef * entropy, entropy
+        return policy_loss + self.config.value_coef * value_loss, entropy
 
     def _clipped(
         self, logits: Tensor, action: Tensor, log_prob: Tensor, advantage: Tensor, weight: Tensor

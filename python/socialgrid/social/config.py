@@ -51,9 +51,9 @@ class SocialConfig:
     message_embedding: int = 32
     """comm: units between the memory and the message heads."""
     message_entropy_coef: float = 7.89e-4
-    """comm: weight of the entropy of messages."""
+    """comm: weight of the entropy of messages in the whole loss."""
     message_coef: float = 0.0758
-    """comm: weight of the messages' loss."""
+    """comm: weight of the messages' loss, their policy's and their value's."""
     moa_coef: float = 1.312
     """moa: weight of the cross-entropy of the others' next actions."""
     moa_visible_only: bool = False

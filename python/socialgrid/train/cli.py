@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 from socialgrid.train.config import Preset, TrainConfig, load_preset, preset_names
 from socialgrid.train.errors import UsageError
-from socialgrid.train.options import parse, parse_train, read_pairs
+from socialgrid.train.options import combination, parse, parse_train, read_pairs
 
 _TRAIN_MODULES = ("torch", "tyro", "rich", "tensorboard", "safetensors")
 
@@ -168,7 +169,12 @@ def _train(prog: str, words: list[str]) -> int:
     if words[0].startswith("-"):
         raise UsageError(f"{words[0]}: the preset comes first: {_TRAIN_USAGE}")
     preset = load_preset(words[0])
+    if {"-h", "--help"} & set(words[1:]):
+        print(_about(preset))
     config = parse_train(words[1:], preset, f"{prog} {words[0]}")
+    note = combination(words[1:], preset, config.algorithm.name)
+    if note:
+        print(note, flush=True)
     run_dir = Path(config.run.run_dir) if config.run.run_dir else _fresh_dir(preset.name, config)
     from socialgrid.train.loop import create_run
 
@@ -181,7 +187,27 @@ def _list_presets() -> int:
         print(f"{name:<28} {preset.description}")
         if preset.variants():
             print(f"{'':<28} own options for: {', '.join(preset.variants())}")
+        if preset.reproduces:
+            count = len(preset.deviations())
+            print(
+                f"{'':<28} reproduces {preset.reproduces}; {count} deviations: "
+                f"socialgrid-train {name} --help"
+            )
     return 0
+
+
+def _about(preset: Preset) -> str:
+    """What a preset is, what it reproduces, and where it is not as published."""
+    lines = [preset.description]
+    if preset.reproduces:
+        lines += ["", f"Reproduces {preset.reproduces}. Not as published there:"]
+        for name, reason in preset.deviations().items():
+            lines += textwrap.wrap(
+                f"{name}: {reason}", 100, initial_indent="  ", subsequent_indent="      "
+            )
+        if not preset.deviations():
+            lines.append("  nothing")
+    return "\n".join(lines) + "\n"
 
 
 def _fresh_dir(preset: str, config: TrainConfig) -> Path:

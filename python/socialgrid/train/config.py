@@ -610,10 +610,15 @@ class Layer:
         options: overrides, as ``from_dict`` takes them.
         variants: further overrides by the name of what has to be chosen for them to count: a
             social mechanism, an algorithm, or a name of the preset's own.
+        reproduces: the publication whose experiment it is; empty if none.
+        deviations: where it is not as published, and why: by option (``section.field``, with
+            ``variant: `` before it where it is one of a variant) or by what differs otherwise.
     """
 
     options: Mapping[str, Any]
     variants: Mapping[str, Mapping[str, Any]]
+    reproduces: str = ""
+    deviations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -635,6 +640,57 @@ class Preset:
     def variants(self) -> list[str]:
         """Names of all variants."""
         return sorted({name for layer in self.layers for name in layer.variants})
+
+    @property
+    def reproduces(self) -> str:
+        """The publication whose experiment it is; empty if it is nobody's."""
+        return self.layers[-1].reproduces if self.layers else ""
+
+    def deviations(self) -> dict[str, str]:
+        """Where it is not as published, and why; those of its bases count, unless set to ""."""
+        if not self.reproduces:
+            return {}
+        found: dict[str, str] = {}
+        for layer in self.layers:
+            found |= layer.deviations
+        return {name: reason for name, reason in found.items() if reason}
+
+    def combination(self, names: Sequence[str], algorithm: str) -> str:
+        """Whose values count where several mechanisms are combined; empty for fewer than two.
+
+        Args:
+            names: of mechanisms or variants, as given to ``choose``.
+            algorithm: the one in force.
+        """
+        if len(names) < 2:
+            return ""
+        owners: dict[str, list[str]] = {}
+        declared = PPOConfig.name
+        for layer in self.layers:
+            declared = _entry(layer.options, "algorithm", "name", declared)
+            for name in names:
+                for option in _leaves(layer.variants.get(name, {})):
+                    if option.startswith("algorithm.") and declared != algorithm:
+                        continue
+                    if option != "social.mechanisms" and name not in owners.setdefault(option, []):
+                        owners[option].append(name)
+        by_owner: dict[str, list[str]] = {}
+        for option, owned in owners.items():
+            last = max(owned, key=list(names).index)
+            by_owner.setdefault(last, []).append(option)
+        mechanisms = {one for name in names for one in _mechanisms(name, self.layers)}
+        tuned = [
+            variant
+            for variant in self.variants()
+            if variant not in names and variant not in (*MECHANISMS, *ALGORITHMS)
+            and set(_mechanisms(variant, self.layers)) == mechanisms
+        ]  # fmt: skip
+        text = "; ".join(f"{', '.join(sorted(o))} from {who}" for who, o in by_owner.items())
+        hint = f"; tuned together: --social {' or '.join(tuned)}" if tuned else ""
+        return (
+            f"social {','.join(names)}: values tuned for single mechanisms, not for this "
+            f"combination: {text or 'none; the defaults count'}{hint}"
+        )
 
     def choose(
         self, algorithm: str | None = None, social: Sequence[str] | None = None
@@ -695,6 +751,15 @@ def _mechanisms(name: str, layers: Sequence[Layer]) -> list[str]:
     return stands_for[name]
 
 
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """``section.field`` of everything in a table of overrides."""
+    found = []
+    for key, value in table.items():
+        inner = _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [prefix + key]
+        found += inner
+    return found
+
+
 def _last(layers: Sequence[Layer], section: str, name: str, default: Any) -> Any:
     """What the last layer that says anything of an option says."""
     for layer in layers:
@@ -733,7 +798,7 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
 
     A preset holds overrides only: of another preset named by ``base``, or of the defaults. Its
     ``variants`` are tables of further overrides, ``[variants.influence.social]`` and so on: see
-    ``Preset.choose``.
+    ``Preset.choose``. ``reproduces`` names a publication, ``deviations`` what differs from it.
 
     Raises:
         UsageError: no such preset, a file that cannot be read, or a bad option in it.
@@ -782,9 +847,14 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
 
 def _layer(data: dict[str, Any]) -> Layer:
     variants = data.pop("variants", {})
+    reproduces, deviations = data.pop("reproduces", ""), data.pop("deviations", {})
+    if not isinstance(reproduces, str):
+        raise UsageError(f"reproduces: {reproduces!r} is not text")
+    if not isinstance(deviations, dict) or not all(isinstance(v, str) for v in deviations.values()):
+        raise UsageError('deviations: must be a table of reasons, as in "algorithm.gamma" = "..."')
     if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
         raise UsageError("variants: must hold tables of options, as in [variants.moa.social]")
     for section, table in data.items():
         if not isinstance(table, Mapping):
             raise UsageError(f"{section}: {table!r} is not a table")
-    return Layer(data, variants)
+    return Layer(data, variants, reproduces, deviations)
