@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import socialgrid
 from socialgrid.algos.config import A3CConfig, PPOConfig
 from socialgrid.algos.off_policy_config import (
     DQNConfig,
@@ -38,6 +39,18 @@ def test_every_preset_resolves_and_survives_json(name):
     preset = load_preset(name)
     assert preset.description
     assert from_dict(json.loads(json.dumps(to_dict(preset.config)))) == preset.config
+
+
+def test_worlds_of_presets_can_be_solved():
+    found = []
+    for name in preset_names():
+        env = load_preset(name).config.env
+        if env.gymnasium_id is None:
+            options = {option.name for option in socialgrid.game_options(env.game)}
+            if "solvable" in options:
+                found.append(name)
+                assert env.options["solvable"] is True, name
+    assert {"goal-cycle", "goal-cycle-mini", "four-goals", "four-rooms", "maze"} <= set(found)
 
 
 def test_the_paper_preset_is_the_papers():
