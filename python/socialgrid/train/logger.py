@@ -133,7 +133,8 @@ def influence_said(row: Mapping[str, Any]) -> str:
     """The strongest agent's influence and the value of listening to it, where it is measured."""
     found = []
     for name in ("influence", "value_of_listening"):
-        known = [x for x in row["learner"].get(name) or () if x is not None and math.isfinite(x)]
+        values = (row.get("learner") or {}).get(name) or ()
+        known = [x for x in values if x is not None and math.isfinite(x)]
         if known:
             found.append(f"{name.replace('_', ' ')} {number(max(known), 3)}")
     return ", ".join(found)

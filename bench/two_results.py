@@ -1,0 +1,307 @@
+"""Following an expert to goals that one cannot see, and opening a box for the sake of influence.
+
+    python bench/two_results.py --out two-results                 # all runs, two at a time
+    python bench/two_results.py --out two-results --jobs 16 --seconds 420
+    python bench/two_results.py --out two-results --seconds 0     # only print the tables again
+
+Every run is a process of its own with one thread, in the order of importance. What is finished is
+kept in OUT/results.json at once; when the time is over the runs under way write checkpoints and
+end, and the next call goes on from there. Prints Markdown tables, and leaves them in OUT/tables.md.
+Where the package is not installed it is built first, without fetching anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN = time.monotonic()
+FOLLOW, BOX = "follow-the-expert", "box-trapped-influence"
+SEEDS = range(5)
+GRACE = 20.0  # seconds that interrupted runs have to write their checkpoints
+CODE = "import sys; from socialgrid.train.cli import train; sys.exit(train())"
+PLAIN = "--no-tensorboard --no-video --no-curves --device cpu --threads 1 --env.num-threads 1"
+# Most steps are outside a box that stays open: the mean value of listening is smaller.
+ONCE = "--set held=false --phases.listen.steps 600_000 --phases.listen.above 0.1"
+AS_SHIPPED = "--set opening=last held=false push_cost=0 --phases.listen.steps 200_000"
+BOX_ARMS = {
+    "influence": ("influence, weight 1", ""),
+    "without": ("weight 0", "--influence-weight 0"),
+    "weight3": ("weight 3", "--influence-weight 3"),
+    "once": ("weight 1, opens once for good", ONCE),
+    "once3": ("weight 3, opens once for good", f"{ONCE} --influence-weight 3"),
+    "v0": ("weight 1, rule of v0", AS_SHIPPED),
+    "pmi": ("weight 1, PMI", "--divergence pmi"),
+    "jsd": ("weight 1, Jensen-Shannon", "--divergence jsd"),
+    "shared": ("weight 1, influencee weight 1", "--influencee-weight 1"),
+}
+FOLLOW_ARMS = {
+    "company": "",
+    "alone": "--players learner --closing.measures return:0",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its arm, seed and command line."""
+
+    arm: str
+    seed: int
+    words: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its folder and of its row in the results."""
+        return f"{self.arm}-{self.seed}"
+
+
+def plan() -> Iterator[Run]:
+    """All runs, the most important ones first."""
+    for arms in (("company", "influence"), ("without", "alone"), *((a,) for a in BOX_ARMS)):
+        for seed in SEEDS:
+            for arm in arms:
+                if arms == (arm,) and arm in ("influence", "without"):
+                    continue
+                preset = FOLLOW if arm in FOLLOW_ARMS else BOX
+                extra = FOLLOW_ARMS[arm] if arm in FOLLOW_ARMS else BOX_ARMS[arm][1]
+                yield Run(arm, seed, (preset, *extra.split(), "--seed", str(seed)))
+
+
+def build() -> None:
+    """Install the package from this checkout into a folder of its own, and start again with it."""
+    if "SOCIALGRID_BUILT" in os.environ:
+        raise SystemExit("the package was built but cannot be imported")
+    target = tempfile.mkdtemp(prefix="socialgrid-")
+    words = ["--no-build-isolation", "--no-deps", "--no-index", "--target", target, str(ROOT)]
+    print(f"building the package into {target}", flush=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *words], check=True)
+    path = os.pathsep.join(filter(None, [target, os.environ.get("PYTHONPATH", "")]))
+    taken = time.monotonic() - BEGIN
+    os.environ |= {"PYTHONPATH": path, "SOCIALGRID_BUILT": f"{taken:.0f}"}
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def begin(run: Run, out: Path) -> subprocess.Popen[bytes]:
+    """Start a run, or go on with it from its checkpoint."""
+    folder = out / "runs" / run.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    words = ["--resume", str(folder)]
+    if not (folder / "checkpoints").is_dir():
+        words = [*run.words, *PLAIN.split(), "--run-dir", str(folder)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    with folder.with_suffix(".log").open("ab") as log:
+        command = [sys.executable, "-c", CODE, *words]
+        return subprocess.Popen(command, stdout=log, stderr=log, env=env)
+
+
+def result(run: Run, out: Path) -> dict[str, Any]:
+    """What became of a finished run, ready for the tables."""
+    from socialgrid.train.logger import read_metrics
+
+    folder = out / "runs" / run.name
+    rows = read_metrics(folder / "metrics.jsonl")
+    closing = json.loads((folder / "closing.json").read_text())
+    found = {
+        "arm": run.arm,
+        "seed": run.seed,
+        "env_steps": rows[-1]["env_steps"],
+        "seconds": rows[-1]["seconds"],
+        "closing": closing,
+    }
+    if run.arm in FOLLOW_ARMS:
+        slot = len(rows[0]["return"]) - 1
+        found["last_tenth"] = closing["training"][f"return:{slot}"]
+        found["steps_to_7"] = first_above(rows, slot, 7.0)
+    return found
+
+
+def first_above(rows: Sequence[Mapping[str, Any]], slot: int, level: float) -> int | None:
+    """Steps until the mean return of ten rows was above a level."""
+    for last in range(9, len(rows)):
+        values = [row["return"][slot] for row in rows[last - 9 : last + 1]]
+        if None not in values and statistics.fmean(values) > level:
+            return int(rows[last]["env_steps"])
+    return None
+
+
+def keep(out: Path, results: Mapping[str, Any]) -> None:
+    """Write the results in one piece."""
+    draft = out / ".results.json"
+    draft.write_text(json.dumps(results, indent=1) + "\n")
+    draft.replace(out / "results.json")
+
+
+def work(
+    runs: Sequence[Run], out: Path, jobs: int, seconds: float, results: dict[str, Any]
+) -> None:
+    """Run what is missing until it is done or the time is over."""
+    waiting = [run for run in runs if run.name not in results]
+    going: dict[str, tuple[Run, subprocess.Popen[bytes]]] = {}
+    while (waiting or going) and time.monotonic() - BEGIN < seconds:
+        while waiting and len(going) < jobs:
+            run = waiting.pop(0)
+            going[run.name] = (run, begin(run, out))
+        for name, (run, process) in list(going.items()):
+            if process.poll() is not None:
+                going.pop(name)
+                finish(run, process.returncode, out, results)
+        time.sleep(0.2)
+    for _, process in going.values():
+        process.send_signal(signal.SIGTERM)
+    for run, process in going.values():
+        try:
+            process.wait(max(0.1, seconds + GRACE - (time.monotonic() - BEGIN)))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        if process.returncode == 0:
+            finish(run, 0, out, results)
+        else:
+            print(f"{run.name}: not finished; the next call goes on with it", flush=True)
+
+
+def finish(run: Run, code: int, out: Path, results: dict[str, Any]) -> None:
+    """Keep a run that has ended."""
+    try:
+        if code:
+            raise RuntimeError(f"exit code {code}, see {out / 'runs' / run.name}.log")
+        results[run.name] = result(run, out)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        print(f"{run.name}: {error}", flush=True)
+        return
+    keep(out, results)
+    taken = results[run.name]["seconds"]
+    print(f"[{time.monotonic() - BEGIN:5.0f} s] {run.name}: {taken:.0f} s", flush=True)
+
+
+def cell(value: float | None, digits: int = 2) -> str:
+    """A number in a table."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def follow_table(results: Mapping[str, Any]) -> list[str]:
+    """The learner in company and alone, by seed."""
+    titles: list[str] = []
+    lines: list[str] = []
+    for seed in SEEDS:
+        company, alone = results.get(f"company-{seed}"), results.get(f"alone-{seed}")
+        if company is None:
+            continue
+        conditions = company["closing"]["conditions"]
+        titles = titles or list(conditions)
+        base = None if alone is None else alone["last_tenth"]
+        reached = company["steps_to_7"]
+        lines.append(
+            f"| {seed} | **{cell(company['last_tenth'])}** | {cell(base)} | "
+            f"{'-' if reached is None else f'{reached:,}'} | "
+            + " | ".join(cell(conditions[title]["return:1"]) for title in titles)
+            + f" | {company['seconds']:.0f} |"
+        )
+    head = ["seed", "in company, last tenth", "alone, last tenth", "steps to 7", *titles, "seconds"]
+    return ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *lines]
+
+
+def box_table(results: Mapping[str, Any]) -> list[str]:
+    """Every arm and seed of the box."""
+    head = ["arm", "seed", "warm-up", "value of listening", "opened", "first step",
+            "agent 1 ate", "return of agent 0", "of agent 1", "seconds"]  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for arm, (title, _) in BOX_ARMS.items():
+        for seed in SEEDS:
+            found = results.get(f"{arm}-{seed}")
+            if found is None:
+                continue
+            closing = found["closing"]
+            played = next(iter(closing["conditions"].values()))
+            warm = next((p for p in closing["phases"] if p["name"] == "listen"), None)
+            steps, value = (None, None) if warm is None else (warm["steps"], warm["value"])
+            reached = "" if warm is None or warm["reached"] else " (bound not reached)"
+            lines.append(
+                f"| {title} | {seed} | {'-' if steps is None else f'{steps:,}'} | "
+                f"{cell(value)}{reached} | **{cell(played['box_opened'])}** | "
+                f"{cell(played['box_step'], 1)} | {cell(played['rewarded:1'])} | "
+                f"{cell(played['return:0'], 1)} | {cell(played['return:1'], 1)} | "
+                f"{found['seconds']:.0f} |"
+            )
+    return lines
+
+
+def means(results: Mapping[str, Any]) -> list[str]:
+    """Mean and range over seeds of what matters most in each arm."""
+    lines = ["| arm | seeds | measure | mean | lowest | highest |", "|---|---|---|---|---|---|"]
+    for arm in (*FOLLOW_ARMS, *BOX_ARMS):
+        rows = [row for row in results.values() if row["arm"] == arm]
+        if not rows:
+            continue
+        if arm in FOLLOW_ARMS:
+            title, measure = f"{FOLLOW}, {arm}", "return, last tenth"
+            values = [row["last_tenth"] for row in rows]
+        else:
+            title, measure = f"{BOX}, {BOX_ARMS[arm][0]}", "opened"
+            played = [next(iter(row["closing"]["conditions"].values())) for row in rows]
+            values = [one["box_opened"] for one in played]
+        lines.append(
+            f"| {title} | {len(rows)} | {measure} | {statistics.fmean(values):.2f} | "
+            f"{min(values):.2f} | {max(values):.2f} |"
+        )
+    return lines
+
+
+def provenance() -> str:
+    """Machine, versions and commit."""
+    import torch
+
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
+            check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    return (
+        f"commit {commit}; {os.cpu_count()} cores of {platform.machine()}, Python "
+        f"{platform.python_version()}, torch {torch.__version__}; one thread a run"
+    )
+
+
+def main() -> None:
+    """See the head of the file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("two-results"), help="folder of the runs")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
+    parser.add_argument("--seconds", type=float, default=1e9, help="when to stop (default: never)")
+    parser.add_argument("--only", default="", help="arms, with commas between them")
+    args = parser.parse_args()
+    if importlib.util.find_spec("socialgrid") is None:
+        build()
+    arms = args.only.split(",") if args.only else [*FOLLOW_ARMS, *BOX_ARMS]
+    unknown = set(arms) - {*FOLLOW_ARMS, *BOX_ARMS}
+    if unknown:
+        parser.error(f"no arms {sorted(unknown)}; there are {', '.join([*FOLLOW_ARMS, *BOX_ARMS])}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "results.json"
+    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    runs = [run for run in plan() if run.arm in arms]
+    work(runs, args.out, args.jobs, args.seconds, results)
+    text = [f"{len(results)} runs; {provenance()}", ""]
+    for table in (follow_table, box_table, means):
+        text += [*table(results), ""]
+    (args.out / "tables.md").write_text("\n".join(text))
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
