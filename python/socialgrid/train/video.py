@@ -29,6 +29,9 @@ _PAD = 6
 _MOST_WORLDS = 4  # side by side
 _WORLD = 252  # pixels of the height of a world among others
 _NARROWEST = 140  # pixels that a caption under a world has
+_TRAIL = 8  # steps that a trail shows where an agent has been
+_TRAILS = ((255, 140, 0), (0, 220, 220), (200, 90, 255), (120, 220, 60), (255, 90, 120))
+_SMALLEST_MARKED = 12  # pixels of a cell that has room for marks
 _STRIP = 84  # pixels of the height of a strip with curves
 # The agents' own colours in the games of social dilemmas.
 _COLOURS = (
@@ -44,7 +47,17 @@ _COLOURS = (
 )
 
 
-def frame(env: Any, obs: Any, captions: Sequence[str], title: str, height: int = 416) -> Image:
+Trail = Sequence[tuple[int, int]]
+
+
+def frame(
+    env: Any,
+    obs: Any,
+    captions: Sequence[str],
+    title: str,
+    height: int = 416,
+    trails: Sequence[Trail] = (),
+) -> Image:
     """One picture: the whole grid of environment 0, then every agent's view and caption.
 
     Args:
@@ -53,6 +66,8 @@ def frame(env: Any, obs: Any, captions: Sequence[str], title: str, height: int =
         captions: one line for each agent.
         title: the line under the grid.
         height: pixels of the grid; the views share it, several columns of them if need be.
+        trails: where each agent has been lately and is now, (row, col); drawn with its number, and
+            with its caption in the same colour, where cells are large enough.
 
     Returns:
         uint8 ``[height + 16, width, 3]``, both sides even as video codecs want them.
@@ -70,7 +85,9 @@ def frame(env: Any, obs: Any, captions: Sequence[str], title: str, height: int =
     width = grid.shape[1] + columns * (side + _PAD) + _PAD
     canvas = np.full((height + _CAPTION, width + width % 2, 3), 24, np.uint8)
     canvas[: grid.shape[0], : grid.shape[1]] = grid
-    texts = [(4, height + 2, title)]
+    marked = bool(trails) and tile >= _SMALLEST_MARKED
+    white = (230, 230, 230)
+    texts = [(4, height + 2, title, white)]
     for agent in range(num_agents):
         column, row = divmod(agent, per_column)
         left = grid.shape[1] + _PAD + column * (side + _PAD)
@@ -78,12 +95,41 @@ def frame(env: Any, obs: Any, captions: Sequence[str], title: str, height: int =
         canvas[top : top + side, left : left + side] = fit_into(
             view_image(env, np.asarray(obs[0, agent])), side, side
         )
-        texts.append((left, top + side + 1, captions[agent]))
+        colour = _TRAILS[agent % len(_TRAILS)] if marked else white
+        texts.append((left, top + side + 1, captions[agent], colour))
     picture = Picture.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
-    for left, top, text in texts:
-        draw.text((left, top), text, fill=(230, 230, 230))
+    for agent, trail in enumerate(trails if marked else ()):
+        _draw_trail(draw, trail, agent, len(trails), tile)
+    for left, top, text, colour in texts:
+        draw.text((left, top), text, fill=colour)
     return np.asarray(picture, np.uint8)
+
+
+def _go_on(trail: list[tuple[int, int]], place: Sequence[int] | None) -> None:
+    """Add where an agent is now; it begins anew after a leap, and is nothing out of play."""
+    if place is None or min(place) < 0:
+        trail.clear()
+        return
+    row, col = int(place[0]), int(place[1])
+    if trail and abs(trail[-1][0] - row) + abs(trail[-1][1] - col) > 1:
+        trail.clear()
+    trail[:] = [*trail, (row, col)][-_TRAIL:]
+
+
+def _draw_trail(draw: Any, trail: Trail, agent: int, num_agents: int, tile: int) -> None:
+    """A line where an agent has been, and its number where it is, beside those of the others."""
+    if not trail:
+        return
+    colour = _TRAILS[agent % len(_TRAILS)]
+    aside = tile * (0.5 + (agent - (num_agents - 1) / 2) * min(0.16, 0.5 / num_agents))
+    points = [(col * tile + aside, row * tile + aside) for row, col in trail]
+    if len(points) > 1:
+        draw.line(points, fill=colour, width=max(2, tile // 16))
+    x, y = points[-1]
+    radius = max(5, tile // 9)
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    draw.text((x - 3, y - 6), str(agent), fill=(0, 0, 0))
 
 
 def with_curves(picture: Image, curves: Mapping[str, Array], step: int) -> Image:
@@ -162,11 +208,15 @@ def episode_frames(
         curves["return so far"] = returns
     stride = -(-length // max_frames)
     env.set_state(beginning)
+    trails: list[list[tuple[int, int]]] = [[] for _ in names]
     for step in range(length):
+        for trail, place in zip(trails, env.get_layout(0).agent_pos, strict=True):
+            _go_on(trail, place)
         if step % stride == 0:
             captions = [f"{name} {value:.1f}"
                         for name, value in zip(names, returns[step], strict=True)]  # fmt: skip
-            picture = frame(env, rollout.obs[step].numpy(), captions, f"step {step}")
+            shown = trails if len(names) > 1 else ()
+            picture = frame(env, rollout.obs[step].numpy(), captions, f"step {step}", trails=shown)
             yield with_curves(picture, curves, step) if curves else picture
         env.step(rollout.taken[step].numpy())
 

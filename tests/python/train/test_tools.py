@@ -60,6 +60,27 @@ def test_a_frame_holds_the_grid_every_view_and_captions():
     assert (picture[64:84, column:] > 128).any(), "no caption"
 
 
+def test_a_frame_shows_where_agents_have_been():
+    import socialgrid
+    from socialgrid.train.video import _go_on, frame
+
+    env = socialgrid.make_vec("GoalCycle-v0", num_envs=1, seed=5, num_agents=2)
+    obs, _ = env.reset()
+    words = (env, obs, ["first", "second"], "step 3")
+    trails = [[(2, 2), (2, 3), (3, 3)], []]
+    plain, marked = (frame(*words, height=260, trails=one) for one in ((), trails))
+    changed = (plain[:260, :260] != marked[:260, :260]).any(-1)
+    rows, cols = np.nonzero(changed)
+    assert 40 <= rows.min() <= rows.max() < 80  # cells of 20 pixels: rows 2 and 3
+    assert 40 <= cols.min() <= cols.max() < 80
+    np.testing.assert_array_equal(frame(*words, height=26, trails=trails),
+                                  frame(*words, height=26))  # fmt: skip
+    trail = [(2, 2)]
+    for place, want in (((2, 3), [(2, 2), (2, 3)]), ((7, 7), [(7, 7)]), ((-1, -1), [])):
+        _go_on(trail, place)
+        assert trail == want
+
+
 def test_evaluation_tells_returns_with_and_without_the_others(finished, capsys):
     words = [str(finished[0]), "--episodes", "3", "--seeds", "5,6"]
     assert cli.evaluate(words) == 0
