@@ -206,6 +206,7 @@ class Played:
         messages: int64 ``[T, E, A]``; ``None`` where nobody talks.
         rewards: float32 ``[T, E, N]``.
         influence: float32 ``[T, E, A, N]``, of each network on each agent; ``None`` without.
+        listening: largest value of listening of any pair of agents; ``None`` without.
     """
 
     returns: Array
@@ -215,6 +216,7 @@ class Played:
     rewards: Array
     messages: Array | None
     influence: Array | None
+    listening: float | None = None
 
 
 def play_episodes(
@@ -261,7 +263,13 @@ def play_episodes(
         whole["rewards"],
         whole.get("messages"),
         whole.get("influence"),
+        _listening(learner) if "influence" in whole and learner else None,
     )
+
+
+def _listening(learner: AnyLearner) -> float:
+    """Largest value of listening of the pairs whose influence was measured last."""
+    return float(learner.pairs()["value_of_listening"].nan_to_num(0.0).max())
 
 
 def coordination(played: Played, num_actions: int, vocabulary: int) -> dict[str, float]:
@@ -276,7 +284,8 @@ def coordination(played: Played, num_actions: int, vocabulary: int) -> dict[str,
         mean speaker consistency; the largest mutual information of any two agents between symbol
         and next action, and between action and next action: over all steps, and over those in
         which the first one's influence is at least its mean; an agent's mean influence on the
-        others in a step; how being influenced and being rewarded go together.
+        others in a step; the value of listening of the pair where it is largest; how being
+        influenced and being rewarded go together.
     """
     found: dict[str, float] = {}
     moments = None
@@ -309,6 +318,8 @@ def coordination(played: Played, num_actions: int, vocabulary: int) -> dict[str,
             found[f"coordination_{kind}_action{title}"] = strongest_pair(pairs)
     if played.influence is not None:
         found["influence"] = float(played.influence.sum(-1).mean())
+        if played.listening is not None:
+            found["value_of_listening"] = played.listening
         found["influenced_reward_correlation"] = influenced_reward_correlation(
             played.influence.sum(-2), played.rewards, played.done
         )

@@ -330,7 +330,7 @@ def test_evaluation_tells_of_the_group_with_confidence(finished, capsys):
     assert group["speaker_consistency"]["one_number_a_seed"]
     for name in ("symbol_action", "action_action", "symbol_action_influential"):
         assert group[f"coordination_{name}"]["over_episodes"]["mean"] >= 0
-    assert {"influence", "influenced_reward_correlation"} <= group.keys()
+    assert {"influence", "value_of_listening", "influenced_reward_correlation"} <= group.keys()
     plain = evaluate(finished / "plain", EvalOptions(episodes=2, seeds=(0,)), {})
     names = {outcome.metric for outcome in plain.outcomes}
     assert {"cleaned", "peace", "equality"} <= names
