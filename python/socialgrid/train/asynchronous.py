@@ -42,6 +42,7 @@ from socialgrid.train.config import TrainConfig
 from socialgrid.train.errors import CheckpointError, UsageError
 from socialgrid.train.logger import Console, Events, MetricsFile, make_console
 from socialgrid.train.loop import Interrupt, Trainer
+from socialgrid.train.phases import Course, told
 from socialgrid.train.worlds import derived_seed
 
 _PATIENCE = 3  # a worker that fails so often in a row, without an update, ends the run
@@ -60,6 +61,8 @@ class Shared:
         env_steps, agent_steps, episodes: int64 ``[W + 1]``, likewise.
         gradients: ``[W, A, ...]`` by parameter, for the synchronous mode; otherwise empty.
         stop: bool ``[1]``, no further update is wanted.
+        phase: int64 ``[2]``, number of the present phase, and the environment steps at which it
+            began; the main process writes it.
     """
 
     learner: Mapping[str, Tensor]
@@ -69,6 +72,7 @@ class Shared:
     episodes: Tensor
     gradients: Mapping[str, Tensor]
     stop: Tensor
+    phase: Tensor
 
 
 def share_of(config: TrainConfig, index: int) -> tuple[TrainConfig, int]:
@@ -160,8 +164,14 @@ class ActorLearner(Trainer):
         return derived_seed(self.config.run.seed, 6, self.index, self.life, self.builds)
 
     def catch_up(self) -> None:
-        """Copy parameters and counters as they are now."""
+        """Copy parameters and counters as they are now, and be in the phase that it is."""
         shared = self.shared
+        if self.config.phases:
+            index, start = shared.phase.tolist()
+            if (index, start) != (self.course.index, self.course.start):
+                self.course.go_to(index, start)
+                for learner in (self.learner, self.centre):
+                    build.set_options(learner, self.course.config)
         self.version = int(shared.versions.sum())
         self.env_steps, self.episodes = int(shared.env_steps.sum()), int(shared.episodes.sum())
         self.agent_steps = int(shared.agent_steps.sum())
@@ -193,11 +203,15 @@ class ActorLearner(Trainer):
             "dropped": self.dropped,
         }
 
+    def follow_phases(self, row: dict[str, Any]) -> None:
+        """See ``Trainer``; the main process decides."""
+
     def learn(self) -> dict[str, Tensor]:
         """Gradients of the batch collected last, to where they belong."""
         learner, shared = self.learner, self.shared
         learner.updates = self.version + 1
-        metrics = learner.compute_gradients(self.rollout, self.env_steps)
+        progress = self.env_steps - self.course.start
+        metrics = learner.compute_gradients(self.rollout, progress)
         if self.synchronous:
             for name, p in learner.model.named_parameters():
                 place = shared.gradients[name][self.index]
@@ -211,7 +225,7 @@ class ActorLearner(Trainer):
             ):
                 p.grad = own.grad
             self.centre.updates = learner.updates
-            metrics |= self.centre.apply_gradients(self.env_steps, learner.stepping)
+            metrics |= self.centre.apply_gradients(progress, learner.stepping)
             shared.versions[self.index] += 1
         return metrics
 
@@ -304,12 +318,14 @@ class AsyncTrainer:
         self.players = build.parse_players(config, run_dir)
         self.names = build.agent_names(config)
         self.slots = build.learner_slots(self.players)
-        self.phase = build.phase_at(config, self.players, 0)
+        self.course = Course(config)
+        self.phase = build.phase_at(self.course.config, self.players, 0)
         self.shares = [share_of(config, index) for index in range(self.num_workers)]
         share = self.shares[0][0]
         worlds = build.build_worlds(share, self.players, self.phase, config.run.seed)
         self.learner = _build_learner(share, self.players, worlds.env, run_dir / "dumps")
         worlds.close()
+        build.check_phases(self.learner, self.course, self.players)
         self.update = self.env_steps = self.agent_steps = self.episodes = self.restarted = 0
         self.seconds = 0.0
         self.shared = self._share()
@@ -332,8 +348,14 @@ class AsyncTrainer:
             }
         stop = shareable(torch.zeros(1, dtype=torch.bool))
         learner = self.learner.share_memory()
+        phase = shareable(torch.zeros(2, dtype=torch.int64))
         counts = counters(), counters(), counters(), counters()
-        return Shared(learner, *counts, gradients, stop)
+        return Shared(learner, *counts, gradients, stop, phase)
+
+    def _enter_phase(self) -> None:
+        """Go on with the numbers of the phase that the run is in, and let workers know."""
+        self.shared.phase[:] = torch.tensor([self.course.index, self.course.start])
+        build.set_options(self.learner, self.course.config)
 
     # -- state ------------------------------------------------------------------------------
 
@@ -352,6 +374,7 @@ class AsyncTrainer:
             "metrics_bytes": metrics.num_bytes,
             "num_solo": self.phase.num_solo,
             "options": dict(self.phase.options),
+            "phases": self.course.get_state(),
             "learner": self.learner.meta(),
         }
         path = checkpoint.save(
@@ -380,6 +403,9 @@ class AsyncTrainer:
             shared.episodes[-1] = int(state["episodes"])
             self.seconds = float(state["seconds"])
             self._metrics_bytes = int(state["metrics_bytes"])
+            if self.config.phases:
+                self.course.set_state(state["phases"])
+                self._enter_phase()
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint does not fit this run: {error}") from None
         self._read_counters()
@@ -477,7 +503,8 @@ class AsyncTrainer:
         for name, p in learner.model.named_parameters():
             p.grad = torch.einsum("wa,wa...->a...", weights, shared.gradients[name])
         learner.updates = int(shared.versions.sum()) + 1
-        metrics = learner.apply_gradients(float(shared.env_steps.sum()), agents)
+        progress = float(shared.env_steps.sum()) - self.course.start
+        metrics = learner.apply_gradients(progress, agents)
         shared.versions[-1] += 1
         for (row,) in self._round.values():
             for name, values in metrics.items():
@@ -536,24 +563,28 @@ class AsyncTrainer:
 
         def tell() -> None:
             row = self._row()
+            if self.course.follow(row):
+                self._enter_phase()
             metrics.write(row)
             events.write(row)
-            console.update(row, run.total_steps)
+            console.update(row, self.course.goal())
+            if "phase_ended" in row:
+                console.say(told(row["phase_ended"]))
 
         try:
             with interrupt.watching(console):
                 self.shared.stop[0] = False
                 if self.env_steps:
                     console.say("workers begin new episodes")
-                if self.env_steps < run.total_steps:
+                if not self.course.over(self.env_steps):
                     self.workers = [self._start(index) for index in range(self.num_workers)]
-                while self.env_steps < run.total_steps and interrupt.signal is None:
+                while not self.course.over(self.env_steps) and interrupt.signal is None:
                     self._listen(console, replacing=True)
                     if self._complete():
                         if self.synchronous:
                             self._apply()
                         tell()
-                        if self.synchronous and self.env_steps < run.total_steps:
+                        if self.synchronous and not self.course.over(self.env_steps):
                             self._let_go()
                     if time.monotonic() - saved_at >= run.checkpoint_minutes * 60:
                         if self.env_steps != self._saved_step:

@@ -29,6 +29,7 @@ from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import checkpoint
 from socialgrid.train.config import ALGORITHMS, RunConfig, TrainConfig, from_dict
 from socialgrid.train.errors import UsageError
+from socialgrid.train.phases import Course
 from socialgrid.train.worlds import Phase, Worlds, num_solo_envs
 
 AnyLearner = PPO | A3C
@@ -267,6 +268,22 @@ def set_options(learner: AnyLearner, config: TrainConfig) -> None:
     else:
         assert isinstance(config.algorithm, PPOConfig), "phases keep the algorithm"
         learner.set_options(config.algorithm, config.social)
+
+
+def check_phases(learner: AnyLearner, course: Course, players: Sequence[PlayerSpec]) -> None:
+    """Try the numbers of all phases of a run on, those of the first one last.
+
+    Raises:
+        UsageError: some do not fit the agents or the game.
+    """
+    if len(course.configs) < 2 and course.name is None:
+        return
+    for config in course.configs[::-1]:
+        try:
+            set_options(learner, config)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        phase_at(config, players, 0)
 
 
 def build_off_policy_learner(

@@ -273,12 +273,8 @@ class TrainConfig:
         object.__setattr__(self, "phases", plan)
         if not plan:
             return
-        if self.off_policy or getattr(self.algorithm, "workers", 1) > 1:
-            raise UsageError(
-                f"phases: {self.algorithm.name} with several workers has none"
-                if not self.off_policy
-                else f"phases: {self.algorithm.name} has none; {', '.join(ON_POLICY)} have"
-            )
+        if self.off_policy:
+            raise UsageError(f"phases: {self.algorithm.name} has none; {', '.join(ON_POLICY)} have")
         for name, phase in plan.items():
             if not phase.steps and name != list(plan)[-1]:
                 raise UsageError(f"phases.{name}.steps: only the last phase can do without")

@@ -219,7 +219,7 @@ class Trainer(SynchronousRun):
         self.learner = build.build_learner(
             config, self.players, self.worlds.env, self.device, run_dir / "dumps"
         )
-        self._check_phases()
+        build.check_phases(self.learner, self.course, self.players)
         self.rollout = build.build_rollout(
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
@@ -232,15 +232,6 @@ class Trainer(SynchronousRun):
         self._episodes = EpisodeMetrics(
             config.env.num_envs, len(self.players), self.worlds.env.event_names
         )
-
-    def _check_phases(self) -> None:
-        """Try the numbers of all phases on, those of the first one last."""
-        for config in self.course.configs[::-1] if self.config.phases else ():
-            try:
-                build.set_options(self.learner, config)
-            except ValueError as error:
-                raise UsageError(str(error)) from None
-            build.phase_at(config, self.players, 0)
 
     def goal(self) -> int:
         """See ``SynchronousRun``."""
@@ -493,14 +484,18 @@ class Trainer(SynchronousRun):
             row["pairs"] = {
                 name: _per_pair(table, self.slots, num_agents) for name, table in pairs.items()
             }
-        if self.course.follow(row):
-            build.set_options(self.learner, self.course.config)
+        self.follow_phases(row)
         if self.phase.num_solo:
             row["solo_return"] = [
                 None if slot in self.worlds.absent else value
                 for slot, value in enumerate(_mean_returns(solo, num_agents))
             ]
         return row
+
+    def follow_phases(self, row: dict[str, Any]) -> None:
+        """Note in a row which phase it belongs to, and enter the next one when that is over."""
+        if self.course.follow(row):
+            build.set_options(self.learner, self.course.config)
 
     def learn(self) -> dict[str, Tensor]:
         """Learn from the batch collected last; returns the learner's metrics."""

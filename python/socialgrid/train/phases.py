@@ -127,6 +127,15 @@ class Course:
         """Those of all phases; without phases the run's own."""
         return self._configs or [self._whole]
 
+    @property
+    def name(self) -> str | None:
+        """Name of the present phase; ``None`` where there are none."""
+        return self._plan[self.index][0] if self._plan else None
+
+    def go_to(self, index: int, start: int) -> None:
+        """Be in a phase that began after so many environment steps, as somebody else decided."""
+        self.index, self.start, self._recent = index, start, []
+
     def goal(self) -> int:
         """Environment steps at which the run is over at the latest."""
         total, at = self._whole.run.total_steps, self.start
@@ -152,6 +161,8 @@ class Course:
             return False
         name, phase = self._plan[self.index]
         row["phase"] = name
+        if self._over:
+            return False  # workers finish what they have begun
         lasted = row["env_steps"] - self.start
         found: dict[str, Any] = {"name": name, "steps": lasted}
         reached = False

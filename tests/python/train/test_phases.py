@@ -209,8 +209,29 @@ def test_numbers_that_do_not_fit_the_agents_are_refused_before_training(tmp_path
         assert not (tmp_path / "run" / "config.json").exists()
     with pytest.raises(UsageError, match="dqn has none"):
         phased(tmp_path, line="--algorithm recurrent-dqn --env.rollout-steps 16")
-    with pytest.raises(UsageError, match="several workers"):
-        phased(tmp_path, line="--algorithm a3c --workers 2")
+
+
+@pytest.mark.parametrize("mode", ["--no-synchronous", "--synchronous"])
+def test_several_actor_learners_go_through_the_phases_together(tmp_path, mode):
+    line = f"--algorithm a3c --workers 2 {mode} --phases.second.below 1e-9"
+    whole = phased(tmp_path, line=line)
+    short = dataclasses.replace(whole, run=dataclasses.replace(whole.run, total_steps=700))
+    assert create_run(short, tmp_path / "run").train(Silent()) == 0
+    data = json.loads((tmp_path / "run" / "config.json").read_text())
+    data["run"]["total_steps"] = whole.run.total_steps
+    (tmp_path / "run" / "config.json").write_text(json.dumps(data))
+    going, _ = resume_run(tmp_path / "run")
+    assert going.train(Silent()) == 0
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    names = [row["phase"] for row in lines]
+    assert list(dict.fromkeys(names)) == ["first", "second", "third"]
+    assert names == sorted(names, key=["first", "second", "third"].index)
+    ended = [row["phase_ended"]["name"] for row in lines if "phase_ended" in row]
+    assert ended == ["first", "second", "third"]
+    rates = [row["learner"]["learning_rate"][1] for row in lines]
+    assert rates[-1] == pytest.approx(0.00126, rel=1e-3)  # its own again
+    first = [row["learner"]["learning_rate"] for row in lines if row["phase"] == "first"]
+    assert all(0 <= rate[2] <= 0.01 for rate in first)
 
 
 CLOSING = """
