@@ -73,8 +73,8 @@ def test_a_frame_shows_where_agents_have_been():
     rows, cols = np.nonzero(changed)
     assert 40 <= rows.min() <= rows.max() < 80  # cells of 20 pixels: rows 2 and 3
     assert 40 <= cols.min() <= cols.max() < 80
-    np.testing.assert_array_equal(frame(*words, height=26, trails=trails),
-                                  frame(*words, height=26))  # fmt: skip
+    np.testing.assert_array_equal(frame(*words, height=130, trails=trails),
+                                  frame(*words, height=130))  # fmt: skip
     trail = [(2, 2)]
     for place, want in (((2, 3), [(2, 2), (2, 3)]), ((7, 7), [(7, 7)]), ((-1, -1), [])):
         _go_on(trail, place)
