@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from socialgrid.social.intervals import interval_over_runs
 from socialgrid.train.build import member_names
 from socialgrid.train.config import group_key
 from socialgrid.train.errors import UsageError
@@ -72,35 +73,39 @@ def followed_others(run: RunCurves, agents: Sequence[int]) -> Curve:
         return Curve(run.steps, 1.0 - own.sum(0) / total.sum(0))
 
 
-def mean_and_error(curves: Sequence[Curve]) -> tuple[Values, Values, Values]:
-    """Mean and standard error over curves, where all of them have been measured.
+def mean_and_band(curves: Sequence[Curve]) -> tuple[Values, Values, Values, Values]:
+    """Mean of curves and its 95% interval over them, where all of them have been measured.
 
     Args:
-        curves: at least one; where their steps differ, lines between them count.
+        curves: at least one, of training runs that are independent of each other; where their
+            steps differ, lines between them count.
 
     Returns:
-        steps, mean and standard error (0 of a single curve), ``[P]`` each.
+        steps, mean, and the interval's bounds (the mean itself for a single curve), ``[P]`` each;
+        see ``interval_over_runs``.
     """
     known = [curve.known() for curve in curves]
     known = [curve for curve in known if len(curve.steps)]
     if not known:
-        return np.empty(0), np.empty(0), np.empty(0)
+        return np.empty(0), np.empty(0), np.empty(0), np.empty(0)
     steps = np.unique(np.concatenate([curve.steps for curve in known]))
     first = max(curve.steps[0] for curve in known)
     last = min(curve.steps[-1] for curve in known)
     steps = steps[(steps >= first) & (steps <= last)]
     values = np.stack([np.interp(steps, curve.steps, curve.values) for curve in known])
-    error = np.zeros(len(steps))
-    if len(known) > 1:
-        error = values.std(0, ddof=1) / np.sqrt(len(known))
-    return steps, values.mean(0), error
+    mean = values.mean(0)
+    if len(known) == 1:
+        return steps, mean, mean, mean
+    found = [interval_over_runs(list(values[:, point, None])) for point in range(len(steps))]
+    bounds = np.array([(low, high) for _, low, high in found]).reshape(-1, 2)
+    return steps, mean, bounds[:, 0], bounds[:, 1]
 
 
 def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Reference] = ()) -> Path:
     """Draw learning curves: runs alike in all but the seed are an arm, of one colour.
 
     A thin line is the mean over the learners of one group of one run; the thick line is the mean
-    over all of an arm's groups and runs, with its standard error around it.
+    over all of an arm's groups and runs, with its 95% interval over them around it.
 
     Args:
         runs: at least one of them off-policy.
@@ -139,7 +144,7 @@ def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Refere
     for index, (title, arms) in enumerate(panels.items()):
         axes = figure.add_subplot(len(panels), 1, index + 1)
         for group, curves in arms.items():
-            label = f"{titles[group]} (n={len(curves)})"
+            label = f"{titles[group]} ({_over(len(curves))})"
             _draw_arm(axes, curves, colours[group], label, smoothed=title != _EVALUATED)
         if title == _EVALUATED:
             draw_references(axes, references)
@@ -154,16 +159,23 @@ def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Refere
 def _draw_arm(
     axes: Any, curves: Sequence[Curve], colour: str, label: str, *, smoothed: bool
 ) -> None:
-    """Thin lines of the seeds, a thick one of their mean, and its standard error as a band."""
+    """Thin lines of the trainings, a thick one of their mean, its interval over them as a band."""
     shown = []
     for curve in curves:
         width = max(1, len(curve.steps) // 40) if smoothed else 1
         shown.append(Curve(curve.steps, smooth(curve.values, width)))
         known = shown[-1].known()
         axes.plot(known.steps, known.values, color=colour, alpha=0.35, linewidth=0.7)
-    steps, mean, error = mean_and_error(shown)
+    steps, mean, low, high = mean_and_band(shown)
     axes.plot(steps, mean, _mark(mean), color=colour, linewidth=2.0, label=label)
-    axes.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _over(count: int) -> str:
+    """What a band ranges over."""
+    if count == 1:
+        return "n=1 training run, no interval"
+    return f"n={count} training runs, 95% interval over them"
 
 
 def binned_shares(run: RunCurves) -> tuple[Values, npt.NDArray[np.float64]]:
@@ -409,10 +421,15 @@ def draw_group_sizes(found: Mapping[str, Sequence[GroupSize]], path: Path) -> Pa
                 spots = np.full(len(values), one.size, np.float64)
                 axes.plot(spots, values, "o", color=colour, alpha=0.4, markersize=4)
             counts = sorted({len(values) for values in each})
-            errors = [v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0 for v in each]
-            name = label or "mean and standard error"
+            means = [v.mean() for v in each]
+            found_bounds = [interval_over_runs(list(v[:, None]))[1:] for v in each]
+            errors = np.array([
+                (mean - low, high - mean) if np.isfinite(low) else (0.0, 0.0)
+                for mean, (low, high) in zip(means, found_bounds, strict=True)
+            ]).T  # fmt: skip
+            name = label or "mean, 95% interval over training runs"
             axes.errorbar(
-                [one.size for one in sizes], [v.mean() for v in each], errors, color=colour,
+                [one.size for one in sizes], means, errors, color=colour,
                 capsize=3, linewidth=1.6, label=f"{name} (n={', '.join(map(str, counts))})",
             )  # fmt: skip
         axes.set_title(f"mean return, {title}", fontsize=10)
@@ -424,19 +441,21 @@ def draw_group_sizes(found: Mapping[str, Sequence[GroupSize]], path: Path) -> Pa
 
 
 def report_group_sizes(found: Mapping[str, Sequence[GroupSize]]) -> str:
-    """The numbers of the picture as a table, one line a label and size."""
+    """The numbers of the picture as a table, one line a label and size: means over training runs
+    with their 95% intervals.
+    """
     width = max(20, *(len(label) for label in found))
     lines = [
-        f"{'':<{width}} {'members':>7} {'seeds':>5} {'final':>9} {'std':>8} {'training':>9} "
-        f"{'std':>8}"
+        f"{'95% intervals over training runs':<{width}} {'members':>7} {'runs':>5} {'final':>9} "
+        f"{'':<20} {'training':>9}"
     ]
     for label, sizes in found.items():
         for one in sizes:
-            cells = [
-                cell
-                for values in (one.final, one.over_training)
-                for cell in (f"{number(float(values.mean())):>9}",
-                             f"{number(float(values.std(ddof=1)) if len(values) > 1 else None):>8}")
-            ]  # fmt: skip
-            lines.append(f"{label:<{width}} {one.size:>7} {len(one.final):>5} {' '.join(cells)}")
+            cells = []
+            for values in (one.final, one.over_training):
+                mean, low, high = interval_over_runs(list(values[:, None]))
+                bounds = f"[{number(low)}, {number(high)}]" if np.isfinite(low) else "-"
+                cells.append(f"{number(mean):>9} {bounds:<20}")
+            row = f"{label:<{width}} {one.size:>7} {len(one.final):>5} {' '.join(cells)}"
+            lines.append(row.rstrip())
     return "\n".join(lines)

@@ -533,7 +533,7 @@ def test_runs_that_differ_in_seed_or_number_of_groups_are_one_arm(tmp_path):
     assert one.group == other.group != third.group
 
 
-def test_means_and_standard_errors_are_those_of_the_groups(tmp_path, drawn):
+def test_means_and_intervals_are_those_of_the_groups(tmp_path, drawn):
     runs = [made_up(tmp_path / "a"), made_up(tmp_path / "b", groups=1, seed=1, scale=2.0)]
     # Groups' mean evaluations: (0 + 10) / 2 + u, (20 + 30) / 2 + u, and twice the first.
     seeds = np.array([[5 + u, 25 + u, 2 * (5 + u)] for u in (2, 4)], float)
@@ -542,12 +542,16 @@ def test_means_and_standard_errors_are_those_of_the_groups(tmp_path, drawn):
         for run in runs
         for agents in run.groups()
     ]
-    steps, mean, error = peer_plots.mean_and_error(curves)
+    steps, mean, low, high = peer_plots.mean_and_band(curves)
     np.testing.assert_array_equal(steps, [200, 400])
     np.testing.assert_allclose(mean, seeds.mean(1))
-    np.testing.assert_allclose(error, seeds.std(1, ddof=1) / np.sqrt(3))
-    steps, mean, error = peer_plots.mean_and_error([peer_plots.Curve(np.r_[1.0], np.r_[np.nan])])
-    assert len(steps) == len(mean) == len(error) == 0
+    reach = 4.302653 * seeds.std(1, ddof=1) / np.sqrt(3)  # Student's t of three values
+    np.testing.assert_allclose(high - mean, reach, rtol=1e-5)
+    np.testing.assert_allclose(mean - low, reach, rtol=1e-5)
+    nothing = peer_plots.mean_and_band([peer_plots.Curve(np.r_[1.0], np.r_[np.nan])])
+    assert [len(part) for part in nothing] == [0] * 4
+    one = peer_plots.mean_and_band([peer_plots.Curve(np.r_[1.0], np.r_[3.0])])
+    assert [part.tolist() for part in one] == [[1.0], [3.0], [3.0], [3.0]]
 
     level = plot.Reference("p", np.empty(0), np.array([9.0]))
     path = plot.draw_curves(runs, tmp_path / "curves.png", [level])
@@ -555,7 +559,7 @@ def test_means_and_standard_errors_are_those_of_the_groups(tmp_path, drawn):
     evaluated, training, followed = drawn[0].axes
     thick = [line for line in evaluated.lines if line.get_linewidth() == 2.0]
     np.testing.assert_allclose(thick[0].get_ydata(), seeds.mean(1))
-    assert "n=3" in thick[0].get_label()
+    assert "n=3 training runs, 95% interval over them" in thick[0].get_label()
     assert len([line for line in evaluated.lines if line.get_linewidth() < 1]) == 3
     assert len(evaluated.collections) == 1, "no band"
     assert any(line.get_label() == "p" for line in evaluated.lines)
