@@ -126,10 +126,9 @@ class OffPolicyLearner(StackedLearner):
                 function of the state, M must be a multiple of E, and the copies of the task must
                 come last: ``[A, askers * E]``.
             explore: with the agent's exploration; uniformly random before its own
-                ``learning_starts``.
-                Agents that do not learn have nothing to explore and act as with ``None``.
-                ``None``: as the policy itself acts, drawing from it where it is a distribution
-                (``samples``), without anything added.
+                ``learning_starts``. Agents that do not learn have nothing to explore and act as
+                with ``None``. ``None``: as the policy itself acts, drawing from it where it is a
+                distribution (``samples``), without anything added.
 
         Returns:
             int64 ``[A, M]`` or float32 ``[A, M, D]``.
