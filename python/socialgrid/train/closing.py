@@ -55,7 +55,7 @@ class Closing:
 def play_closing(trainer: Trainer | AsyncTrainer) -> Closing:
     """Play ``closing.trials`` episodes with the final weights in each condition of a run.
 
-    Actions are sampled, as they were in training.
+    Actions are sampled, as they were in training, unless a condition says otherwise.
 
     Raises:
         UsageError: a world refuses its options, or no condition and measure fits the run.
@@ -112,7 +112,7 @@ def _play(
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{config.env.game}: {error}") from None
     try:
-        return play_episodes(worlds, trainer.learner, trainer.slots, False), present
+        return play_episodes(worlds, trainer.learner, trainer.slots, condition.greedy), present
     finally:
         worlds.close()
 
@@ -159,7 +159,7 @@ def lines_of(config: TrainConfig, closing: Closing) -> list[str]:
     ]
     width = max(len(name) for name, _ in rows)
     sizes = [max(8, len(title)) for title in titles]
-    head = f"mean over {config.closing.trials} sampled episodes"
+    head = f"mean over {config.closing.trials} episodes"
     width = max(width, len(head))
     lines = ["", "  ".join([f"{head:<{width}}", *map(str.rjust, titles, sizes)])]
     for name, table in rows:

@@ -23,6 +23,8 @@ class ConditionConfig:
     """Who plays, learners in the slots that they learnt in; as in training by default."""
     alone: bool = False
     """Only agents with networks are there."""
+    greedy: bool = False
+    """The most probable actions instead of samples."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the game that differ from training."""
 

@@ -242,6 +242,8 @@ notes = ["what a reader must know"]
 [closing.conditions.here]
 [closing.conditions.alone]
 alone = true
+[closing.conditions."the most probable actions"]
+greedy = true
 [closing.conditions."another teacher, a higher penalty"]
 players = ["expert", "learner", "learner"]
 options = { penalty = 1.5 }
@@ -260,16 +262,17 @@ def test_the_last_lines_say_what_agents_do_in_other_conditions(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "phase first: 384 steps" in lines
-    start = next(i for i, line in enumerate(lines) if line.startswith("mean over 6 sampled"))
+    start = next(i for i, line in enumerate(lines) if line.startswith("mean over 6 episodes"))
     table = lines[start:]
-    assert [line.split("  ")[0] for line in table[1:6]] == [
-        "in training, its last tenth", "here", "alone", "another teacher, a higher penalty",
+    assert [line.split("  ")[0] for line in table[1:7]] == [
+        "in training, its last tenth", "here", "alone", "the most probable actions",
+        "another teacher, a higher penalty",
         "reference: earlier",
     ]  # fmt: skip
     assert table[0].endswith("agent1 learner  agent2 rewarded  equality")
-    assert table[5].split()[-3:] == ["1.25", "-", "-"]
-    assert table[6] == "earlier: five seeds"
-    assert table[7].startswith("not played: nonsense: learners must stay in their places")
+    assert table[6].split()[-3:] == ["1.25", "-", "-"]
+    assert table[7] == "earlier: five seeds"
+    assert table[8].startswith("not played: nonsense: learners must stay in their places")
     assert table[-1] == "what a reader must know"
     found = json.loads((tmp_path / "run" / "closing.json").read_text())
     assert found["conditions"]["alone"]["return:1"] is not None
