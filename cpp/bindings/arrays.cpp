@@ -23,18 +23,29 @@ std::string shape_text(const py::ssize_t* dims, std::size_t count) {
   return text + (count == 1 ? ",)" : ")");
 }
 
+bool is_tensor(const py::object& object) {
+  const py::dict modules = py::module_::import("sys").attr("modules");
+  return modules.contains("torch") && py::isinstance(object, modules["torch"].attr("Tensor"));
+}
+
 // An array over the very memory of `object`: what is written to it is seen there. Anything that
 // numpy could only copy is refused, for what is written to a copy is lost.
 py::array array_in_place(const py::object& object, const std::string& where) {
   if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
-  const py::dict modules = py::module_::import("sys").attr("modules");
-  if (modules.contains("torch") && py::isinstance(object, modules["torch"].attr("Tensor"))) {
+  if (is_tensor(object)) {
     try {
       if (object.attr("requires_grad").cast<bool>()) {
         throw py::value_error(where + "must not require a gradient; give its detach()");
       }
       // A tensor of our own, so that the user's may be given other memory meanwhile.
       const py::object array = object.attr("detach")().attr("numpy")();
+      // A tensor that could not be resized may say that it was.
+      const auto begin = object.attr("storage_offset")().cast<std::size_t>();
+      const auto items = begin + object.attr("numel")().cast<std::size_t>();
+      if (items * object.attr("itemsize").cast<std::size_t>() >
+          object.attr("untyped_storage")().attr("nbytes")().cast<std::size_t>()) {
+        throw py::value_error(where + "is a tensor that is larger than its memory");
+      }
       const auto address = object.attr("data_ptr")().cast<std::uintptr_t>();
       if (py::isinstance<py::array>(array)) {
         auto found = py::reinterpret_borrow<py::array>(array);
@@ -59,13 +70,25 @@ py::array array_in_place(const py::object& object, const std::string& where) {
 }
 
 // Keeps the memory of `array` where it is: numpy refuses to resize an array to which there is a
-// weak reference, also without its check of references.
-std::vector<py::object> hold(const py::array& array) {
+// weak reference, also without its check of references; a buffer cannot be released, closed or
+// resized while it is lent; a tensor may be given other memory, but a tensor of ours keeps this.
+std::vector<py::object> hold(const py::array& array, const std::string& where) {
   std::vector<py::object> held = {array};
   py::object owner = array;
   while (owner && py::isinstance<py::array>(owner)) {
     held.push_back(py::weakref(owner));
     owner = py::reinterpret_borrow<py::array>(owner).base();
+  }
+  if (!owner) return held;
+  if (is_tensor(owner)) {
+    held.push_back(owner.attr("detach")());
+  } else if (PyObject_CheckBuffer(owner.ptr()) != 0) {
+    const auto lent = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(owner.ptr()));
+    if (!lent) {
+      PyErr_Clear();
+      throw py::value_error(where + "lies in a buffer that has been released");
+    }
+    held.push_back(lent);
   }
   return held;
 }
@@ -133,7 +156,7 @@ ArrayPool::Handed ArrayPool::wrap(const py::object& object) const {
     throw py::value_error(where + "must be aligned: begin at a multiple of its item's size");
   }
   if (!array.writeable()) throw py::value_error(where + "must be writable");
-  return {object, static_cast<std::byte*>(const_cast<void*>(array.data())), hold(array)};
+  return {object, static_cast<std::byte*>(const_cast<void*>(array.data())), hold(array, where)};
 }
 
 }  // namespace socialgrid::bindings

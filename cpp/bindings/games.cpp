@@ -140,7 +140,8 @@ void register_games(py::module_& module) {
 
   module.def(
       "game_options",
-      [](const std::string& game) {
+      [](const py::object& name) {
+        const std::string game = to_text(name, "game");
         for (const GameEntry& entry : games()) {
           if (entry.name != game) continue;
           constexpr const char* kTypes[] = {"bool", "int", "float", "str"};

@@ -165,9 +165,10 @@ class VecEnv:
         Args:
             actions: integers [E, A]; checked as a whole before anything changes. Agents out of
                 play ignore theirs.
-            out: names of results with the caller's own memory for them: C-contiguous numpy arrays
-                or CPU tensors of exactly the result's shape and dtype. ``final_obs`` given so is
-                written only in rows that are done.
+            out: names of results with the caller's own memory for them: C-contiguous, aligned
+                numpy arrays, CPU tensors or buffers of exactly the result's shape and dtype. They
+                are written in place, and held until the results are back; what could only be
+                copied is refused. ``final_obs`` given so is written only in rows that are done.
 
         Returns:
             obs [E, A, ...]: views before the next step.

@@ -23,6 +23,13 @@ def pytest_addoption(parser):
         help="environment steps for which the core is compared with the reference (default 6000)",
     )
     parser.addoption(
+        "--property-examples",
+        type=int,
+        default=60,
+        metavar="N",
+        help="random sessions that the property test of the batch plays (default 60)",
+    )
+    parser.addoption(
         "--accelerator",
         metavar="DEVICE",
         help="run the tests of an accelerator, too, on this one: cuda or mps",

@@ -101,6 +101,12 @@ def test_counts_and_names_are_bounded(arguments, error, words):
         socialgrid.make_vec(**{"game": "Empty-v0", **arguments})
 
 
+def test_a_games_options_are_asked_for_by_its_name():
+    for name, error in ((b"Empty-v0", TypeError), (5, TypeError), ("Empty-v0\udcff", ConfigError)):
+        with pytest.raises(error):
+            socialgrid.game_options(name)
+
+
 def ready(game="GoalCycle-v0", **options):
     env = socialgrid.make_vec(game, **{"num_agents": 2, "grid_size": 6, **options})
     env.reset()

@@ -1,6 +1,7 @@
 """What a step writes is memory that stays, and what was handed out poisons nothing later."""
 
 import array
+import mmap
 import subprocess
 import sys
 
@@ -131,6 +132,32 @@ def test_an_array_stays_where_it_is_while_a_step_is_under_way():
     obs.resize(1, refcheck=False)
 
 
+def test_what_lies_under_an_array_stays_while_a_step_is_under_way():
+    env, twin = make(), make()
+    size = int(np.prod(obs_shape(env)))
+    memory, shared = mmap.mmap(-1, size), bytearray(E * A)
+    tensor = torch.zeros((E, A))
+    out = {
+        "obs": np.frombuffer(memory, np.uint8).reshape(obs_shape(env)),
+        "active": np.ndarray((E, A), np.bool_, buffer=shared),
+        "reward": tensor.numpy(),
+    }
+    env.send(ACTIONS, out=out)
+    out["obs"].base.base.release()
+    for end in (memory.close, shared.clear):
+        with pytest.raises(BufferError):
+            end()
+    tensor.set_()
+    reward = env.recv()[1]
+    right = twin.step(ACTIONS)
+    np.testing.assert_array_equal(np.frombuffer(memory, np.uint8), right[0].reshape(-1))
+    np.testing.assert_array_equal(reward, right[1])
+    gone = np.frombuffer(bytearray(E * A), np.bool_).reshape(E, A)
+    gone.base.base.release()
+    with pytest.raises(ValueError, match="released"):
+        env.step(ACTIONS, out={"active": gone})
+
+
 def test_a_tensor_may_be_given_other_memory_while_a_step_is_under_way():
     env, twin = make(), make()
     tensor = torch.zeros(obs_shape(env), dtype=torch.uint8)
@@ -143,6 +170,17 @@ def test_a_tensor_may_be_given_other_memory_while_a_step_is_under_way():
     del storage
     env.recv()
     np.testing.assert_array_equal(shared.numpy(), twin.step(ACTIONS)[0])
+
+
+def test_a_tensor_larger_than_its_memory_is_refused():
+    env = make()
+    tensor = torch.zeros(1, dtype=torch.uint8)
+    kept = tensor.numpy()
+    with pytest.raises(RuntimeError):
+        tensor.resize_(obs_shape(env))  # it cannot, and says afterwards that it did
+    with pytest.raises((TypeError, ValueError), match="obs"):
+        env.step(ACTIONS, out={"obs": tensor})
+    assert kept.size == 1
 
 
 def test_what_nobody_else_holds_is_kept_until_recv_and_then_let_go():
