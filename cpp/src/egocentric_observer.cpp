@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -58,8 +59,12 @@ EgocentricObserver::EgocentricObserver(std::shared_ptr<const Game> game, ObsMode
       view_(std::get<EgocentricView>(game_->spec().view)),
       palette_(view_.look),
       atlas_(game_->spec().name, view_, palette_),
+      shuffled_(ShuffledTiles::make(view_, atlas_)),
       margin_(std::max({view_.agent_row(), view_.offset, view_.agent_col()})),
       plane_cols_(game_->spec().shape.cols + 2 * margin_) {
+  has_patterns_ = std::any_of(view_.tile_set.begin(), view_.tile_set.end(), [&](Tile tile) {
+    return shuffled_ != nullptr && (shuffled_->patterned(tile) & 1) != 0;
+  });
   set_cells(*game_, mode, view_.size, view_.size, view_.tile_size, atlas_.size());
 }
 
@@ -118,6 +123,10 @@ void EgocentricObserver::observe(const World& world, ObserverScratch& memory, st
       }
     }
   }
+  if (shuffled_ != nullptr) {
+    observe_shuffled(world, scratch, obs, visible);
+    return;
+  }
   switch (view_.size) {
     case 5:
       return observe_agents<5>(world, scratch, obs, visible);
@@ -162,6 +171,96 @@ void EgocentricObserver::observe_agents(const World& world, EgocentricScratch& s
   }
 }
 
+// Lays the figures an agent sees, its own among them, and notes whom it sees.
+template <int kSize, typename Sees, typename Lay>
+void EgocentricObserver::lay_agents(const World& world, const EgocentricScratch& scratch,
+                                    std::size_t viewer, const Sees& sees, const Lay& lay,
+                                    std::uint8_t* visible) const {
+  const EgocentricView& view = view_;
+  const int size = kSize > 0 ? kSize : view.size;
+  const std::span<const Agent> agents = world.agents();
+  const Agent& self = agents[viewer];
+  const std::array<Tile, 256>& shown = view.shown_tile[viewer];
+  const auto lay_agent = [&](std::size_t index, int row, int col) {
+    const Tile under = shown[world.at(agents[index].position())];
+    lay(atlas_.agent(self.dir, scratch.slots[index], under, agents[index].dir), row, col);
+  };
+  const int back = self.dir ^ 2;
+  const int right = (self.dir + 1) % 4;
+  for (std::size_t j = 0; j < agents.size(); ++j) {
+    const Agent& other = agents[j];
+    if (j == viewer || !other.shown()) continue;
+    const int down = other.row - self.row;
+    const int across = other.col - self.col;
+    const int row = view.agent_row() + down * kRowStep[back] + across * kColStep[back];
+    const int col = view.agent_col() + down * kRowStep[right] + across * kColStep[right];
+    if (row < 0 || col < 0 || row >= size || col >= size) continue;
+    if (!sees(row, col)) continue;
+    visible[j] = other.active() ? 1 : 0;
+    if (scratch.drawn[j] != 0) lay_agent(j, row, col);
+  }
+  lay_agent(viewer, view.agent_row(), view.agent_col());
+}
+
+void EgocentricObserver::observe_shuffled(const World& world, const EgocentricScratch& scratch,
+                                          std::byte* obs, std::uint8_t* visible) const {
+  constexpr int kSize = ShuffledTiles::kSize, kSide = ShuffledTiles::kSide;
+  const std::span<const Agent> agents = world.agents();
+  const bool pixels = mode() == ObsMode::kRgb, wide = type() == ObsType::kUint16;
+  for (std::size_t viewer = 0; viewer < agents.size();
+       ++viewer, obs += bytes_per_agent(), visible += agents.size()) {
+    const Agent& self = agents[viewer];
+    auto* out = reinterpret_cast<std::uint8_t*>(obs);
+    const auto lay = [&](SpriteId sprite, int row, int col) {
+      if (pixels) {
+        constexpr std::size_t kCellBytes = kSide * 3, kRowBytes = kSize * kCellBytes;
+        const std::uint8_t* from = atlas_.sprite(sprite);
+        std::uint8_t* to = out + static_cast<std::size_t>(row) * kSide * kRowBytes +
+                           static_cast<std::size_t>(col) * kCellBytes;
+        for (int y = 0; y < kSide; ++y, to += kRowBytes, from += atlas_.row_stride()) {
+          std::memcpy(to, from, kCellBytes);
+        }
+      } else if (wide) {
+        const auto number = static_cast<std::uint16_t>(sprite);
+        std::memcpy(out + (row * kSize + col) * 2, &number, sizeof number);
+      } else {
+        out[row * kSize + col] = static_cast<std::uint8_t>(sprite);
+      }
+    };
+    std::memset(visible, 0, agents.size());
+    std::array<std::uint32_t, 8> seen;
+    TileRows rows;
+    if (self.active()) {
+      const int at = (self.row + margin_) * plane_cols_ + self.col + margin_;
+      const ViewFrame frame(&scratch.plane[kWide + static_cast<std::size_t>(at)], plane_cols_,
+                            self.dir, view_.agent_row(), view_.agent_col());
+      shuffled_->look(frame, self.dir, view_.see_through_walls[viewer],
+                      view_.hides_kinds[viewer] ? &view_.shown_tile[viewer] : nullptr, rows, seen);
+    } else {
+      rows.fill(0x0101010101010101ull * kUnseen);
+    }
+    if (pixels) {
+      shuffled_->paint(rows, out);
+    } else {
+      shuffled_->number(rows, self.dir, wide, out);
+    }
+    if (!self.active()) continue;
+    if (has_patterns_) {
+      for (int row = 0; row < kSize; ++row) {
+        const std::uint64_t tiles = rows[static_cast<std::size_t>(row)];
+        for (std::uint32_t rest = shuffled_->patterned(tiles); rest != 0; rest &= rest - 1) {
+          const int col = std::countr_zero(rest);
+          lay(atlas_.tiles(self.dir)[static_cast<Tile>(tiles >> (8 * col))], row, col);
+        }
+      }
+    }
+    const auto sees = [&](int row, int col) {
+      return ((seen[static_cast<std::size_t>(row)] >> col) & 1) != 0;
+    };
+    lay_agents<kSize>(world, scratch, viewer, sees, lay, visible);
+  }
+}
+
 // Takes the agent's square out of the plane and notes where it is transparent.
 template <int kSize>
 void EgocentricObserver::crop(const Agent& agent, EgocentricScratch& scratch,
@@ -200,9 +299,7 @@ void EgocentricObserver::compose(const World& world, const EgocentricScratch& sc
                                  std::uint8_t* visible) const {
   const EgocentricView& view = view_;
   const int size = kSize > 0 ? kSize : view.size;
-  const std::span<const Agent> agents = world.agents();
-  const Agent& self = agents[viewer];
-  const SpriteId* tile_sprites = atlas_.tiles(self.dir);
+  const SpriteId* tile_sprites = atlas_.tiles(world.agents()[viewer].dir);
   const std::array<Tile, 256>& shown = view.shown_tile[viewer];
   const auto sees = [&](int row, int col) {
     return ((scratch.seen[static_cast<std::size_t>(row)][lane] >> col) & 1) != 0;
@@ -234,25 +331,8 @@ void EgocentricObserver::compose(const World& world, const EgocentricScratch& sc
     }
   }
 
-  const auto lay_agent = [&](std::size_t index, int at) {
-    const Tile under = shown[world.at(agents[index].position())];
-    sprites[at] = atlas_.agent(self.dir, scratch.slots[index], under, agents[index].dir);
-  };
-  const int back = self.dir ^ 2;
-  const int right = (self.dir + 1) % 4;
-  for (std::size_t j = 0; j < agents.size(); ++j) {
-    const Agent& other = agents[j];
-    if (j == viewer || !other.shown()) continue;
-    const int down = other.row - self.row;
-    const int across = other.col - self.col;
-    const int row = view.agent_row() + down * kRowStep[back] + across * kColStep[back];
-    const int col = view.agent_col() + down * kRowStep[right] + across * kColStep[right];
-    if (row < 0 || col < 0 || row >= size || col >= size) continue;
-    if (!sees(row, col)) continue;
-    visible[j] = other.active() ? 1 : 0;
-    if (scratch.drawn[j] != 0) lay_agent(j, row * size + col);
-  }
-  lay_agent(viewer, view.agent_row() * size + view.agent_col());
+  const auto lay = [&](SpriteId sprite, int row, int col) { sprites[row * size + col] = sprite; };
+  lay_agents<kSize>(world, scratch, viewer, sees, lay, visible);
 }
 
 template <int kSize>

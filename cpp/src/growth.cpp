@@ -66,6 +66,7 @@ void AppleRegrowth::grow(World& world, Rng& rng) const {
     empty.word(w) = cells_.word(w) & ~apples.word(w);
   erase_agents(empty, world);
   for (std::size_t w = 0; w < empty.num_words(); ++w) {
+    if (empty.word(w) == 0) continue;
     // Cells with at least one, two, three apples near.
     std::uint64_t one = 0, two = 0, three = 0;
     for (const Neighbour& neighbour : neighbours_) {

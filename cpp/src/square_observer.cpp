@@ -123,13 +123,15 @@ SquareObserver::SquareObserver(std::shared_ptr<const Game> game, ObsMode mode)
   }
   set_cells(*game_, mode, view_.size, view_.size, view_.tile_size,
             static_cast<int>(colors_.size()));
+  shuffled_ = ShuffledCells::make(view_, mode, colors_);
 }
 
 std::unique_ptr<ObserverScratch> SquareObserver::make_scratch() const {
   auto scratch = std::make_unique<SquareScratch>();
   const auto rows = static_cast<std::size_t>(game_->spec().shape.rows + 2 * margin_);
   if (colors_.size() <= 256) {
-    scratch->narrow.assign(rows * plane_cols_, dilemma::kGround);
+    constexpr std::size_t kSlack = 2;  // what ShuffledCells reads beyond the last cell
+    scratch->narrow.assign(rows * plane_cols_ + kSlack, dilemma::kGround);
   } else {
     scratch->wide.assign(rows * plane_cols_, dilemma::kGround);
   }
@@ -227,7 +229,15 @@ void SquareObserver::observe_as(const World& world, ObserverScratch& scratch, st
       const std::ptrdiff_t row_step = -(kRowStep[up] * cols + kColStep[up]);
       const std::ptrdiff_t col_step = kRowStep[right] * cols + kColStep[right];
       const Code* self = plane + (agent.row + margin_) * cols + agent.col + margin_;
-      write(self - margin_ * (row_step + col_step), row_step, col_step, obs);
+      const Code* corner = self - margin_ * (row_step + col_step);
+      if constexpr (sizeof(Code) == 1) {
+        if (shuffled_ != nullptr) {
+          shuffled_->write(corner, cols, up, reinterpret_cast<std::uint8_t*>(obs));
+          obs += bytes_per_agent();
+          continue;
+        }
+      }
+      write(corner, row_step, col_step, obs);
     } else {
       std::memset(obs, 0, bytes_per_agent());
     }

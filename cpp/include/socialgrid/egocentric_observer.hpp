@@ -10,6 +10,7 @@
 
 #include "socialgrid/atlas.hpp"
 #include "socialgrid/observer.hpp"
+#include "socialgrid/shuffled_views.hpp"
 #include "socialgrid/visibility.hpp"
 
 namespace socialgrid {
@@ -44,6 +45,12 @@ class EgocentricObserver final : public Observer {
   template <int kSize>
   void observe_agents(const World& world, EgocentricScratch& scratch, std::byte* obs,
                       std::uint8_t* visible) const;
+  template <int kSize, typename Sees, typename Lay>
+  void lay_agents(const World& world, const EgocentricScratch& scratch, std::size_t viewer,
+                  const Sees& sees, const Lay& lay, std::uint8_t* visible) const;
+  // The same as observe_agents by shuffled_, agent by agent.
+  void observe_shuffled(const World& world, const EgocentricScratch& scratch, std::byte* obs,
+                        std::uint8_t* visible) const;
   template <int kSize>
   void crop(const Agent& agent, EgocentricScratch& scratch, std::size_t lane) const;
   template <int kSize>
@@ -56,6 +63,8 @@ class EgocentricObserver final : public Observer {
   const EgocentricView& view_;
   AgentPalette palette_;
   TileAtlas atlas_;
+  std::unique_ptr<const ShuffledTiles> shuffled_;  // nothing where it does not apply
+  bool has_patterns_ = false;  // some tiles of this game have to be laid beside shuffled_
   int margin_;
   int plane_cols_;
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "socialgrid/observer.hpp"
+#include "socialgrid/shuffled_views.hpp"
 
 namespace socialgrid {
 
@@ -40,6 +41,7 @@ class SquareObserver final : public Observer {
   int margin_;
   std::size_t plane_cols_;
   std::vector<std::uint32_t> colors_;  // of each code: red, green, blue in the lowest three bytes
+  std::unique_ptr<const ShuffledCells> shuffled_;  // nothing where it does not apply
 };
 
 }  // namespace socialgrid

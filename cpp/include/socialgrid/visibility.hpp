@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace socialgrid {
 
@@ -73,5 +74,45 @@ inline void flood_visible(const RowMasks<kLanes>* transparent, RowMasks<kLanes>*
                                  r + 1 < size ? visible[r + 1] : outside, size, col);
   }
 }
+
+// The same for one view of kSize cells a side, with every sweep of a row looked up (32 KiB).
+class SightTable {
+ public:
+  static constexpr int kSize = 7;
+
+  // col: the viewer's column.
+  explicit SightTable(int col) : viewer_(std::uint32_t{1} << col), swept_((kAll + 1) * (kAll + 1)) {
+    for (std::uint32_t open = 0; open <= kAll; ++open) {
+      for (std::uint32_t seen = 0; seen <= kAll; ++seen) {
+        RowMasks<1> row{seen}, further{0};
+        visibility_detail::sweep_row<1>(row, {open}, further, kSize, col);
+        swept_[open << kSize | seen] =
+            static_cast<std::uint16_t>((row[0] & kAll) | (further[0] & kAll) << 8);
+      }
+    }
+  }
+
+  // transparent, visible: as for flood_visible, with the viewer in row `row`.
+  void flood(const std::array<std::uint32_t, 8>& transparent, std::array<std::uint32_t, 8>& visible,
+             std::size_t row) const {
+    visible.fill(0);
+    visible[row] = viewer_;
+    for (std::size_t r = row; r > 0; --r) visible[r - 1] |= sweep(transparent[r], visible[r]);
+    for (std::size_t r = row; r < kSize; ++r) visible[r + 1] |= sweep(transparent[r], visible[r]);
+  }
+
+ private:
+  static constexpr std::uint32_t kAll = (1u << kSize) - 1;
+
+  // What becomes visible one row on.
+  std::uint32_t sweep(std::uint32_t open, std::uint32_t& seen) const {
+    const std::uint32_t both = swept_[open << kSize | seen];
+    seen = both & kAll;
+    return both >> 8;
+  }
+
+  std::uint32_t viewer_;
+  std::vector<std::uint16_t> swept_;  // [transparent, seen]: seen, and from bit 8 what lies further
+};
 
 }  // namespace socialgrid
