@@ -1,7 +1,7 @@
 """Views painted by byte shuffles are those painted cell by cell.
 
-``SOCIALGRID_SIMD=off`` makes observers go the portable way. On a processor without AVX2 both are the
-portable way.
+``SOCIALGRID_SIMD=off`` makes observers go the portable way. On a processor without AVX2 both are
+the portable way.
 """
 
 import numpy as np
