@@ -210,6 +210,10 @@ class Player:
             array[...] = state[key]
         self._restart = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy goes on in a copy of the batch, whose worlds have other numbers.
+        return {**self.__dict__, "_restart": None}
+
     def _words(self, purpose: int) -> NDArray[np.uint64]:
         return random_words(self.seed, self.agent, self._env_index, self._calls, purpose)
 

@@ -1,5 +1,6 @@
 """Players in an environment that was used before play as in a fresh one."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -92,6 +93,14 @@ def test_after_a_layout(game, name):
             batch.set_layout(e, layout)
     newcomer = team_of(fresh, name, old)
     np.testing.assert_array_equal(play(env, old), play(fresh, newcomer))
+
+
+@every_player
+def test_a_copied_team_goes_on_in_a_copied_batch(game, name):
+    env, team = used(game, name)
+    other, copied = make(game), copy.deepcopy(team)
+    other.set_state(env.get_state())
+    np.testing.assert_array_equal(play(other, copied), play(env, team))
 
 
 def test_experts_see_all_targets_of_a_layout():
