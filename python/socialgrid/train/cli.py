@@ -276,6 +276,7 @@ def _evaluate(prog: str, words: list[str]) -> int:
     runs, rest = _split_words(words)
     rest, extra = _take_pairs(rest)
     from socialgrid.train import evaluate as evaluation
+    from socialgrid.train import evaluation_report as reports
 
     options = parse(
         evaluation.EvalOptions, _join_lists(rest, ("seeds", "players")), f"{prog} RUN..."
@@ -286,19 +287,19 @@ def _evaluate(prog: str, words: list[str]) -> int:
     for name in map(Path, runs):
         results = evaluation.evaluate(name, options, extra)
         found.append((name, results))
-        print(f"{name}\n{evaluation.report(results)}")
+        print(f"{name}\n{reports.report(results)}")
         if not (options.json and len(runs) > 1):
-            default = evaluation.results_path(name, options, extra)
+            default = reports.results_path(name, options, extra)
             path = Path(options.json) if options.json else default
-            evaluation.write_json(path, evaluation.results(name, options, extra, results))
+            reports.write_json(path, reports.results(name, options, extra, results))
             print(f"written to {path}")
-    together = evaluation.report_runs(found)
+    together = reports.report_runs(found)
     if together:
         print(together)
     if options.json and len(runs) > 1:
-        each = [evaluation.results(name, options, extra, one) for name, one in found]
-        across = evaluation.results_of_runs(found)
-        evaluation.write_json(Path(options.json), {"runs": each, "over_runs": across})
+        each = [reports.results(name, options, extra, one) for name, one in found]
+        across = reports.results_of_runs(found)
+        reports.write_json(Path(options.json), {"runs": each, "over_runs": across})
         print(f"written to {options.json}")
     return 0
 

@@ -20,13 +20,8 @@ from socialgrid.train import build
 from socialgrid.train.cast import Seat, seats_of
 from socialgrid.train.config import TrainConfig
 from socialgrid.train.errors import UsageError
-from socialgrid.train.evaluate import (
-    EvalOptions,
-    bounds,
-    evaluation_config,
-    play_seats,
-    write_json,
-)
+from socialgrid.train.evaluate import EvalOptions, evaluation_config, play_seats
+from socialgrid.train.evaluation_report import bounds, write_json
 from socialgrid.train.logger import number
 
 Values = npt.NDArray[np.float64]

@@ -18,7 +18,8 @@ from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import build, checkpoint, cli, peer_plots, plot
 from socialgrid.train.config import RunConfig, from_dict, load_preset, preset_names, to_dict
 from socialgrid.train.errors import UsageError
-from socialgrid.train.evaluate import EvalOptions, Evaluation, Outcome, evaluate, report_runs
+from socialgrid.train.evaluate import EvalOptions, Evaluation, Outcome, evaluate
+from socialgrid.train.evaluation_report import report_runs
 from socialgrid.train.logger import Events, PlainConsole, RichConsole, read_metrics
 from socialgrid.train.loop import make_trainer
 from socialgrid.train.play import PlayOptions, play
