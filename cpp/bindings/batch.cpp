@@ -98,6 +98,17 @@ py::dtype to_dtype(ObsType type) {
   throw std::logic_error("an observation type without a dtype");
 }
 
+constexpr std::array<const char*, 3> kAutoresetNames = {"same_step", "next_step", "disabled"};
+
+Autoreset to_autoreset(const std::string& name) {
+  const auto found = std::find(kAutoresetNames.begin(), kAutoresetNames.end(), name);
+  if (found == kAutoresetNames.end()) {
+    throw py::value_error("autoreset must be 'same_step', 'next_step' or 'disabled', not '" + name +
+                          "'");
+  }
+  return static_cast<Autoreset>(found - kAutoresetNames.begin());
+}
+
 // The arrays of a step, in the order of its results.
 enum ArrayIndex {
   kObs,
@@ -117,18 +128,19 @@ class PyBatch {
  public:
   PyBatch(const py::object& game, const py::dict& config, const py::object& num_envs,
           const py::object& num_threads, const py::object& seed, const py::object& first_env_index,
-          const py::object& obs_mode)
+          const py::object& obs_mode, const py::object& autoreset)
       : process_(process_id()) {
     const std::int64_t envs = to_count(num_envs, "num_envs", 1, kMaxEnvs);
     const std::int64_t threads = to_count(num_threads, "num_threads", 0, kMaxThreads);
     const std::uint64_t seed_value = to_seed(seed);
     const std::uint64_t first = to_seed(first_env_index, "first_env_index");
+    const Autoreset ends = to_autoreset(to_text(autoreset, "autoreset"));
     std::shared_ptr<const Game> made = make_game(to_text(game, "game"), to_values(config));
     const ObsMode mode = obs_mode.is_none()
                              ? obs_modes(made->spec().view).front()
                              : obs_mode_of(made->spec(), to_text(obs_mode, "obs_mode"));
     batch_ = std::make_unique<BatchEnv>(std::move(made), static_cast<std::size_t>(envs),
-                                        static_cast<int>(threads), seed_value, first, mode);
+                                        static_cast<int>(threads), seed_value, first, mode, ends);
     background_ = std::make_unique<BackgroundTask>();
     make_pools();
   }
@@ -145,23 +157,25 @@ class PyBatch {
     batch_.reset();
   }
 
-  py::tuple reset(const py::object& seed) {
+  py::tuple reset(const py::object& seed, const py::object& mask) {
     const Use use(*this);
+    const std::vector<std::uint8_t> chosen = to_mask(mask);
+    const std::optional<Seeds> seeds = to_seeds(seed, chosen);
     Arrays arrays;
     for (const ArrayIndex index : {kObs, kActive, kVisible, kLastActions}) {
       arrays[index] = pools_[index].acquire();
     }
     const ObserveBuffers out = observe_buffers(arrays);
-    if (seed.is_none()) {
+    if (seeds) {
       const Unlocked unlocked;
-      batch_->reset(out);
-    } else if (const std::optional<std::vector<std::uint64_t>> seeds = to_seeds(seed)) {
-      const Unlocked unlocked;
-      batch_->reset(*seeds, out);
-    } else {
+      batch_->reset(*seeds, out, chosen);
+    } else if (!seed.is_none()) {
       const std::uint64_t value = to_seed(seed);
       const Unlocked unlocked;
-      batch_->reset(value, out);
+      batch_->reset(value, out, chosen);
+    } else {
+      const Unlocked unlocked;
+      batch_->reset(out, chosen);
     }
     py::dict info;
     info["active"] = arrays[kActive].object;
@@ -336,12 +350,14 @@ class PyBatch {
     out["obs_shape"] = py::tuple(py::cast(batch_->observer().shape()));
     out["obs_dtype"] = to_dtype(batch_->observer().type());
     out["obs_mode"] = name_of(batch_->observer().mode());
+    out["autoreset"] = kAutoresetNames[static_cast<std::size_t>(batch_->autoreset())];
     out["state_bytes_per_env"] = batch_->state_bytes_per_env();
     return out;
   }
 
  private:
   using Arrays = std::array<ArrayPool::Handed, kNumArrays>;
+  using Seeds = std::vector<std::uint64_t>;
   enum Phase { kIdle, kMayBeInFlight };
 
   // Refuses use after close, in a forked child, from two threads at once, or during a sent step.
@@ -410,9 +426,34 @@ class PyBatch {
     return static_cast<std::size_t>(index);
   }
 
+  // Which environments to reset, as bytes [E]; empty: all.
+  std::vector<std::uint8_t> to_mask(const py::object& mask) const {
+    if (mask.is_none()) return {};
+    const auto array = py::module_::import("numpy").attr("asarray")(mask).cast<py::array>();
+    const std::size_t envs = batch_->num_envs();
+    if (array.dtype().kind() != 'b') {
+      throw py::type_error("mask must be boolean, not " +
+                           py::str(array.dtype()).cast<std::string>());
+    }
+    if (array.ndim() != 1 || static_cast<std::size_t>(array.shape(0)) != envs) {
+      throw py::value_error("mask must have shape (" + std::to_string(envs) +
+                            ",), one entry for each environment, not " +
+                            py::str(array.attr("shape")).cast<std::string>());
+    }
+    const py::array_t<bool, py::array::c_style | py::array::forcecast> flags(array);
+    std::vector<std::uint8_t> chosen(envs);
+    for (std::size_t env = 0; env < envs; ++env) chosen[env] = flags.data()[env] ? 1 : 0;
+    if (!batch_->is_reset() && std::find(chosen.begin(), chosen.end(), 0) != chosen.end()) {
+      throw std::runtime_error("the first reset() begins all environments; call it without a mask");
+    }
+    return chosen;
+  }
+
   // One seed for each environment, or nothing where `seed` has no length. The length is compared
-  // first, and no further item is asked for: a range may be endless in all but name.
-  std::optional<std::vector<std::uint64_t>> to_seeds(const py::object& seed) const {
+  // first, and no further item is asked for: a range may be endless in all but name. Entries of
+  // environments that are not reset are not looked at.
+  std::optional<Seeds> to_seeds(const py::object& seed,
+                                const std::vector<std::uint8_t>& chosen) const {
     const Py_ssize_t length = PyObject_Size(seed.ptr());
     const bool too_long = length < 0 && PyErr_ExceptionMatches(PyExc_OverflowError) != 0;
     if (length < 0 && !too_long) {
@@ -432,10 +473,12 @@ class PyBatch {
     };
     if (too_long) throw refuse("more than 2**63");
     if (static_cast<std::size_t>(length) != envs) throw refuse(std::to_string(length));
-    std::vector<std::uint64_t> seeds;
+    Seeds seeds;
     for (const py::handle item : seed) {
-      if (seeds.size() == envs) throw refuse("more than " + std::to_string(envs));
-      seeds.push_back(to_seed(item, "seed[" + std::to_string(seeds.size()) + "]"));
+      const std::size_t env = seeds.size();
+      if (env == envs) throw refuse("more than " + std::to_string(envs));
+      const bool ignored = !chosen.empty() && chosen[env] == 0;
+      seeds.push_back(ignored ? 0 : to_seed(item, "seed[" + std::to_string(env) + "]"));
     }
     if (seeds.size() != envs) throw refuse(std::to_string(seeds.size()));
     return seeds;
@@ -481,6 +524,8 @@ class PyBatch {
       const py::array_t<std::int64_t, py::array::c_style | py::array::forcecast> wide(array);
       for (std::size_t i = 0; i < count; ++i) {
         const std::int64_t value = wide.data()[i];
+        actions_[i] = 0;
+        if (batch_->is_finished(i / batch_->num_agents())) continue;  // does not act
         if (value < std::numeric_limits<std::int32_t>::min() ||
             value > std::numeric_limits<std::int32_t>::max() || (unsigned64 && value < 0)) {
           throw batch_->action_error(i, unsigned64
@@ -674,15 +719,16 @@ void register_batch(py::module_& module) {
   py::register_exception<ActionError>(module, "ActionError", PyExc_ValueError);
   py::register_exception<LayoutError>(module, "LayoutError", PyExc_ValueError);
   py::register_exception<SnapshotError>(module, "SnapshotError", PyExc_ValueError);
+  py::register_exception<FinishedError>(module, "FinishedError", PyExc_RuntimeError);
   py::register_exception<EnvStepError>(module, "EnvStepError", PyExc_RuntimeError);
 
   py::class_<PyBatch>(module, "BatchEnv", "A batch of environments; see socialgrid.VecEnv.")
       .def(py::init<const py::object&, const py::dict&, const py::object&, const py::object&,
-                    const py::object&, const py::object&, const py::object&>(),
+                    const py::object&, const py::object&, const py::object&, const py::object&>(),
            py::arg("game"), py::arg("config"), py::arg("num_envs"), py::arg("num_threads"),
-           py::arg("seed"), py::arg("first_env_index"), py::arg("obs_mode"))
+           py::arg("seed"), py::arg("first_env_index"), py::arg("obs_mode"), py::arg("autoreset"))
       .def("facts", &PyBatch::facts)
-      .def("reset", &PyBatch::reset, py::arg("seed"))
+      .def("reset", &PyBatch::reset, py::arg("seed"), py::arg("mask"))
       .def("step", &PyBatch::step, py::arg("actions"), py::arg("out"))
       .def("send", &PyBatch::send, py::arg("actions"), py::arg("out"))
       .def("recv", &PyBatch::recv)

@@ -21,12 +21,14 @@ std::uint64_t any_number() {
 }  // namespace
 
 BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int num_threads,
-                   std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode)
+                   std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode,
+                   Autoreset autoreset)
     : game_(std::move(game)),
       observer_(make_observer(game_, mode)),
       num_envs_(num_envs),
       seed_(seed),
       first_env_index_(first_env_index),
+      autoreset_(autoreset),
       pool_(num_threads) {
   const std::uint64_t bytes = num_envs_ * spec().shape.bytes();
   const std::string purpose = "the worlds of " + std::to_string(num_envs_) + " environments, twice";
@@ -71,23 +73,25 @@ void BatchEnv::for_each_env(Fn fn) {
 }
 
 template <typename StreamOf>
-void BatchEnv::restart(StreamOf stream_of, const ObserveBuffers& out) {
+void BatchEnv::restart(StreamOf stream_of, const ObserveBuffers& out, Mask mask) {
   const int next = 1 - current_;
   for_each_env([&](std::size_t env, Workspace& workspace) {
     World world(spec().shape, block(next, env));
     std::memcpy(block(next, env), block(current_, env), spec().shape.bytes());
     marks_[next][env] = marks_[current_][env];
-    marks_[next][env].replaced();
-    world.header().stream = stream_of(env, world.header().stream);
-    Rng rng(world.header().stream);
-    game_->reset(world, rng);
+    if (mask.empty() || mask[env] != 0) {
+      marks_[next][env].replaced();
+      world.header().stream = stream_of(env, world.header().stream);
+      Rng rng(world.header().stream);
+      game_->reset(world, rng);
+    }
     write_views(world, env, out, workspace);
   });
   current_ = next;
   is_reset_ = true;
 }
 
-void BatchEnv::reset(const ObserveBuffers& out) {
+void BatchEnv::reset(const ObserveBuffers& out, Mask mask) {
   const std::uint32_t advance = is_reset_ ? 1 : 0;
   restart(
       [&](std::size_t, StreamState stream) {
@@ -95,25 +99,34 @@ void BatchEnv::reset(const ObserveBuffers& out) {
         stream.used = 0;
         return stream;
       },
-      out);
+      out, mask);
 }
 
-void BatchEnv::reset(std::uint64_t seed, const ObserveBuffers& out) {
+void BatchEnv::reset(std::uint64_t seed, const ObserveBuffers& out, Mask mask) {
   restart(
       [&](std::size_t env, const StreamState&) {
         return StreamState{.seed = seed, .stream = first_env_index_ + env};
       },
-      out);
+      out, mask);
 }
 
-void BatchEnv::reset(std::span<const std::uint64_t> seeds, const ObserveBuffers& out) {
-  restart([&](std::size_t env, const StreamState&) { return StreamState{.seed = seeds[env]}; },
-          out);
+void BatchEnv::reset(std::span<const std::uint64_t> seeds, const ObserveBuffers& out, Mask mask) {
+  restart([&](std::size_t env, const StreamState&) { return StreamState{.seed = seeds[env]}; }, out,
+          mask);
 }
 
 void BatchEnv::check_actions(std::span<const std::int32_t> actions) const {
   const std::vector<int>& counts = spec().action_counts;
   const std::size_t agents = num_agents();
+  if (autoreset_ == Autoreset::kDisabled) {
+    for (std::size_t env = 0; env < num_envs_; ++env) {
+      if (!is_finished(env)) continue;
+      throw FinishedError("environment " + std::to_string(env) +
+                          " has finished its episode and does not restart by itself "
+                          "(autoreset is disabled); reset it before the next step, with a mask of "
+                          "the environments to restart");
+    }
+  }
   // One branch-free sweep decides; the culprit is looked for only when there is one.
   std::uint32_t wrong = 0;
   for (std::size_t env = 0; env < num_envs_; ++env) {
@@ -125,8 +138,9 @@ void BatchEnv::check_actions(std::span<const std::int32_t> actions) const {
   }
   if (wrong == 0) return;
   for (std::size_t i = 0; i < actions.size(); ++i) {
-    if (actions[i] < 0 || actions[i] >= counts[i % agents])
+    if ((actions[i] < 0 || actions[i] >= counts[i % agents]) && !is_finished(i / agents)) {
       throw action_error(i, std::to_string(actions[i]));
+    }
   }
 }
 
@@ -155,6 +169,12 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
   std::memcpy(world.block().data(), block_of(current_, env), spec().shape.bytes());
   WorldMarks& marks = marks_[1 - current_][env];
   marks = marks_[current_][env];
+  if (is_finished(env)) {
+    begin_next_episode(world, marks);
+    write_nothing_happened(env, out);
+    write_views(world, env, {out.obs, out.active, out.visible, out.last_actions}, workspace);
+    return;
+  }
   {
     Rng rng(world.header().stream);
     const std::size_t kinds = spec().event_names.size();
@@ -176,14 +196,38 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
   }
   const bool done = all_ended || out_of_time;
   out.done[env] = done ? 1 : 0;
-  std::byte* const final_obs = out.final_obs + first * observer_->bytes_per_agent();
-  if (done) {
-    observer_->observe(world, *workspace.scratch, final_obs, workspace.visible.data());
+  const std::size_t bytes = agents * observer_->bytes_per_agent();
+  const std::size_t place = env * bytes;
+  if (done && autoreset_ == Autoreset::kSameStep) {
+    observer_->observe(world, *workspace.scratch, out.final_obs + place, workspace.visible.data());
     begin_next_episode(world, marks);
-  } else if (out.clear_final_obs) {
-    std::memset(final_obs, 0, agents * observer_->bytes_per_agent());
+  } else if (!done && out.clear_final_obs) {
+    std::memset(out.final_obs + place, 0, bytes);
   }
   write_views(world, env, {out.obs, out.active, out.visible, out.last_actions}, workspace);
+  if (done && autoreset_ != Autoreset::kSameStep) {
+    std::memcpy(out.final_obs + place, out.obs + place, bytes);
+  }
+}
+
+// The results of a step in which an environment only began an episode, but for its views.
+void BatchEnv::write_nothing_happened(std::size_t env, const StepBuffers& out) const {
+  const std::size_t agents = num_agents();
+  const std::size_t first = env * agents;
+  std::fill_n(out.reward + first, agents, 0.0f);
+  std::fill_n(out.terminated + first, agents, std::uint8_t{0});
+  std::fill_n(out.truncated + first, agents, std::uint8_t{0});
+  out.done[env] = 0;
+  const std::size_t counts = agents * spec().event_names.size();
+  if (counts > 0) std::fill_n(out.events + env * counts, counts, std::uint8_t{0});
+  const std::size_t bytes = agents * observer_->bytes_per_agent();
+  if (out.clear_final_obs) std::memset(out.final_obs + env * bytes, 0, bytes);
+}
+
+bool BatchEnv::is_over(const World& world) const {
+  return world.header().step >= spec().max_steps ||
+         std::all_of(world.agents().begin(), world.agents().end(),
+                     [](const Agent& agent) { return agent.status == AgentStatus::kEnded; });
 }
 
 void BatchEnv::begin_next_episode(World& world, WorldMarks& marks) const {
@@ -201,8 +245,10 @@ void BatchEnv::write_views(const World& world, std::size_t env, const ObserveBuf
   const std::size_t first = env * agents;
   observer_->observe(world, *workspace.scratch, out.obs + first * observer_->bytes_per_agent(),
                      out.visible + first * agents);
+  // A finished environment's next step is nobody's.
+  const bool waits = autoreset_ != Autoreset::kSameStep && is_over(world);
   for (std::size_t a = 0; a < agents; ++a) {
-    out.active[first + a] = world.agents()[a].active() ? 1 : 0;
+    out.active[first + a] = !waits && world.agents()[a].active() ? 1 : 0;
     out.last_actions[first + a] = world.agents()[a].last_action;
   }
 }

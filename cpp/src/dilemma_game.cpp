@@ -287,28 +287,28 @@ void DilemmaGame::apply_layout(World& world, const Layout& layout) const {
                                                                          : AgentStatus::kEnded;
   }
   try {
-    check_world(next);
+    check_world(next, false);
   } catch (const std::invalid_argument& error) {
     throw LayoutError(error.what());
   }
   std::copy(block.begin(), block.end(), world.block().begin());
 }
 
-void DilemmaGame::validate(const World& world) const {
+void DilemmaGame::validate(const World& world, bool finished) const {
   if (world.header().stream.used > (std::uint64_t{1} << 34)) {
     throw std::invalid_argument("random stream position out of range");
   }
-  check_world(world);
+  check_world(world, finished);
 }
 
-void DilemmaGame::check_world(const World& world) const {
+void DilemmaGame::check_world(const World& world, bool finished) const {
   const auto require = [](bool holds, const std::string& what) {
     if (!holds) throw std::invalid_argument(what);
   };
   const int step = world.header().step;
-  require(step >= 0 && step < spec_.max_steps, "step = " + std::to_string(step) +
-                                                   " is out of range; allowed: 0 to " +
-                                                   std::to_string(spec_.max_steps - 1));
+  const int last = spec_.max_steps - (finished ? 0 : 1);
+  require(step >= 0 && step <= last, "step = " + std::to_string(step) +
+                                         " is out of range; allowed: 0 to " + std::to_string(last));
   for (std::size_t cell = 0; cell < base_.size(); ++cell) {
     const Tile tile = world.cells()[cell];
     require(tile < dilemma::kNumTiles && (allowed_[cell] & bit(tile)) != 0,
@@ -339,7 +339,7 @@ void DilemmaGame::check_world(const World& world) const {
     require(!taken[world.index(agent.position())], who + " stands where another agent is");
     taken[world.index(agent.position())] = true;
   }
-  require(any_active, "no agent is in play");
+  require(any_active || finished, "no agent is in play");
   check_cells(world);
 }
 

@@ -659,12 +659,13 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
   std::copy(block.begin(), block.end(), world.block().begin());
 }
 
-void GridGame::validate(const World& world) const {
+void GridGame::validate(const World& world, bool finished) const {
   const auto require = [](bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
   };
   const WorldHeader& header = world.header();
-  require(header.step >= 0 && header.step < spec_.max_steps, "step counter out of range");
+  require(header.step >= 0 && header.step < spec_.max_steps + (finished ? 1 : 0),
+          "step counter out of range");
   require(header.spawn_cols >= 0 && header.spawn_cols <= world.cols(), "spawn columns wrong");
   require(header.stream.used <= (std::uint64_t{1} << 34), "random stream position out of range");
   for (const Tile tile : world.cells()) require(in_tile_set(tile), "a cell holds an unknown tile");

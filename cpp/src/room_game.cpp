@@ -177,34 +177,35 @@ void RoomGame::apply_layout(World& world, const Layout& layout) const {
   set_goal(next, goals.front());
   start_agent(next, {row, col});
   try {
-    check_world(next);
+    check_world(next, false);
   } catch (const std::invalid_argument& error) {
     throw LayoutError(error.what());
   }
   std::copy(block.begin(), block.end(), world.block().begin());
 }
 
-void RoomGame::validate(const World& world) const {
+void RoomGame::validate(const World& world, bool finished) const {
   const Agent& agent = world.agents().front();
   const auto require = [](bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
   };
   require(world.header().stream.used <= (std::uint64_t{1} << 34),
           "random stream position out of range");
-  require(agent.status == AgentStatus::kActive, "the agent is out of play");
+  require(agent.status == AgentStatus::kActive || (finished && agent.status == AgentStatus::kEnded),
+          "the agent is out of play");
   require(agent.dir == 0, "the agent has turned");
   require(agent.last_action >= -1 && agent.last_action < spec_.action_counts.front(),
           "the agent's last action is unknown");
   require(world.contains(agent.position()), "the agent is outside the room");
-  check_world(world);
+  check_world(world, finished);
 }
 
-void RoomGame::check_world(const World& world) const {
+void RoomGame::check_world(const World& world, bool finished) const {
   const int step = world.header().step;
-  if (step < 0 || step >= spec_.max_steps) {
+  const int last = spec_.max_steps - (finished ? 0 : 1);
+  if (step < 0 || step > last) {
     throw std::invalid_argument("step = " + std::to_string(step) +
-                                " is out of range; allowed: 0 to " +
-                                std::to_string(spec_.max_steps - 1));
+                                " is out of range; allowed: 0 to " + std::to_string(last));
   }
   const Position goal = world.header().goal();
   if (!world.contains(goal) || !at_wall(goal)) {

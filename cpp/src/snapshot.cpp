@@ -13,7 +13,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "snapshots are little-endian");
 
 constexpr char kMagic[8] = {'S', 'G', 'R', 'I', 'D', 'S', 'N', 'P'};
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kVersion = 2;
 
 std::uint64_t fnv1a(std::span<const std::byte> bytes) {
   std::uint64_t hash = 14695981039346656037ull;
@@ -46,6 +46,7 @@ struct Header {
   std::uint64_t seed;
   std::uint64_t first_env_index;
   std::uint64_t is_reset;
+  std::uint64_t autoreset;  // of the batch: whether its environments wait when they have finished
 };
 
 }  // namespace
@@ -53,8 +54,14 @@ struct Header {
 std::vector<std::byte> BatchEnv::snapshot() const {
   const std::string text = identity(spec(), num_envs_);
   const auto& worlds = worlds_[current_];
-  Header header{{},    kVersion,         text.size(),        worlds.size(),
-                seed_, first_env_index_, is_reset_ ? 1u : 0u};
+  Header header{.magic = {},
+                .version = kVersion,
+                .identity_bytes = text.size(),
+                .world_bytes = worlds.size(),
+                .seed = seed_,
+                .first_env_index = first_env_index_,
+                .is_reset = is_reset_ ? 1u : 0u,
+                .autoreset = static_cast<std::uint64_t>(autoreset_)};
   std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
 
   std::vector<std::byte> bytes(sizeof header + text.size() + worlds.size() + sizeof(std::uint64_t));
@@ -105,9 +112,21 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
   }
   std::vector<std::byte> worlds(header.world_bytes);
   std::memcpy(worlds.data(), &bytes[sizeof header + header.identity_bytes], worlds.size());
+  if (header.autoreset > static_cast<std::uint64_t>(Autoreset::kDisabled)) {
+    throw SnapshotError("the snapshot's way to restart is unknown: " +
+                        std::to_string(header.autoreset));
+  }
+  const bool may_wait = header.autoreset != static_cast<std::uint64_t>(Autoreset::kSameStep);
   for (std::size_t env = 0; env < num_envs_ && header.is_reset != 0; ++env) {
+    const World world(spec().shape, worlds.data() + env * spec().shape.bytes());
+    const bool waits = may_wait && is_over(world);
+    if (waits && autoreset_ == Autoreset::kSameStep) {
+      throw SnapshotError("the snapshot's environment " + std::to_string(env) +
+                          " has finished its episode, which this batch cannot hold: it restarts in "
+                          "the same step; restore it with autoreset next_step or disabled");
+    }
     try {
-      game_->validate(World(spec().shape, worlds.data() + env * spec().shape.bytes()));
+      game_->validate(world, waits);
     } catch (const std::invalid_argument& error) {
       throw SnapshotError("the snapshot's environment " + std::to_string(env) +
                           " is impossible: " + error.what());

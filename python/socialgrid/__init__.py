@@ -2,7 +2,14 @@
 
 from importlib.metadata import version as _version
 
-from socialgrid._core import ActionError, ConfigError, EnvStepError, LayoutError, SnapshotError
+from socialgrid._core import (
+    ActionError,
+    ConfigError,
+    EnvStepError,
+    FinishedError,
+    LayoutError,
+    SnapshotError,
+)
 from socialgrid.adapters.gymnasium import register as _register
 from socialgrid.games import Option, game_options, list_games
 from socialgrid.geometry import action_distances, occlusion
@@ -15,6 +22,7 @@ __all__ = [
     "ActionError",
     "ConfigError",
     "EnvStepError",
+    "FinishedError",
     "Layout",
     "LayoutError",
     "Option",

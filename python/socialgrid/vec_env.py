@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
@@ -9,7 +10,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from socialgrid import _core
 from socialgrid.layout import Layout, checked
@@ -25,6 +26,7 @@ def make_vec(
     seed: int = 0,
     first_env_index: int = 0,
     obs_mode: str | None = None,
+    autoreset: str = "same_step",
     **config: Any,
 ) -> VecEnv:
     """Make a batch of environments.
@@ -39,6 +41,10 @@ def make_vec(
         obs_mode: ``"rgb"`` for pixels, ``"tiles"`` for one integer a cell (see
             :attr:`VecEnv.tile_atlas`), ``"vector"`` for coordinates (Room and Hallway only); None
             for the game's own: ``"vector"`` where there is one, else ``"rgb"``.
+        autoreset: what becomes of an environment whose episode has ended, see
+            :meth:`VecEnv.step`. ``"same_step"``: the next episode begins in the same step.
+            ``"next_step"``: it holds its last state, and the next step begins the next episode.
+            ``"disabled"``: it holds its last state until :meth:`VecEnv.reset`.
         config: the game's options, see :func:`socialgrid.game_options`.
 
     Raises:
@@ -46,7 +52,7 @@ def make_vec(
             an obs_mode that the game does not have.
         ValueError, TypeError: another argument is out of range or of the wrong type.
     """
-    return VecEnv(game, num_envs, num_threads, seed, first_env_index, obs_mode, **config)
+    return VecEnv(game, num_envs, num_threads, seed, first_env_index, obs_mode, autoreset, **config)
 
 
 class VecEnv:
@@ -54,6 +60,9 @@ class VecEnv:
 
     Memory handed out is not written again while any view of it is held. Results depend on the
     game, its options, the seed and the actions; not on threads, batch splits or compilers.
+
+    Pickled and copied (``copy.copy``, ``copy.deepcopy``), it goes on from the same state; arrays
+    handed out are not shared. While a sent step is under way that is a RuntimeError.
 
     Attributes:
         game: name of the game.
@@ -74,6 +83,7 @@ class VecEnv:
         obs_dtype: uint8, or uint16 for ``"tiles"`` of a game with more than 256 pictures; float32
             for ``"vector"``.
         obs_mode: ``"rgb"``, ``"tiles"`` or ``"vector"``: the one in force.
+        autoreset: ``"same_step"``, ``"next_step"`` or ``"disabled"``.
         num_threads: threads in use.
         seed: the seed given at construction.
         first_env_index: index of the first environment's stream.
@@ -88,17 +98,21 @@ class VecEnv:
         seed: int = 0,
         first_env_index: int = 0,
         obs_mode: str | None = None,
+        autoreset: str = "same_step",
         **config: Any,
     ) -> None:
-        self._core = _core.BatchEnv(
-            game=game,
-            config=config,
-            num_envs=num_envs,
-            num_threads=num_threads,
-            seed=seed,
-            first_env_index=first_env_index,
-            obs_mode=obs_mode,
-        )
+        arguments: dict[str, Any] = {
+            "game": game,
+            "config": config,
+            "num_envs": num_envs,
+            "num_threads": num_threads,
+            "seed": seed,
+            "first_env_index": first_env_index,
+            "obs_mode": obs_mode,
+            "autoreset": autoreset,
+        }
+        self._core = _core.BatchEnv(**arguments)
+        self._arguments = copy.deepcopy(arguments)  # for copies; the caller may change its lists
         facts = self._core.facts()
         self.game: str = facts["game"]
         self.config: dict[str, Any] = facts["config"]
@@ -113,6 +127,7 @@ class VecEnv:
         self.obs_shape: tuple[int, ...] = facts["obs_shape"]
         self.obs_dtype: np.dtype[Any] = facts["obs_dtype"]
         self.obs_mode: str = facts["obs_mode"]
+        self.autoreset: str = facts["autoreset"]
         self.num_threads: int = facts["num_threads"]
         self.seed = seed
         self.first_env_index = first_env_index
@@ -142,25 +157,45 @@ class VecEnv:
         """Space of each agent's actions."""
         return tuple(gymnasium.spaces.Discrete(count) for count in self.action_counts)
 
-    def reset(self, seed: int | Sequence[int] | None = None) -> tuple[NDArray[Any], Info]:
-        """Start new episodes everywhere.
+    def reset(
+        self,
+        seed: int | Sequence[int] | None = None,
+        mask: ArrayLike | None = None,
+    ) -> tuple[NDArray[Any], Info]:
+        """Start new episodes, everywhere or in some environments.
 
         Args:
             seed: None: the next episode of every environment's stream. An integer: episode 0 of
                 the streams (seed, first_env_index + e). E integers: environment e starts episode 0
-                of the stream (seed[e], 0).
+                of the stream (seed[e], 0); entries of environments that are not reset are ignored.
+            mask: bool [E], the environments to reset; the others stay exactly as they are. None:
+                all, as the first time.
 
         Returns:
             obs [E, A, ...] and info with ``active`` bool [E, A], ``visible`` uint8 [E, A, A] and
-            ``last_actions`` int32 [E, A] (-1 before the first step).
+            ``last_actions`` int32 [E, A] (-1 before the first step), of all environments.
 
         Raises:
-            ValueError, TypeError: the seed is out of range (0 to 2**64 - 1) or no integer.
+            ValueError, TypeError: the seed is out of range (0 to 2**64 - 1) or no integer; the
+                mask is not bool [E].
+            RuntimeError: the first reset has a mask that leaves environments out.
         """
-        return self._core.reset(seed)
+        return self._core.reset(seed, mask)
 
     def step(self, actions: Any, out: Mapping[str, Any] | None = None) -> Step:
-        """Let every agent act once; environments whose episode ends begin the next one at once.
+        """Let every agent act once.
+
+        An environment whose episode ends (``info["done"]``) goes on as :attr:`autoreset` says:
+
+        - ``"same_step"``: the next episode begins at once, and obs shows its beginning.
+        - ``"next_step"``: obs shows the end. The next step ignores the environment's actions,
+          whatever they are, and begins the next episode: reward 0, terminated and truncated False,
+          obs its beginning.
+        - ``"disabled"``: obs shows the end, and the environment must be reset before the next step
+          of the batch, which is an error otherwise.
+
+        Until then, environments that wait hold their last state: :meth:`observe`, :meth:`render`,
+        :meth:`get_layout` and :meth:`worlds` show the end.
 
         Args:
             actions: integers [E, A]; checked as a whole before anything changes. Agents out of
@@ -171,22 +206,24 @@ class VecEnv:
                 copied is refused. ``final_obs`` given so is written only in rows that are done.
 
         Returns:
-            obs [E, A, ...]: views before the next step.
+            obs [E, A, ...]: views before the next step; where an environment waits, its last.
             reward: float32 [E, A].
             terminated: bool [E, A], True from the step in which an agent's play ends to the end of
                 the episode.
             truncated: bool [E, A], True where the time limit cut an agent off; never together with
                 terminated.
-            info: ``done`` bool [E], the episode ended in this step and obs shows the next one;
-            ``final_obs`` [E, A, ...], last views of ended episodes (other rows are zero);
-            ``active`` bool [E, A], the agent is in play before the next step; ``visible`` uint8
-            [E, A, A], 1 where agent i sees the cell of agent j; ``last_actions`` int32 [E, A];
-            where the game has :attr:`event_names`, ``events`` uint8 [E, A, K], how often each
-            happened to each agent in this step.
+            info: ``done`` bool [E], the episode ended in this step; ``final_obs`` [E, A, ...],
+            last views of episodes that ended in this step (other rows are zero); ``active`` bool
+            [E, A], the agent will act in the next step (nobody does in an environment that waits);
+            ``visible`` uint8 [E, A, A], 1 where agent i sees the cell of agent j; ``last_actions``
+            int32 [E, A]; where the game has :attr:`event_names`, ``events`` uint8 [E, A, K], how
+            often each happened to each agent in this step.
 
         Raises:
             ActionError: an action is out of range; names environment, agent, value and range.
             TypeError, ValueError: wrong dtype, shape or memory layout.
+            FinishedError: ``autoreset="disabled"`` and an environment waits for its reset; names
+                it.
             RuntimeError: before reset(), after close(), or while a sent step is under way.
             EnvStepError: an environment failed; the state is as before the call.
         """
@@ -274,6 +311,24 @@ class VecEnv:
     def closed(self) -> bool:
         """Whether close() has been called."""
         return self._core.closed
+
+    def __copy__(self) -> VecEnv:
+        return copy.deepcopy(self)  # nothing that changes is shared
+
+    def __getstate__(self) -> dict[str, Any]:
+        remade = ("_core", "tile_atlas")
+        kept = {key: value for key, value in self.__dict__.items() if key not in remade}
+        return {**kept, "_snapshot": None if self.closed else self.get_state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        snapshot = state["_snapshot"]
+        self.__dict__.update(state)
+        del self.__dict__["_snapshot"]
+        self._core = _core.BatchEnv(**self._arguments)
+        if snapshot is None:
+            self.close()
+        else:
+            self.set_state(snapshot)
 
     def __enter__(self) -> VecEnv:
         return self

@@ -196,7 +196,9 @@ class FaultyGame final : public Game {
   void apply_layout(World& world, const Layout& layout) const override {
     inner_->apply_layout(world, layout);
   }
-  void validate(const World& world) const override { inner_->validate(world); }
+  void validate(const World& world, bool finished) const override {
+    inner_->validate(world, finished);
+  }
 
  private:
   std::shared_ptr<const Game> inner_;

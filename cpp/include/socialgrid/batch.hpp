@@ -38,13 +38,26 @@ class SnapshotError : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+// An action for an environment whose episode is over and that does not restart by itself.
+class FinishedError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// What becomes of an environment whose episode has ended.
+enum class Autoreset {
+  kSameStep,  // the next episode begins in the same step
+  kNextStep,  // the next step ignores its actions and begins the next episode
+  kDisabled   // it holds its last state until it is reset; to step it is an error
+};
+
 // Where a step's results go. E environments, A agents; all memory is the caller's.
 struct StepBuffers {
   std::byte* obs = nullptr;              // [E, A, ...] views before the next step
   float* reward = nullptr;               // [E, A]
   std::uint8_t* terminated = nullptr;    // [E, A] the agent's play has ended in this episode
   std::uint8_t* truncated = nullptr;     // [E, A] the time limit cut the agent off
-  std::uint8_t* done = nullptr;          // [E] the episode ended and a new one began
+  std::uint8_t* done = nullptr;          // [E] the episode ended in this step
   std::byte* final_obs = nullptr;        // [E, A, ...] last views; only rows that are done
   std::uint8_t* active = nullptr;        // [E, A] in play before the next step
   std::uint8_t* visible = nullptr;       // [E, A, A] agent i sees agent j
@@ -78,28 +91,38 @@ struct WorldMarks {
 class BatchEnv {
  public:
   BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int num_threads,
-           std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode);
+           std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode,
+           Autoreset autoreset = Autoreset::kSameStep);
 
   const GameSpec& spec() const { return game_->spec(); }
   const Observer& observer() const { return *observer_; }
   std::size_t num_envs() const { return num_envs_; }
   std::size_t num_agents() const { return static_cast<std::size_t>(spec().shape.num_agents); }
   int num_threads() const { return pool_.num_threads(); }
+  Autoreset autoreset() const { return autoreset_; }
   bool is_reset() const { return is_reset_; }
   std::size_t state_bytes_per_env() const { return spec().shape.bytes(); }
 
+  // The environments that a reset begins anew: bytes [E], 0 leaves one as it is; empty: all.
+  using Mask = std::span<const std::uint8_t>;
   // Starts the next episode of every environment's stream.
-  void reset(const ObserveBuffers& out);
+  void reset(const ObserveBuffers& out, Mask mask = {});
   // Starts episode 0 of the streams (seed, first_env_index + e).
-  void reset(std::uint64_t seed, const ObserveBuffers& out);
+  void reset(std::uint64_t seed, const ObserveBuffers& out, Mask mask = {});
   // Starts episode 0 of the streams (seeds[e], 0).
-  void reset(std::span<const std::uint64_t> seeds, const ObserveBuffers& out);
+  void reset(std::span<const std::uint64_t> seeds, const ObserveBuffers& out, Mask mask = {});
 
-  // Throws ActionError naming environment, agent, value and allowed range.
+  // The environment's episode is over and it waits for a reset, its own or the caller's.
+  bool is_finished(std::size_t env) const {
+    return autoreset_ != Autoreset::kSameStep && is_over(world(env));
+  }
+
+  // Throws ActionError naming environment, agent, value and allowed range (where the next step
+  // begins an episode every action will do), FinishedError naming the environment.
   void check_actions(std::span<const std::int32_t> actions) const;
   // The error for action number `index` of [E, A].
   ActionError action_error(std::size_t index, const std::string& value) const;
-  // Steps all environments with checked actions [E, A]; ended episodes are followed by new ones.
+  // Steps all environments with checked actions [E, A].
   // All or nothing: if an environment throws, EnvStepError tells which and no state changes
   // (the contents of the buffers are then undefined).
   void step(std::span<const std::int32_t> actions, const StepBuffers& out);
@@ -143,9 +166,11 @@ class BatchEnv {
     return worlds_[which].data() + env * spec().shape.bytes();
   }
   template <typename StreamOf>
-  void restart(StreamOf stream_of, const ObserveBuffers& out);
+  void restart(StreamOf stream_of, const ObserveBuffers& out, Mask mask);
   void step_one(std::size_t env, std::span<const std::int32_t> actions, const StepBuffers& out,
                 Workspace& workspace);
+  void write_nothing_happened(std::size_t env, const StepBuffers& out) const;
+  bool is_over(const World& world) const;
   void begin_next_episode(World& world, WorldMarks& marks) const;
   void write_views(const World& world, std::size_t env, const ObserveBuffers& out,
                    Workspace& workspace) const;
@@ -157,6 +182,7 @@ class BatchEnv {
   std::size_t num_envs_;
   std::uint64_t seed_;
   std::uint64_t first_env_index_;
+  Autoreset autoreset_;
   bool is_reset_ = false;
   std::size_t failing_env_ = kNoEnv;
   // Two copies of all worlds: a step writes into the other copy, which becomes current only when

@@ -50,7 +50,7 @@ class DilemmaGame : public Game {
  public:
   Layout layout(const World& world) const override;
   void apply_layout(World& world, const Layout& layout) const override;
-  void validate(const World& world) const override;
+  void validate(const World& world, bool finished) const override;
 
  protected:
   struct Setup {
@@ -86,7 +86,7 @@ class DilemmaGame : public Game {
   virtual void check_cells(const World&) const {}
 
  private:
-  void check_world(const World& world) const;
+  void check_world(const World& world, bool finished) const;
 
   std::vector<std::string> map_;        // as the user wrote it
   std::vector<Tile> base_;              // [rows, cols]

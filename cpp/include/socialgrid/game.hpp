@@ -105,8 +105,8 @@ class Game {
   virtual void apply_layout(World& world, const Layout& layout) const = 0;
 
   // Throws std::invalid_argument if the world could not have come from this game (foreign
-  // snapshot).
-  virtual void validate(const World& world) const = 0;
+  // snapshot). `finished`: as it stands when an episode is over.
+  virtual void validate(const World& world, bool finished) const = 0;
 
  protected:
   explicit Game(GameSpec spec) : spec_(std::move(spec)) {}

@@ -71,7 +71,7 @@ class GridGame final : public Game {
             Rng& rng) const override;
   Layout layout(const World& world) const override;
   void apply_layout(World& world, const Layout& layout) const override;
-  void validate(const World& world) const override;
+  void validate(const World& world, bool finished) const override;
 
  private:
   void spawn_due_agents(World& world, Rng& rng) const;

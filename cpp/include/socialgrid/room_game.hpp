@@ -26,11 +26,11 @@ class RoomGame final : public Game {
   Layout layout(const World& world) const override;
   void write_glyphs(const World& world, std::uint8_t* out) const override;
   void apply_layout(World& world, const Layout& layout) const override;
-  void validate(const World& world) const override;
+  void validate(const World& world, bool finished) const override;
 
  private:
   bool at_wall(Position p) const;
-  void check_world(const World& world) const;
+  void check_world(const World& world, bool finished) const;
 
   Position start_;
   bool terminate_on_goal_;
