@@ -13,6 +13,7 @@ namespace socialgrid::bindings {
 namespace {
 
 constexpr const char* kCapsuleName = "socialgrid.array_pool";
+constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kKeptFree = 4;  // blocks kept for reuse; more are given back to the system
 
 std::string shape_text(const py::ssize_t* dims, std::size_t count) {
@@ -95,8 +96,29 @@ std::vector<py::object> hold(const py::array& array, const std::string& where) {
 
 }  // namespace
 
+AlignedBlock::AlignedBlock(std::size_t bytes) {
+  // Not aligned_alloc: what calloc gives costs nothing until it is touched.
+  std::size_t room = bytes + kAlignment;
+  memory_.reset(std::calloc(room, 1));
+  void* begin = memory_.get();
+  if (begin == nullptr) return;
+  data_ = static_cast<std::byte*>(std::align(kAlignment, bytes, begin, room));
+}
+
+py::array aligned_array(const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
+  auto bytes = static_cast<std::size_t>(dtype.itemsize());
+  for (const py::ssize_t extent : shape) bytes *= static_cast<std::size_t>(extent);
+  auto block = std::make_unique<AlignedBlock>(bytes);
+  std::byte* data = block->data();
+  if (data == nullptr) throw std::bad_alloc();
+  const py::capsule owner(block.get(),
+                          [](void* pointer) { delete static_cast<AlignedBlock*>(pointer); });
+  static_cast<void>(block.release());
+  return {dtype, shape, data, owner};
+}
+
 struct ArrayPool::Loan {
-  Block block;
+  AlignedBlock block;
   std::shared_ptr<Shared> home;
 
   static void give_back(void* pointer) {
@@ -117,7 +139,7 @@ ArrayPool::ArrayPool(std::string name, py::dtype dtype, std::vector<py::ssize_t>
 }
 
 ArrayPool::Handed ArrayPool::acquire() {
-  auto loan = std::make_unique<Loan>(Loan{{nullptr, &std::free}, shared_});
+  auto loan = std::make_unique<Loan>(Loan{{}, shared_});
   {
     const std::lock_guard lock(shared_->mutex);
     if (!shared_->free.empty()) {
@@ -125,13 +147,13 @@ ArrayPool::Handed ArrayPool::acquire() {
       shared_->free.pop_back();
     }
   }
-  if (loan->block == nullptr) {
+  if (loan->block.data() == nullptr) {
     const std::string purpose = "an array of " + name_;
     require_memory(bytes_, purpose);
-    loan->block.reset(static_cast<std::byte*>(std::calloc(bytes_, 1)));
-    if (loan->block == nullptr) throw OutOfMemory(bytes_, purpose);
+    loan->block = AlignedBlock(bytes_);
+    if (loan->block.data() == nullptr) throw OutOfMemory(bytes_, purpose);
   }
-  std::byte* data = loan->block.get();
+  std::byte* data = loan->block.data();
   const py::capsule owner(loan.get(), kCapsuleName, &Loan::give_back);
   static_cast<void>(loan.release());
   return {py::array(dtype_, shape_, data, owner), data};

@@ -12,6 +12,28 @@
 
 namespace socialgrid::bindings {
 
+// Zeroed memory that begins at a multiple of 64 bytes, as others (JAX) need to share it; none (a
+// null pointer) where the system has none.
+class AlignedBlock {
+ public:
+  AlignedBlock() = default;
+  explicit AlignedBlock(std::size_t bytes);
+  std::byte* data() const { return data_; }
+
+ private:
+  std::unique_ptr<void, decltype(&std::free)> memory_{nullptr, &std::free};
+  std::byte* data_ = nullptr;
+};
+
+// A zeroed C-contiguous array on such memory.
+pybind11::array aligned_array(const pybind11::dtype& dtype,
+                              const std::vector<pybind11::ssize_t>& shape);
+
+template <typename T>
+pybind11::array_t<T> aligned_array(const std::vector<pybind11::ssize_t>& shape) {
+  return aligned_array(pybind11::dtype::of<T>(), shape);
+}
+
 // Hands out arrays of one shape and type. An array's memory returns to the pool when the last view
 // of it is gone, so that memory in a user's hands is never written again.
 class ArrayPool {
@@ -34,10 +56,9 @@ class ArrayPool {
 
  private:
   struct Loan;  // owned by the capsule under an array
-  using Block = std::unique_ptr<std::byte, decltype(&std::free)>;
   struct Shared {
     std::mutex mutex;
-    std::vector<Block> free;
+    std::vector<AlignedBlock> free;
   };
 
   std::string name_;

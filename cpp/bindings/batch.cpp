@@ -124,6 +124,14 @@ enum ArrayIndex {
   kNumArrays
 };
 
+using Arrays = std::array<ArrayPool::Handed, kNumArrays>;
+
+// Memory of the caller for some results, checked once for many steps of one batch.
+struct BoundOut {
+  std::uint64_t batch;  // its number
+  Arrays arrays;
+};
+
 class PyBatch {
  public:
   PyBatch(const py::object& game, const py::dict& config, const py::object& num_envs,
@@ -192,6 +200,11 @@ class PyBatch {
       batch_->step(actions_, step_buffers(pending_));
     }
     return results();
+  }
+
+  BoundOut bind(const py::object& out) {
+    const Use use(*this, kMayBeInFlight);
+    return {number_, wrap_all(out)};
   }
 
   void send(const py::object& actions, const py::object& out) {
@@ -302,8 +315,7 @@ class PyBatch {
     } catch (const std::bad_alloc&) {
       throw OutOfMemory(bytes, purpose);
     }
-    py::array_t<std::uint8_t> image(
-        std::vector<py::ssize_t>{shape.rows * side, shape.cols * side, 3});
+    auto image = aligned_array<std::uint8_t>({shape.rows * side, shape.cols * side, 3});
     std::copy(pixels.begin(), pixels.end(), image.mutable_data());
     return image;
   }
@@ -311,7 +323,7 @@ class PyBatch {
   py::array tile_atlas() {
     const Use use(*this, kMayBeInFlight);
     const TilePictures atlas = batch_->observer().tile_pictures();
-    py::array_t<std::uint8_t> out(std::vector<py::ssize_t>{atlas.count, atlas.side, atlas.side, 3});
+    auto out = aligned_array<std::uint8_t>({atlas.count, atlas.side, atlas.side, 3});
     std::copy(atlas.pixels.begin(), atlas.pixels.end(), out.mutable_data());
     return out;
   }
@@ -356,7 +368,6 @@ class PyBatch {
   }
 
  private:
-  using Arrays = std::array<ArrayPool::Handed, kNumArrays>;
   using Seeds = std::vector<std::uint64_t>;
   enum Phase { kIdle, kMayBeInFlight };
 
@@ -540,34 +551,47 @@ class PyBatch {
 
   Arrays take_arrays(const py::object& out) {
     Arrays arrays;
-    if (!out.is_none()) {
-      if (!py::hasattr(out, "items")) {
-        throw py::type_error("out must be a mapping from names to arrays, not " + type_name(out));
+    if (py::isinstance<BoundOut>(out)) {
+      const auto& bound = out.cast<const BoundOut&>();
+      if (bound.batch != number_) {
+        throw py::value_error("out is bound to another environment; use this one's bind()");
       }
-      for (const py::handle entry : out.attr("items")()) {
-        if (!py::isinstance<py::tuple>(entry) || py::len(entry) != 2) {
-          throw py::type_error("out must be a mapping from names to arrays; its items() gave a " +
-                               type_name(entry));
-        }
-        const auto pair = py::reinterpret_borrow<py::tuple>(entry);
-        const std::string key = to_text(pair[0], "a name in out");
-        const auto pool = std::find_if(pools_.begin(), pools_.end(),
-                                       [&](const ArrayPool& p) { return p.name() == key; });
-        if (pool == pools_.end()) {
-          std::vector<std::string> names;
-          for (const ArrayPool& p : pools_) names.push_back(p.name());
-          const std::string near = nearest_name(key, names);
-          throw py::key_error("out has no place '" + printable(key) + "'" +
-                              (near.empty() ? "" : "; did you mean '" + near + "'?"));
-        }
-        arrays[static_cast<std::size_t>(pool - pools_.begin())] = pool->wrap(pair[1]);
-      }
-      refuse_overlaps(arrays);
+      arrays = bound.arrays;
+    } else if (!out.is_none()) {
+      arrays = wrap_all(out);
     }
     for (std::size_t i = 0; i < pools_.size(); ++i) {
       if (arrays[i].data != nullptr) continue;
       arrays[i] = pools_[i].acquire();
     }
+    return arrays;
+  }
+
+  // The caller's memory for the results that it names.
+  Arrays wrap_all(const py::object& out) const {
+    Arrays arrays;
+    if (!py::hasattr(out, "items")) {
+      throw py::type_error("out must be a mapping from names to arrays, not " + type_name(out));
+    }
+    for (const py::handle entry : out.attr("items")()) {
+      if (!py::isinstance<py::tuple>(entry) || py::len(entry) != 2) {
+        throw py::type_error("out must be a mapping from names to arrays; its items() gave a " +
+                             type_name(entry));
+      }
+      const auto pair = py::reinterpret_borrow<py::tuple>(entry);
+      const std::string key = to_text(pair[0], "a name in out");
+      const auto pool = std::find_if(pools_.begin(), pools_.end(),
+                                     [&](const ArrayPool& p) { return p.name() == key; });
+      if (pool == pools_.end()) {
+        std::vector<std::string> names;
+        for (const ArrayPool& p : pools_) names.push_back(p.name());
+        const std::string near = nearest_name(key, names);
+        throw py::key_error("out has no place '" + printable(key) + "'" +
+                            (near.empty() ? "" : "; did you mean '" + near + "'?"));
+      }
+      arrays[static_cast<std::size_t>(pool - pools_.begin())] = pool->wrap(pair[1]);
+    }
+    refuse_overlaps(arrays);
     return arrays;
   }
 
@@ -618,6 +642,8 @@ class PyBatch {
                           arrays[kTruncated].object, info);
   }
 
+  static inline std::atomic<std::uint64_t> next_number_{0};
+  const std::uint64_t number_ = next_number_++;
   int process_;
   std::atomic<bool> in_use_{false};
   bool in_flight_ = false;
@@ -635,7 +661,7 @@ py::dict PyBatch::worlds(const py::list& fields) {
   const auto agents = static_cast<py::ssize_t>(batch_->num_agents());
   const BatchEnv& batch = *batch_;
   const auto per_agent = [&]<typename T>(T, auto read) {
-    py::array_t<T> out(std::vector<py::ssize_t>{envs, agents});
+    auto out = aligned_array<T>({envs, agents});
     T* data = out.mutable_data();
     for (std::size_t env = 0; env < batch.num_envs(); ++env) {
       for (const Agent& agent : batch.world(env).agents()) *data++ = read(agent);
@@ -643,7 +669,7 @@ py::dict PyBatch::worlds(const py::list& fields) {
     return out;
   };
   const auto per_env = [&]<typename T>(T, auto read) {
-    py::array_t<T> out(envs);
+    auto out = aligned_array<T>({envs});
     for (std::size_t env = 0; env < batch.num_envs(); ++env) {
       out.mutable_data()[env] = read(batch.world(env).header());
     }
@@ -661,7 +687,7 @@ py::dict PyBatch::worlds(const py::list& fields) {
     const std::string field = to_text(name, "a field");
     py::object value;
     if (field == "agent_pos") {
-      py::array_t<std::int32_t> positions(std::vector<py::ssize_t>{envs, agents, 2});
+      auto positions = aligned_array<std::int32_t>({envs, agents, 2});
       std::int32_t* data = positions.mutable_data();
       for (std::size_t env = 0; env < batch.num_envs(); ++env) {
         for (const Agent& agent : batch.world(env).agents()) {
@@ -694,7 +720,7 @@ py::dict PyBatch::worlds(const py::list& fields) {
       value = per_mark([](const WorldMarks& marks) { return marks.restart; });
     } else if (field == "cells") {
       const WorldShape& shape = batch.spec().shape;
-      py::array_t<std::uint8_t> cells(std::vector<py::ssize_t>{envs, shape.rows, shape.cols});
+      auto cells = aligned_array<std::uint8_t>({envs, shape.rows, shape.cols});
       std::uint8_t* data = cells.mutable_data();
       for (std::size_t env = 0; env < batch.num_envs(); ++env) {
         batch.write_glyphs(env, data);
@@ -746,6 +772,9 @@ void register_batch(py::module_& module) {
       .def("tile_atlas", &PyBatch::tile_atlas)
       .def("close", &PyBatch::close)
       .def_property_readonly("closed", &PyBatch::closed);
+  py::class_<BoundOut>(module, "BoundOut", "Memory for results; see socialgrid.VecEnv.bind.")
+      .def(py::init([](PyBatch& batch, const py::object& out) { return batch.bind(out); }),
+           py::arg("batch"), py::arg("out"));
 }
 
 }  // namespace socialgrid::bindings

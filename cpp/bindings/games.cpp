@@ -127,7 +127,12 @@ py::object from_value(const Value& value) {
 }
 
 void register_games(py::module_& module) {
-  py::register_exception<ConfigError>(module, "ConfigError", PyExc_ValueError);
+  const py::object config_error =
+      py::register_exception<ConfigError>(module, "ConfigError", PyExc_ValueError);
+  // Registered later, it is asked first. A TypeError, too, as of any function without the keyword.
+  py::register_exception<UnknownOptionError>(
+      module, "UnknownOptionError",
+      py::make_tuple(config_error, py::reinterpret_borrow<py::object>(PyExc_TypeError)));
 
   module.def(
       "list_games",

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "arrays.hpp"
 #include "register.hpp"
 #include "socialgrid/distances.hpp"
 #include "socialgrid/game.hpp"
@@ -35,7 +36,7 @@ py::array_t<std::int32_t> distances(const BoolArray& passable, const IntArray& t
                             std::to_string(col) + ") is outside the grid");
     }
   }
-  py::array_t<std::int32_t> out({count, py::ssize_t{4}, rows, cols});
+  auto out = aligned_array<std::int32_t>({count, 4, rows, cols});
   const auto cells = static_cast<std::size_t>(rows * cols);
   const auto* free_cells = reinterpret_cast<const std::uint8_t*>(passable.data());
   const std::int64_t* target = targets.data();
@@ -61,7 +62,7 @@ BoolArray occlusion(const BoolArray& opaque, std::int64_t view_offset) {
     throw py::value_error("views are odd, 3 to " + std::to_string(kMaxViewSize) +
                           " cells a side, and view_offset is below that");
   }
-  BoolArray visible({opaque.shape(0), opaque.shape(1), opaque.shape(2)});
+  BoolArray visible = aligned_array<bool>({opaque.shape(0), opaque.shape(1), opaque.shape(2)});
   const bool* in = opaque.data();
   bool* out = visible.mutable_data();
   for (py::ssize_t i = 0; i < opaque.shape(0); ++i) {
@@ -82,7 +83,7 @@ BoolArray occlusion(const BoolArray& opaque, std::int64_t view_offset) {
 
 py::array_t<std::uint32_t> stream_words(std::uint64_t seed, std::uint64_t stream,
                                         std::uint32_t episode, std::size_t count) {
-  py::array_t<std::uint32_t> words(static_cast<py::ssize_t>(count));
+  auto words = aligned_array<std::uint32_t>({static_cast<py::ssize_t>(count)});
   StreamState state{.seed = seed, .stream = stream, .episode = episode};
   Rng rng(state);
   for (std::size_t i = 0; i < count; ++i) words.mutable_data()[i] = rng.next_u32();

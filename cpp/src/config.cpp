@@ -193,14 +193,17 @@ Config::Config(std::string game, const std::vector<Option>& options, const Value
   for (const Option& option : options) names.push_back(option.name);
   for (const auto& [name, value] : values) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    std::string message = game_ + " has no option '" + printable(name) + "'";
+    // Other tools look for the words in brackets, which are Python's.
+    const std::string shown = "'" + printable(name) + "'";
+    std::string message =
+        game_ + " has no option " + shown + " (got an unexpected keyword argument " + shown + ")";
     if (const std::string near = nearest_name(name, names); !near.empty()) {
       message += "; did you mean '" + near + "'?";
     } else {
       message += "; its options are:";
       for (const std::string& known : names) message += " " + known;
     }
-    throw ConfigError(message);
+    throw UnknownOptionError(message);
   }
   for (const Option& option : options) {
     const auto found = values.find(option.name);

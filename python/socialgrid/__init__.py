@@ -9,6 +9,7 @@ from socialgrid._core import (
     FinishedError,
     LayoutError,
     SnapshotError,
+    UnknownOptionError,
 )
 from socialgrid.adapters.gymnasium import register as _register
 from socialgrid.games import Option, game_options, list_games
@@ -27,6 +28,7 @@ __all__ = [
     "LayoutError",
     "Option",
     "SnapshotError",
+    "UnknownOptionError",
     "VecEnv",
     "action_distances",
     "game_options",

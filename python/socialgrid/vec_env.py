@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from socialgrid import _core
+from socialgrid._core import BoundOut
 from socialgrid.layout import Layout, checked
 
 Info = dict[str, NDArray[Any]]
@@ -48,8 +49,8 @@ def make_vec(
         config: the game's options, see :func:`socialgrid.game_options`.
 
     Raises:
-        ConfigError: unknown game, unknown option (the nearest is named), a value out of range, or
-            an obs_mode that the game does not have.
+        ConfigError: unknown game, a value out of range, or an obs_mode that the game does not have.
+        UnknownOptionError: unknown option; names the nearest. It is a ConfigError and a TypeError.
         ValueError, TypeError: another argument is out of range or of the wrong type.
     """
     return VecEnv(game, num_envs, num_threads, seed, first_env_index, obs_mode, autoreset, **config)
@@ -143,6 +144,13 @@ class VecEnv:
         atlas.flags.writeable = False
         return atlas
 
+    @property
+    def idle_actions(self) -> tuple[int | None, ...]:
+        """The action of each agent that does nothing; None where all of them do something."""
+        still = [i for i, name in enumerate(self.action_names) if name in ("stay", "done")]
+        idle = still[0] if still else None
+        return (idle,) * self.num_agents
+
     @cached_property
     def single_observation_space(self) -> gymnasium.spaces.Box:
         """Space of one agent's view."""
@@ -182,7 +190,24 @@ class VecEnv:
         """
         return self._core.reset(seed, mask)
 
-    def step(self, actions: Any, out: Mapping[str, Any] | None = None) -> Step:
+    def bind(self, out: Mapping[str, Any]) -> BoundOut:
+        """Check the caller's memory for results once, for many steps.
+
+        Args:
+            out: as for :meth:`step`.
+
+        Returns:
+            what :meth:`step` and :meth:`send` of this environment take as ``out``, at no cost for
+            each step, also for tensors. It keeps the memory alive and writes there even if a
+            tensor is given other memory or an array is made read-only later; numpy refuses to
+            resize an array in the meantime.
+
+        Raises:
+            TypeError, ValueError, KeyError: as :meth:`step` for such ``out``.
+        """
+        return BoundOut(self._core, out)
+
+    def step(self, actions: Any, out: Mapping[str, Any] | BoundOut | None = None) -> Step:
         """Let every agent act once.
 
         An environment whose episode ends (``info["done"]``) goes on as :attr:`autoreset` says:
@@ -204,6 +229,7 @@ class VecEnv:
                 numpy arrays, CPU tensors or buffers of exactly the result's shape and dtype. They
                 are written in place, and held until the results are back; what could only be
                 copied is refused. ``final_obs`` given so is written only in rows that are done.
+                Or what :meth:`bind` made of them.
 
         Returns:
             obs [E, A, ...]: views before the next step; where an environment waits, its last.
@@ -229,7 +255,7 @@ class VecEnv:
         """
         return self._core.step(actions, out)
 
-    def send(self, actions: Any, out: Mapping[str, Any] | None = None) -> None:
+    def send(self, actions: Any, out: Mapping[str, Any] | BoundOut | None = None) -> None:
         """Begin a step and return at once; :meth:`recv` returns its results."""
         self._core.send(actions, out)
 
@@ -265,6 +291,8 @@ class VecEnv:
 
     def set_layout(self, env: int, layout: Layout) -> None:
         """Put one environment into a given state; its random stream goes on.
+
+        Where finished environments wait, one whose agents have all ended their play waits.
 
         Raises:
             LayoutError: impossible, or a field of the wrong type; the message says where and why,

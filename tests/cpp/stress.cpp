@@ -211,8 +211,8 @@ class FaultyGame final : public Game {
 class Player {
  public:
   Player(std::shared_ptr<const Game> game, std::size_t num_envs, int num_threads,
-         std::uint64_t seed, std::uint64_t first, ObsMode mode)
-      : batch(std::move(game), num_envs, num_threads, seed, first, mode) {
+         std::uint64_t seed, std::uint64_t first, ObsMode mode, Autoreset autoreset)
+      : batch(std::move(game), num_envs, num_threads, seed, first, mode, autoreset) {
     const std::size_t agents = num_envs * batch.num_agents();
     obs_.resize(agents * batch.observer().bytes_per_agent());
     final_obs_.resize(obs_.size());
@@ -269,7 +269,12 @@ std::vector<std::int32_t> random_actions(const BatchEnv& batch, Dice& dice) {
 // ---- what can happen between steps ----
 
 void refuse_wrong_actions(const Player& player, std::vector<std::int32_t> actions, Dice& dice) {
-  actions[dice.below(actions.size())] = dice.chance(0.5) ? -1 : 1 << dice.between(8, 30);
+  // Where an environment waits, any action will do, or none.
+  const std::size_t wrong = dice.below(actions.size());
+  for (std::size_t e = 0; e < player.batch.num_envs(); ++e) {
+    if (player.batch.is_finished(e)) return;
+  }
+  actions[wrong] = dice.chance(0.5) ? -1 : 1 << dice.between(8, 30);
   check_throws<ActionError>([&] { player.batch.check_actions(actions); },
                             "an action out of range was accepted");
 }
@@ -356,7 +361,12 @@ void move_layout(Player& a, Player& b, Dice& dice) {
 
 void throw_in_workers(FaultyGame& game, Player& player, Dice& dice) {
   const std::vector<std::byte> before = player.batch.snapshot();
-  game.arm(dice.between(1, static_cast<int>(player.batch.num_envs())), dice.chance(0.7));
+  int playing = 0;  // rules do not act where an environment waits
+  for (std::size_t e = 0; e < player.batch.num_envs(); ++e) {
+    playing += player.batch.is_finished(e) ? 0 : 1;
+  }
+  if (playing == 0) return;
+  game.arm(dice.between(1, playing), dice.chance(0.7));
   bool thrown = false;
   try {
     player.step(random_actions(player.batch, dice));
@@ -377,6 +387,7 @@ void play(Dice& dice) {
   const GameEntry& entry = dice.pick(games());
   std::shared_ptr<FaultyGame> game;
   ObsMode mode{};
+  const auto autoreset = static_cast<Autoreset>(dice.between(0, 2));
   std::optional<Player> a, b;
   // Small batches are stepped by one thread, whatever their number of threads.
   const bool large = dice.chance(0.5);
@@ -387,8 +398,8 @@ void play(Dice& dice) {
   try {
     game = std::make_shared<FaultyGame>(make_game(entry.name, random_config(entry, dice)));
     mode = dice.pick(obs_modes(game->spec().view));
-    a.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode);
-    b.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode);
+    a.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode, autoreset);
+    b.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode, autoreset);
   } catch (const ConfigError&) {
     ++counts.refused;
     return;
@@ -413,21 +424,31 @@ void play(Dice& dice) {
     check(a->batch.snapshot() == b->batch.snapshot(), "states depend on the number of threads");
     return !stopped;
   };
-  const auto reset = [&] {
+  const auto reset = [&](const std::vector<std::uint8_t>& mask) {
     std::vector<std::uint64_t> seeds;
     for (std::size_t e = 0; e < num_envs; ++e) seeds.push_back(dice.below(1u << 20));
     const int kind = dice.between(0, 2);
     return both([&](Player& player) {
       const ObserveBuffers out = player.observe_buffers();
-      if (kind == 0) player.batch.reset(out);
-      if (kind == 1) player.batch.reset(seed + 1, out);
-      if (kind == 2) player.batch.reset(seeds, out);
+      if (kind == 0) player.batch.reset(out, mask);
+      if (kind == 1) player.batch.reset(seed + 1, out, mask);
+      if (kind == 2) player.batch.reset(seeds, out, mask);
     });
   };
 
-  if (!reset()) return;
+  // Those that have finished, and some more.
+  const auto restart = [&] {
+    std::vector<std::uint8_t> mask;
+    for (std::size_t e = 0; e < num_envs; ++e) {
+      mask.push_back(a->batch.is_finished(e) || dice.chance(0.02) ? 1 : 0);
+    }
+    return reset(mask);
+  };
+
+  if (!reset({})) return;
   const int num_steps = dice.between(1, large ? 20 : 120);
   for (int i = 0; i < num_steps; ++i) {
+    if ((autoreset == Autoreset::kDisabled || dice.chance(0.02)) && !restart()) return;
     const auto actions = random_actions(a->batch, dice);
     a->batch.check_actions(actions);
     const bool in_background = dice.chance(0.1);
@@ -450,11 +471,11 @@ void play(Dice& dice) {
     if (dice.chance(0.04)) throw_in_workers(*game, *a, dice);
     if (dice.chance(0.01)) a->batch.render(dice.below(num_envs), dice.between(1, 12));
     if (dice.chance(0.02)) {
-      b.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode);
+      b.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode, autoreset);
       b->batch.restore(a->batch.snapshot());
       ++counts.snapshots;
     }
-    if (dice.chance(0.01) && !reset()) return;
+    if (dice.chance(0.01) && !reset({})) return;
     both([](Player& player) { player.batch.observe(player.observe_buffers()); });
   }
 }

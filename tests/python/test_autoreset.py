@@ -5,8 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
-from tests.python.random_play import flat, make, random_actions
-from tests.python.test_games import assert_same, every_case
+from tests.python.random_play import digest_of_play, flat, make, random_actions
+from tests.python.test_games import assert_same, every_case, run_python
 
 import socialgrid
 
@@ -380,3 +380,37 @@ def test_a_failing_environment_changes_nothing_where_others_wait():
     assert env.get_state() == before
     env.step(np.full((E, 1), 6))
     assert (env.worlds(["step"])["step"] == 0).all()
+
+
+def test_a_layout_in_which_all_have_ended_waits():
+    env = make_mode("Empty-v0", {"num_agents": 2}, "next_step")
+    env.reset()
+    layout = env.get_layout(2)
+    layout.agent_active = [False, False]
+    env.set_layout(2, layout)
+    episodes = env.worlds(["episode"])["episode"]
+    _, reward, terminated, _, info = env.step(np.full((E, 2), 6))
+    assert not reward.any()
+    assert not terminated.any()
+    assert not info["done"].any()
+    np.testing.assert_array_equal(env.worlds(["episode"])["episode"] - episodes, np.arange(E) == 2)
+
+
+def test_a_pickle_goes_on_in_another_process(tmp_path):
+    env = make_mode("Cleanup-v0", {"max_steps": 9}, "next_step", num_threads=2)
+    env.reset()
+    actions = random_actions(env, 30)
+    for chosen in actions[:9]:
+        env.step(chosen)  # everybody waits
+    (tmp_path / "env").write_bytes(pickle.dumps(env))
+    np.save(tmp_path / "actions.npy", actions[9:])
+    script = """
+        import pickle, sys
+        from pathlib import Path
+        import numpy as np
+        from tests.python.random_play import digest_of_play
+        folder = Path(sys.argv[1])
+        env = pickle.loads((folder / "env").read_bytes())
+        print(digest_of_play(env, np.load(folder / "actions.npy")))
+    """
+    assert run_python(script, tmp_path).strip() == digest_of_play(env, actions[9:])

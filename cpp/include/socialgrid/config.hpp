@@ -17,6 +17,12 @@ class ConfigError : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+// A key that no option has.
+class UnknownOptionError : public ConfigError {
+ public:
+  using ConfigError::ConfigError;
+};
+
 // A configuration value: none, bool, integer, number, text or a list of values.
 struct Value {
   using List = std::vector<Value>;
