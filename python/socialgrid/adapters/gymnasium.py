@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -38,13 +40,30 @@ def register() -> None:
             )
 
 
+def autoreset_mode_of(mode: str | AutoresetMode) -> AutoresetMode:
+    """Gymnasium's mode for the simulator's name of it, such as ``"next_step"``, or for its own."""
+    for known in AutoresetMode:
+        if mode in (known, known.name.lower(), known.value):
+            return known
+    names = ", ".join(repr(known.name.lower()) for known in AutoresetMode)
+    raise ValueError(f"autoreset must be one of {names} or an AutoresetMode, not {mode!r}")
+
+
 class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     """A batch of environments in which every agent is a row: row ``e * num_agents + a``.
 
-    Rows of one environment end together (autoreset mode ``SAME_STEP``). An agent that has finished
-    before the others stays as an idle row with reward 0 and ``info["active"]`` False; its row ends,
-    as ``terminated``, with the environment's episode. Returns and bootstraps are therefore right
-    without looking at ``active``; the mask serves to leave idle rows out of a loss.
+    Rows begin their episodes with their environment and end them when their agent's play ends:
+    ``terminated`` (or, at the time limit, ``truncated``) is True in that very step. Until the
+    others have finished as well the row idles, with reward 0 and ``info["active"]`` False, and it
+    is ``terminated`` a second time together with its environment. So every agent's episode has its
+    own length and return in ``RecordEpisodeStatistics``; to Gymnasium's tools the idle steps after
+    it are an episode of their own, with return 0. ``info["ended"]`` marks the ends of play alone.
+
+    An agent can have fewer actions than ``single_action_space``: ``info["action_mask"]`` says which
+    it has, and any other counts as its idle action (``simulator.idle_actions``).
+
+    ``"same_step"`` needs Gymnasium 1.4 or newer: older versions count the episodes of such batches
+    a step short. Pickled and copied, the batch goes on from the same state.
 
     Args:
         num_envs: environments in the batch; ``self.num_envs`` is this times ``num_agents``.
@@ -53,6 +72,9 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         num_threads: 0 uses all cores.
         render_mode: None or ``"rgb_array"``.
         render_tile_size: pixels a tile of the pictures.
+        autoreset: ``"same_step"``, ``"next_step"`` or ``"disabled"``, as for
+            ``socialgrid.make_vec``, or Gymnasium's ``AutoresetMode``.
+        autoreset_mode: the same by Gymnasium's name.
         **config: of the game and ``obs_mode``, as for ``socialgrid.make_vec``.
     """
 
@@ -65,19 +87,37 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         num_threads: int = 0,
         render_mode: str | None = None,
         render_tile_size: int = 32,
+        autoreset: str | AutoresetMode = "same_step",
+        autoreset_mode: str | AutoresetMode | None = None,
         **config: Any,
     ) -> None:
         import socialgrid  # noqa: PLC0415
 
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
+        self.autoreset_mode = autoreset_mode_of(autoreset_mode or autoreset)
+        if autoreset_mode is not None and autoreset != "same_step":
+            raise ValueError("autoreset and autoreset_mode are two names of one option: give one")
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and not _counts_same_step_episodes():
+            warnings.warn(
+                f"Gymnasium {gymnasium.__version__} counts the episodes of environments that "
+                "restart in the same step wrongly (RecordEpisodeStatistics: a step short). Use "
+                "Gymnasium 1.4 or newer, or autoreset='next_step'",
+                stacklevel=2,
+            )
         self._seed = seed
+        self._begun = False
         self.simulator = socialgrid.make_vec(
-            game, num_envs=num_envs, num_threads=num_threads, seed=seed or 0, **config
+            game,
+            num_envs=num_envs,
+            num_threads=num_threads,
+            seed=seed or 0,
+            autoreset=self.autoreset_mode.name.lower(),
+            **config,
         )
         """The ``socialgrid.VecEnv`` underneath."""
         self.metadata = {
-            "autoreset_mode": AutoresetMode.SAME_STEP,
+            "autoreset_mode": self.autoreset_mode,
             "render_modes": ["rgb_array"],
             "render_fps": RENDER_FPS,
         }
@@ -87,35 +127,53 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self.single_observation_space = self.simulator.single_observation_space
         self.single_action_space = spaces.Discrete(self.simulator.num_actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = spaces.MultiDiscrete(
-            np.tile(np.asarray(self.simulator.action_counts), num_envs)
-        )
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        # How many actions the agent of each row has, and which of them does nothing.
+        self._counts = np.tile(np.asarray(self.simulator.action_counts), num_envs)
+        self._all_alike = bool((self._counts == self.simulator.num_actions).all())
+        if not self._all_alike:
+            self._idle = np.tile(np.asarray(self.simulator.idle_actions, dtype=np.int64), num_envs)
 
     def reset(
         self,
         *,
-        seed: int | Sequence[int] | None = None,
+        seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Begin an episode in every environment.
+        """Begin an episode in every environment, or in some.
 
         Args:
             seed: None takes the next episode of every stream; an int restarts the streams; a list
                 gives every environment its own, with one entry an environment or one entry a row
-                (then the entry of an environment's first row counts).
-            options: nothing is understood; ``reset_mask`` is refused, since rows reset themselves.
+                (then the entry of an environment's first row counts), None for the next episode.
+            options: ``reset_mask`` bool [rows] restarts the environments all of whose rows are
+                marked and leaves the others as they are: an environment in which an agent still
+                plays goes on. Other options are ignored.
 
         Returns:
             views [rows, ...] and info.
+
+        Raises:
+            TypeError, ValueError: the mask is not bool [rows] or marks nothing; wrong seeds.
         """
-        if options and "reset_mask" in options:
-            raise ValueError("reset_mask: these environments reset themselves in the same step")
+        mask = self._mask_of_envs(options)
         if seed is None and self._seed is None:
             seed = fresh_seed()
-        elif seed is not None and not isinstance(seed, int | np.integer):
-            seed = self._seeds_of_envs(seed)
+        unseeded = None
+        if seed is not None and not isinstance(seed, int | np.integer):
+            seeds = self._seeds_of_envs(seed)
+            begins = np.ones(len(seeds), dtype=np.bool_) if mask is None else mask
+            unseeded = begins & np.array([each is None for each in seeds])
+            if self._begun:
+                mask = begins & ~unseeded
+            else:
+                seeds = [fresh_seed() if each is None else each for each in seeds]
+            seed = cast("list[int]", seeds)
+        obs, info = self.simulator.reset(seed=seed, mask=mask)
+        if self._begun and unseeded is not None and unseeded.any():
+            obs, info = self.simulator.reset(mask=unseeded)
         self._seed = 0 if self._seed is None else self._seed
-        obs, info = self.simulator.reset(seed=seed)
+        self._begun = True
         return self._rows(obs), self._info(info)
 
     def step(
@@ -125,45 +183,75 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     ]:
         """One step: actions int [rows] to views, reward float32, terminated and truncated bool.
 
-        Where an environment's episode ended, the views are already those of the next episode and
-        ``info["final_obs"]`` (object [rows], mask ``info["_final_obs"]``) has the last ones.
-        ``info["events"]`` uint8 [rows, K], where ``simulator.event_names`` has K names.
+        With ``"same_step"``, where an environment's episode ended, the views are already those of
+        the next episode and ``info["final_obs"]`` (object [rows], mask ``info["_final_obs"]``) has
+        the last ones. Otherwise the views are the last ones; with ``"next_step"`` the next step
+        ignores the environment's actions and begins its next episode (reward 0, nothing ends),
+        with ``"disabled"`` it must be reset first.
+
+        The info has ``active`` bool [rows], who acts in the next step; ``ended`` bool [rows], whose
+        play ended in this one; ``visible``; ``last_actions``; ``events`` uint8 [rows, K], where
+        ``simulator.event_names`` has K names; ``action_mask`` int8 [rows, actions], where agents
+        differ in their actions.
+
+        Raises:
+            ActionError, FinishedError, RuntimeError: as ``socialgrid.VecEnv.step``.
         """
         given = np.asarray(actions)
         if given.shape != (self.num_envs,):
             raise ValueError(f"actions must have shape [{self.num_envs}], got {list(given.shape)}")
+        if not self._all_alike:
+            surplus = (given >= self._counts) & (given < self.simulator.num_actions)
+            given = np.where(surplus, self._idle, given)
         num_agents = self.simulator.num_agents
-        obs, reward, terminated, _, info = self.simulator.step(given.reshape(-1, num_agents))
-        done = info["done"][:, None]
+        plays = ~self._idle_agents() if num_agents > 1 else np.True_
+        obs, reward, terminated, truncated, info = self.simulator.step(
+            given.reshape(-1, num_agents)
+        )
         infos = self._info(info)
-        if done.any():
-            ended = np.repeat(done[:, 0], num_agents)
+        terminated &= info["done"][:, None] | plays
+        ends = terminated | truncated
+        infos["ended"] = (ends & plays).reshape(-1)
+        infos["_ended"] = np.ones(self.num_envs, dtype=np.bool_)
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and ends.any():
             final = np.full(self.num_envs, None, dtype=object)
-            last_views = self._rows(info["final_obs"])
-            for row in np.flatnonzero(ended):
-                final[row] = last_views[row]
-            infos["final_obs"], infos["_final_obs"] = final, ended
+            for row in np.flatnonzero(ends):
+                env, agent = divmod(int(row), num_agents)
+                final[row] = (info["final_obs"] if info["done"][env] else obs)[env, agent].copy()
+            infos["final_obs"], infos["_final_obs"] = final, ends.reshape(-1)
         return (
             self._rows(obs),
             reward.reshape(-1),
-            (terminated & done).reshape(-1),
-            (~terminated & done).reshape(-1),
+            terminated.reshape(-1),
+            truncated.reshape(-1),
             infos,
         )
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """One picture of the whole grid for every environment (not for every row)."""
+        """A picture of the whole grid for every row: rows of one environment show the same."""
         if self.render_mode is None:
             return None
-        count = self.num_envs // self.simulator.num_agents
-        return tuple(self.simulator.render(i, self._render_tile_size) for i in range(count))
+        count, agents = self.simulator.num_envs, self.simulator.num_agents
+        pictures = [self.simulator.render(env, self._render_tile_size) for env in range(count)]
+        return tuple(picture for picture in pictures for _ in range(agents))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release the simulator."""
-        self.simulator.close()
+        if hasattr(self, "simulator"):  # Gymnasium closes what could not be made, too
+            self.simulator.close()
+
+    def __copy__(self) -> AgentRowsEnv:
+        return copy.deepcopy(self)  # nothing that changes is shared
 
     def _rows(self, obs: NDArray[Any]) -> NDArray[Any]:
         return obs.reshape(self.num_envs, *obs.shape[2:])
+
+    def _idle_agents(self) -> NDArray[np.bool_]:
+        """Whose play has ended already, bool [E, A]; not who is yet to enter it."""
+        world = self.simulator.worlds(["agent_active", "agent_pos"])
+        entered = world["agent_pos"][:, :, 0] >= 0
+        idle: NDArray[np.bool_] = entered & ~world["agent_active"]
+        return idle
 
     def _info(self, info: dict[str, Any]) -> dict[str, Any]:
         everywhere = np.ones(self.num_envs, dtype=np.bool_)
@@ -172,9 +260,26 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             if key in info:
                 rows[key] = self._rows(np.asarray(info[key]))
                 rows[f"_{key}"] = everywhere.copy()
+        if not self._all_alike:
+            actions = np.arange(self.simulator.num_actions)
+            rows["action_mask"] = (actions < self._counts[:, None]).astype(np.int8)
+            rows["_action_mask"] = everywhere.copy()
         return rows
 
-    def _seeds_of_envs(self, seeds: Sequence[int]) -> list[int]:
+    def _mask_of_envs(self, options: dict[str, Any] | None) -> NDArray[np.bool_] | None:
+        if not options or options.get("reset_mask") is None:
+            return None
+        mask = np.asarray(options["reset_mask"])
+        if mask.dtype != np.bool_:
+            raise TypeError(f"reset_mask must be bool [{self.num_envs}], got {mask.dtype}")
+        if mask.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask must be bool [{self.num_envs}], got {list(mask.shape)}")
+        if not mask.any():
+            raise ValueError("reset_mask marks no row: mark those to restart")
+        whole: NDArray[np.bool_] = np.all(mask.reshape(-1, self.simulator.num_agents), axis=1)
+        return whole
+
+    def _seeds_of_envs(self, seeds: Sequence[int | None]) -> list[int | None]:
         count, agents = self.simulator.num_envs, self.simulator.num_agents
         if len(seeds) not in (count, self.num_envs):
             raise ValueError(
@@ -182,6 +287,12 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
                 f"or of the {self.num_envs} rows"
             )
         return list(seeds if len(seeds) == count else seeds[::agents])
+
+
+def _counts_same_step_episodes() -> bool:
+    """Whether Gymnasium's own wrappers understand restarts in the same step."""
+    major, minor = gymnasium.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= (1, 4)
 
 
 class SingleAgentEnv(gymnasium.Env[NDArray[Any], np.int64]):

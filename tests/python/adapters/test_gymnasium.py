@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 import socialgrid
 
@@ -211,44 +210,6 @@ def test_rows_are_agents():
     envs.close()
 
 
-def company(game):
-    """How many agents to test a game with."""
-    return {"BoxTrapped-v0": 2, "BoxTrapped-v1": 2, **dict.fromkeys(ROOMS, 1)}.get(game, 3)
-
-
-@pytest.mark.parametrize("game", GAMES)
-def test_rows_end_with_their_environment(game):
-    agents = company(game)
-    config = {"num_agents": agents, "max_steps": 25}
-    if "ghost_mode" in {option.name for option in socialgrid.game_options(game)}:
-        config |= {"grid_size": 9, "ghost_mode": False}
-    envs = make_rows(game, num_envs=8, **config)
-    direct = socialgrid.make_vec(game, num_envs=8, **config)
-    envs.reset(seed=9)
-    direct.reset(seed=9)
-    envs.action_space.seed(1)
-    num_ended = 0
-    for _ in range(80):
-        actions = envs.action_space.sample()
-        obs, _, terminated, truncated, info = envs.step(actions)
-        expected = direct.step(actions.reshape(8, agents))
-        done = np.repeat(expected[4]["done"], agents)
-        np.testing.assert_array_equal(terminated | truncated, done)
-        np.testing.assert_array_equal(terminated, expected[2].reshape(-1) & done)
-        np.testing.assert_array_equal(info["active"], expected[4]["active"].reshape(-1))
-        assert ("final_obs" in info) == done.any()
-        if done.any():
-            np.testing.assert_array_equal(info["_final_obs"], done)
-            final = expected[4]["final_obs"].reshape(obs.shape)
-            for row in range(8 * agents):
-                if done[row]:
-                    np.testing.assert_array_equal(info["final_obs"][row], final[row])
-                else:
-                    assert info["final_obs"][row] is None
-        num_ended += done.sum()
-    assert num_ended >= 3 * 8 * agents
-
-
 @pytest.mark.parametrize("game", GAMES)
 def test_rows_carry_what_else_the_game_tells(game):
     envs = make_rows(game, num_envs=4)
@@ -288,8 +249,6 @@ def test_lists_of_seeds_are_per_environment_or_per_row():
     assert not np.array_equal(by_env[:2], by_env[2:4])
     with pytest.raises(ValueError, match="4 seeds"):
         envs.reset(seed=[1, 2, 3, 4])
-    with pytest.raises(ValueError, match="reset_mask"):
-        envs.reset(options={"reset_mask": np.ones(6, bool)})
 
 
 def test_wrong_rows_of_actions_are_refused():
@@ -305,25 +264,6 @@ def test_unseeded_rows_differ_between_batches_and_a_given_seed_repeats():
     assert not np.array_equal(*fresh)
     seeded = [make_rows(num_envs=1, seed=3).reset()[0] for _ in range(2)]
     np.testing.assert_array_equal(*seeded)
-
-
-def test_gymnasiums_own_statistics_understand_the_rows():
-    envs = RecordEpisodeStatistics(make_rows("Empty-v0", num_envs=4, max_steps=10, num_agents=2))
-    envs.reset(seed=0)
-    lengths = []
-    for _ in range(40):
-        *_, terminated, truncated, info = envs.step(np.zeros(8, int))
-        if (terminated | truncated).any():
-            lengths.extend(info["episode"]["l"][info["_episode"]])
-    assert len(lengths) >= 24
-    assert set(lengths) == {10}
-
-
-def test_pictures_of_a_batch():
-    envs = make_rows("Empty-v0", num_envs=2, render_mode="rgb_array", render_tile_size=4)
-    envs.reset()
-    pictures = envs.render()
-    assert [picture.shape for picture in pictures] == [(36, 36, 3)] * 2
 
 
 @pytest.mark.parametrize(("game", "size"), [("Room-v0", 4), ("Hallway-v0", 2)])
