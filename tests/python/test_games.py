@@ -504,16 +504,21 @@ INTERRUPTED = """
     )
     env.reset()
     actions = np.zeros((env.num_envs, env.num_agents), np.int32)
+
+    def interrupt():
+        global sent
+        time.sleep(0.15)
+        sent = time.perf_counter()
+        if os.name == "nt":
+            _thread.interrupt_main()
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    begin = time.perf_counter()
+    env.step(actions)
+    whole = time.perf_counter() - begin
     latencies = []
     for attempt in range(4):
-        def interrupt():
-            global sent
-            time.sleep(0.15)
-            sent = time.perf_counter()
-            if os.name == "nt":
-                _thread.interrupt_main()
-            else:
-                os.kill(os.getpid(), signal.SIGINT)
         thread = threading.Thread(target=interrupt)
         try:
             thread.start()
@@ -532,7 +537,7 @@ INTERRUPTED = """
                 env.recv()
             except RuntimeError as error:
                 assert "send" in str(error), error
-    print(min(latencies))
+    print(min(latencies), whole)
     # The batch stays usable after the interruption.
     env.reset()
     env.step(actions)
@@ -542,8 +547,10 @@ INTERRUPTED = """
 @pytest.mark.parametrize("num_threads", [1, 2])
 @pytest.mark.parametrize("kind", ["loop", "step", "send"])
 def test_ctrl_c_is_answered_at_once(kind, num_threads):
-    # The best of four attempts, since other programs may keep the processor busy.
-    assert float(run_python(INTERRUPTED, kind, num_threads)) < 0.2
+    # The best of four attempts. Where other programs keep the processor busy, a large step takes
+    # seconds, and the answer must not wait for it.
+    latency, whole = map(float, run_python(INTERRUPTED, kind, num_threads).split())
+    assert latency < max(0.2, whole / 2)
 
 
 @pytest.mark.parametrize("split", [False, True])
