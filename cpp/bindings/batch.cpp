@@ -252,7 +252,7 @@ class PyBatch {
   }
 
   py::bytes get_state() {
-    const Use use(*this);
+    const Use use(*this, kIdle, kAnyProcess);
     try {
       const std::vector<std::byte> bytes = batch_->snapshot();
       return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -370,15 +370,17 @@ class PyBatch {
  private:
   using Seeds = std::vector<std::uint64_t>;
   enum Phase { kIdle, kMayBeInFlight };
+  enum Process { kOwnProcess, kAnyProcess };  // any: what needs no threads works after fork(), too
 
   // Refuses use after close, in a forked child, from two threads at once, or during a sent step.
   class Use {
    public:
-    explicit Use(PyBatch& owner, Phase phase = kIdle) : owner_(owner) {
-      if (process_id() != owner.process_) {
+    explicit Use(PyBatch& owner, Phase phase = kIdle, Process process = kOwnProcess)
+        : owner_(owner) {
+      if (process == kOwnProcess && process_id() != owner.process_) {
         throw std::runtime_error(
             "this environment was made in another process and its threads did not come along "
-            "through fork(); make it in the process that uses it");
+            "through fork(); make it, or a copy of it, in the process that uses it");
       }
       if (owner.in_use_.exchange(true)) {
         throw std::runtime_error(

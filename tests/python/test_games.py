@@ -580,7 +580,7 @@ def test_a_failing_environment_fails_the_step_and_nothing_else(num_threads, spli
 
 def test_a_forked_child_is_told_instead_of_hanging():
     script = """
-        import os, sys
+        import copy, os, sys
         import numpy as np
         import socialgrid
 
@@ -588,6 +588,7 @@ def test_a_forked_child_is_told_instead_of_hanging():
         env.reset()
         actions = np.zeros((64, 1), np.int32)
         env.step(actions)
+        expected = copy.copy(env).step(actions)[0]
         child = os.fork()
         if child == 0:
             for call in (lambda: env.step(actions), env.reset, lambda: env.send(actions)):
@@ -600,6 +601,9 @@ def test_a_forked_child_is_told_instead_of_hanging():
             fresh = socialgrid.make_vec("Empty-v0", num_envs=64, num_threads=2)
             fresh.reset()
             fresh.step(actions)
+            copied = copy.copy(env)  # needs none of the threads that stayed behind
+            if not np.array_equal(copied.step(actions)[0], expected):
+                os._exit(4)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         env.step(actions)
