@@ -1,8 +1,4 @@
-"""One environment that waits at the end of an episode, as single-environment interfaces expect.
-
-The simulator resets in the same step; here the finished episode stays until ``reset``, which then
-continues with the episode the simulator has already begun, so no episode of a stream is skipped.
-"""
+"""One environment that waits at the end of an episode, as single-environment interfaces expect."""
 
 from __future__ import annotations
 
@@ -11,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-RENDER_MODES = ["rgb_array", "ansi"]
+from .screen import Screen
+
+RENDER_MODES = ["human", "rgb_array", "ansi"]
 RENDER_FPS = 10
 
 
@@ -25,8 +23,8 @@ class Episode:
 
     Args:
         game: a registered game, such as ``"GoalCycle-v0"``.
-        render_mode: None, ``"rgb_array"`` or ``"ansi"``.
-        render_tile_size: pixels a tile of the picture.
+        render_mode: None, ``"human"``, ``"rgb_array"`` or ``"ansi"``.
+        render_tile_size: pixels a tile of the picture; in a terminal, at most.
         **config: of the game, as for ``socialgrid.make_vec``; ``obs_mode`` too.
 
     Raises:
@@ -40,19 +38,23 @@ class Episode:
 
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode must be None or one of {RENDER_MODES}: {render_mode!r}")
-        self.simulator = socialgrid.make_vec(game, num_envs=1, num_threads=1, **config)
+        self.simulator = socialgrid.make_vec(
+            game, num_envs=1, num_threads=1, autoreset="disabled", **config
+        )
         self.info: dict[str, Any] = {}
         """What the simulator's last reset or step said."""
+        self.over = False
+        """Whether the episode has ended and ``reset`` is due."""
         self._render_mode = render_mode
         self._render_tile_size = render_tile_size
         self._seeded = False
-        self._begun: NDArray[Any] | None = None
-        self._last_picture: NDArray[np.uint8] | str | None = None
+        self._screen = Screen(RENDER_FPS)
+        self._shown = False
 
     @property
-    def over(self) -> bool:
-        """Whether the episode has ended and ``reset`` is due."""
-        return self._begun is not None
+    def begun(self) -> bool:
+        """Whether there has been a ``reset``."""
+        return self._seeded
 
     def reset(self, seed: int | None = None) -> NDArray[Any]:
         """Begin an episode; the views [A, ...] of its first state.
@@ -60,13 +62,11 @@ class Episode:
         ``seed`` restarts the random stream; None takes its next episode, or, the first time, a
         stream of its own drawn from the system's entropy.
         """
-        begun, self._begun, self._last_picture = self._begun, None, None
-        if seed is None and begun is not None:
-            return begun
         if seed is None and not self._seeded:
             seed = fresh_seed()
-        self._seeded = True
         obs, self.info = self.simulator.reset(seed=seed)
+        self._seeded, self.over = True, False
+        self._moved()
         first: NDArray[Any] = obs[0]
         return first
 
@@ -76,37 +76,43 @@ class Episode:
         """Views [A, ...], reward float32 [A], terminated bool [A] and truncated bool [A].
 
         Raises:
-            RuntimeError: the episode is over.
+            RuntimeError: before ``reset``, or the episode is over.
         """
         if self.over:
             raise RuntimeError("the episode is over: call reset() before the next step()")
-        picture = self._picture() if self._render_mode is not None else None
         obs, reward, terminated, truncated, self.info = self.simulator.step(actions[None])
+        self.over = bool(self.info["done"][0])
+        self._moved()
         views: NDArray[Any] = obs[0]
-        if self.info["done"][0]:
-            self._begun, views = views, self.info["final_obs"][0]
-            self._last_picture = picture
         return views, reward[0], terminated[0], truncated[0]
 
     def info_of(self, agent: int) -> dict[str, Any]:
-        """What an agent's info of the last step holds: its ``events``, where the game has any."""
-        events = self.info.get("events")
-        return {} if events is None else {"events": events[0, agent]}
+        """What an agent's info holds: its ``events`` of the last step, where the game has any."""
+        names = self.simulator.event_names
+        if not names:
+            return {}
+        events = self.info.get("events")  # a reset has none
+        return {"events": np.zeros(len(names), np.uint8) if events is None else events[0, agent]}
 
     def render(self) -> NDArray[np.uint8] | str | None:
-        """The whole grid as a picture or as text; once the episode is over, as it was last seen."""
-        if self._render_mode is None:
-            return None
-        if self._last_picture is not None:
-            return self._last_picture
-        return self._picture()
+        """The whole grid as it is now: a picture, or text, or drawn in the terminal and None."""
+        if self._render_mode == "rgb_array":
+            picture: NDArray[np.uint8] = self.simulator.render(0, tile_size=self._render_tile_size)
+            return picture
+        if self._render_mode == "ansi":
+            return f"{self.simulator.get_layout(0)}\n"
+        if self._render_mode == "human" and not self._shown:
+            rows, columns = self.simulator.grid_shape
+            tile = self._screen.tile_size(rows, columns, self._render_tile_size)
+            self._screen.show(self.simulator.render(0, tile_size=tile))
+            self._shown = True
+        return None
 
     def close(self) -> None:
         """Release the simulator; further calls of ``close`` do nothing."""
         self.simulator.close()
 
-    def _picture(self) -> NDArray[np.uint8] | str:
-        if self._render_mode == "rgb_array":
-            picture: NDArray[np.uint8] = self.simulator.render(0, tile_size=self._render_tile_size)
-            return picture
-        return f"{self.simulator.get_layout(0)}\n"
+    def _moved(self) -> None:
+        self._shown = False
+        if self._render_mode == "human":
+            self.render()

@@ -302,8 +302,8 @@ class SingleAgentEnv(gymnasium.Env[NDArray[Any], np.int64]):
         game: a registered game, such as ``"GoalCycle-v0"``.
         players: names of scripted players (``socialgrid.players``) for agents 1, 2, ...; the
             game has one agent more than there are names.
-        render_mode: None, ``"rgb_array"`` or ``"ansi"``.
-        render_tile_size: pixels a tile of the picture.
+        render_mode: None, ``"human"``, ``"rgb_array"`` or ``"ansi"``.
+        render_tile_size: pixels a tile of the picture; in a terminal, at most.
         **config: of the game and ``obs_mode``, as for ``socialgrid.make_vec``.
     """
 
@@ -338,13 +338,12 @@ class SingleAgentEnv(gymnasium.Env[NDArray[Any], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Begin an episode: the view and an empty info. ``options`` are ignored."""
+        """Begin an episode: the view and an info as ``step`` gives. ``options`` are ignored."""
         super().reset(seed=seed)
-        goes_on = seed is None and self._episode.over
         views = self._episode.reset(seed)
-        if self._players and not goes_on:
+        if self._players:
             self._meet_players(seed)
-        return views[0], {}
+        return views[0], self._episode.info_of(0)
 
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """One step of agent 0 (and of the scripted players, at the same time).
@@ -363,12 +362,20 @@ class SingleAgentEnv(gymnasium.Env[NDArray[Any], np.int64]):
         return views[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def render(self) -> Any:
-        """The whole grid: uint8 [height, width, 3] or, in the mode ``"ansi"``, text."""
+        """The whole grid as it is now.
+
+        Returns:
+            uint8 [height, width, 3], or text in the mode ``"ansi"``; in the mode ``"human"`` it is
+            drawn in the terminal, as it also is by every ``reset`` and ``step``.
+        """
         return self._episode.render()
 
     def close(self) -> None:
         """Release the simulator."""
         self._episode.close()
+
+    def __copy__(self) -> SingleAgentEnv:
+        return copy.deepcopy(self)  # one that shared the simulator would step both
 
     @staticmethod
     def _check_company(game: str, num_agents: int) -> None:

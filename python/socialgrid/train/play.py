@@ -10,10 +10,11 @@ from typing import Any, TextIO
 import numpy as np
 
 import socialgrid
+from socialgrid.adapters.screen import half_blocks
 from socialgrid.players import list_players, make_team
 from socialgrid.train.errors import UsageError
 from socialgrid.train.pictures import enlarge, view_image
-from socialgrid.train.terminal import beside, half_blocks, keys
+from socialgrid.train.terminal import beside, keys
 
 _HOME, _CLEAR_BELOW = "\x1b[H", "\x1b[J"
 _KEYS = {

@@ -1,4 +1,4 @@
-"""Pictures and keys in a plain text terminal."""
+"""Keys in a plain text terminal, and drawings beside one another."""
 
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
@@ -9,37 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-import numpy as np
-import numpy.typing as npt
-
 _ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
-
-
-def half_blocks(image: npt.NDArray[np.uint8]) -> list[str]:
-    """Draw an image with one character for two pixels, one above the other.
-
-    Args:
-        image: uint8 ``[H, W, 3]``.
-
-    Returns:
-        lines with 24-bit colour escapes.
-    """
-    if image.shape[0] % 2:
-        image = np.concatenate([image, np.zeros_like(image[:1])])
-    lines = []
-    for upper, lower in zip(image[0::2], image[1::2], strict=True):
-        cells = []
-        last = None
-        for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
-            colours = (*top, *bottom)
-            if colours != last:
-                cells.append(
-                    f"\x1b[38;2;{top[0]};{top[1]};{top[2]};48;2;{bottom[0]};{bottom[1]};{bottom[2]}m"
-                )
-                last = colours
-            cells.append("\u2580")
-        lines.append("".join(cells) + "\x1b[0m")
-    return lines
 
 
 def beside(left: list[str], left_width: int, right: list[str], gap: int = 3) -> list[str]:

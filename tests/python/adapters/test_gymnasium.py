@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import gymnasium
 import numpy as np
@@ -10,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import socialgrid
+from socialgrid.adapters.gymnasium import SingleAgentEnv
 
 GAMES = socialgrid.list_games()
 ROOMS = [game for game in GAMES if game in ("Room-v0", "Hallway-v0")]
@@ -133,10 +135,8 @@ def test_a_game_for_two_asks_for_a_partner():
 
 
 def test_wrong_actions_and_modes_are_refused():
-    with pytest.raises(ValueError, match="human"):
-        gymnasium.make(
-            "socialgrid:socialgrid/Empty-v0", disable_env_checker=True
-        ).unwrapped.__class__("Empty-v0", render_mode="human")
+    with pytest.raises(ValueError, match=r"human.*'film'"):
+        SingleAgentEnv("Empty-v0", render_mode="film")
     env = gymnasium.make("socialgrid:socialgrid/Empty-v0").unwrapped
     env.reset()
     for action in (7, -1, 0.5, None, "left"):
@@ -147,19 +147,38 @@ def test_wrong_actions_and_modes_are_refused():
 def test_pictures_and_text():
     env = gymnasium.make("socialgrid:socialgrid/Empty-v0", render_mode="rgb_array", max_steps=3)
     env.reset(seed=1)
-    picture = env.render()
-    assert picture.shape == (9 * 32, 9 * 32, 3)
+    direct = socialgrid.make_vec("Empty-v0", max_steps=3, autoreset="disabled")
+    direct.reset(seed=1)
+    assert env.render().shape == (9 * 32, 9 * 32, 3)
     for _ in range(3):
-        before = env.render()
-        truncated = env.step(0)[3]
+        np.testing.assert_array_equal(env.render(), direct.render(0))
+        truncated = env.step(2)[3]
+        direct.step([[2]])
     assert truncated
-    np.testing.assert_array_equal(env.render(), before)
+    np.testing.assert_array_equal(env.render(), direct.render(0))  # the end, not what follows
     text = gymnasium.make("socialgrid:socialgrid/Empty-v0", render_mode="ansi")
     text.reset(seed=1)
     lines = text.render().splitlines()
     assert len(lines) == 9
     assert lines[0] == "#########"
     assert sum(lines[row].count(mark) for row in range(9) for mark in ">v<^") == 1
+
+
+def test_a_person_sees_every_step_in_the_terminal(capsys):
+    env = gymnasium.make("socialgrid:socialgrid/Empty-v0", render_mode="human", max_steps=4)
+    begun = time.monotonic()
+    env.reset(seed=1)
+    frames = [capsys.readouterr().out]
+    assert env.render() is None
+    assert capsys.readouterr().out == ""  # it has been drawn
+    for _ in range(4):
+        env.step(2)
+        frames.append(capsys.readouterr().out)
+    assert time.monotonic() - begun > 0.35  # ten frames a second
+    rows = [frame.count("\u2580") for frame in frames]
+    assert len(set(rows)) == 1
+    assert rows[0] >= 9 * 5
+    assert len(set(frames)) > 2
 
 
 @pytest.mark.parametrize(
@@ -233,7 +252,7 @@ def test_a_single_environment_tells_its_events():
     env = gymnasium.make("socialgrid:socialgrid/Cleanup-v0", players=["cleaner"]).unwrapped
     names = env.simulator.event_names
     _, info = env.reset(seed=0)
-    assert info == {}
+    assert info["events"].tolist() == [0, 0, 0, 0]
     *_, info = env.step(7)
     assert dict(zip(names, info["events"].tolist(), strict=True)) == {
         "apples": 0, "cleaned": 0, "shots": 1, "hits": 0

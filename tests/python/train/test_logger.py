@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from socialgrid.adapters.screen import half_blocks
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import (
     MetricsFile,
@@ -16,7 +17,7 @@ from socialgrid.train.logger import (
     number,
     read_metrics,
 )
-from socialgrid.train.terminal import beside, half_blocks, keys
+from socialgrid.train.terminal import beside, keys
 
 
 def row(step, value):
