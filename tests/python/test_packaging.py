@@ -34,8 +34,8 @@ def pyproject():
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def read_constraints():
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def read_constraints(name="constraints.txt"):
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(pin.name): pin for pin in pins}
 
@@ -89,10 +89,19 @@ if sys.platform == "linux":
         assert exported == {"PyInit__core"}
 
 
-def test_constraints_pin_every_requirement_within_its_range():
+@pytest.mark.parametrize(
+    ("name", "pinned_extras"),
+    [
+        (
+            "constraints.txt",
+            ("train", "pettingzoo", "video", "plot", "mujoco", "interop", "test", "lint"),
+        ),
+        ("constraints-ray.txt", ("ray", "pettingzoo", "train")),
+    ],
+)
+def test_constraints_pin_every_requirement_within_its_range(name, pinned_extras):
     project = pyproject()["project"]
     extras = project["optional-dependencies"]
-    pinned_extras = ("train", "pettingzoo", "video", "plot", "mujoco", "test", "lint")
     requirements = [
         Requirement(text)
         for text in (
@@ -101,7 +110,7 @@ def test_constraints_pin_every_requirement_within_its_range():
             *(text for extra in pinned_extras for text in extras[extra]),
         )
     ]
-    pins = read_constraints()
+    pins = read_constraints(name)
     for requirement in requirements:
         if requirement.name == "socialgrid":
             continue
