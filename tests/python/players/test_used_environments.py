@@ -98,9 +98,41 @@ def test_after_a_layout(game, name):
 @every_player
 def test_a_copied_team_goes_on_in_a_copied_batch(game, name):
     env, team = used(game, name)
-    other, copied = make(game), copy.deepcopy(team)
-    other.set_state(env.get_state())
+    other, copied = copy.deepcopy((env, team))
     np.testing.assert_array_equal(play(other, copied), play(env, team))
+
+
+@every_player
+def test_after_a_reset_of_some(game, name):
+    mask = np.array([True, False, True, False])
+    env, old = used(game, name)
+    kept_env, kept_team = copy.deepcopy((env, old))
+    fresh = make(game)
+    fresh.reset(seed=SEEDS)
+    newcomer = team_of(fresh, name, old)
+    env.reset(seed=SEEDS, mask=mask)
+    found = np.array(play(env, old))
+    np.testing.assert_array_equal(found[:, :, mask], np.array(play(fresh, newcomer))[:, :, mask])
+    others = np.array(play(kept_env, kept_team))
+    np.testing.assert_array_equal(found[:, :, ~mask], others[:, :, ~mask])
+
+
+@every_player
+@pytest.mark.parametrize("autoreset", ["same_step", "next_step"])
+def test_in_the_next_episode(game, name, autoreset):
+    steps = 12
+    env, fresh = (make(game, max_steps=steps, autoreset=autoreset) for _ in range(2))
+    env.reset(seed=SEEDS)
+    team = team_of(env, name)
+    # Where the last state is held, the step after the last is nobody's.
+    play(env, team, steps + (autoreset == "next_step"))
+    assert (env.worlds(["step"])["step"] < steps).all()
+    fresh.set_state(env.get_state())
+    newcomer = team_of(fresh, name, team)
+    begun = env.worlds(["step"])["step"] == 0  # not where the goal ended an episode before
+    found, expected = (np.array(play(*pair, steps)) for pair in ((env, team), (fresh, newcomer)))
+    assert begun.any() or game == "Empty-v0"
+    np.testing.assert_array_equal(found[:, :, begun], expected[:, :, begun])
 
 
 def test_experts_see_all_targets_of_a_layout():
