@@ -6,7 +6,8 @@
 
 Every run is a process of its own with one thread, in the order of importance. What is finished is
 kept in OUT/results.json at once; when the time is over the runs under way write checkpoints and
-end, and the next call goes on from there. Prints Markdown tables, and leaves them in OUT/tables.md.
+end, and the next call goes on from there. Prints Markdown tables, and leaves them in OUT/tables.md,
+with OUT/curves.png, the learner's return in company and alone, where matplotlib is installed.
 Where the package is not installed it is built first, without fetching anything.
 """
 
@@ -260,6 +261,37 @@ def means(results: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def draw(out: Path) -> None:
+    """Draw the learner's return over training, in company and alone, a line a seed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from socialgrid.train.logger import read_metrics
+
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for colour, arm in zip(("C0", "C1"), FOLLOW_ARMS, strict=True):
+        label: str | None = arm
+        for seed in SEEDS:
+            path = out / "runs" / f"{arm}-{seed}" / "metrics.jsonl"
+            rows = read_metrics(path) if path.exists() else []
+            if not rows:
+                continue
+            values = [row["return"][-1] for row in rows]
+            steps = [row["env_steps"] for row in rows]
+            axes.plot(steps, values, colour, alpha=0.8, linewidth=0.9, label=label)
+            axes.annotate(str(seed), (steps[-1], values[-1]), fontsize=7, color=colour)
+            label = None
+    if axes.lines:
+        axes.set(xlabel="environment steps", ylabel="return of the learner", title=FOLLOW)
+        axes.legend()
+        axes.grid(alpha=0.2)
+        figure.savefig(out / "curves.png", dpi=110)
+
+
 def provenance() -> str:
     """Machine, versions and commit."""
     import torch
@@ -300,6 +332,7 @@ def main() -> None:
     for table in (follow_table, box_table, means):
         text += [*table(results), ""]
     (args.out / "tables.md").write_text("\n".join(text))
+    draw(args.out)
     print("\n".join(text))
 
 
