@@ -17,6 +17,7 @@ from typing import Any
 from socialgrid.train.config import Preset, TrainConfig, load_preset, preset_names
 from socialgrid.train.errors import UsageError
 from socialgrid.train.options import combination, parse, parse_train, read_pairs
+from socialgrid.train.phases import described
 
 _TRAIN_MODULES = ("torch", "tyro", "rich", "tensorboard", "safetensors")
 
@@ -207,6 +208,12 @@ def _about(preset: Preset) -> str:
             )
         if not preset.deviations():
             lines.append("  nothing")
+    if preset.config.phases:
+        lines += ["", "Phases, one after another; --phases.NAME.OPTION VALUE changes them:"]
+        for name, phase in preset.config.phases.items():
+            lines += textwrap.wrap(
+                f"{name}: {described(phase)}", 100, initial_indent="  ", subsequent_indent="      "
+            )
     return "\n".join(lines) + "\n"
 
 

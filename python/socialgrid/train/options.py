@@ -41,6 +41,7 @@ _SHORT = {
     "env": "env.game",
     "set": "env.options",
 }
+_OF_FILES = ("phases", "closing.conditions", "closing.reference")
 _OF_GROUPS = ("groups", "algorithms")  # of section peers, with or without advice
 _OF_ASKING = ("explore_when_advised", "peers_explore", "epoch_steps")  # whatever advice it is
 _OF_CHOICE = {"epsilon": "greedy", "temperature": "boltzmann", "temperature_decay": "boltzmann"}
@@ -240,6 +241,8 @@ def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]
             name = name.replace("-", "_")
             negated = name.startswith("no_") and name[3:] in short
             current = short.get(name[3:] if negated else name, name)
+            if current in _OF_FILES:
+                raise UsageError(f"--{current}: tables are written in a preset's file")
             section, _, leaf = current.rpartition(".")
             if current == "peers":
                 peers = []

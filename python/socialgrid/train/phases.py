@@ -6,6 +6,7 @@ hold has passed a bound; a time limit then says when to go on all the same.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,6 +80,22 @@ class PhaseConfig:
         """The bound in words."""
         where = f"above {self.above:g}" if self.above is not None else f"below {self.below or 0:g}"
         return f"{self.metric.replace('_', ' ')} {where}"
+
+
+def described(phase: PhaseConfig) -> str:
+    """What a phase says that others do not, as options: ``steps=400000 metric=...``."""
+    words = []
+    for option in dataclasses.fields(phase):
+        value = getattr(phase, option.name)
+        if isinstance(value, Mapping):
+            words += [f"{option.name}.{name}={_plain(item)}" for name, item in value.items()]
+        elif value != option.default:
+            words.append(f"{option.name}={_plain(value)}")
+    return " ".join(words)
+
+
+def _plain(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def measured(row: Mapping[str, Any], metric: str, agent: int) -> float | None:

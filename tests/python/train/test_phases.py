@@ -8,12 +8,13 @@ from tests.python.train import runs
 from tests.python.train.runs import run
 from tests.python.train.test_dilemmas import Silent, same_end
 
+from socialgrid.train import cli
 from socialgrid.train.config import TrainConfig, from_dict, load_preset, preset_names, to_dict
 from socialgrid.train.errors import UsageError
 from socialgrid.train.logger import read_metrics
 from socialgrid.train.loop import create_run, resume_run
 from socialgrid.train.options import parse_train
-from socialgrid.train.phases import Course, measured, told
+from socialgrid.train.phases import Course, described, measured, told
 
 TINY = runs.TINY.replace("total_steps = 1024", "total_steps = 2048")
 PHASED = """
@@ -191,6 +192,9 @@ def test_the_command_line_changes_phases(tmp_path):
         ("--phases.first.extra.x 1", "'extra' is not one of"),
         ("--phases.second.below nan", "nan"),
         ("--phases.second.agent -1", "agent"),
+        ("--phases.first 3", "is not --phases.NAME.OPTION"),
+        ("--phases first=3", "--phases: tables are written in a preset's file"),
+        ("--conditions here", "--closing.conditions: tables are written in a preset's file"),
     ],
 )
 def test_what_does_not_fit_is_one_line(tmp_path, line, words):
@@ -232,6 +236,16 @@ def test_several_actor_learners_go_through_the_phases_together(tmp_path, mode):
     assert rates[-1] == pytest.approx(0.00126, rel=1e-3)  # its own again
     first = [row["learner"]["learning_rate"] for row in lines if row["phase"] == "first"]
     assert all(0 <= rate[2] <= 0.01 for rate in first)
+
+
+def test_help_tells_the_phases(capsys):
+    with pytest.raises(SystemExit):
+        cli.train(["box-trapped-influence", "--help"])
+    assert "  listen: steps=400000 least=100000" in capsys.readouterr().out
+    text = described(load_preset("box-trapped-influence").config.phases["listen"])
+    for word in ("metric=value_of_listening", "above=0.25", "algorithm.learning_rate=0.0,0.004"):
+        assert word in text
+    assert "below" not in text
 
 
 CLOSING = """
