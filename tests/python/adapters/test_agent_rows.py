@@ -1,4 +1,4 @@
-"""Rows of Gymnasium's vector environment: ends, restarts, pictures, actions, copies, wrappers."""
+"""Rows of Gymnasium's vector environment: ends, restarts, pictures, actions, copies."""
 
 import copy
 import gc
@@ -8,7 +8,6 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium import wrappers as single
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import vector
@@ -323,58 +322,6 @@ def test_copies_of_rows_go_on_from_the_same_state(copied, autoreset):
     envs.close()
     assert copied(envs).unwrapped.simulator.closed
     twin.step(actions)
-
-
-def half(obs):
-    return obs // 2
-
-
-OBSERVATION_WRAPPERS = {
-    "TransformObservation": lambda envs: vector.TransformObservation(envs, half),
-    "VectorizeTransformObservation": lambda envs: vector.VectorizeTransformObservation(
-        envs, single.TransformObservation, func=half, observation_space=None
-    ),
-    "GrayscaleObservation": vector.GrayscaleObservation,
-    "ResizeObservation": lambda envs: vector.ResizeObservation(envs, shape=(10, 10)),
-    "ReshapeObservation": lambda envs: vector.ReshapeObservation(envs, shape=(21 * 21, 3)),
-    "FlattenObservation": vector.FlattenObservation,
-    "RescaleObservation": lambda envs: vector.RescaleObservation(
-        vector.DtypeObservation(envs, np.float32), min_obs=np.float32(0), max_obs=np.float32(1)
-    ),
-    "DtypeObservation": lambda envs: vector.DtypeObservation(envs, np.float32),
-    "NormalizeObservation": vector.NormalizeObservation,
-    "NumpyToTorch": vector.NumpyToTorch,
-}
-
-
-@pytest.mark.parametrize("name", OBSERVATION_WRAPPERS)
-@pytest.mark.parametrize("autoreset", WAITING)
-def test_gymnasiums_observation_wrappers_work(name, autoreset):
-    if name == "ResizeObservation":
-        pytest.importorskip("cv2")
-    plain = make_rows(num_envs=2, num_agents=2, autoreset=autoreset, max_steps=4)
-    inner = make_rows(num_envs=2, num_agents=2, autoreset=autoreset, max_steps=4)
-    if name == "NormalizeObservation" and autoreset == "disabled":
-        with pytest.raises(ValueError, match="NEXT_STEP"):  # Gymnasium's own rule
-            OBSERVATION_WRAPPERS[name](inner)
-        return
-    envs = OBSERVATION_WRAPPERS[name](inner)
-    plain.reset(seed=0)
-    obs, _ = envs.reset(seed=0)
-    for _ in range(11):
-        views, _, _, truncated, _ = plain.step(np.full(4, 2))
-        obs, _, _, cut, _ = envs.step(np.full(4, 2))
-        np.testing.assert_array_equal(np.asarray(cut), truncated)
-        assert len(obs) == 4
-        if name.endswith("TransformObservation"):
-            np.testing.assert_array_equal(obs, half(views))
-        if autoreset == "disabled" and truncated.any():
-            plain.reset(options={"reset_mask": truncated})
-            envs.reset(options={"reset_mask": truncated.copy()})
-    # A wrapper that writes its result into the views it was given does not reach the simulator's.
-    np.testing.assert_array_equal(
-        inner.unwrapped.simulator.observe(), plain.unwrapped.simulator.observe()
-    )
 
 
 def test_the_contract_that_rllib_trusts():
