@@ -5,6 +5,7 @@
 
 #include "arrays.hpp"
 #include "register.hpp"
+#include "socialgrid/cores.hpp"
 #include "socialgrid/distances.hpp"
 #include "socialgrid/game.hpp"
 #include "socialgrid/map.hpp"
@@ -93,6 +94,9 @@ py::array_t<std::uint32_t> stream_words(std::uint64_t seed, std::uint64_t stream
 }  // namespace
 
 void register_tools(py::module_& module) {
+  module.def("usable_cores", &usable_cores, "Cores that threads of this process may run on.");
+  module.def("quota_cores", &quota_cores, py::arg("membership"), py::arg("root"),
+             "Whole cores that control groups allow; 0: there is no quota.");
   module.def("action_distances", &distances, py::arg("passable"), py::arg("targets"),
              "Fewest actions into each target; see socialgrid.action_distances.");
   module.def("occlusion", &occlusion, py::arg("opaque"), py::arg("view_offset"),

@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include "socialgrid/cores.hpp"
+
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
@@ -47,9 +49,7 @@ void make_ready_to_throw() {
 }  // namespace
 
 ThreadPool::ThreadPool(int num_threads)
-    : num_threads_(num_threads > 0
-                       ? num_threads
-                       : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {
+    : num_threads_(num_threads > 0 ? num_threads : usable_cores()) {
   workers_.reserve(static_cast<std::size_t>(num_threads_));
   try {
     for (int thread = 1; thread < num_threads_; ++thread) {

@@ -22,7 +22,7 @@ class ThreadPool {
  public:
   using RangeFn = std::function<void(std::size_t begin, std::size_t end, int thread)>;
 
-  // 0 threads: as many as the machine has cores. Throws std::runtime_error if the system does not
+  // 0 threads: as many as usable_cores(). Throws std::runtime_error if the system does not
   // grant them.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();

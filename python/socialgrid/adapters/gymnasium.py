@@ -69,7 +69,7 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         num_envs: environments in the batch; ``self.num_envs`` is this times ``num_agents``.
         game: a registered game, such as ``"GoalCycle-v0"``.
         seed: of the random streams until ``reset(seed=...)``; None draws one.
-        num_threads: 0 uses all cores.
+        num_threads: 0 uses all cores that the process may use.
         render_mode: None or ``"rgb_array"``.
         render_tile_size: pixels a tile of the pictures.
         autoreset: ``"same_step"``, ``"next_step"`` or ``"disabled"``, as for

@@ -34,20 +34,23 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor
 
+from socialgrid._core import usable_cores
 from socialgrid.algos.a3c import A3C, shareable
 from socialgrid.algos.config import A3CConfig
 from socialgrid.algos.learner import NonFiniteError
-from socialgrid.train import build, checkpoint
+from socialgrid.train import build, checkpoint, run_files
 from socialgrid.train.config import TrainConfig
 from socialgrid.train.errors import CheckpointError, UsageError
+from socialgrid.train.interrupt import Interrupt
 from socialgrid.train.logger import Console, Events, MetricsFile, make_console
-from socialgrid.train.loop import Interrupt, Trainer
+from socialgrid.train.loop import Trainer
 from socialgrid.train.phases import Course, told
 from socialgrid.train.worlds import derived_seed
 
 _PATIENCE = 3  # a worker that fails so often in a row, without an update, ends the run
 _POLL_SECONDS = 0.2  # how soon Ctrl-C is noticed
 _FAREWELL_SECONDS = 60.0  # for workers to finish their last update
+_FAREWELL_IN_HASTE = 1.2  # after a signal
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def share_of(config: TrainConfig, index: int) -> tuple[TrainConfig, int]:
     workers = algorithm.workers
     each, more = divmod(config.env.num_envs, workers)
     first = index * each + min(index, more)
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, usable_cores() // workers)  # of each; how many workers is no matter of cores
     env = replace(
         config.env,
         num_envs=each + (index < more),
@@ -296,8 +299,12 @@ class AsyncTrainer:
         agent_steps: steps in play of all agents, added up.
         seconds: time spent, earlier sessions of a resumed run included.
         restarted: workers that had to be replaced.
+        lock: of the run's directory, while it is trained.
+        identity: of the configuration, which checkpoints name.
     """
 
+    lock: run_files.RunLock | None = None
+    identity = ""
     worker_body: Callable[..., None] = staticmethod(run_worker)
 
     def __init__(self, config: TrainConfig, run_dir: Path) -> None:
@@ -382,6 +389,7 @@ class AsyncTrainer:
             self.env_steps,
             checkpoint.Checkpoint(self.learner.tensors(), {}, state),
             self.config.run.keep_checkpoints,
+            self.identity,
         )
         self._saved_step = self.env_steps
         return path
@@ -518,14 +526,16 @@ class AsyncTrainer:
             with contextlib.suppress(OSError):
                 worker.connection.send(None)
 
-    def _stop(self, console: Console) -> None:
-        """Let every worker finish its update; kill those that take too long."""
+    def _stop(self, console: Console, patience: float) -> None:
+        """Let every worker finish its update; kill those that take longer than so many seconds."""
         self.shared.stop[0] = True
         self._let_go()
-        deadline = time.monotonic() + _FAREWELL_SECONDS
+        deadline = time.monotonic() + patience
         while any(not worker.connection.closed for worker in self.workers):
             if time.monotonic() > deadline:
-                console.say("a worker does not end by itself")
+                if patience == _FAREWELL_SECONDS:  # in haste it is no wonder
+                    with contextlib.suppress(OSError):
+                        console.say("a worker does not end by itself")
                 break
             self._listen(console, replacing=False)
         self._kill()
@@ -550,12 +560,19 @@ class AsyncTrainer:
             NonFiniteError: a worker met a number that is not finite; no checkpoint is written.
             ChildProcessError: a worker fails again and again.
         """
+        try:
+            return self._train(console)
+        finally:
+            if self.lock is not None:
+                self.lock.release()
+
+    def _train(self, given: Console | None) -> int:
         run, logging = self.config.run, self.config.logging
         metrics = MetricsFile(self.run_dir / "metrics.jsonl", self._metrics_bytes)
         events = Events(
             self.run_dir / "tensorboard", self.names, logging.tensorboard, self.env_steps
         )
-        console = console or make_console(self.names, logging.console_seconds)
+        console = given or make_console(self.names, logging.console_seconds)
         interrupt = Interrupt()
         saved_at = self._row_at = time.monotonic()
         self._row_steps, self._row_updates = self.env_steps, self.update
@@ -567,15 +584,15 @@ class AsyncTrainer:
                 self._enter_phase()
             metrics.write(row)
             events.write(row)
-            console.update(row, self.course.goal())
+            interrupt.telling(lambda: console.update(row, self.course.goal()))
             if "phase_ended" in row:
-                console.say(told(row["phase_ended"]))
+                interrupt.telling(lambda: console.say(told(row["phase_ended"])))
 
         try:
             with interrupt.watching(console):
                 self.shared.stop[0] = False
                 if self.env_steps:
-                    console.say("workers begin new episodes")
+                    interrupt.telling(lambda: console.say("workers begin new episodes"))
                 if not self.course.over(self.env_steps):
                     self.workers = [self._start(index) for index in range(self.num_workers)]
                 while not self.course.over(self.env_steps) and interrupt.signal is None:
@@ -586,11 +603,15 @@ class AsyncTrainer:
                         tell()
                         if self.synchronous and not self.course.over(self.env_steps):
                             self._let_go()
-                    if time.monotonic() - saved_at >= run.checkpoint_minutes * 60:
+                    due = time.monotonic() - saved_at >= run.checkpoint_minutes * 60
+                    if due or (self._saved_step < 0 and metrics.num_bytes):
                         if self.env_steps != self._saved_step:
                             self.save(metrics)
                         saved_at = time.monotonic()
-                self._stop(console)
+                self._stop(
+                    console,
+                    _FAREWELL_SECONDS if interrupt.signal is None else _FAREWELL_IN_HASTE,
+                )
                 if self._round and not self.synchronous:
                     tell()
                 self._read_counters()

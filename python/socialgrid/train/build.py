@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 import socialgrid
+from socialgrid._core import usable_cores
 from socialgrid.algos.a3c import A3C
 from socialgrid.algos.config import A3CConfig, PPOConfig
 from socialgrid.algos.dqn import DQN
@@ -26,7 +26,7 @@ from socialgrid.algos.td3 import TD3
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.train import checkpoint
+from socialgrid.train import checkpoint, run_files
 from socialgrid.train.config import ALGORITHMS, RunConfig, TrainConfig, from_dict
 from socialgrid.train.errors import UsageError
 from socialgrid.train.phases import Course
@@ -435,7 +435,7 @@ def adopt_off_policy(learner: OffPolicyLearner, position: int, run: Path, slot: 
         raise UsageError(f"{run}: its player {slot} learnt by {name}, not {learner.algorithm}")
     kinds = list(dict.fromkeys(algorithms))
     prefix = f"part{kinds.index(name)}/" if len(kinds) > 1 else ""
-    _, stored, _ = checkpoint.load_newest(run / "checkpoints")
+    stored, _ = load_weights(run)
     weights = {
         key.removeprefix(prefix): x for key, x in stored.weights.items() if key.startswith(prefix)
     }
@@ -496,7 +496,7 @@ def _adopt(learner: AnyLearner, position: int, run: Path, slot: int | None) -> N
             f"{run}: its agent {slot} cannot play as agent {place}: whom it hears, leads or models "
             f"goes by place; give it place {slot}"
         )
-    _, stored, _ = checkpoint.load_newest(run / "checkpoints")
+    stored, _ = load_weights(run)
     tensors = adopted(learner.tensors(), position, stored.weights, slots.index(slot), run)
     learner.load_tensors(tensors)
 
@@ -526,23 +526,35 @@ def load_config(run: Path) -> TrainConfig:
     Raises:
         UsageError: it is no run directory, or its configuration is damaged.
     """
-    path = run / "config.json"
-    if not path.is_file():
-        raise UsageError(f"{run}: not a run directory (no config.json)")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from None
-    peers = data.get("peers") if isinstance(data, dict) else None
+    data, _ = run_files.read_config(run)
+    peers = data.get("peers")
     if isinstance(peers, dict):  # runs that are older than the option went by this
         peers.setdefault("normalise", "largest")
-    return from_dict(data)
+    try:
+        return from_dict(data)
+    except UsageError as error:
+        raise UsageError(f"{run / run_files.CONFIG}: {error}") from None
+
+
+def load_weights(run: Path) -> tuple[checkpoint.Checkpoint, list[str]]:
+    """The newest whole checkpoint of a run.
+
+    Returns:
+        it, and a complaint for each newer one that was refused.
+
+    Raises:
+        UsageError: there is none, or none is whole and of the run's configuration.
+    """
+    _, identity = run_files.read_config(run)
+    _, stored, complaints = checkpoint.load_newest(run / "checkpoints", identity)
+    return stored, complaints
 
 
 def prepare_torch(run: RunConfig) -> None:
     """Set what a run says of how torch computes."""
-    if run.threads:
-        torch.set_num_threads(run.threads)
+    threads = run.threads or min(torch.get_num_threads(), usable_cores())
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(run.matmul_precision)
 
 

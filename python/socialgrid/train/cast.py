@@ -17,7 +17,7 @@ import socialgrid
 from socialgrid.algos.off_policy_learner import Actor
 from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.train import build, checkpoint
+from socialgrid.train import build
 from socialgrid.train.build import AnyLearner
 from socialgrid.train.config import TrainConfig
 from socialgrid.train.errors import UsageError
@@ -362,7 +362,7 @@ def _one_rate(config: TrainConfig) -> TrainConfig:
 
 def _weights(run: Path) -> Mapping[str, Tensor]:
     """Weights of a run's newest checkpoint."""
-    _, stored, complaints = checkpoint.load_newest(run / "checkpoints")
+    stored, complaints = build.load_weights(run)
     for complaint in complaints:
         print(f"refused a damaged checkpoint: {complaint}", file=sys.stderr)
     return stored.weights

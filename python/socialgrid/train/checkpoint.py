@@ -14,14 +14,12 @@ does it get its name; older ones go after that. Nothing in it is ever executed: 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import os
 import re
 import shutil
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +33,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from socialgrid.train.errors import CheckpointError
+from socialgrid.train import run_files
+from socialgrid.train.errors import CheckpointError, UsageError, told
+from socialgrid.train.run_files import MAX_JSON as _MAX_JSON
+from socialgrid.train.run_files import sync_folder as _sync_folder
 
 FORMAT = 1
 _WEIGHTS, _ARRAYS, _STATE = "weights.safetensors", "arrays.safetensors", "state.json"
 _FILES = (_WEIGHTS, _ARRAYS, _STATE)
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"step-(\d{12,})")
-_MAX_JSON = 16 << 20  # bytes; counters and JSON headers are far smaller
+_MAX_SIDES = 32  # of an array; numpy's limit is near
 _ITEM_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64,
     "I64": 64, "F16": 16, "BF16": 16, "F32": 32, "F64": 64,
@@ -64,7 +65,7 @@ class Checkpoint:
     state: Mapping[str, Any]
 
 
-def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2) -> Path:
+def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2, config: str = "") -> Path:
     """Write a checkpoint and remove older ones once it is safe.
 
     Args:
@@ -72,6 +73,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2) -> Path
         step: environment steps so far; names the checkpoint.
         checkpoint: what to keep.
         keep: how many of the newest stay, the new one included.
+        config: identity of the configuration that it belongs to.
 
     Returns:
         The new checkpoint's folder.
@@ -79,12 +81,13 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2) -> Path
     Raises:
         CheckpointError: a weight is not finite, or there is a checkpoint of this step already;
             nothing has been written.
-        OSError: the disk refuses; the older checkpoints are untouched.
+        OSError: the disk refuses, or the run's directory is gone; it names the file, and the
+            older checkpoints are untouched.
     """
     for name, tensor in checkpoint.weights.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{name} is not finite: such a state is never saved")
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     final = folder / f"step-{step:012d}"
     if final.exists():
         raise CheckpointError(f"{final}: exists already")
@@ -105,6 +108,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2) -> Path
         manifest = {
             "format": FORMAT,
             "step": step,
+            "config": config,
             "files": {
                 name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
                 for name, data in contents.items()
@@ -116,8 +120,10 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2) -> Path
         _sync_folder(draft)
         draft.rename(final)
         _sync_folder(folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror or str(error), str(final)) from None
         raise
     for old in found(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
@@ -128,20 +134,29 @@ def found(folder: Path) -> list[Path]:
     """Complete checkpoints of a run, newest first; their contents are not looked at."""
     if not folder.is_dir():
         return []
+    run_files.refuse_link(folder)
     named = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
     return [path for _, path in sorted(named, key=lambda item: -int(item[0].group(1)))]
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path, config: str | None = None) -> Checkpoint:
     """Read one checkpoint after checking all of it.
+
+    Args:
+        path: its folder.
+        config: identity of the configuration that it must belong to; ``None``: any.
 
     Raises:
         CheckpointError: a file is missing, longer, shorter or different from what the manifest
-            says, or is not what it should be. Nothing of it has been used.
+            says, is not what it should be, or belongs to another configuration. Nothing of it has
+            been used.
     """
     try:
+        run_files.refuse_link(path)
         manifest = _json_object(_read(path / _MANIFEST, _MAX_JSON), path / _MANIFEST)
         sizes = _check_manifest(manifest, path)
+        if config is not None and manifest.get("config", "") != config:
+            raise CheckpointError(f"{path}: belongs to another configuration than config.json's")
         data = {}
         for name, (size, digest) in sizes.items():
             data[name] = _read(path / name, size, exactly=True)
@@ -150,17 +165,27 @@ def load(path: Path) -> Checkpoint:
         state = _json_object(data[_STATE], path / _STATE)
         for name in (_WEIGHTS, _ARRAYS):
             _check_header(data[name], path / name)
-        return Checkpoint(
-            safetensors.torch.load(data[_WEIGHTS]), safetensors.numpy.load(data[_ARRAYS]), state
-        )
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        weights = safetensors.torch.load(data[_WEIGHTS])
+        for name, tensor in weights.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise CheckpointError(f"{path / _WEIGHTS}: {name} is not finite")
+        return Checkpoint(weights, safetensors.numpy.load(data[_ARRAYS]), state)
+    except CheckpointError:
+        raise
     except OSError as error:
-        raise CheckpointError(f"{error.filename or path}: {error.strerror or error}") from None
+        raise CheckpointError(told(error, path)) from None
+    except UsageError as error:
+        raise CheckpointError(str(error)) from None
+    except Exception as error:  # whatever the libraries make of hostile bytes
+        raise CheckpointError(f"{path}: {type(error).__name__}: {error}") from None
 
 
-def load_newest(folder: Path) -> tuple[Path, Checkpoint, list[str]]:
+def load_newest(folder: Path, config: str | None = None) -> tuple[Path, Checkpoint, list[str]]:
     """Read the newest checkpoint that is whole.
+
+    Args:
+        folder: where the run's checkpoints live.
+        config: identity of the configuration that it must belong to; ``None``: any.
 
     Returns:
         its folder, its contents, and a complaint for each newer one that was refused.
@@ -171,12 +196,29 @@ def load_newest(folder: Path) -> tuple[Path, Checkpoint, list[str]]:
     complaints: list[str] = []
     for path in found(folder):
         try:
-            return path, load(path), complaints
+            return path, load(path, config), complaints
         except CheckpointError as error:
             complaints.append(str(error))
     if complaints:
         raise CheckpointError("no checkpoint is whole: " + "; ".join(complaints))
     raise CheckpointError(f"{folder}: no checkpoint there")
+
+
+def check_alike(stored: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Check that a checkpoint's tensors are those that a learner has: names, shapes and types.
+
+    Raises:
+        CheckpointError: they are not.
+    """
+    for name in own.keys() ^ stored.keys():
+        raise CheckpointError(f"{name} is {'missing' if name in own else 'no part of this run'}")
+    for name, tensor in own.items():
+        other = stored[name]
+        if other.shape != tensor.shape or other.dtype != tensor.dtype:
+            raise CheckpointError(
+                f"{name} is {other.dtype} {tuple(other.shape)} where {tensor.dtype} "
+                f"{tuple(tensor.shape)} belongs"
+            )
 
 
 def set_aside(folder: Path, newer_than: Path) -> None:
@@ -228,7 +270,9 @@ def _check_header(data: bytes, path: Path) -> None:
         offsets = entry.get("data_offsets")
         if (
             bits is None
+            or (path.name == _ARRAYS and entry.get("dtype") == "BF16")  # numpy has none
             or not isinstance(shape, list)
+            or len(shape) > _MAX_SIDES
             or not all(_is_count(side) for side in shape)
             or not isinstance(offsets, list)
             or len(offsets) != 2
@@ -251,7 +295,7 @@ def _is_count(value: object) -> bool:
 
 def _json_object(data: bytes, path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=_refused, parse_float=_finite)
     except (ValueError, RecursionError):
         raise CheckpointError(f"{path}: not JSON") from None
     if not isinstance(value, dict):
@@ -259,15 +303,24 @@ def _json_object(data: bytes, path: Path) -> dict[str, Any]:
     return value
 
 
-def _read(path: Path, limit: int, *, exactly: bool = False) -> bytes:
-    """Read a regular file of at most (``exactly``: of) ``limit`` bytes; links are refused."""
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError(f"{path}: not a regular file")
-    if status.st_size > limit or (exactly and status.st_size != limit):
-        wanted = f"the manifest says {limit}" if exactly else f"at most {limit} are sensible"
-        raise CheckpointError(f"{path}: {status.st_size} bytes, {wanted}")
-    return path.read_bytes()
+def _refused(text: str) -> Any:
+    raise ValueError(f"{text} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refused(text)
+
+
+_read = run_files.read_bytes
+
+
+def _make(folder: Path) -> None:
+    """Make the folder of a run's checkpoints, but not the run's own, which somebody removed."""
+    if folder.is_dir():
+        return
+    folder.mkdir()
+    _sync_folder(folder.parent)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -282,15 +335,3 @@ def _remove_drafts(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name.startswith(".writing-"):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make names in a folder durable, where the platform can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

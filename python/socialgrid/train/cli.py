@@ -4,7 +4,11 @@ option or a bad path costs one line and no waiting."""
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
+import itertools
+import multiprocessing
 import os
 import sys
 import textwrap
@@ -14,11 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from socialgrid.train.config import Preset, TrainConfig, load_preset, preset_names
-from socialgrid.train.errors import UsageError
+from socialgrid.train.config import (
+    Preset,
+    TrainConfig,
+    check_imports,
+    load_preset,
+    preset_names,
+)
+from socialgrid.train.errors import UsageError, plain_line, told
 from socialgrid.train.options import combination, parse, parse_train, read_pairs
 from socialgrid.train.phases import described
+from socialgrid.train.run_files import user_path
 
+_CLOSED = 141  # exit code where nobody reads the output any more: 128 and SIGPIPE's number
 _TRAIN_MODULES = ("torch", "tyro", "rich", "tensorboard", "safetensors")
 
 
@@ -84,22 +96,44 @@ def _prepare_torch() -> None:
 
 
 def _run(prog: str, command: Callable[[str, list[str]], int], argv: Sequence[str] | None) -> int:
-    """Run a command; what the user got wrong becomes one line and exit code 2."""
+    """Run a command; what the user or the machine got wrong becomes one line and exit code 2."""
     _prepare_torch()
+    for stream in (sys.stdout, sys.stderr):  # whatever a name holds, the console can show it
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = command(prog, list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code
     except UsageError as error:
-        line = " ".join(str(error).split())
-        print(f"{prog}: {line}", file=sys.stderr)
-        return 2
+        return _complain(prog, str(error))
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
+        for child in multiprocessing.active_children():  # a stopped one would be waited for
+            child.kill()
+        _complain(prog, "interrupted")
         return 130
     except BrokenPipeError:  # whoever read the output, as head does, has seen enough
+        _mute()
+        return _CLOSED
+    except OSError as error:
+        return _complain(prog, told(error))
+    except MemoryError as error:
+        return _complain(prog, f"out of memory: {error}" if str(error) else "out of memory")
+    except (UnicodeError, RecursionError) as error:
+        return _complain(prog, f"{error}")
+
+
+def _complain(prog: str, text: str) -> int:
+    """Print one line and return the exit code for it."""
+    with contextlib.suppress(OSError):
+        print(plain_line(f"{prog}: {text}"), file=sys.stderr)
+    return 2
+
+
+def _mute() -> None:
+    """Let nothing more be written where nobody reads, not even when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
 
 
 def _need_extras() -> None:
@@ -153,6 +187,30 @@ def _join_lists(words: Sequence[str], names: Sequence[str]) -> list[str]:
 _TRAIN_USAGE = "socialgrid-train PRESET [--options] | --resume RUN [--total-steps N] | --list"
 
 
+def _take_imports(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take ``--import NAME`` out of a command line: modules that it allows a record to name.
+
+    Raises:
+        UsageError: no name follows.
+    """
+    rest: list[str] = []
+    names: list[str] = []
+    wanted = False
+    for word in words:
+        option, equals, value = word.partition("=")
+        if wanted and not word.startswith("-"):
+            names.append(word)
+            wanted = False
+        elif option == "--import" and not wanted:
+            names += [value] if equals else []
+            wanted = not equals
+        else:
+            rest.append(word)
+    if wanted or "" in names:
+        raise UsageError("--import: which module? --import MODULE")
+    return rest, names
+
+
 def _train(prog: str, words: list[str]) -> int:
     if words in (["--list"], ["-l"]):
         return _list_presets()
@@ -172,14 +230,26 @@ def _train(prog: str, words: list[str]) -> int:
     preset = load_preset(words[0])
     if {"-h", "--help"} & set(words[1:]):
         print(_about(preset))
-    config = parse_train(words[1:], preset, f"{prog} {words[0]}")
-    note = combination(words[1:], preset, config.algorithm.name)
+    rest, imports = _take_imports(words[1:])
+    config = parse_train(rest, preset, f"{prog} {words[0]}")
+    if words[0].endswith(".json"):  # a record, too
+        check_imports(config, words[0], [*imports, *_games(rest)])
+    note = combination(rest, preset, config.algorithm.name)
     if note:
         print(note, flush=True)
-    run_dir = Path(config.run.run_dir) if config.run.run_dir else _fresh_dir(preset.name, config)
     from socialgrid.train.loop import create_run
 
-    return _finish(create_run(config, run_dir))
+    if config.run.run_dir:
+        return _finish(create_run(config, user_path(config.run.run_dir)))
+    return _finish(create_run(config, _run_name(preset.name, config), fresh=True))
+
+
+def _games(words: Sequence[str]) -> list[str]:
+    """Games named on a command line."""
+    options = ("--env", "--env.game", "--game")
+    pairs = [word.partition("=") for word in words]
+    named = [value for option, equals, value in pairs if equals and option in options]
+    return named + [b for a, b in itertools.pairwise(words) if a in options]
 
 
 def _list_presets() -> int:
@@ -217,14 +287,9 @@ def _about(preset: Preset) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fresh_dir(preset: str, config: TrainConfig) -> Path:
+def _run_name(preset: str, config: TrainConfig) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    base = Path("runs") / f"{preset}-seed{config.run.seed}-{stamp}"
-    path, number = base, 1
-    while path.exists():
-        number += 1
-        path = base.with_name(f"{base.name}-{number}")
-    return path
+    return Path("runs") / f"{preset}-seed{config.run.seed}-{stamp}"
 
 
 def _resume(prog: str, words: list[str]) -> int:
@@ -232,12 +297,18 @@ def _resume(prog: str, words: list[str]) -> int:
     rest = [value, *words[1:]] if equals else words[1:]
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"{first}: which run? {_TRAIN_USAGE}")
-    options = parse(ResumeOptions, rest[1:], f"{prog} --resume RUN")
+    words, imports = _take_imports(rest[1:])
+    options = parse(ResumeOptions, words, f"{prog} --resume RUN")
     from socialgrid.train.loop import resume_run
 
-    trainer, messages = resume_run(Path(rest[0]), options.total_steps)
+    trainer, messages = resume_run(user_path(rest[0]), options.total_steps, imports)
     for message in messages:
-        print(f"{prog}: {message}", file=sys.stderr)
+        print(plain_line(f"{prog}: {message}"), file=sys.stderr)
+    goal = trainer.config.run.total_steps
+    if trainer.env_steps >= goal:
+        print(f"nothing left to do: step {trainer.env_steps:,} of {goal:,}; --total-steps moves it")
+    elif trainer.env_steps:
+        print(f"going on from step {trainer.env_steps:,} of {goal:,}, update {trainer.update:,}")
     return _finish(trainer)
 
 
@@ -261,15 +332,20 @@ def _finish(trainer: Any) -> int:
     try:
         code = int(trainer.train())
     except NonFiniteError as error:
-        print(f"socialgrid-train: stopped, no checkpoint written: {error}", file=sys.stderr)
+        _complain("socialgrid-train", f"stopped, no checkpoint written: {error}")
         return 1
     except OSError as error:
-        print(f"socialgrid-train: stopped, the last checkpoint stays: {error}", file=sys.stderr)
+        _complain("socialgrid-train", f"stopped, the last checkpoint stays: {told(error)}")
         return 1
-    print(summary(trainer))
-    if code == 0:
-        for line in leave_pictures(trainer):
-            print(line)
+    try:
+        print(summary(trainer))
+        if code == 0:
+            for line in leave_pictures(trainer):
+                print(line)
+        sys.stdout.flush()
+    except OSError:  # the run itself is whole
+        _mute()
+        return code or _CLOSED
     return code
 
 
@@ -282,6 +358,7 @@ def _evaluate(prog: str, words: list[str]) -> int:
         return _evaluate_matrix(prog, words[1:])
     runs, rest = _split_words(words)
     rest, extra = _take_pairs(rest)
+    rest, imports = _take_imports(rest)
     from socialgrid.train import evaluate as evaluation
     from socialgrid.train import evaluation_report as reports
 
@@ -291,13 +368,13 @@ def _evaluate(prog: str, words: list[str]) -> int:
     if not runs:
         raise UsageError("which run? socialgrid-eval RUN... | matrix RUN... [--options]")
     found = []
-    for name in map(Path, runs):
-        results = evaluation.evaluate(name, options, extra)
+    for name in map(user_path, runs):
+        results = evaluation.evaluate(name, options, extra, imports)
         found.append((name, results))
         print(f"{name}\n{reports.report(results)}")
         if not (options.json and len(runs) > 1):
             default = reports.results_path(name, options, extra)
-            path = Path(options.json) if options.json else default
+            path = user_path(options.json) if options.json else default
             reports.write_json(path, reports.results(name, options, extra, results))
             print(f"written to {path}")
     together = reports.report_runs(found)
@@ -306,7 +383,7 @@ def _evaluate(prog: str, words: list[str]) -> int:
     if options.json and len(runs) > 1:
         each = [reports.results(name, options, extra, one) for name, one in found]
         across = reports.results_of_runs(found)
-        reports.write_json(Path(options.json), {"runs": each, "over_runs": across})
+        reports.write_json(user_path(options.json), {"runs": each, "over_runs": across})
         print(f"written to {options.json}")
     return 0
 
@@ -319,7 +396,7 @@ def _evaluate_matrix(prog: str, words: list[str]) -> int:
     options = parse(
         matrix.MatrixOptions, _join_lists(rest, ("seeds", "players")), f"{prog} matrix RUN..."
     )
-    found = matrix.play_matrix([Path(name) for name in runs], options, extra)
+    found = matrix.play_matrix([user_path(name) for name in runs], options, extra)
     print(matrix.report(found))
     for path in matrix.leave(found, options, extra):
         print(f"written to {path}")
@@ -364,8 +441,8 @@ def _plot(prog: str, words: list[str]) -> int:
 
     plotting.need_matplotlib()
     runs = [plotting.RunCurves.named(name) for name in names]
-    references = plotting.read_references(Path(options.reference)) if options.reference else []
-    out = Path(options.out) if options.out else runs[0].run_dir / "curves.png"
+    references = plotting.read_references(user_path(options.reference)) if options.reference else []
+    out = user_path(options.out) if options.out else runs[0].run_dir / "curves.png"
     print(plotting.draw_curves(runs, out, references))
     if options.predictions:
         from socialgrid.train.predictions import draw_predictions
@@ -390,7 +467,7 @@ def _plot_groups(prog: str, words: list[str]) -> int:
 
     runs = [RunCurves.named(name) for name in names]
     found = peer_plots.group_sizes(runs)
-    out = Path(options.out) if options.out else runs[0].run_dir / "group-sizes.png"
+    out = user_path(options.out) if options.out else runs[0].run_dir / "group-sizes.png"
     print(peer_plots.report_group_sizes(found))
     print(peer_plots.draw_group_sizes(found, out))
     return 0

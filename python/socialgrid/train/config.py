@@ -14,7 +14,6 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from socialgrid.algos.config import A3CConfig, PPOConfig
@@ -30,8 +29,9 @@ from socialgrid.social.config import MECHANISMS, OFF_POLICY_MECHANISMS, SocialCo
 from socialgrid.social.lectr_config import LeCTRConfig
 from socialgrid.social.peers_config import PeersConfig
 from socialgrid.train.closing_config import ClosingConfig, ConditionConfig
-from socialgrid.train.errors import UsageError, closest, nearest
+from socialgrid.train.errors import UsageError, closest, nearest, told
 from socialgrid.train.phases import PhaseConfig
+from socialgrid.train.run_files import read_preset, user_path, without_integrity
 from socialgrid.train.schedule import Schedule
 
 
@@ -50,7 +50,8 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the learners compute; auto: cuda, else mps, else cpu."""
     threads: int = 0
-    """Threads of torch on the CPU; 0: torch's own choice."""
+    """Threads of torch on the CPU; 0: torch's own choice, at most as many as the process may use
+    cores."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """Matrix products in float32, or in what is faster and less exact (TF32, bfloat16) where the
     device has it."""
@@ -79,8 +80,8 @@ class EnvConfig:
     """Steps of every environment between two updates; off-policy: steps of each agent between
     two rows of metrics."""
     num_threads: int = 0
-    """Threads of the simulator; 0: all cores. Above 1, every copy of a Gymnasium environment runs
-    in a process of its own, which pays for slow ones only."""
+    """Threads of the simulator; 0: all cores that the process may use. Above 1, every copy of a
+    Gymnasium environment runs in a process of its own, which pays for slow ones only."""
     obs_mode: Literal["auto", "rgb", "tiles", "vector"] = "auto"
     """What the simulator writes: pixels, tile numbers that the learner's device draws, or numbers
     in a vector; auto: vectors for off-policy algorithms in games that have them, else pixels."""
@@ -400,6 +401,28 @@ _FIXED: dict[str, set[str]] = {
     },
     "env": set(),
 }
+
+
+def check_imports(config: TrainConfig, record: object, allowed: Sequence[str]) -> None:
+    """Refuse to import a module because a record names it.
+
+    Args:
+        config: as the record says.
+        record: the run or file that it comes from.
+        allowed: what was named on the command line: modules, or ``gymnasium:MODULE:ID``.
+
+    Raises:
+        UsageError: tasks need a module that nobody allowed.
+    """
+    module, colon, _ = (config.env.gymnasium_id or "").rpartition(":")
+    named = {name.removeprefix("gymnasium:").rpartition(":")[0] or name for name in allowed}
+    if colon and module not in named:
+        raise UsageError(
+            f"{record}: its game {config.env.game} runs the code of module {module}, which a "
+            f"record must not choose; if it is yours, add --import {module}"
+        )
+
+
 _OFF = {  # options that only some algorithms know, as if they did not exist
     "evaluation.interval": "--evaluation.interval 0",
     "peers.groups": "--peers.groups 1",
@@ -802,12 +825,14 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
     if name in _seen:
         raise UsageError(f"preset {name}: its chain of bases returns to itself")
     if name.endswith((".toml", ".json")):
-        path = Path(name)
-        if not path.is_file():
-            raise UsageError(f"{name}: no such file")
+        path = user_path(name)
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            if not path.is_file():
+                raise UsageError(f"{name}: no such file")
+            text = read_preset(path)
+        except OSError as error:
+            raise UsageError(told(error, name)) from None
+        except UnicodeDecodeError as error:
             raise UsageError(f"{name}: {error}") from None
         title = path.parent.name if path.name == "config.json" else path.stem
     elif name in preset_names():
@@ -820,10 +845,11 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
         )
     try:
         data = json.loads(text) if name.endswith(".json") else tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{name}: {error}") from None
     if not isinstance(data, dict):
         raise UsageError(f"{name}: not a table of options")
+    data = without_integrity(data)
     base_name, description = data.pop("base", None), data.pop("description", "")
     if not isinstance(description, str) or not isinstance(base_name, str | None):
         raise UsageError(f"{name}: base and description must be text")

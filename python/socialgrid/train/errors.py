@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+
+_NEAR = 0.65  # share of letters that a mistyped name and the one that is meant have in common
 
 
 class UsageError(ValueError):
@@ -14,10 +17,31 @@ class CheckpointError(UsageError):
     """A checkpoint that is damaged, foreign or missing."""
 
 
+def told(error: OSError, path: object = None) -> str:
+    """What the system refused, in one line that names the file."""
+    name = error.filename if error.filename is not None else path
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{name}: {reason}" if name is not None else reason
+
+
+def plain_line(text: str) -> str:
+    """The same text in one line that does nothing to a terminal: control characters escaped."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode()
+        for one in " ".join(text.split())
+    )
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, if any is alike."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.45)
-    return matches[0] if matches else None
+    """The known name most like ``name``, if any is so much alike that it may be meant."""
+    folded, name = {each.lower(): each for each in known}, name.lower()
+    matches = difflib.get_close_matches(name, list(folded), n=1, cutoff=_NEAR)
+    if not matches and len(name) > 2:  # a word that was cut off, or written out
+        matches = [each for each in folded if len(each) > 2 and name.startswith(each)][:1]
+        matches = matches or [each for each in folded if each.startswith(name)][:1]
+    return folded[matches[0]] if matches else None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

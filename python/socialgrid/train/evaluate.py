@@ -30,7 +30,7 @@ from socialgrid.social.intervals import (
     interval_over_runs,
 )
 from socialgrid.social.metrics import EpisodeMetrics, bounds_of
-from socialgrid.train import build, checkpoint
+from socialgrid.train import build
 from socialgrid.train.build import AnyLearner
 from socialgrid.train.cast import (
     Company,
@@ -41,7 +41,7 @@ from socialgrid.train.cast import (
     eyes_of,
     seats_of,
 )
-from socialgrid.train.config import TrainConfig, load_preset
+from socialgrid.train.config import TrainConfig, check_imports, load_preset
 from socialgrid.train.errors import UsageError
 from socialgrid.train.peers import greedy_returns, make_tasks, shares_worlds
 from socialgrid.train.session import Session
@@ -321,15 +321,24 @@ def coordination(played: Played, num_actions: int, vocabulary: int) -> dict[str,
     return found
 
 
-def evaluate(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) -> Evaluation:
+def evaluate(
+    run_dir: Path, options: EvalOptions, extra: Mapping[str, Any], imports: Sequence[str] = ()
+) -> Evaluation:
     """Evaluate the newest checkpoint of a run.
 
+    Args:
+        run_dir: of the run.
+        options: what to evaluate in.
+        extra: game options given on the command line.
+        imports: modules that the run's record may name.
+
     Raises:
-        UsageError: not a run, a bad world or player, agents that do not fit, or no whole
-            checkpoint.
+        UsageError: not a run, a bad world or player, agents that do not fit, no whole checkpoint,
+            or tasks whose code nobody allowed.
     """
     run = build.load_config(run_dir)
     config = evaluation_config(run, options, extra)
+    check_imports(config, run_dir, [*imports, options.game])
     if config.off_policy and not (shares_worlds(run) or shares_worlds(config)):
         if config.players != run.players:
             raise UsageError(f"players: in {config.env.game} every agent has a task of its own")
@@ -507,7 +516,7 @@ def _load_off_policy(
     """
     players = [dataclasses.replace(one, source=None) for one in build.parse_players(config)]
     learner = build.build_off_policy_learner(config, players, spec, device)
-    _, stored, complaints = checkpoint.load_newest(run_dir / "checkpoints")
+    stored, complaints = build.load_weights(run_dir)
     for complaint in complaints:
         print(f"refused a damaged checkpoint: {complaint}", file=sys.stderr)
     try:

@@ -16,9 +16,10 @@ import numpy as np
 from socialgrid.social.intervals import FEW_RUNS, Bounds, Interval, confidence_interval, method
 from socialgrid.train import build
 from socialgrid.train.config import group_key
-from socialgrid.train.errors import UsageError
+from socialgrid.train.errors import UsageError, told
 from socialgrid.train.evaluate import OF_GROUP, EvalOptions, Evaluation, Outcome
 from socialgrid.train.logger import finite, number
+from socialgrid.train.run_files import guard_output
 
 
 def report(evaluation: Evaluation) -> str:
@@ -232,6 +233,7 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
         UsageError: the file cannot be written.
     """
     try:
+        guard_output(path)
         path.write_text(json.dumps(finite(data), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
+        raise UsageError(told(error, path)) from None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing
 import re
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,6 +98,8 @@ def make_copy(spec: EnvSpec, options: Mapping[str, Any], check: bool) -> Copy:
         options: of ``gymnasium.make``.
         check: warn of breaches of Gymnasium's interface.
     """
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process sees to it
     return Copy(gymnasium.make(spec, **{"disable_env_checker": not check, **options}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from torch import Tensor
 
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.train.errors import UsageError, nearest
+from socialgrid.train.errors import UsageError, nearest, plain_line
 from socialgrid.train.gymnasium_copy import Copy, make_copy
 from socialgrid.train.pictures import Image
 from socialgrid.train.tasks import TaskStep
@@ -81,6 +82,7 @@ class GymnasiumTasks:
         first = _refusable(env_id, lambda: make_copy(self._env_spec, options, check=False))
         try:
             self.spec = _spec_of(env_id, first, num_agents)
+            _try_out(env_id, first)
             self.exact = first.exact
         finally:
             first.close()
@@ -279,7 +281,51 @@ def _spec_of(env_id: str, env: Copy, num_agents: int) -> TaskSpec:
     if not (numbers or isinstance(action, spaces.Discrete)):
         problem = f"actions are {action}; they must be Discrete or a Box of floating-point numbers"
         raise UsageError(f"gymnasium:{env_id}: {problem}")
+    if not all(obs.shape) or not obs.shape:
+        problem = f"observations have the shape {obs.shape}; they must be arrays of numbers"
+        raise UsageError(f"gymnasium:{env_id}: {problem}, such as (1,)")
+    if isinstance(action, spaces.Box) and not (action.shape and all(action.shape)):
+        problem = f"actions have the shape {action.shape}; they must be arrays of numbers"
+        raise UsageError(f"gymnasium:{env_id}: {problem}, such as (1,)")
     try:
         return TaskSpec.of_spaces(obs, action, num_agents)
     except ValueError as error:
         raise UsageError(f"gymnasium:{env_id}: {error}") from None
+
+
+def _try_out(env_id: str, env: Copy) -> None:
+    """Take a step, and see whether what comes back is what the spaces promise.
+
+    Args:
+        env_id: its name.
+        env: a copy that nobody else uses.
+
+    Raises:
+        UsageError: it is not, or the environment fails.
+    """
+    try:
+        seen, _ = env.reset(seed=0)
+        env.action_space.seed(0)
+        after, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+    except Exception as error:  # environments raise what they like
+        reason = plain_line(str(error)) or type(error).__name__
+        raise UsageError(f"gymnasium:{env_id}: a first step fails: {reason}") from None
+    space: Any = env.observation_space
+    problem = ""
+    for obs in (seen, after):
+        array = np.asarray(obs)
+        if array.shape != space.shape:
+            problem = f"an observation has the shape {array.shape}, its space says {space.shape}"
+        elif not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
+            problem = f"an observation is of type {array.dtype}, its space says {space.dtype}"
+    try:
+        single = np.ndim(reward) == 0 and math.isfinite(float(reward))
+    except (TypeError, ValueError):
+        single = False
+    if not single:
+        problem = f"its reward is {reward!r}; it must be a single finite number"
+    for name, value in (("terminated", terminated), ("truncated", truncated)):
+        if not isinstance(value, bool | np.bool_):
+            problem = f"{name} is {value!r}; it must be True or False"
+    if problem:
+        raise UsageError(plain_line(f"gymnasium:{env_id}: {problem}"))

@@ -3,6 +3,8 @@
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
@@ -11,9 +13,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
-from socialgrid.train.errors import UsageError
+from socialgrid.train import run_files
+from socialgrid.train.errors import UsageError, plain_line, told
+
+_MAX_LINE = 16 << 20  # bytes of a row
 
 
 class MetricsFile:
@@ -30,12 +35,16 @@ class MetricsFile:
             UsageError: the file is shorter than at the checkpoint.
         """
         self.path = path
-        size = path.stat().st_size if path.exists() else 0
+        run_files.refuse_link(path)
+        known = path.exists()
+        size = path.stat().st_size if known else 0
         if size < keep_bytes:
             raise UsageError(f"{path}: {size} bytes, the checkpoint was written at {keep_bytes}")
         self._file = path.open("ab")
         self._file.truncate(keep_bytes)
         self._file.seek(0, os.SEEK_END)
+        if not known:
+            run_files.sync_folder(path.parent)
 
     @property
     def num_bytes(self) -> int:
@@ -44,17 +53,38 @@ class MetricsFile:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row; numbers that are not finite become null."""
-        self._file.write(json.dumps(finite(row), allow_nan=False).encode() + b"\n")
-        self._file.flush()
+        with self._named():
+            self._file.write(json.dumps(finite(row), allow_nan=False).encode() + b"\n")
+            self._file.flush()
 
     def sync(self) -> None:
-        """Make all rows durable: called before a checkpoint that counts on them."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Make all rows durable: called before a checkpoint that counts on them.
+
+        Raises:
+            OSError: the disk refuses, or somebody removed the file or the run's directory.
+        """
+        with self._named():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            try:
+                same = os.path.samestat(os.fstat(self._file.fileno()), self.path.lstat())
+            except FileNotFoundError:
+                same = False
+            if not same:
+                raise FileNotFoundError(errno.ENOENT, "removed or replaced while the run went on")
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written has been told before
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let errors of the system name the file."""
+        try:
+            yield
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror or str(error), str(self.path)) from None
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -63,17 +93,23 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Raises:
         UsageError: no such file, or a line in the middle that is not JSON.
     """
+    rows: list[dict[str, Any]] = []
+    damaged = 0  # number of a line that is not JSON: only the last one may be
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            if number < len(lines):
-                raise UsageError(f"{path}: line {number} is not JSON") from None
+        with os.fdopen(run_files.open_regular(path), "rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE + 1), b""), 1):
+                if damaged or len(line) > _MAX_LINE:
+                    raise UsageError(f"{path}: line {damaged or number} is not JSON")
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError):
+                    damaged = number
+                    continue
+                if not isinstance(row, dict):
+                    raise UsageError(f"{path}: line {number} is not a row of metrics")
+                rows.append(row)
+    except OSError as error:
+        raise UsageError(told(error, path)) from None
     return rows
 
 
@@ -234,6 +270,35 @@ _SHOWN = (
 )  # fmt: skip
 
 
+class _Output:
+    """Standard output as the live table's thread may use it: what fails there is told here."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._error: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._error = error
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what went wrong since."""
+        if self._error is not None:
+            raise self._error
+
+
 class RichConsole:
     """A live table in the terminal."""
 
@@ -244,12 +309,14 @@ class RichConsole:
 
         self._names = names
         self._evaluation: Sequence[float | None] | None = None
-        self._terminal = terminal or Terminal()
+        self._output = _Output(sys.stdout)
+        self._terminal = terminal or Terminal(file=cast(TextIO, self._output))
         self._live = Live(console=self._terminal, refresh_per_second=4, transient=True)
         self._live.start()
 
     def update(self, row: Mapping[str, Any], total_steps: int) -> None:
         """Redraw the table."""
+        self._output.check()
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -277,7 +344,7 @@ class RichConsole:
             cells += [number(row["learner"][loss][agent], 4) for loss in losses]
             if followed is not None:
                 cells.append(" ".join(number(share) for share in followed[agent]))
-            table.add_row(name, *cells)
+            table.add_row(Text(name), *cells)  # a path may look like markup
         line = (
             f"step {progress(row):,} of {total_steps:,}   "
             f"{row['agent_steps_per_second']:,.0f} agent-steps/s   "
@@ -314,6 +381,7 @@ class Events:
         if enabled:
             from torch.utils.tensorboard import SummaryWriter
 
+            run_files.refuse_link(folder)
             if from_step == 0:
                 shutil.rmtree(folder, ignore_errors=True)
             self._writer = SummaryWriter(
@@ -321,9 +389,16 @@ class Events:
             )
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Write a row of metrics: lists are per agent."""
+        """Write a row of metrics: lists are per agent. Where the disk refuses, do so no more."""
         if self._writer is None:
             return
+        try:
+            self._write(row)
+        except OSError as error:
+            print(plain_line(f"no more TensorBoard events: {told(error)}"), file=sys.stderr)
+            self._writer = None
+
+    def _write(self, row: Mapping[str, Any]) -> None:
         step = row["env_steps"]
         groups = {"episode": {key: row[key] for key in ("return", "solo_return") if key in row}}
         groups["learner"] = row["learner"]
@@ -371,4 +446,5 @@ class Events:
     def close(self) -> None:
         """Flush and close."""
         if self._writer is not None:
-            self._writer.close()
+            with contextlib.suppress(OSError):
+                self._writer.close()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import math
+import multiprocessing
 import os
-import signal
-import threading
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -23,11 +23,13 @@ from torch import Tensor
 from socialgrid.algos.config import A3CConfig
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.social.metrics import EpisodeMetrics
-from socialgrid.train import build, checkpoint
-from socialgrid.train.config import TrainConfig, from_dict, to_dict
-from socialgrid.train.errors import CheckpointError, UsageError
+from socialgrid.train import build, checkpoint, resolved, run_files
+from socialgrid.train.config import TrainConfig, check_imports, from_dict, to_dict
+from socialgrid.train.errors import CheckpointError, UsageError, told
+from socialgrid.train.interrupt import PATIENCE, Abandoned, Interrupt
 from socialgrid.train.logger import Console, Events, MetricsFile, make_console
-from socialgrid.train.phases import Course, told
+from socialgrid.train.phases import Course
+from socialgrid.train.phases import told as told_of_phase
 from socialgrid.train.worlds import Phase, Worlds, derived_seed
 
 if TYPE_CHECKING:
@@ -36,36 +38,11 @@ if TYPE_CHECKING:
 
 AnyTrainer: TypeAlias = "Trainer | AsyncTrainer | PeerTrainer"
 
+_LONG_UPDATE = 0.4  # seconds; what came before longer ones is kept, to go back to
+_LONG_STEP = 10.0  # seconds after which a step of tasks is taken to hang
+
 # What the first step of a rollout needs of the last one before.
 _CARRIED = ("obs", "active", "reset", "last_actions", "visible")
-
-
-class Interrupt:
-    """Remembers Ctrl-C and SIGTERM; the second Ctrl-C stops at once."""
-
-    def __init__(self) -> None:
-        """Nothing has happened yet."""
-        self.signal: int | None = None
-
-    @contextmanager
-    def watching(self, console: Console) -> Iterator[None]:
-        """Catch the signals inside the block."""
-
-        def catch(number: int, frame: FrameType | None) -> None:
-            if self.signal is not None:
-                raise KeyboardInterrupt
-            self.signal = number
-            console.say("stopping after this update, with a checkpoint; again to stop at once")
-
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may handle signals
-            return
-        previous = {n: signal.signal(n, catch) for n in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
 
 class SynchronousRun(ABC):
@@ -78,10 +55,17 @@ class SynchronousRun(ABC):
         update, env_steps, episodes: counters.
         seconds: time spent, earlier sessions of a resumed run included.
         exact: whether a resumed run is what it would have been without the break.
+        lock: of the run's directory, while it is trained.
+        identity: of the configuration, which checkpoints name.
+        interrupt: signals that came while it trains.
+        problem: what keeps the run from going on after this row.
     """
 
     names: list[str]
     exact = True
+    goes_back = False  # whether its state is small enough to copy it before long updates
+    lock: run_files.RunLock | None = None
+    identity = ""
 
     def __init__(self, config: TrainConfig, run_dir: Path) -> None:
         """Set torch up; nothing is written yet.
@@ -99,7 +83,10 @@ class SynchronousRun(ABC):
         self.seconds = 0.0
         self._clock: dict[str, float] = {}
         self._metrics_bytes = 0
-        self._saved_step = -1
+        self._saved_step = self._earlier_step = -1
+        self._clock_total: float | None = None  # seconds of the last row
+        self.interrupt = Interrupt()
+        self.problem: UsageError | None = None
 
     @property
     def progress(self) -> int:
@@ -122,8 +109,28 @@ class SynchronousRun(ABC):
         """
 
     @abstractmethod
+    def capture(self, metrics_bytes: int) -> checkpoint.Checkpoint:
+        """The state between two rows; its arrays are those that training goes on writing to.
+
+        Args:
+            metrics_bytes: length of the metrics so far.
+        """
+
     def save(self, metrics: MetricsFile) -> Path:
         """Write a checkpoint of the state between two rows."""
+        metrics.sync()
+        return self._write(self.capture(metrics.num_bytes), self.env_steps)
+
+    def _write(self, state: checkpoint.Checkpoint, step: int) -> Path:
+        path = checkpoint.save(
+            self.run_dir / "checkpoints",
+            step,
+            state,
+            self.config.run.keep_checkpoints,
+            self.identity,
+        )
+        self._saved_step = step
+        return path
 
     @abstractmethod
     def restore(self, stored: checkpoint.Checkpoint) -> None:
@@ -153,6 +160,13 @@ class SynchronousRun(ABC):
         Returns:
             0, or 128 plus the number of the signal that stopped it (130 for Ctrl-C).
         """
+        try:
+            return self._train(console)
+        finally:
+            if self.lock is not None:
+                self.lock.release()
+
+    def _train(self, given: Console | None) -> int:
         self.begin()
         run = self.config.run
         metrics = MetricsFile(self.run_dir / "metrics.jsonl", self._metrics_bytes)
@@ -160,28 +174,71 @@ class SynchronousRun(ABC):
         events = Events(
             self.run_dir / "tensorboard", self.names, logging.tensorboard, self.env_steps
         )
-        console = console or make_console(self.names, logging.console_seconds)
-        interrupt = Interrupt()
+        console = given or make_console(self.names, logging.console_seconds)
+        interrupt = self.interrupt = Interrupt()
         saved_at = time.monotonic()
+        torn = False
         try:
             with interrupt.watching(console):
                 while not self.over() and interrupt.signal is None:
-                    row = self.step()
+                    earlier = self._to_go_back_to(metrics)
+                    try:
+                        row = self._interruptible_step(earlier)
+                    except Abandoned:
+                        torn = True
+                        self._give_up(earlier, console)
+                        break
                     metrics.write(row)
                     events.write(row)
-                    console.update(row, self.goal())
+                    interrupt.telling(partial(console.update, row, self.goal()))
                     if "phase_ended" in row:
-                        console.say(told(row["phase_ended"]))
-                    if time.monotonic() - saved_at >= run.checkpoint_minutes * 60:
+                        words = told_of_phase(row["phase_ended"])
+                        interrupt.telling(partial(console.say, words))
+                    # The first one is written at once: from then on something is kept.
+                    due = time.monotonic() - saved_at >= run.checkpoint_minutes * 60
+                    if due or self._saved_step < 0 or self.problem is not None:
                         self.save(metrics)
                         saved_at = time.monotonic()
-                if self.env_steps != self._saved_step:
+                    if self.problem is not None:
+                        raise self.problem
+                if self.env_steps != self._saved_step and not torn:
                     self.save(metrics)
         finally:
             events.close()
             metrics.close()
             console.close()
         return 0 if interrupt.signal is None else 128 + interrupt.signal
+
+    def _interruptible_step(self, earlier: checkpoint.Checkpoint | None) -> dict[str, Any]:
+        """One row; given up after a signal where that loses nothing, or where it hangs."""
+        if earlier is None and self.goes_back:
+            return self.step()
+        with self.interrupt.giving_up(PATIENCE if earlier is not None else _LONG_STEP):
+            return self.step()
+
+    def _to_go_back_to(self, metrics: MetricsFile) -> checkpoint.Checkpoint | None:
+        """A copy of the state before an update that is likely to take long."""
+        last = self._clock_total
+        if not self.goes_back or (last is not None and last < _LONG_UPDATE):
+            return None
+        state = self.capture(metrics.num_bytes)
+        self._earlier_step = self.env_steps
+        return checkpoint.Checkpoint(
+            {name: tensor.detach().clone() for name, tensor in state.weights.items()},
+            {name: np.array(array) for name, array in state.arrays.items()},
+            copy.deepcopy(dict(state.state)),
+        )
+
+    def _give_up(self, earlier: checkpoint.Checkpoint | None, console: Console) -> None:
+        """Leave an update unfinished, with a checkpoint of what was before it if there is one."""
+        for child in multiprocessing.active_children():  # one of them may be what hangs
+            child.kill()
+        words = "the last checkpoint stays"
+        if earlier is not None:
+            if self._saved_step != self._earlier_step:
+                self._write(earlier, self._earlier_step)
+            words = f"the checkpoint is of step {self._earlier_step:,}"
+        self.interrupt.telling(lambda: console.say(f"stopped inside an update; {words}"))
 
 
 class Trainer(SynchronousRun):
@@ -195,6 +252,8 @@ class Trainer(SynchronousRun):
         agent_steps: steps in play of all agents, added up.
         seconds: time spent, earlier sessions of a resumed run included.
     """
+
+    goes_back = True
 
     def __init__(self, config: TrainConfig, run_dir: Path, first_env: int = 0) -> None:
         """Make everything that training needs; nothing is written yet.
@@ -297,9 +356,8 @@ class Trainer(SynchronousRun):
         self.start()
         return True
 
-    def save(self, metrics: MetricsFile) -> Path:
-        """Write a checkpoint of the state between two updates."""
-        metrics.sync()
+    def capture(self, metrics_bytes: int) -> checkpoint.Checkpoint:
+        """See ``SynchronousRun``."""
         rollout = self.rollout
         arrays = {f"worlds/{name}": array for name, array in self.worlds.get_state().items()}
         arrays |= {f"rollout/{name}": getattr(rollout, name)[0].numpy() for name in _CARRIED}
@@ -315,20 +373,13 @@ class Trainer(SynchronousRun):
             "episodes": self.episodes,
             "builds": self.builds,
             "seconds": self.seconds,
-            "metrics_bytes": metrics.num_bytes,
+            "metrics_bytes": metrics_bytes,
             "num_solo": self.phase.num_solo,
             "options": dict(self.phase.options),
             "phases": self.course.get_state(),
             "learner": self.learner.meta(),
         }
-        path = checkpoint.save(
-            self.run_dir / "checkpoints",
-            self.env_steps,
-            checkpoint.Checkpoint(self.learner.tensors(), arrays, state),
-            self.config.run.keep_checkpoints,
-        )
-        self._saved_step = self.env_steps
-        return path
+        return checkpoint.Checkpoint(self.learner.tensors(), arrays, state)
 
     def restore(self, stored: checkpoint.Checkpoint) -> None:
         """Take over everything from a checkpoint.
@@ -459,6 +510,7 @@ class Trainer(SynchronousRun):
         self.episodes += len(together) + len(solo)
         seconds = time.perf_counter() - start
         self.seconds += seconds
+        self._clock_total = seconds
         num_agents = len(self.players)
         row: dict[str, Any] = {
             "update": self.update,
@@ -548,41 +600,72 @@ def make_trainer(config: TrainConfig, run_dir: Path) -> AnyTrainer:
     return Trainer(config, run_dir)
 
 
-def create_run(config: TrainConfig, run_dir: Path) -> AnyTrainer:
-    """Prepare a new run; its directory is made when everything else is known to be right.
+def create_run(config: TrainConfig, run_dir: Path, *, fresh: bool = False) -> AnyTrainer:
+    """Prepare a new run in a directory that is its own until it ends.
+
+    Args:
+        config: the resolved configuration.
+        run_dir: where everything of the run goes; made if needed, and removed again where the
+            run cannot be prepared.
+        fresh: make a directory that was not there; where there is one of that name, a number is
+            added to the name.
 
     Raises:
-        UsageError: a bad option, or the directory holds a run already.
+        UsageError: a bad option, the directory holds a run already, or it cannot be written.
     """
-    if (run_dir / "config.json").exists():
-        raise UsageError(
-            f"{run_dir}: holds a run already; socialgrid-train --resume {run_dir} goes on with it"
-        )
-    if run_dir.exists() and not run_dir.is_dir():
-        raise UsageError(f"{run_dir}: exists and is not a directory")
-    trainer = make_trainer(config, run_dir)
+    lock = run_files.claim(run_dir, fresh=fresh)
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        _write_config(run_dir, config)
+        trainer = make_trainer(config, lock.run_dir)
+        data = to_dict(config)
+        trainer.identity = run_files.identity_of(data)
+        run_files.write_config(lock.run_dir, data, trainer.identity)
+        resolved.record(lock.run_dir, _resolve(trainer), begin=True)
     except OSError as error:
-        raise UsageError(f"{run_dir}: {error.strerror or error}") from None
+        lock.undo()
+        raise UsageError(told(error, lock.run_dir)) from None
+    except BaseException:
+        lock.undo()
+        raise
+    trainer.lock = lock
     return trainer
 
 
-def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[AnyTrainer, list[str]]:
+def resume_run(
+    run_dir: Path, total_steps: int | None = None, imports: Sequence[str] = ()
+) -> tuple[AnyTrainer, list[str]]:
     """Prepare to go on with a run from its newest whole checkpoint.
 
     Args:
         run_dir: the run.
         total_steps: a new goal; the old one when absent.
+        imports: modules that the run's record may name, as ``gymnasium:MODULE:ID`` does.
 
     Returns:
         the trainer, and what has to be told the user about what cannot go on as it was.
 
     Raises:
-        UsageError: not a run, or no checkpoint of it is whole.
+        UsageError: not a run, another process trains it, its checkpoints are gone, or none of
+            them is whole; or its tasks need code that nobody allowed.
     """
-    config = build.load_config(run_dir)
+    # A directory that is no run stays as it is.
+    check_imports(build.load_config(run_dir), run_dir, imports)
+    lock = run_files.RunLock(run_dir)
+    try:
+        trainer, messages = _resume(run_dir, total_steps, imports)
+    except OSError as error:
+        raise UsageError(told(error, run_dir)) from None
+    finally:
+        if sys.exc_info()[0] is not None:
+            lock.release()
+    trainer.lock = lock
+    return trainer, messages
+
+
+def _resume(
+    run_dir: Path, total_steps: int | None, imports: Sequence[str]
+) -> tuple[AnyTrainer, list[str]]:
+    config, (_, identity) = build.load_config(run_dir), run_files.read_config(run_dir)
+    check_imports(config, run_dir, imports)  # another process may have changed it
     if total_steps is not None:
         data = to_dict(config)
         data["run"]["total_steps"] = total_steps
@@ -590,32 +673,56 @@ def resume_run(run_dir: Path, total_steps: int | None = None) -> tuple[AnyTraine
             phase["steps"] = 0  # the last one lasts as long as the run does
         config = from_dict(data)
     folder = run_dir / "checkpoints"
+    messages: list[str] = []
     if not checkpoint.found(folder):
+        _refuse_lost(run_dir)
         trainer = make_trainer(config, run_dir)
-        _write_config(run_dir, config)
-        return trainer, ["no checkpoint yet: starting from the beginning"]
-    path, stored, complaints = checkpoint.load_newest(folder)
-    trainer = make_trainer(config, run_dir)
-    trainer.restore(stored)
-    _write_config(run_dir, config)
-    messages = [f"refused a damaged checkpoint: {complaint}" for complaint in complaints]
-    if complaints:
-        checkpoint.set_aside(folder, path)
-        messages.append(f"going on from the one before: {path}")
-    if isinstance(trainer, SynchronousRun) and not trainer.exact:
-        messages.append(f"{config.env.game} cannot be saved: new episodes begin here")
+        messages.append("no checkpoint yet: starting from the beginning")
+    else:
+        path, stored, complaints = checkpoint.load_newest(folder, identity)
+        trainer = make_trainer(config, run_dir)
+        try:
+            checkpoint.check_alike(stored.weights, trainer.learner.tensors())
+            trainer.restore(stored)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        except Exception as error:  # whatever hostile numbers lead to
+            raise CheckpointError(
+                f"{path}: does not fit this run: {type(error).__name__}: {error}"
+            ) from None
+        messages += [f"refused a damaged checkpoint: {complaint}" for complaint in complaints]
+        if complaints:
+            checkpoint.set_aside(folder, path)
+            messages.append(f"going on from the one before: {path}")
+        if isinstance(trainer, SynchronousRun) and not trainer.exact:
+            messages.append(f"{config.env.game} cannot be saved: new episodes begin here")
+    trainer.identity = identity
+    run_files.write_config(run_dir, to_dict(config), identity)
+    messages += resolved.record(run_dir, _resolve(trainer), begin=not trainer.env_steps)
     return trainer, messages
 
 
-def _write_config(run_dir: Path, config: TrainConfig) -> None:
-    """Write config.json in one piece: a crash leaves the old one or the new one."""
-    draft = run_dir / ".config.json"
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(to_dict(config), file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(run_dir / "config.json")
+def _resolve(trainer: AnyTrainer) -> dict[str, Any]:
+    shares = getattr(trainer, "shares", None)  # workers have threads of their own
+    threads = shares[0][0].run.threads if shares else torch.get_num_threads()
+    return resolved.resolve(trainer.config, threads)
+
+
+def _refuse_lost(run_dir: Path) -> None:
+    """Refuse to begin anew over the metrics of a run that had checkpoints.
+
+    The first one follows the first row, so that a run killed before it has a row at most.
+    """
+    path = run_dir / run_files.METRICS
+    if not path.exists():
+        return
+    with os.fdopen(run_files.open_regular(path), "rb") as file:
+        rows = file.read(1 << 20).count(b"\n")
+    if rows > 1:
+        raise UsageError(
+            f"{run_dir}: its checkpoints are gone; what it measured is still in {path}: move that "
+            "file away to begin anew with --resume"
+        )
 
 
 def mean_outcomes(episodes: Sequence[Mapping[str, float]]) -> dict[str, float | None]:

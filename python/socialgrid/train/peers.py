@@ -21,7 +21,8 @@ from socialgrid.social.protocols import AdvisedStep, Adviser, Members
 from socialgrid.train import build, checkpoint
 from socialgrid.train.config import TrainConfig
 from socialgrid.train.errors import CheckpointError, UsageError
-from socialgrid.train.logger import MetricsFile, finite
+from socialgrid.train.interrupt import Abandoned
+from socialgrid.train.logger import finite
 from socialgrid.train.loop import SynchronousRun
 from socialgrid.train.tasks import OwnGames, SharedWorlds, Tasks, TaskStep
 from socialgrid.train.worlds import derived_seed
@@ -206,10 +207,9 @@ class PeerTrainer(SynchronousRun):
         if self._obs is None:
             self._obs = self.tasks.reset()
 
-    def save(self, metrics: MetricsFile) -> Path:
+    def capture(self, metrics_bytes: int) -> checkpoint.Checkpoint:
         """See ``SynchronousRun``."""
         assert self._obs is not None, "nothing has begun"
-        metrics.sync()
         arrays = {f"tasks/{name}": array for name, array in self.tasks.get_state().items()}
         arrays |= {f"memory/{name}": x.numpy() for name, x in self.learner.memory().items()}
         for (group, place), adviser in self._scripted.items():
@@ -224,17 +224,10 @@ class PeerTrainer(SynchronousRun):
             "epoch": self._epoch,
             "evaluations": self._evaluations,
             "seconds": self.seconds,
-            "metrics_bytes": metrics.num_bytes,
+            "metrics_bytes": metrics_bytes,
             "learner": self.learner.meta(),
         }
-        path = checkpoint.save(
-            self.run_dir / "checkpoints",
-            self.env_steps,
-            checkpoint.Checkpoint(self.learner.tensors(), arrays, state),
-            self.config.run.keep_checkpoints,
-        )
-        self._saved_step = self.env_steps
-        return path
+        return checkpoint.Checkpoint(self.learner.tensors(), arrays, state)
 
     def restore(self, stored: checkpoint.Checkpoint) -> None:
         """See ``SynchronousRun``; tasks that cannot be restored begin new episodes."""
@@ -341,15 +334,21 @@ class PeerTrainer(SynchronousRun):
             self._played[step.done] = False
 
     def step(self) -> dict[str, Any]:
-        """Let every copy of every task take ``env.rollout_steps`` steps. See ``SynchronousRun``."""
+        """Let every copy of every task take ``env.rollout_steps`` steps. See ``SynchronousRun``.
+
+        A signal ends the row earlier; then the next one has what is missing.
+        """
         start = time.perf_counter()
         self._clock = {}
         self._forget_row()
         before, played = self.env_steps, self.agent_steps
-        for _ in range(self.config.env.rollout_steps):
+        length = self.config.env.rollout_steps
+        for _ in range(length - before // self.tasks.num_envs % length):
             self._advance()
-        evaluation = self._evaluate_if_due(before)
+            if self.interrupt.signal is not None:
+                break
         steps = self.env_steps - before
+        evaluation = self._evaluate_if_due(before)
         finished = sum(map(len, self._finished))
         self.episodes += finished
         seconds = time.perf_counter() - start
@@ -389,23 +388,34 @@ class PeerTrainer(SynchronousRun):
         interval = evaluation.interval
         if not interval or self.env_steps // interval == before // interval:
             return None
-        with self._timed("evaluate"):
-            seed = derived_seed(self.config.run.seed, _EVALUATION, self._evaluations)
-            self._evaluations += 1
-            if shares_worlds(self.config):  # scripted players begin with the seed of their worlds
-                tasks = make_tasks(self.config, evaluation.episodes, seed)
-                returns = greedy_returns(tasks, self.learner)
-                tasks.close()
-            else:
-                if self._evaluation_tasks is None:
-                    self._evaluation_tasks = make_tasks(self.config, evaluation.episodes, seed)
-                returns = greedy_returns(self._evaluation_tasks, self.learner, seed)
+        try:
+            with self._timed("evaluate"), self.interrupt.giving_up(0.0):
+                returns = self._evaluate()
+        except Abandoned:
+            return None  # a signal came
+        except UsageError as error:
+            self.problem = error  # what was learnt is saved first
+            return None
         return {
             "env_steps": self.env_steps,
             "episodes": evaluation.episodes,
             "return": returns.mean(1).tolist(),
             "return_std": returns.std(1, correction=0).tolist(),
         }
+
+    def _evaluate(self) -> Tensor:
+        """Returns ``[A, E]`` of episodes without exploration."""
+        episodes = self.config.evaluation.episodes
+        seed = derived_seed(self.config.run.seed, _EVALUATION, self._evaluations)
+        self._evaluations += 1
+        if shares_worlds(self.config):  # scripted players begin with the seed of their worlds
+            tasks = make_tasks(self.config, episodes, seed)
+            returns = greedy_returns(tasks, self.learner)
+            tasks.close()
+            return returns
+        if self._evaluation_tasks is None:
+            self._evaluation_tasks = make_tasks(self.config, episodes, seed)
+        return greedy_returns(self._evaluation_tasks, self.learner, seed)
 
 
 def _numbers(values: Tensor) -> list[float | None]:

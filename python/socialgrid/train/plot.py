@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from socialgrid.train import build
 from socialgrid.train.config import group_key
-from socialgrid.train.errors import UsageError
+from socialgrid.train.errors import UsageError, told
 from socialgrid.train.logger import read_metrics
+from socialgrid.train.run_files import guard_output, user_path
 
 Values = npt.NDArray[np.float64]
 
@@ -62,9 +63,13 @@ class RunCurves:
             UsageError: as for the class itself.
         """
         label, equals, path = word.partition("=")
-        if equals and not Path(word).is_dir():
-            return cls(Path(path), label)
-        return cls(Path(word))
+        whole = user_path(word)
+        if equals and not whole.is_dir():
+            while not user_path(path).is_dir() and "=" in path:  # labels may have one, too
+                more, _, path = path.partition("=")
+                label = f"{label}={more}"
+            return cls(user_path(path), label)
+        return cls(whole)
 
     def values(self, *keys: str, agent: int | None = None) -> Values:
         """A curve ``[U]``, NaN where nothing was measured; of one agent where all have one."""
@@ -244,7 +249,7 @@ def read_references(path: Path) -> list[Reference]:
             for column, label in enumerate(header[1:], 1)
         ]
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
+        raise UsageError(told(error, path)) from None
     except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: no table of steps and values: {error}") from None
 
@@ -457,7 +462,10 @@ def save_figure(figure: Any, path: Path) -> Path:
         UsageError: the file cannot be written.
     """
     try:
+        guard_output(path)
         figure.savefig(path, dpi=130)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(told(error, path)) from None
+    except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
     return path

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from socialgrid.train import build
-from socialgrid.train.errors import UsageError
+from socialgrid.train.errors import UsageError, plain_line
 from socialgrid.train.logger import duration, number, read_metrics
 from socialgrid.train.phases import told
 
@@ -122,13 +122,13 @@ def leave_pictures(trainer: AnyTrainer) -> list[str]:
                 from socialgrid.train.peer_plots import draw_peers
 
                 lines.append(str(draw_peers(curves, run_dir / "peers.png")))
-        except UsageError as error:
-            lines.append(str(error))
+        except Exception as error:  # the run is whole without them
+            lines.append(_without("curves", error))
     if logging.video:
         try:
             lines.append(film(trainer))
-        except UsageError as error:
-            lines.append(str(error))
+        except Exception as error:  # encoders and graphics libraries raise what they like
+            lines.append(_without("film", error))
     if trainer.config.closing.trials and not trainer.config.off_policy:
         lines += _closing(trainer)
     return lines
@@ -140,8 +140,13 @@ def _closing(trainer: Any) -> list[str]:
 
     try:
         return leave_closing(trainer)
-    except UsageError as error:
-        return [str(error)]
+    except Exception as error:
+        return [_without("closing trials", error)]
+
+
+def _without(what: str, error: Exception) -> str:
+    reason = plain_line(str(error)) or type(error).__name__
+    return reason if isinstance(error, UsageError) else f"no {what}: {reason[:300]}"
 
 
 def film(trainer: AnyTrainer) -> str:

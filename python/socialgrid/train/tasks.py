@@ -131,7 +131,7 @@ class OwnGames:
             num_envs: E, copies for each agent.
             options: of the game.
             seed: of the environments.
-            num_threads: of the simulator; 0 for all cores.
+            num_threads: of the simulator; 0 for all cores that the process may use.
             obs_mode: of the observations; the game's own by default.
             first_agent: number of the first agent: an agent's copies depend on its number only.
 

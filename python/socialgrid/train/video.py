@@ -18,6 +18,7 @@ from socialgrid.algos.off_policy_learner import Actor
 from socialgrid.train.build import AnyLearner, AnyOffPolicyLearner
 from socialgrid.train.errors import UsageError
 from socialgrid.train.pictures import Image, fit_into, view_image
+from socialgrid.train.run_files import guard_output
 from socialgrid.train.session import Session
 from socialgrid.train.tasks import OwnGames, SharedWorlds, Tasks
 from socialgrid.train.worlds import Worlds
@@ -338,6 +339,7 @@ def write_video(path: Path, frames: Iterator[Image], fps: int = 10) -> Path:
 
     if importlib.util.find_spec("imageio_ffmpeg") is not None:
         target = path.with_suffix(".mp4")
+        guard_output(target)
         writer = imageio.get_writer(
             target,
             fps=fps,
@@ -348,8 +350,13 @@ def write_video(path: Path, frames: Iterator[Image], fps: int = 10) -> Path:
         )
     else:
         target = path.with_suffix(".gif")
+        guard_output(target)
         writer = imageio.get_writer(target, duration=1000 / fps, loop=0)
-    with writer:
-        for picture in frames:
-            writer.append_data(picture)
+    try:
+        with writer:
+            for picture in frames:
+                writer.append_data(picture)
+    except BaseException:
+        target.unlink(missing_ok=True)  # half a film
+        raise
     return target

@@ -103,7 +103,7 @@ class Worlds:
                 one (``imperfect:0.2``); ``None`` for learners.
             phase: options of the game and number of solo environments.
             seed: of the environments and of the scripted players.
-            num_threads: of the simulator; 0 for all cores.
+            num_threads: of the simulator; 0 for all cores that the process may use.
             obs_mode: what the simulator writes; the game's own default by default.
             double_buffer: two halves.
             absent: agents that do not play in solo environments; the scripted ones by default.
