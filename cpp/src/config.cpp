@@ -176,13 +176,17 @@ std::string to_string(const Value& value) {
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names) {
   std::string best;
   if (name.size() > kLongestName) return best;
-  std::size_t best_distance = std::max<std::size_t>(3, name.size() / 2) + 1;
+  // A third of the letters may be wrong: what is farther off was hardly meant.
+  std::size_t best_distance = (name.size() < 4 ? 1 : std::max<std::size_t>(2, name.size() / 3)) + 1;
   for (const std::string& candidate : names) {
     const std::size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;
     }
+  }
+  for (const std::string& candidate : names) {  // a name that was cut off
+    if (best.empty() && name.size() > 2 && candidate.starts_with(name)) best = candidate;
   }
   return best;
 }

@@ -28,8 +28,9 @@ from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import checkpoint, run_files
 from socialgrid.train.config import ALGORITHMS, RunConfig, TrainConfig, from_dict
-from socialgrid.train.errors import UsageError
+from socialgrid.train.errors import UsageError, about
 from socialgrid.train.phases import Course
+from socialgrid.train.run_files import user_path
 from socialgrid.train.worlds import Phase, Worlds, num_solo_envs
 
 AnyLearner = PPO | A3C
@@ -83,13 +84,21 @@ def parse_player(text: str) -> PlayerSpec:
                     f"player {text!r}: what follows the colon is an error rate"
                 ) from None
         return PlayerSpec(text)
-    run, hash_mark, slot = rest.rpartition("#") if "#" in rest else (rest, "", "")
-    if hash_mark and not slot.isdecimal():
-        raise UsageError(f"player {text!r}: {slot!r} after # is not the number of a slot")
-    if not run:
+    if rest.partition("#")[0] == "":
         raise UsageError(f"player {text!r}: of which run? {kind}:RUN or {kind}:RUN#SLOT")
-    source = (Path(run), int(slot) if slot else None)
+    source = _source(rest)
+    if source is None:
+        slot = rest.rpartition("#")[2]
+        raise UsageError(f"player {text!r}: {slot!r} after # is not the number of a slot")
     return PlayerSpec("learner" if kind == "learner" else "frozen", source)
+
+
+def _source(text: str) -> tuple[Path, int | None] | None:
+    """``RUN`` or ``RUN#SLOT``; a run whose own name has a # in it is one that is there."""
+    run, hash_mark, slot = text.rpartition("#")
+    if not hash_mark or user_path(text).is_dir():
+        return user_path(text), None
+    return (user_path(run), int(slot)) if slot.isdecimal() and len(slot) < 10 else None
 
 
 def parse_players(config: TrainConfig, run_dir: Path | None = None) -> tuple[PlayerSpec, ...]:
@@ -198,7 +207,7 @@ def build_worlds(
             first_env=first_env,
         )
     except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{config.env.game}: {error}") from None
+        raise UsageError(about(config.env.game, error)) from None
 
 
 def build_learner(
@@ -323,7 +332,7 @@ def build_off_policy_learner(
                 dump_dir=dump_dir,
             )
         except ValueError as error:
-            raise UsageError(f"{name}: {error}") from None
+            raise UsageError(about(name, error)) from None
         for position, agent in enumerate(agents):
             player = players[slots[agent % len(slots)]]
             if player.source is not None and not player.begun:
@@ -511,12 +520,18 @@ def adopted(
     """
     for name, tensor in own.items():
         if name.startswith("model/"):
-            if name not in other or other[name].shape[1:] != tensor.shape[1:]:
+            there = other.get(name)
+            if (
+                there is None
+                or there.shape[1:] != tensor.shape[1:]
+                or there.dtype != tensor.dtype
+                or len(there) <= index
+            ):
                 raise UsageError(
                     f"{run}: its network differs from this run's in {name.removeprefix('model/')}; "
                     "sizes, view and actions must agree"
                 )
-            tensor[position] = other[name][index]
+            tensor[position] = there[index]
     return own
 
 

@@ -29,7 +29,7 @@ from socialgrid.social.config import MECHANISMS, OFF_POLICY_MECHANISMS, SocialCo
 from socialgrid.social.lectr_config import LeCTRConfig
 from socialgrid.social.peers_config import PeersConfig
 from socialgrid.train.closing_config import ClosingConfig, ConditionConfig
-from socialgrid.train.errors import UsageError, closest, nearest, told
+from socialgrid.train.errors import UsageError, check_encodable, closest, nearest, told
 from socialgrid.train.phases import PhaseConfig
 from socialgrid.train.run_files import read_preset, user_path, without_integrity
 from socialgrid.train.schedule import Schedule
@@ -96,6 +96,7 @@ class EnvConfig:
         _at_least("env.num_threads", self.num_threads, 0)
         if "num_agents" in self.options:
             raise UsageError("env.options.num_agents: give one entry per agent in players.kinds")
+        check_encodable("env.game", self.game)
         if self.gymnasium_id == "":
             raise UsageError("env.game: gymnasium:ID needs an ID, as in gymnasium:Walker2d-v5")
         if self.gymnasium_id and self.obs_mode != "auto":
@@ -585,6 +586,8 @@ def _coerce(value: Any, kind: Any, name: str) -> Any:
         )
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is int and isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)  # 1e6
     if isinstance(value, float) and math.isnan(value):
         raise UsageError(f"{name}: nan is not a number")
     if not isinstance(kind, type):

@@ -26,6 +26,24 @@ def told(error: OSError, path: object = None) -> str:
     return f"{name}: {reason}" if name is not None else reason
 
 
+def check_encodable(name: str, text: str) -> None:
+    """Refuse a name that is no text, as bytes that are not UTF-8 on a command line make one.
+
+    Raises:
+        UsageError: it has lone surrogates in it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name}: {text!r} is not UTF-8") from None
+
+
+def about(subject: str, error: Exception) -> str:
+    """An error with what it is about in front, unless it says so itself."""
+    text = str(error)
+    return text if text.startswith(subject) else f"{subject}: {text}"
+
+
 def plain_line(text: str) -> str:
     """The same text in one line that does nothing to a terminal: control characters escaped."""
     return "".join(

@@ -42,7 +42,7 @@ from socialgrid.train.cast import (
     seats_of,
 )
 from socialgrid.train.config import TrainConfig, check_imports, load_preset
-from socialgrid.train.errors import UsageError
+from socialgrid.train.errors import UsageError, about
 from socialgrid.train.peers import greedy_returns, make_tasks, shares_worlds
 from socialgrid.train.session import Session
 from socialgrid.train.worlds import Phase, Worlds, can_be_absent, derived_seed
@@ -570,4 +570,4 @@ def _worlds(
             absent=absent,
         )
     except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{config.env.game}: {error}") from None
+        raise UsageError(about(config.env.game, error)) from None

@@ -19,6 +19,7 @@ import re
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from socialgrid.train.config import (
@@ -163,6 +164,40 @@ def _take(words: Sequence[str], option: str) -> tuple[list[str], list[str] | Non
     return rest, values
 
 
+_POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d{1,3}")
+_MOST_DIGITS = 30  # of a whole number written as a power of ten
+
+
+def whole_number(text: str) -> str:
+    """``1e6`` as ``1000000``; anything else as it is."""
+    if not _POWER.fullmatch(text):
+        return text
+    number = Decimal(text)
+    if number.adjusted() > _MOST_DIGITS or number != number.to_integral_value():
+        return text
+    return str(int(number))
+
+
+def _with_whole_numbers(words: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
+    """Write powers of ten out behind options that take whole numbers."""
+    wanted = {f"--{n.replace('_', '-')}" for n, kind in kinds.items() if _takes_whole(kind)}
+    out: list[str] = []
+    current = ""
+    for word in words:
+        if _is_option(word):
+            current, equals, value = word.partition("=")
+            whole = current.replace("_", "-") in wanted and equals
+            out.append(f"{current}={whole_number(value)}" if whole else word)
+        else:
+            out.append(whole_number(word) if current.replace("_", "-") in wanted else word)
+    return out
+
+
+def _takes_whole(kind: Any) -> bool:
+    parts = typing.get_args(kind)
+    return kind is int or (bool(parts) and float not in parts and any(map(_takes_whole, parts)))
+
+
 def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = None) -> T:
     """Parse with tyro, errors as one line.
 
@@ -178,7 +213,7 @@ def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = No
             result, unknown = tyro.cli(
                 kind,
                 prog=prog,
-                args=list(words),
+                args=_with_whole_numbers(words, _kinds(kind)),
                 default=kind() if default is None else default,
                 return_unknown_args=True,
                 config=(tyro.conf.AvoidSubcommands,),
@@ -209,20 +244,23 @@ def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = No
 
 
 def _fields(kind: type) -> list[str]:
-    if kind is TrainConfig:
-        return list(option_paths())
-    return [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    return list(_kinds(kind))
+
+
+def _kinds(kind: type) -> dict[str, Any]:
+    """Names of options, and their types."""
+    return option_paths() if kind is TrainConfig else typing.get_type_hints(kind)
 
 
 def _one_line(box: str) -> str:
     """The message inside tyro's box, without the advice below it."""
-    lines = [_BOX.sub(" ", line).strip() for line in box.splitlines()]
+    lines = [_BOX.sub(" ", line).strip().strip("|").strip() for line in box.splitlines()]
     text: list[str] = []
     for line in lines[1:]:
-        if not line and text:
+        if (not line or set(line) == {"-"} or line.startswith("Argument helptext")) and text:
             break
-        text.append(line)
-    message = " ".join(part for part in text if part) or "bad command line"
+        text += [line] if line and set(line) != {"-"} else []
+    message = " ".join(text) or "bad command line"
     return re.sub(r"^Error parsing \w+: ", "", message)
 
 
@@ -353,8 +391,8 @@ def _pair(word: str, where: str) -> tuple[str, Any]:
 def read_value(text: str) -> Any:
     """A number, true/false, list or quoted text as TOML writes them; anything else is text."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return tomllib.loads(f"value = {whole_number(text)}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):  # int has a limit of digits
         return text
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import socialgrid
 from socialgrid.adapters.screen import half_blocks
 from socialgrid.players import list_players, make_team
-from socialgrid.train.errors import UsageError
+from socialgrid.train.errors import UsageError, check_encodable
 from socialgrid.train.pictures import enlarge, view_image
 from socialgrid.train.terminal import beside, keys
 
@@ -66,6 +66,7 @@ def make_game(
     Raises:
         UsageError: the game, an option or a player does not exist.
     """
+    check_encodable("game", game)
     settings = {"obs_mode": "rgb", **extra}
     if settings["obs_mode"] == "vector":
         raise UsageError("obs_mode: a person needs to see something: rgb or tiles")

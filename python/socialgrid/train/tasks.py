@@ -14,7 +14,7 @@ from torch import Tensor
 import socialgrid
 from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.train.errors import UsageError
+from socialgrid.train.errors import UsageError, about
 from socialgrid.train.worlds import Worlds
 
 Array = npt.NDArray[Any]
@@ -150,7 +150,7 @@ class OwnGames:
                 **options,
             )
         except (ValueError, TypeError) as error:
-            raise UsageError(f"{game}: {error}") from None
+            raise UsageError(about(game, error)) from None
         self.spec = spec_of(self.env, [0], num_agents)
         self.num_envs = num_envs
         self._lead = (num_agents, num_envs)

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import TextIO
 
 _ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
@@ -66,8 +69,26 @@ def _raw(stream: TextIO) -> Iterator[Callable[[], str]]:
 
     descriptor = stream.fileno()
     before = termios.tcgetattr(descriptor)
+
+    def give_back() -> None:
+        with contextlib.suppress(termios.error, OSError):  # the terminal may be gone
+            termios.tcsetattr(descriptor, termios.TCSANOW, before)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)  # through whoever has something to put back
+
+    def pause(number: int, frame: FrameType | None) -> None:
+        give_back()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        tty.setcbreak(descriptor)  # when it goes on
+
+    handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGQUIT: end, signal.SIGTSTP: pause}
+    in_main = threading.current_thread() is threading.main_thread()
+    previous = {n: signal.signal(n, h) for n, h in handlers.items()} if in_main else {}
     try:
         tty.setcbreak(descriptor)
         yield lambda: os.read(descriptor, 1).decode(errors="replace")
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        give_back()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
