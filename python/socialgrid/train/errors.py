@@ -44,6 +44,11 @@ def about(subject: str, error: Exception) -> str:
     return text if text.startswith(subject) else f"{subject}: {text}"
 
 
+def plain_utf8(text: str) -> str:
+    """The same text with lone surrogates escaped, which UTF-8 cannot hold."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def plain_line(text: str) -> str:
     """The same text in one line that does nothing to a terminal: control characters escaped."""
     return "".join(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, cast
 
 from socialgrid.train import run_files
-from socialgrid.train.errors import UsageError, plain_line, told
+from socialgrid.train.errors import UsageError, plain_line, plain_utf8, told
 
 _MAX_LINE = 16 << 20  # bytes of a row
 
@@ -376,9 +376,11 @@ class Events:
 
     def __init__(self, folder: Path, names: Sequence[str], enabled: bool, from_step: int) -> None:
         """Open an event file; events after ``from_step`` written earlier are void."""
-        self._names = names
+        self._names = [plain_line(name) for name in names]
         self._writer: Any = None
-        if enabled:
+        if enabled and plain_utf8(str(folder)) != str(folder):
+            print(plain_line(f"no TensorBoard events: {folder} is not UTF-8"), file=sys.stderr)
+        elif enabled:
             from torch.utils.tensorboard import SummaryWriter
 
             run_files.refuse_link(folder)
