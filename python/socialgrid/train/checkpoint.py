@@ -81,13 +81,13 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2, config:
     Raises:
         CheckpointError: a weight is not finite, or there is a checkpoint of this step already;
             nothing has been written.
-        OSError: the disk refuses, or the run's directory is gone; it names the file, and the
-            older checkpoints are untouched.
+        OSError: the disk refuses; it names the file, and the older checkpoints are untouched.
     """
     for name, tensor in checkpoint.weights.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{name} is not finite: such a state is never saved")
-    _make(folder)
+    if not folder.is_dir():
+        run_files.make_folders(folder)
     final = folder / f"step-{step:012d}"
     if final.exists():
         raise CheckpointError(f"{final}: exists already")
@@ -313,14 +313,6 @@ def _finite(text: str) -> float:
 
 
 _read = run_files.read_bytes
-
-
-def _make(folder: Path) -> None:
-    """Make the folder of a run's checkpoints, but not the run's own, which somebody removed."""
-    if folder.is_dir():
-        return
-    folder.mkdir()
-    _sync_folder(folder.parent)
 
 
 def _write(path: Path, data: bytes) -> None:
