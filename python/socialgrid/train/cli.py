@@ -98,6 +98,10 @@ def _prepare_torch() -> None:
 def _run(prog: str, command: Callable[[str, list[str]], int], argv: Sequence[str] | None) -> int:
     """Run a command; what the user or the machine got wrong becomes one line and exit code 2."""
     _prepare_torch()
+    # Started with closed outputs (>&-), Python has none, and files would take their numbers.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # whatever a name holds, the console can show it
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
@@ -184,7 +188,10 @@ def _join_lists(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 # -- socialgrid-train -------------------------------------------------------------------------
 
-_TRAIN_USAGE = "socialgrid-train PRESET [--options] | --resume RUN [--total-steps N] | --list"
+_TRAIN_USAGE = (
+    "socialgrid-train PRESET [--options] | "
+    "--resume RUN [--total-steps N] [--import MODULE] | --list"
+)
 
 
 def _take_imports(words: Sequence[str]) -> tuple[list[str], list[str]]:

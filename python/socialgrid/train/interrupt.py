@@ -87,5 +87,5 @@ class Interrupt:
         """Print something; where that is impossible, the run has to end as if by a signal."""
         try:
             tell()
-        except OSError:
+        except (OSError, ValueError):  # the latter of a stream that was closed
             self.signal = self.signal or _CLOSED

@@ -40,6 +40,13 @@ def test_any_console_can_show_any_name_in_one_line(monkeypatch, encoding, name):
     assert b"\r" not in said
 
 
+def test_commands_do_without_outputs():
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command("train", "--list")], check=False
+    )
+    assert done.returncode == 0
+
+
 def test_names_that_are_no_text_or_too_long_cost_a_line(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     preset, long = tiny(tmp_path), "x" * 256
