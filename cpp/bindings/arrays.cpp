@@ -24,9 +24,49 @@ std::string shape_text(const py::ssize_t* dims, std::size_t count) {
   return text + (count == 1 ? ",)" : ")");
 }
 
+// Names of what tensors are asked in every step. The interpreter finds a method quickly only by a
+// name that it has interned.
+struct TensorNames {
+  static PyObject* intern(const char* name) { return PyUnicode_InternFromString(name); }
+  PyObject* torch = intern("torch");
+  PyObject* tensor = intern("Tensor");
+  PyObject* requires_grad = intern("requires_grad");
+  PyObject* detach = intern("detach");
+  PyObject* numpy = intern("numpy");
+  PyObject* storage_offset = intern("storage_offset");
+  PyObject* numel = intern("numel");
+  PyObject* itemsize = intern("itemsize");
+  PyObject* untyped_storage = intern("untyped_storage");
+  PyObject* nbytes = intern("nbytes");
+  PyObject* data_ptr = intern("data_ptr");
+};
+
+const TensorNames& names() {
+  static const TensorNames kept;
+  return kept;
+}
+
+py::object checked(PyObject* result) {
+  if (result == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(result);
+}
+
+py::object attribute(const py::object& object, PyObject* name) {
+  return checked(PyObject_GetAttr(object.ptr(), name));
+}
+
+py::object call(const py::object& object, PyObject* name) {
+  return checked(PyObject_CallMethodNoArgs(object.ptr(), name));
+}
+
 bool is_tensor(const py::object& object) {
-  const py::dict modules = py::module_::import("sys").attr("modules");
-  return modules.contains("torch") && py::isinstance(object, modules["torch"].attr("Tensor"));
+  const auto torch = py::reinterpret_steal<py::object>(PyImport_GetModule(names().torch));
+  if (!torch) {
+    PyErr_Clear();
+    return false;
+  }
+  const py::object tensor = attribute(torch, names().tensor);
+  return py::type::handle_of(object).is(tensor) || py::isinstance(object, tensor);
 }
 
 // An array over the very memory of `object`: what is written to it is seen there. Anything that
@@ -35,19 +75,19 @@ py::array array_in_place(const py::object& object, const std::string& where) {
   if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
   if (is_tensor(object)) {
     try {
-      if (object.attr("requires_grad").cast<bool>()) {
+      if (attribute(object, names().requires_grad).cast<bool>()) {
         throw py::value_error(where + "must not require a gradient; give its detach()");
       }
       // A tensor of our own, so that the user's may be given other memory meanwhile.
-      const py::object array = object.attr("detach")().attr("numpy")();
+      const py::object array = call(call(object, names().detach), names().numpy);
       // A tensor that could not be resized may say that it was.
-      const auto begin = object.attr("storage_offset")().cast<std::size_t>();
-      const auto items = begin + object.attr("numel")().cast<std::size_t>();
-      if (items * object.attr("itemsize").cast<std::size_t>() >
-          object.attr("untyped_storage")().attr("nbytes")().cast<std::size_t>()) {
+      const auto begin = call(object, names().storage_offset).cast<std::size_t>();
+      const auto items = begin + call(object, names().numel).cast<std::size_t>();
+      if (items * attribute(object, names().itemsize).cast<std::size_t>() >
+          call(call(object, names().untyped_storage), names().nbytes).cast<std::size_t>()) {
         throw py::value_error(where + "is a tensor that is larger than its memory");
       }
-      const auto address = object.attr("data_ptr")().cast<std::uintptr_t>();
+      const auto address = call(object, names().data_ptr).cast<std::uintptr_t>();
       if (py::isinstance<py::array>(array)) {
         auto found = py::reinterpret_borrow<py::array>(array);
         if (found.size() == 0 || reinterpret_cast<std::uintptr_t>(found.data()) == address) {
@@ -73,16 +113,16 @@ py::array array_in_place(const py::object& object, const std::string& where) {
 // Keeps the memory of `array` where it is: numpy refuses to resize an array to which there is a
 // weak reference, also without its check of references; a buffer cannot be released, closed or
 // resized while it is lent; a tensor may be given other memory, but a tensor of ours keeps this.
-std::vector<py::object> hold(const py::array& array, const std::string& where) {
+std::vector<py::object> hold(const py::array& array, bool of_our_tensor, const std::string& where) {
   std::vector<py::object> held = {array};
   py::object owner = array;
   while (owner && py::isinstance<py::array>(owner)) {
     held.push_back(py::weakref(owner));
     owner = py::reinterpret_borrow<py::array>(owner).base();
   }
-  if (!owner) return held;
+  if (!owner || of_our_tensor) return held;
   if (is_tensor(owner)) {
-    held.push_back(owner.attr("detach")());
+    held.push_back(call(owner, names().detach));
   } else if (PyObject_CheckBuffer(owner.ptr()) != 0) {
     const auto lent = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(owner.ptr()));
     if (!lent) {
@@ -178,7 +218,8 @@ ArrayPool::Handed ArrayPool::wrap(const py::object& object) const {
     throw py::value_error(where + "must be aligned: begin at a multiple of its item's size");
   }
   if (!array.writeable()) throw py::value_error(where + "must be writable");
-  return {object, static_cast<std::byte*>(const_cast<void*>(array.data())), hold(array, where)};
+  return {object, static_cast<std::byte*>(const_cast<void*>(array.data())),
+          hold(array, is_tensor(object), where)};
 }
 
 }  // namespace socialgrid::bindings
