@@ -13,6 +13,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "snapshots are little-endian");
 
 constexpr char kMagic[8] = {'S', 'G', 'R', 'I', 'D', 'S', 'N', 'P'};
+// Version 1 knew no environments that wait, and had zeros where version 2 says whether they do.
 constexpr std::uint64_t kVersion = 2;
 
 std::uint64_t fnv1a(std::span<const std::byte> bytes) {
@@ -45,8 +46,8 @@ struct Header {
   std::uint64_t world_bytes;
   std::uint64_t seed;
   std::uint64_t first_env_index;
-  std::uint64_t is_reset;
-  std::uint64_t autoreset;  // of the batch: whether its environments wait when they have finished
+  std::uint32_t is_reset;
+  std::uint32_t autoreset;  // of the batch: whether its environments wait when they have finished
 };
 
 }  // namespace
@@ -61,7 +62,7 @@ std::vector<std::byte> BatchEnv::snapshot() const {
                 .seed = seed_,
                 .first_env_index = first_env_index_,
                 .is_reset = is_reset_ ? 1u : 0u,
-                .autoreset = static_cast<std::uint64_t>(autoreset_)};
+                .autoreset = static_cast<std::uint32_t>(autoreset_)};
   std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
 
   std::vector<std::byte> bytes(sizeof header + text.size() + worlds.size() + sizeof(std::uint64_t));
@@ -86,9 +87,9 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
     throw SnapshotError("not a socialgrid snapshot (" + std::to_string(bytes.size()) + " bytes)");
   }
   std::memcpy(&header, bytes.data(), sizeof header);
-  if (header.version != kVersion) {
+  if (header.version < 1 || header.version > kVersion) {
     throw SnapshotError("snapshot version " + std::to_string(header.version) +
-                        "; this build reads version " + std::to_string(kVersion));
+                        "; this build reads versions 1 to " + std::to_string(kVersion));
   }
   const std::size_t content = bytes.size() - sizeof header - sizeof(std::uint64_t);
   if (header.identity_bytes > content || header.world_bytes != content - header.identity_bytes) {
@@ -112,11 +113,11 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
   }
   std::vector<std::byte> worlds(header.world_bytes);
   std::memcpy(worlds.data(), &bytes[sizeof header + header.identity_bytes], worlds.size());
-  if (header.autoreset > static_cast<std::uint64_t>(Autoreset::kDisabled)) {
+  if (header.autoreset > static_cast<std::uint32_t>(Autoreset::kDisabled)) {
     throw SnapshotError("the snapshot's way to restart is unknown: " +
                         std::to_string(header.autoreset));
   }
-  const bool may_wait = header.autoreset != static_cast<std::uint64_t>(Autoreset::kSameStep);
+  const bool may_wait = header.autoreset != static_cast<std::uint32_t>(Autoreset::kSameStep);
   for (std::size_t env = 0; env < num_envs_ && header.is_reset != 0; ++env) {
     const World world(spec().shape, worlds.data() + env * spec().shape.bytes());
     const bool waits = may_wait && is_over(world);

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.python.random_play import digest_of_play, flat, make, random_actions
 from tests.python.test_games import assert_same, every_case, run_python
+from tests.python.test_hostile_input import with_checksum
 
 import socialgrid
 
@@ -284,6 +285,20 @@ def test_a_batch_that_restarts_at_once_cannot_take_over_who_waits():
     disabled.set_state(env.get_state())
     with pytest.raises(socialgrid.FinishedError, match="environment 0"):
         disabled.step(np.zeros((E, 1), int))
+
+
+def test_snapshots_of_the_first_version_are_read():
+    env = make_mode("GoalCycle-v0", {}, "same_step")
+    env.reset()
+    state = env.get_state()
+    assert state[8:16] == (2).to_bytes(8, "little")
+    first = with_checksum(state[:8] + (1).to_bytes(8, "little") + state[16:-8])
+    env.step(np.full((E, 3), 2))
+    env.set_state(first)
+    assert env.get_state() == state
+    for version in (0, 3):
+        with pytest.raises(socialgrid.SnapshotError, match=r"reads versions 1 to 2"):
+            env.set_state(with_checksum(state[:8] + version.to_bytes(8, "little") + state[16:-8]))
 
 
 COPIES = {
