@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import multiprocessing
 import warnings
 
 import numpy as np
@@ -11,10 +12,12 @@ from tests.python.interop.cases import GAMES, make_rows, make_single, small
 
 from socialgrid.adapters.pettingzoo import parallel_env
 
+start_method = multiprocessing.get_start_method(allow_none=True)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of TorchRL's own, on import
     from torchrl.envs import GymEnv, GymWrapper, PettingZooWrapper
     from torchrl.envs.utils import check_env_specs
+multiprocessing.set_start_method(start_method, force=True)  # it sets another one for everybody
 
 
 @contextlib.contextmanager
