@@ -1,7 +1,8 @@
 """Phases of a run: when they end, what changes, and that a break inside one changes nothing."""
 
-import dataclasses
 import json
+import os
+import signal
 
 import pytest
 from tests.python.train import runs
@@ -36,6 +37,18 @@ window = 2
 [phases.third]
 steps = 256
 """
+
+
+class Terminated(Silent):
+    """A console whose run gets a signal after so many steps."""
+
+    def __init__(self, steps):
+        self.steps, self.sent = steps, False
+
+    def update(self, row, total_steps):
+        if row["env_steps"] >= self.steps and not self.sent:
+            self.sent = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def phased(folder, extra="", line=""):
@@ -124,12 +137,7 @@ def test_every_phase_has_its_numbers_and_a_break_in_any_changes_nothing(tmp_path
     assert [one.get("reached") for one in ended] == [None, False, None]
     for stop in (256, 384, 640, 1024):
         part = tmp_path / f"part{stop}"
-        whole = phased(tmp_path)
-        short = dataclasses.replace(whole, run=dataclasses.replace(whole.run, total_steps=stop))
-        create_run(short, part).train(Silent())
-        data = json.loads((part / "config.json").read_text())
-        data["run"]["total_steps"] = whole.run.total_steps
-        (part / "config.json").write_text(json.dumps(data))
+        assert create_run(phased(tmp_path), part).train(Terminated(stop)) == 143
         going, messages = resume_run(part)
         assert not messages
         going.train(Silent())
@@ -218,12 +226,8 @@ def test_numbers_that_do_not_fit_the_agents_are_refused_before_training(tmp_path
 @pytest.mark.parametrize("mode", ["--no-synchronous", "--synchronous"])
 def test_several_actor_learners_go_through_the_phases_together(tmp_path, mode):
     line = f"--algorithm a3c --workers 2 {mode} --phases.second.below 1e-9"
-    whole = phased(tmp_path, line=line)
-    short = dataclasses.replace(whole, run=dataclasses.replace(whole.run, total_steps=700))
-    assert create_run(short, tmp_path / "run").train(Silent()) == 0
-    data = json.loads((tmp_path / "run" / "config.json").read_text())
-    data["run"]["total_steps"] = whole.run.total_steps
-    (tmp_path / "run" / "config.json").write_text(json.dumps(data))
+    trainer = create_run(phased(tmp_path, line=line), tmp_path / "run")
+    assert trainer.train(Terminated(700)) == 143
     going, _ = resume_run(tmp_path / "run")
     assert going.train(Silent()) == 0
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
