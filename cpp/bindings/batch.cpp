@@ -678,7 +678,7 @@ py::dict PyBatch::worlds(const py::list& fields) {
     return out;
   };
   const auto per_mark = [&](auto read) {
-    py::array_t<std::int64_t> out(envs);
+    auto out = aligned_array<std::int64_t>({envs});
     for (std::size_t env = 0; env < batch.num_envs(); ++env) {
       out.mutable_data()[env] = static_cast<std::int64_t>(read(batch.marks(env)));
     }

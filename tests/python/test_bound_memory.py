@@ -110,7 +110,8 @@ def every_array(env):
     yield "observe", env.observe()
     yield "render", env.render(0, 3)
     yield "tile_atlas", env.tile_atlas
-    yield from env.worlds(["agent_pos", "agent_active", "step", "cells", "episode"]).items()
+    fields = ["agent_pos", "agent_active", "step", "cells", "episode", "content", "restart"]
+    yield from env.worlds(fields).items()
 
 
 @pytest.mark.parametrize("num_envs", [1, 3, 64])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .aligned import aligned_rows
 from .screen import Screen
 
 RENDER_MODES = ["human", "rgb_array", "ansi"]
@@ -67,8 +68,7 @@ class Episode:
         obs, self.info = self.simulator.reset(seed=seed)
         self._seeded, self.over = True, False
         self._moved()
-        first: NDArray[Any] = obs[0]
-        return first
+        return aligned_rows(obs[0])
 
     def step(
         self, actions: NDArray[np.int32]
@@ -83,16 +83,20 @@ class Episode:
         obs, reward, terminated, truncated, self.info = self.simulator.step(actions[None])
         self.over = bool(self.info["done"][0])
         self._moved()
-        views: NDArray[Any] = obs[0]
-        return views, reward[0], terminated[0], truncated[0]
+        return aligned_rows(obs[0]), reward[0], terminated[0], truncated[0]
+
+    def events(self) -> NDArray[np.uint8] | None:
+        """Events uint8 [A, K] of the last step, none after a reset; None where games have none."""
+        if not self.simulator.event_names:
+            return None
+        shape = (self.simulator.num_agents, len(self.simulator.event_names))
+        counted = self.info.get("events")  # a reset has none
+        return aligned_rows(np.zeros(shape, np.uint8) if counted is None else counted[0])
 
     def info_of(self, agent: int) -> dict[str, Any]:
         """What an agent's info holds: its ``events`` of the last step, where the game has any."""
-        names = self.simulator.event_names
-        if not names:
-            return {}
-        events = self.info.get("events")  # a reset has none
-        return {"events": np.zeros(len(names), np.uint8) if events is None else events[0, agent]}
+        events = self.events()
+        return {} if events is None else {"events": events[agent]}
 
     def render(self) -> NDArray[np.uint8] | str | None:
         """The whole grid as it is now: a picture, or text, or drawn in the terminal and None."""

@@ -20,6 +20,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
+from .aligned import aligned_rows
 from .episode import RENDER_FPS, RENDER_MODES, Episode, fresh_seed
 
 _NAMESPACE = "socialgrid"
@@ -132,6 +133,8 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self._counts = np.tile(np.asarray(self.simulator.action_counts), num_envs)
         self._all_alike = bool((self._counts == self.simulator.num_actions).all())
         if not self._all_alike:
+            own = np.arange(self.simulator.num_actions) < self._counts[:, None]
+            self._action_mask = own.astype(np.int8)
             self._idle = np.tile(np.asarray(self.simulator.idle_actions, dtype=np.int64), num_envs)
 
     def reset(
@@ -143,9 +146,10 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         """Begin an episode in every environment, or in some.
 
         Args:
-            seed: None takes the next episode of every stream; an int restarts the streams; a list
-                gives every environment its own, with one entry an environment or one entry a row
-                (then the entry of an environment's first row counts), None for the next episode.
+            seed: None takes the next episode of every stream; an int restarts the streams, and
+                ``np_random`` (for wrappers: games draw from streams of their own); a list gives
+                every environment its own, with one entry an environment or one entry a row (then
+                the entry of an environment's first row counts), None for the next episode.
             options: ``reset_mask`` bool [rows] restarts the environments all of whose rows are
                 marked and leaves the others as they are: an environment in which an agent still
                 plays goes on. Other options are ignored.
@@ -157,6 +161,7 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             TypeError, ValueError: the mask is not bool [rows] or marks nothing; wrong seeds.
         """
         mask = self._mask_of_envs(options)
+        given = seed
         if seed is None and self._seed is None:
             seed = fresh_seed()
         unseeded = None
@@ -174,6 +179,8 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             obs, info = self.simulator.reset(mask=unseeded)
         self._seed = 0 if self._seed is None else self._seed
         self._begun = True
+        if isinstance(given, int | np.integer):
+            super().reset(seed=int(given))  # np_random, for wrappers
         return self._rows(obs), self._info(info)
 
     def step(
@@ -208,17 +215,18 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         obs, reward, terminated, truncated, info = self.simulator.step(
             given.reshape(-1, num_agents)
         )
-        infos = self._info(info)
         terminated &= info["done"][:, None] | plays
         ends = terminated | truncated
-        infos["ended"] = (ends & plays).reshape(-1)
-        infos["_ended"] = np.ones(self.num_envs, dtype=np.bool_)
+        infos = self._info(info, ended=(ends & plays).reshape(-1))
         if self.autoreset_mode is AutoresetMode.SAME_STEP and ends.any():
             final = np.full(self.num_envs, None, dtype=object)
-            for row in np.flatnonzero(ends):
-                env, agent = divmod(int(row), num_agents)
-                final[row] = (info["final_obs"] if info["done"][env] else obs)[env, agent].copy()
-            infos["final_obs"], infos["_final_obs"] = final, ends.reshape(-1)
+            env, agent = np.nonzero(ends)
+            last = obs[env, agent]
+            last[info["done"][env]] = info["final_obs"][env, agent][info["done"][env]]
+            for row, view in zip(np.flatnonzero(ends), aligned_rows(last), strict=True):
+                final[row] = view
+            infos["final_obs"] = final
+            infos["_final_obs"] = aligned_rows(ends.reshape(1, -1))[0]
         return (
             self._rows(obs),
             reward.reshape(-1),
@@ -253,17 +261,21 @@ class AgentRowsEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         idle: NDArray[np.bool_] = entered & ~world["agent_active"]
         return idle
 
-    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
-        everywhere = np.ones(self.num_envs, dtype=np.bool_)
+    def _info(self, info: dict[str, Any], **flags: NDArray[np.bool_]) -> dict[str, Any]:
+        """Info of the rows, and further flags of theirs; all rows have every entry."""
         rows: dict[str, Any] = {}
         for key in ("active", "visible", "last_actions", "events"):
             if key in info:
                 rows[key] = self._rows(np.asarray(info[key]))
-                rows[f"_{key}"] = everywhere.copy()
         if not self._all_alike:
-            actions = np.arange(self.simulator.num_actions)
-            rows["action_mask"] = (actions < self._counts[:, None]).astype(np.int8)
-            rows["_action_mask"] = everywhere.copy()
+            rows["action_mask"] = aligned_rows(self._action_mask.reshape(1, self.num_envs, -1))[0]
+        count = len(flags)
+        told = np.ones((2 * count + len(rows), self.num_envs), dtype=np.bool_)
+        for index, flag in enumerate(flags.values()):
+            told[index] = flag
+        marks = aligned_rows(told)
+        rows |= dict(zip(flags, marks[:count], strict=True))
+        rows |= {f"_{key}": mark for key, mark in zip(rows, marks[count:], strict=True)}
         return rows
 
     def _mask_of_envs(self, options: dict[str, Any] | None) -> NDArray[np.bool_] | None:

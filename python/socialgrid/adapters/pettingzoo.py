@@ -24,6 +24,7 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper  # type: ignore[impo
 
 from socialgrid._core import ConfigError
 
+from .aligned import aligned_rows
 from .episode import RENDER_FPS, RENDER_MODES, Episode
 
 
@@ -54,6 +55,9 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):  # type: ignore[misc
         self.possible_agents = [f"agent_{i}" for i in range(self.simulator.num_agents)]
         self.agents: list[str] = []
         self._slot = {name: i for i, name in enumerate(self.possible_agents)}
+        counts = np.array(self.simulator.action_counts)
+        own = np.arange(self.simulator.num_actions) < counts[:, None]
+        self._action_masks = own.astype(np.int8)
         # Objects of their own: each has its own random stream to sample from.
         self.observation_spaces = {
             name: copy.deepcopy(self.simulator.single_observation_space)
@@ -104,10 +108,7 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):  # type: ignore[misc
         if seed is not None:
             self._np_random, _ = seeding.np_random(seed)
         self.agents = list(self.possible_agents)
-        return (
-            {name: views[slot] for name, slot in self._slot.items()},
-            {name: self._info_of(slot) for name, slot in self._slot.items()},
-        )
+        return {name: views[slot] for name, slot in self._slot.items()}, self._infos(self._slot)
 
     def step(
         self, actions: Mapping[str, int]
@@ -159,7 +160,7 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):  # type: ignore[misc
             {name: float(reward[slot]) for name, slot in stepped.items()},
             {name: bool(terminated[slot]) for name, slot in stepped.items()},
             {name: bool(truncated[slot]) for name, slot in stepped.items()},
-            {name: self._info_of(slot) for name, slot in stepped.items()},
+            self._infos(stepped),
         )
 
     def state(self) -> NDArray[np.uint8]:
@@ -197,9 +198,14 @@ class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):  # type: ignore[misc
             raise KeyError(f"no agent {agent!r}: there are {self.possible_agents}")
         return agent
 
-    def _info_of(self, slot: int) -> dict[str, Any]:
-        mask = np.arange(self.simulator.num_actions) < self.simulator.action_counts[slot]
-        return {"action_mask": mask.astype(np.int8), **self._episode.info_of(slot)}
+    def _infos(self, slots: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        masks, events = aligned_rows(self._action_masks), self._episode.events()
+        infos: dict[str, dict[str, Any]] = {}
+        for name, slot in slots.items():
+            infos[name] = {"action_mask": masks[slot]}
+            if events is not None:
+                infos[name]["events"] = events[slot]
+        return infos
 
 
 def parallel_env(
