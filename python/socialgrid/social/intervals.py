@@ -77,10 +77,7 @@ def confidence_interval(
     if not count:
         return Interval(math.nan, math.nan, math.nan)
     low, high = bounds
-    slack = 1e-9 * max(1.0, float(np.abs(data).max()))  # sums of rounded numbers
-    if data.min() < low - slack or data.max() > high + slack:
-        raise ValueError(f"values from {data.min()} to {data.max()}: bounds are {low} and {high}")
-    data = data.clip(low, high)
+    data = _within(data, bounds)
     mean = float(data.mean())
     if count < 2:
         return Interval(mean, math.nan, math.nan)
@@ -113,7 +110,8 @@ def interval_over_runs(
     Below ``FEW_RUNS`` runs it is ``confidence_interval`` of their means. From there on it is a
     percentile bootstrap stratified by run: runs are drawn with replacement, and episodes with
     replacement within each run drawn, so that no run's number of episodes gives it more weight.
-    The draws are the same every time.
+    The draws are the same every time. Values that are all the same leave nothing to draw: the
+    interval is that of ``confidence_interval``.
 
     Args:
         runs: for each training run its values, of any number; nan is left out, and so are runs
@@ -126,10 +124,10 @@ def interval_over_runs(
     """
     known = [np.asarray(run, np.float64).ravel() for run in runs]
     known = [run[~np.isnan(run)] for run in known]
-    known = [run for run in known if len(run)]
+    known = [_within(run, bounds) for run in known if len(run)]
     means = np.array([run.mean() for run in known])
     plain = confidence_interval(means, level, bounds)
-    if len(known) < FEW_RUNS:
+    if len(known) < FEW_RUNS or np.ptp(np.concatenate(known)) == 0.0:
         return plain
     draws = np.random.default_rng(0)
     which = draws.integers(len(known), size=(_RESAMPLES, len(known)))
@@ -141,6 +139,17 @@ def interval_over_runs(
     sums = found.mean(-1)
     low, high = np.quantile(sums, [(1.0 - level) / 2, (1.0 + level) / 2])
     return Interval(plain.mean, float(low), float(high))
+
+
+def _within(values: npt.NDArray[np.float64], bounds: Bounds) -> npt.NDArray[np.float64]:
+    """Values, at least one, without what rounding brought them out of bounds."""
+    lowest, highest = float(values.min()), float(values.max())
+    slack = 1e-9 * max(1.0, abs(lowest), abs(highest))  # sums of rounded numbers
+    if lowest < bounds.low - slack or highest > bounds.high + slack:
+        raise ValueError(
+            f"values from {lowest} to {highest}: bounds are {bounds.low} and {bounds.high}"
+        )
+    return values.clip(*bounds)
 
 
 def method(num_runs: int) -> str:

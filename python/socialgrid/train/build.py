@@ -83,6 +83,8 @@ def parse_player(text: str) -> PlayerSpec:
                 raise UsageError(
                     f"player {text!r}: what follows the colon is an error rate"
                 ) from None
+        if kind == "frozen":
+            raise UsageError(f"player {text!r}: frozen as which run has it? checkpoint:RUN#SLOT")
         return PlayerSpec(text)
     if rest.partition("#")[0] == "":
         raise UsageError(f"player {text!r}: of which run? {kind}:RUN or {kind}:RUN#SLOT")

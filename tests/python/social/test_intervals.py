@@ -61,6 +61,9 @@ def test_values_that_are_all_the_same_show_no_spread_but_shares_do():
 def test_values_out_of_bounds_are_refused():
     with pytest.raises(ValueError, match="bounds are 0"):
         confidence_interval([0.5, 1.2], bounds=SHARE)
+    for count in (2, FEW_RUNS):  # although every run's mean is a share
+        with pytest.raises(ValueError, match="bounds are 0"):
+            interval_over_runs([[0.0, 1.2]] * count, bounds=SHARE)
 
 
 @pytest.mark.parametrize("count", [3, 5, 20])
@@ -89,6 +92,17 @@ def test_from_ten_runs_on_runs_and_their_episodes_are_drawn_again():
     few = interval_over_runs(runs[:9])
     assert few == confidence_interval(means[:9])
     assert (method(FEW_RUNS - 1), method(FEW_RUNS)[:9]) == ("Student's t", "bootstrap")
+
+
+@pytest.mark.parametrize("count", [2, FEW_RUNS - 1, FEW_RUNS, 30])
+def test_any_number_of_runs_stays_within_bounds_and_knows_what_it_never_saw(count):
+    rounded = [[1.0 + 1e-10] * 3] * (count - 1) + [[0.9]]
+    mean, low, high = interval_over_runs(rounded, bounds=SHARE)
+    assert 0.0 < low < mean < high <= 1.0
+    never = interval_over_runs([[0.0] * 4] * count, bounds=SHARE)
+    assert never == confidence_interval([0.0] * count, bounds=SHARE)
+    assert never.high > 0.0
+    assert interval_over_runs([[0.5] * 4] * count, bounds=SHARE) == (0.5, 0.5, 0.5)
 
 
 def test_runs_without_values_do_not_count():

@@ -139,6 +139,7 @@ def test_novices_play_as_they_were_born(runs):
         ("hearing", ("learner", "learner", "random"), "hear what 2 agents do .* here are 3"),
         ("one", ("learner", "checkpoint:three"), "hear what 3 agents do"),
         ("one", ("random", "expert"), "no networks|nobody"),
+        ("one", ("learner", "frozen"), "frozen as which run has it"),
     ],
 )
 def test_agents_that_do_not_fit_are_refused(runs, run, players, message, capsys):
