@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from socialgrid.algos.learner import NonFiniteError
 from socialgrid.models.actor_critic import agent_generator
 from socialgrid.social.peers_config import PeersConfig
 from socialgrid.social.protocols import AdvisedStep, Members, PeerLearner
@@ -44,13 +45,14 @@ ScriptedAdviser = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 def by_range(values: Tensor) -> Tensor:
     """Move and scale to [-1, 1] along the last axis, the lowest to -1 and the highest to 1.
 
-    Where all are the same, they become 0. Derstroff et al. (2024), footnote 4.
+    Where all are the same, they become 0; where one is no number, none is. Derstroff et al.
+    (2024), footnote 4.
     """
     halves = values / 2  # differences of the largest numbers there are stay finite
     low = halves.amin(-1, keepdim=True)
     half = halves.amax(-1, keepdim=True) - low
     scaled = (halves - low) / torch.where(half > 0, half, torch.ones_like(half)) * 2 - 1
-    return torch.where(half > 0, scaled, torch.zeros_like(values))
+    return torch.where(half == 0, torch.zeros_like(values), scaled)
 
 
 def by_largest(values: Tensor) -> Tensor:
@@ -207,7 +209,11 @@ class PeerAdviser:
             self._left = torch.zeros_like(self._followed)
         if not bool(self._left.all()):
             draws = torch.stack([torch.rand(copies, generator=g) for g in self._generators])
-            cumulated = self.probabilities(proposals, obs).cumsum(-1)[..., :-1]
+            chances = self.probabilities(proposals, obs)
+            unknown = chances.isnan().flatten(1).any(1)
+            if bool(unknown.any()):  # comparisons with nan would choose the first member
+                raise NonFiniteError("value of advice", 0, int(unknown.nonzero()[0]))
+            cumulated = chances.cumsum(-1)[..., :-1]
             chosen = (draws[..., None] >= cumulated).sum(-1)
             self._followed = torch.where(self._left == 0, chosen, self._followed)
             self._left = self._left.masked_fill(self._left == 0, self.config.follow_steps)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from socialgrid.algos.learner import NonFiniteError
 from socialgrid.models.actor_critic import agent_generator
 from socialgrid.social.advice import (
     Panel,
@@ -135,6 +136,20 @@ def test_advice_of_the_critic_counts_as_the_paper_prints_it(
     proposals = torch.arange(3).view(1, 3, 1).expand(3, 3, 1)
     found = adviser.probabilities(proposals, torch.zeros(3, 1, 1))
     torch.testing.assert_close(found, torch.tensor(wanted).expand(3, 1, 3), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("advice", [("critic",), ("critic", "trust")])
+@pytest.mark.parametrize("normalise", ["printed", "largest"])
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_values_that_are_no_numbers_choose_nobody(
+    advice: tuple[str, ...], normalise: Any, odd: float
+) -> None:
+    config = PeersConfig(advice=advice, normalise=normalise)
+    table = [[2.0, 4.0, 3.5], [1.0, odd, 1.0], [0.0, 0.0, 0.0]]
+    adviser = adviser_of(TRIO, config, table)
+    proposals = torch.arange(3).view(1, 3, 1).expand(3, 3, 1)
+    with pytest.raises(NonFiniteError, match=r"non-finite value of advice .* agent 1"):
+        adviser(proposals, torch.zeros(3, 1, 1))
 
 
 def test_the_choice_is_the_softmax_of_the_sum_of_terms_by_their_range() -> None:
