@@ -241,7 +241,7 @@ def _train(prog: str, words: list[str]) -> int:
     config = parse_train(rest, preset, f"{prog} {words[0]}")
     if words[0].endswith(".json"):  # a record, too
         check_imports(config, words[0], [*imports, *_games(rest)])
-    note = combination(rest, preset, config.algorithm.name)
+    note = combination(rest, preset, config)
     if note:
         print(note, flush=True)
     from socialgrid.train.loop import create_run

@@ -677,29 +677,33 @@ class Preset:
             found |= layer.deviations
         return {name: reason for name, reason in found.items() if reason}
 
-    def combination(self, names: Sequence[str], algorithm: str) -> str:
-        """Whose values count where several mechanisms are combined; empty for fewer than two.
+    def combination(self, names: Sequence[str], config: TrainConfig) -> str:
+        """Which values count where several mechanisms are combined; empty for fewer than two.
 
         Args:
             names: of mechanisms or variants, as given to ``choose``.
-            algorithm: the one in force.
+            config: the configuration in force, with further options or without.
         """
         if len(names) < 2:
             return ""
-        owners: dict[str, list[str]] = {}
+        algorithm = config.algorithm.name
+        owners: dict[str, str] = {}  # who has the last word, as in ``choose``; "": none of them
         declared = PPOConfig.name
         for layer in self.layers:
             declared = _entry(layer.options, "algorithm", "name", declared)
-            for name in names:
-                for option in _leaves(layer.variants.get(name, {})):
-                    if option.startswith("algorithm.") and declared != algorithm:
-                        continue
-                    if option != "social.mechanisms" and name not in owners.setdefault(option, []):
-                        owners[option].append(name)
+            own = layer.variants.get(algorithm, {})
+            several = [(name, layer.variants.get(name, {})) for name in names]
+            for name, table in [("", layer.options), ("", own), *several]:
+                for option in _leaves(table):
+                    counts = declared == algorithm or table is own
+                    if counts or not option.startswith("algorithm."):
+                        owners[option] = name
+        chosen, in_force = to_dict(self.choose(algorithm, names)), to_dict(config)
         by_owner: dict[str, list[str]] = {}
-        for option, owned in owners.items():
-            last = max(owned, key=list(names).index)
-            by_owner.setdefault(last, []).append(option)
+        for option, name in sorted(owners.items()):
+            value = _at(in_force, option)
+            if name and option != "social.mechanisms" and value == _at(chosen, option):
+                by_owner.setdefault(name, []).append(f"{option} {value}")
         mechanisms = {one for name in names for one in _mechanisms(name, self.layers)}
         tuned = [
             variant
@@ -707,7 +711,7 @@ class Preset:
             if variant not in names and variant not in (*MECHANISMS, *ALGORITHMS)
             and set(_mechanisms(variant, self.layers)) == mechanisms
         ]  # fmt: skip
-        text = "; ".join(f"{', '.join(sorted(o))} from {who}" for who, o in by_owner.items())
+        text = "; ".join(f"{', '.join(values)} from {who}" for who, values in by_owner.items())
         hint = f"; tuned together: --social {' or '.join(tuned)}" if tuned else ""
         return (
             f"social {','.join(names)}: values tuned for single mechanisms, not for this "
@@ -779,6 +783,14 @@ def _leaves(table: Mapping[str, Any], prefix: str = "") -> list[str]:
     for key, value in table.items():
         inner = _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [prefix + key]
         found += inner
+    return found
+
+
+def _at(table: Mapping[str, Any], path: str) -> Any:
+    """What nested tables hold at ``section.field``."""
+    found: Any = table
+    for key in path.split("."):
+        found = found[key]
     return found
 
 

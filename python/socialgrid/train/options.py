@@ -107,10 +107,10 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
     return config
 
 
-def combination(words: Sequence[str], preset: Preset, algorithm: str) -> str:
+def combination(words: Sequence[str], preset: Preset, config: TrainConfig) -> str:
     """What ``Preset.combination`` says of the mechanisms that a command line names."""
     _, social = _take(_expand(words)[0], "--social.mechanisms")
-    return preset.combination(social or [], algorithm)
+    return preset.combination(social or [], config)
 
 
 def _check_use(words: Sequence[str], config: TrainConfig) -> None:

@@ -10,7 +10,7 @@ import socialgrid
 from socialgrid.train import cli
 from socialgrid.train.config import load_preset, preset_names, to_dict
 from socialgrid.train.errors import UsageError
-from socialgrid.train.options import combination
+from socialgrid.train.options import combination, parse_train
 
 PUBLISHED = tomllib.loads((Path(__file__).parent / "published.toml").read_text())["entry"]
 REPRODUCTIONS = [name for name in preset_names() if load_preset(name).reproduces]
@@ -99,22 +99,47 @@ def test_bases_deviations_count_for_reproductions_only(tmp_path):
         load_preset(str(own))
 
 
+def told(preset, *words):
+    """What is said of a combination on a command line."""
+    loaded = load_preset(preset)
+    return combination(words, loaded, parse_train(words, loaded, ""))
+
+
 def test_combinations_say_whose_values_they_use():
-    harvest = load_preset("harvest")
-    note = combination(["--social", "moa,visible-actions"], harvest, "a3c")
-    assert "algorithm.entropy_coef, algorithm.learning_rate" in note
-    assert "from visible-actions" in note
-    assert "social.moa_coef" in note
+    note = told("harvest", "--social", "moa,visible-actions")
+    assert (
+        "algorithm.entropy_coef 0.00184, algorithm.learning_rate 0.00215, "
+        "algorithm.learning_rate_end 1.3e-05 from visible-actions"
+    ) in note
+    assert "social.moa_coef 10.911" in note
     assert note.endswith("tuned together: --social moa-paper or moa-paper-baseline")
-    turned = combination(["--social", "visible-actions,moa"], harvest, "a3c")
-    assert "algorithm.entropy_coef" in turned
+    turned = told("harvest", "--social", "visible-actions,moa")
+    assert "algorithm.learning_rate 0.0012," in turned
     assert "from visible-actions" not in turned
-    assert "algorithm." not in combination(["--social=moa,visible-actions"], harvest, "ppo")
+    assert "algorithm." not in told("harvest", "--social=moa,visible-actions", "--algorithm", "ppo")
+    own = told("harvest", "--social", "moa,visible-actions", "--learning-rate", "0.5")
+    assert "learning_rate " not in own, "what the command line says comes from no mechanism"
     for words in ([], ["--social", "moa"], ["--social", "moa-paper"], ["--social", "none"]):
-        assert combination(words, harvest, "a3c") == ""
-    bare = combination(["--social", "prosocial,visible-actions"], load_preset("switch"), "a3c")
+        assert told("harvest", *words) == ""
+    bare = told("switch", "--social", "prosocial,visible-actions")
     assert "prosocial,visible-actions: values tuned for single mechanisms" in bare
     assert "\n" not in note + bare
+
+
+def test_the_last_word_on_a_value_is_the_last_presets(tmp_path):
+    base, own = tmp_path / "base.toml", tmp_path / "own.toml"
+    base.write_text(
+        'base = "harvest"\n[variants.moa.social]\nmoa_coef = 1.0\n'
+        "[variants.visible-actions.social]\nmoa_coef = 2.0\ncurriculum = 3.0\n"
+    )
+    own.write_text(
+        f'base = "{base}"\n[social]\ncurriculum = 4.0\n[variants.moa.social]\nmoa_coef = 5.0\n'
+    )
+    words = ["--social", "moa,visible-actions"]
+    assert "social.moa_coef 2.0" in told(str(base), *words).split("from visible-actions")[0]
+    note = told(str(own), *words)
+    assert "social.moa_coef 5.0" in note.partition("from visible-actions")[2]
+    assert "curriculum" not in note, "a value of the preset for whatever mechanism"
 
 
 def test_a_combination_is_told_before_training(tmp_path, capsys):
