@@ -144,7 +144,7 @@ def interval_over_runs(
 def _within(values: npt.NDArray[np.float64], bounds: Bounds) -> npt.NDArray[np.float64]:
     """Values, at least one, without what rounding brought them out of bounds."""
     lowest, highest = float(values.min()), float(values.max())
-    slack = 1e-9 * max(1.0, abs(lowest), abs(highest))  # sums of rounded numbers
+    slack = 1e-6 * max(1.0, abs(lowest), abs(highest))  # sums of numbers in single precision
     if lowest < bounds.low - slack or highest > bounds.high + slack:
         raise ValueError(
             f"values from {lowest} to {highest}: bounds are {bounds.low} and {bounds.high}"

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
+from socialgrid.social.divergence import divergence
 from socialgrid.social.intervals import (
     FEW_RUNS,
     Bounds,
@@ -15,6 +17,10 @@ from socialgrid.social.intervals import (
 from socialgrid.social.metrics import bounds_of
 
 SHARE = Bounds(0.0, 1.0)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
 
 
 def test_intervals_of_bounded_values_stay_within_bounds():
@@ -56,6 +62,16 @@ def test_values_that_are_all_the_same_show_no_spread_but_shares_do():
     assert (mean, low) == (0.0, 0.0)
     assert high == pytest.approx(0.5218, abs=1e-4)
     assert confidence_interval([1.0] * 5, bounds=SHARE).low == pytest.approx(0.4782, abs=1e-4)
+
+
+def test_divergences_of_rounded_numbers_may_be_a_little_below_zero():
+    logits = torch.linspace(-3.0, 3.0, 8) + 1e-7 * torch.randn(400, 8, generator=seeded(0))
+    p, q = logits.log_softmax(-1), logits.flip(0).log_softmax(-1)
+    values = divergence("kl", p, q).numpy()
+    assert values.min() < -1e-9, "what the slack is for"
+    mean, low, high = confidence_interval(values, bounds=Bounds(0.0))
+    assert 0.0 <= low <= mean <= high
+    assert confidence_interval([-4e-8, -2e-8], bounds=Bounds(0.0)) == (0.0, 0.0, 0.0)
 
 
 def test_values_out_of_bounds_are_refused():
