@@ -266,7 +266,7 @@ void BatchEnv::write_glyphs(std::size_t env, std::uint8_t* out) const {
 
 void BatchEnv::set_layout(std::size_t env, const Layout& layout) {
   World target = world(env);
-  game_->apply_layout(target, layout);
+  game_->apply_layout(target, layout, autoreset_ != Autoreset::kSameStep);
   marks_[current_][env].replaced();
 }
 

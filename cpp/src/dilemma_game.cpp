@@ -224,7 +224,7 @@ Layout DilemmaGame::layout(const World& world) const {
   return out;
 }
 
-void DilemmaGame::apply_layout(World& world, const Layout& layout) const {
+void DilemmaGame::apply_layout(World& world, const Layout& layout, bool finished) const {
   if (static_cast<int>(layout.cells.size()) != world.rows()) {
     throw LayoutError("cells: the layout has " + std::to_string(layout.cells.size()) +
                       " rows, this environment " + std::to_string(world.rows()));
@@ -287,7 +287,7 @@ void DilemmaGame::apply_layout(World& world, const Layout& layout) const {
                                                                          : AgentStatus::kEnded;
   }
   try {
-    check_world(next, false);
+    check_world(next, finished);
   } catch (const std::invalid_argument& error) {
     throw LayoutError(error.what());
   }

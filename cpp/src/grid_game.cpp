@@ -556,7 +556,7 @@ Tile GridGame::tile_for_layout(const Layout& layout, int row, int col) const {
   return tile;
 }
 
-void GridGame::apply_layout(World& world, const Layout& layout) const {
+void GridGame::apply_layout(World& world, const Layout& layout, bool finished) const {
   TextMap map;
   try {
     map = parse_map(layout.cells, false);
@@ -570,9 +570,10 @@ void GridGame::apply_layout(World& world, const Layout& layout) const {
   }
   const std::size_t num_agents = world.agents().size();
   check_one_entry_per_agent(layout, num_agents);
-  if (layout.step < 0 || layout.step >= spec_.max_steps) {
+  const int last = spec_.max_steps - (finished ? 0 : 1);
+  if (layout.step < 0 || layout.step > last) {
     throw LayoutError("step = " + std::to_string(layout.step) + " is out of range; allowed: 0 to " +
-                      std::to_string(spec_.max_steps - 1));
+                      std::to_string(last));
   }
 
   // Everything is built beside the world, which is replaced only when all of it is right.

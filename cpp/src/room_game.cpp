@@ -131,7 +131,7 @@ Layout RoomGame::layout(const World& world) const {
   return out;
 }
 
-void RoomGame::apply_layout(World& world, const Layout& layout) const {
+void RoomGame::apply_layout(World& world, const Layout& layout, bool finished) const {
   check_one_entry_per_agent(layout, world.agents().size());
   refuse_grid_details(layout, spec_.name);
   try {
@@ -166,7 +166,8 @@ void RoomGame::apply_layout(World& world, const Layout& layout) const {
     throw LayoutError("agent 0: direction " + std::to_string(layout.agent_dir.front()) + "; in " +
                       spec_.name + " agents do not turn and it is always 0");
   }
-  if (!layout.agent_active.empty() && !layout.agent_active.front()) {
+  const bool ended = !layout.agent_active.empty() && !layout.agent_active.front();
+  if (ended && !(finished && terminate_on_goal_)) {
     throw LayoutError("agent 0 is out of play, which does not happen in " + spec_.name);
   }
 
@@ -176,8 +177,9 @@ void RoomGame::apply_layout(World& world, const Layout& layout) const {
   next.header().step = layout.step;
   set_goal(next, goals.front());
   start_agent(next, {row, col});
+  if (ended) next.agents().front().status = AgentStatus::kEnded;
   try {
-    check_world(next, false);
+    check_world(next, finished);
   } catch (const std::invalid_argument& error) {
     throw LayoutError(error.what());
   }

@@ -293,7 +293,8 @@ class VecEnv:
     def set_layout(self, env: int, layout: Layout) -> None:
         """Put one environment into a given state; its random stream goes on.
 
-        Where finished environments wait, one whose agents have all ended their play waits.
+        Where finished environments wait, one whose agents have all ended their play waits, and so
+        does one whose step is :attr:`max_steps`: what :meth:`get_layout` gave at an episode's end.
 
         Raises:
             LayoutError: impossible, or a field of the wrong type; the message says where and why,

@@ -193,8 +193,8 @@ class FaultyGame final : public Game {
   void write_glyphs(const World& world, std::uint8_t* out) const override {
     inner_->write_glyphs(world, out);
   }
-  void apply_layout(World& world, const Layout& layout) const override {
-    inner_->apply_layout(world, layout);
+  void apply_layout(World& world, const Layout& layout, bool finished) const override {
+    inner_->apply_layout(world, layout, finished);
   }
   void validate(const World& world, bool finished) const override {
     inner_->validate(world, finished);

@@ -397,6 +397,32 @@ def test_a_failing_environment_changes_nothing_where_others_wait():
     assert (env.worlds(["step"])["step"] == 0).all()
 
 
+@every_case
+@pytest.mark.parametrize("autoreset", WAITING)
+def test_the_layout_of_an_end_is_an_end(game, config, autoreset):
+    env = make_mode(game, {**config, "max_steps": 5}, autoreset)
+    env.reset()
+    for chosen in random_actions(env, 5):
+        *_, info = env.step(chosen)
+        if info["done"].any():
+            break
+    assert info["done"].any()
+    for e in np.flatnonzero(info["done"]):
+        end = env.get_layout(e)
+        twin = make_mode(game, {**config, "max_steps": 5}, autoreset)
+        twin.reset()
+        twin.set_layout(e, end)
+        assert twin.get_layout(e) == end
+        np.testing.assert_array_equal(
+            twin.reset(mask=np.zeros(E, bool))[1]["active"].any(axis=1), np.arange(E) != e
+        )
+        at_once = make_mode(game, {**config, "max_steps": 5}, "same_step")
+        at_once.reset()
+        if end.step == 5:
+            with pytest.raises(socialgrid.LayoutError, match="step = 5"):
+                at_once.set_layout(e, end)
+
+
 def test_a_layout_in_which_all_have_ended_waits():
     env = make_mode("Empty-v0", {"num_agents": 2}, "next_step")
     env.reset()

@@ -49,7 +49,7 @@ struct MapSymbol {
 class DilemmaGame : public Game {
  public:
   Layout layout(const World& world) const override;
-  void apply_layout(World& world, const Layout& layout) const override;
+  void apply_layout(World& world, const Layout& layout, bool finished) const override;
   void validate(const World& world, bool finished) const override;
 
  protected:

@@ -102,7 +102,8 @@ class Game {
   virtual void write_glyphs(const World& world, std::uint8_t* out) const;
 
   // Replaces everything but the random stream. Throws LayoutError and leaves the world as it was.
-  virtual void apply_layout(World& world, const Layout& layout) const = 0;
+  // `finished`: it may be as it stands when an episode is over.
+  virtual void apply_layout(World& world, const Layout& layout, bool finished) const = 0;
 
   // Throws std::invalid_argument if the world could not have come from this game (foreign
   // snapshot). `finished`: as it stands when an episode is over.

@@ -70,7 +70,7 @@ class GridGame final : public Game {
   void step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
             Rng& rng) const override;
   Layout layout(const World& world) const override;
-  void apply_layout(World& world, const Layout& layout) const override;
+  void apply_layout(World& world, const Layout& layout, bool finished) const override;
   void validate(const World& world, bool finished) const override;
 
  private:

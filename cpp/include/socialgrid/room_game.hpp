@@ -25,7 +25,7 @@ class RoomGame final : public Game {
             Rng& rng) const override;
   Layout layout(const World& world) const override;
   void write_glyphs(const World& world, std::uint8_t* out) const override;
-  void apply_layout(World& world, const Layout& layout) const override;
+  void apply_layout(World& world, const Layout& layout, bool finished) const override;
   void validate(const World& world, bool finished) const override;
 
  private:
