@@ -207,11 +207,12 @@ def follow_table(results: Mapping[str, Any]) -> list[str]:
         reached = company["steps_to_7"]
         lines.append(
             f"| {seed} | **{cell(company['last_tenth'])}** | {cell(base)} | "
-            f"{'-' if reached is None else f'{reached:,}'} | "
+            f"{'-' if reached is None else f'{reached:,}'} | {company['env_steps']:,} | "
             + " | ".join(cell(conditions[title]["return:1"]) for title in titles)
             + f" | {company['seconds']:.0f} |"
         )
-    head = ["seed", "in company, last tenth", "alone, last tenth", "steps to 7", *titles, "seconds"]
+    head = ["seed", "in company, last tenth", "alone, last tenth", "steps to 7", "steps",
+            *titles, "seconds"]  # fmt: skip
     return ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *lines]
 
 

@@ -34,7 +34,7 @@ class PhaseConfig:
     """What a bound is on: a number of an agent (value_of_listening, influence, return, entropy,
     ...) or of the group (box_opened, collective_return, ...)."""
     agent: int = 0
-    """Whose number it is."""
+    """Whose number it is: a slot; -1 is the last one, and so on."""
     above: float | None = None
     """The phase ends when the metric is above this."""
     below: float | None = None
@@ -49,7 +49,7 @@ class PhaseConfig:
     """Options of the game in this phase."""
 
     def __post_init__(self) -> None:
-        for name, low in (("steps", 0), ("least", 0), ("agent", 0), ("window", 1)):
+        for name, low in (("steps", 0), ("least", 0), ("window", 1)):
             if getattr(self, name) < low:
                 raise UsageError(f"{name}: {getattr(self, name)} is out of range, at least {low}")
         bounds = sum(bound is not None for bound in (self.above, self.below))
@@ -104,11 +104,11 @@ def measured(row: Mapping[str, Any], metric: str, agent: int) -> float | None:
     Args:
         row: of ``metrics.jsonl``.
         metric: of an agent, or of the group.
-        agent: slot of the agent.
+        agent: slot of the agent; negative: from the end.
     """
     for table in (row.get("learner") or {}, row):
         values = table.get(metric)
-        if isinstance(values, list) and agent < len(values):
+        if isinstance(values, list) and -len(values) <= agent < len(values):
             return _known(values[agent])
     return _known((row.get("episode") or {}).get(metric))
 

@@ -120,7 +120,9 @@ def test_numbers_of_agents_and_of_the_group_are_found_by_name():
     row = {"learner": {"x": [1, None]}, "return": [3.0], "episode": {"box_opened": 0.5}}
     assert measured(row, "x", 0) == 1.0
     assert measured(row, "x", 1) is None
-    assert measured(row, "return", 0) == 3.0
+    assert measured(row, "return", 0) == measured(row, "return", -1) == 3.0
+    assert measured(row, "x", -2) == 1.0
+    assert measured(row, "x", -3) is measured(row, "x", 2) is None
     assert measured(row, "box_opened", 7) == 0.5
     assert measured({"learner": {}, "episode": None}, "box_opened", 0) is None
 
@@ -199,7 +201,7 @@ def test_the_command_line_changes_phases(tmp_path):
         ("--phases.first.options.penalty.x 1", "is not --phases.NAME.OPTION"),
         ("--phases.first.extra.x 1", "'extra' is not one of"),
         ("--phases.second.below nan", "nan"),
-        ("--phases.second.agent -1", "agent"),
+        ("--phases.second.window 0", "phases.second: window: 0"),
         ("--phases.first 3", "is not --phases.NAME.OPTION"),
         ("--phases first=3", "--phases: tables are written in a preset's file"),
         ("--conditions here", "--closing.conditions: tables are written in a preset's file"),
