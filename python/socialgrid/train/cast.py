@@ -94,7 +94,10 @@ def seats_of(run_dir: Path, run: TrainConfig, kinds: Sequence[str]) -> tuple[Sea
             seats.append(Seat(kind, run_dir, learners.pop(0)))
         else:
             source, slot = player.source
-            config = run if source.resolve() == run_dir.resolve() else build.load_config(source)
+            if source.resolve() == run_dir.resolve():
+                source, config = run_dir, run  # one name for one run, however it was spelt
+            else:
+                config = build.load_config(source)
             seats.append(Seat(kind, source, build.network_of(config, source, slot)))
     if all(seat.run is None for seat in seats):
         raise UsageError(f"players: there are no networks among {', '.join(kinds)}")

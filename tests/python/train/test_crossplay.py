@@ -124,6 +124,14 @@ def test_a_runs_own_names_mean_its_own_agents(runs):
         played(runs / "frozen", "learner", "learner")
 
 
+def test_a_run_is_the_same_however_its_path_is_spelt(runs):
+    spelt = f"checkpoint:{runs / 'two' / '..' / 'one'}#1"
+    changed = EvalOptions(**{**vars(OPTIONS), "players": ("learner", spelt)})
+    found, own = evaluate(runs / "one", changed, {}), evaluate(runs / "one", OPTIONS, {})
+    assert [r.plays for r in found.results] == [r.plays for r in own.results]
+    assert str(found.outcomes) == str(own.outcomes), "all are its own"
+
+
 def test_novices_play_as_they_were_born(runs):
     found, names = played(runs / "one", "novice", "learner")
     assert names[0].endswith("as it was born")
