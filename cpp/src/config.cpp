@@ -177,7 +177,10 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
   std::string best;
   if (name.size() > kLongestName) return best;
   // A third of the letters may be wrong: what is farther off was hardly meant.
-  std::size_t best_distance = (name.size() < 4 ? 1 : std::max<std::size_t>(2, name.size() / 3)) + 1;
+  // The version that names of games end in makes none of them alike.
+  const std::size_t version = name.rfind("-v");
+  const std::size_t letters = version == std::string_view::npos ? name.size() : version;
+  std::size_t best_distance = (letters < 4 ? 1 : std::max<std::size_t>(2, letters / 3)) + 1;
   for (const std::string& candidate : names) {
     const std::size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) {

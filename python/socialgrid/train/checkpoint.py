@@ -43,6 +43,10 @@ _WEIGHTS, _ARRAYS, _STATE = "weights.safetensors", "arrays.safetensors", "state.
 _FILES = (_WEIGHTS, _ARRAYS, _STATE)
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"step-(\d{12,})")
+_COUNTERS = (
+    "update", "env_steps", "agent_steps", "episodes", "builds", "metrics_bytes", "num_solo",
+    "epoch", "evaluations",
+)  # fmt: skip
 _MAX_SIDES = 32  # of an array; numpy's limit is near
 _ITEM_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64,
@@ -202,6 +206,17 @@ def load_newest(folder: Path, config: str | None = None) -> tuple[Path, Checkpoi
     if complaints:
         raise CheckpointError("no checkpoint is whole: " + "; ".join(complaints))
     raise CheckpointError(f"{folder}: no checkpoint there")
+
+
+def check_counters(state: Mapping[str, Any]) -> None:
+    """Check that the counters among a checkpoint's values are whole numbers from 0 on.
+
+    Raises:
+        CheckpointError: one is not.
+    """
+    for name in _COUNTERS:
+        if name in state and not _is_count(state[name]):
+            raise CheckpointError(f"{name} is {state[name]!r}, no count")
 
 
 def check_alike(stored: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

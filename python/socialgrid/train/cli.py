@@ -25,7 +25,7 @@ from socialgrid.train.config import (
     load_preset,
     preset_names,
 )
-from socialgrid.train.errors import UsageError, plain_line, told
+from socialgrid.train.errors import UsageError, lacking, plain_line, told
 from socialgrid.train.options import combination, parse, parse_train, read_pairs
 from socialgrid.train.phases import described
 from socialgrid.train.run_files import user_path
@@ -125,6 +125,10 @@ def _run(prog: str, command: Callable[[str, list[str]], int], argv: Sequence[str
         return _complain(prog, f"out of memory: {error}" if str(error) else "out of memory")
     except (UnicodeError, RecursionError) as error:
         return _complain(prog, f"{error}")
+    except RuntimeError as error:
+        if (text := lacking(error)) is None:
+            raise
+        return _complain(prog, text)
 
 
 def _complain(prog: str, text: str) -> int:
@@ -345,7 +349,11 @@ def _finish(trainer: Any) -> int:
         _complain("socialgrid-train", f"stopped, the last checkpoint stays: {told(error)}")
         return 1
     try:
-        print(summary(trainer))
+        try:
+            print(summary(trainer))
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            where = trainer.run_dir / "metrics.jsonl"
+            raise UsageError(f"{where}: damaged, no summary: {error!r}") from None
         if code == 0:
             for line in leave_pictures(trainer):
                 print(line)

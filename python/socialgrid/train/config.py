@@ -34,6 +34,8 @@ from socialgrid.train.phases import PhaseConfig
 from socialgrid.train.run_files import read_preset, user_path, without_integrity
 from socialgrid.train.schedule import Schedule
 
+_MOST_THREADS = 1024  # as in the simulator; hundreds of thousands are torch's end
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -64,6 +66,7 @@ class RunConfig:
         _at_least("run.seed", self.seed, 0)
         _at_least("run.total_steps", self.total_steps, 1)
         _at_least("run.threads", self.threads, 0)
+        _at_most("run.threads", self.threads, _MOST_THREADS)
         _at_least("run.checkpoint_minutes", self.checkpoint_minutes, 0)
         _at_least("run.keep_checkpoints", self.keep_checkpoints, 2)
 
@@ -94,6 +97,7 @@ class EnvConfig:
         _at_least("env.num_envs", self.num_envs, 2 if self.double_buffer else 1)
         _at_least("env.rollout_steps", self.rollout_steps, 1)
         _at_least("env.num_threads", self.num_threads, 0)
+        _at_most("env.num_threads", self.num_threads, _MOST_THREADS)
         if "num_agents" in self.options:
             raise UsageError("env.options.num_agents: give one entry per agent in players.kinds")
         check_encodable("env.game", self.game)
@@ -446,6 +450,11 @@ ON_POLICY = tuple(name for name in ALGORITHMS if name not in OFF_POLICY)
 def _at_least(name: str, value: float, low: float) -> None:
     if not math.isfinite(value) or value < low:
         raise UsageError(f"{name}: {value} is out of range, must be at least {low}")
+
+
+def _at_most(name: str, value: float, high: float) -> None:
+    if value > high:
+        raise UsageError(f"{name}: {value} is out of range, must be at most {high}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 
 _NEAR = 0.65  # share of letters that a mistyped name and the one that is meant have in common
@@ -26,6 +27,20 @@ def told(error: OSError, path: object = None) -> str:
     return f"{name}: {reason}" if name is not None else reason
 
 
+def lacking(error: RuntimeError) -> str | None:
+    """What the machine lacks, where torch or the simulator ran out of memory or threads.
+
+    Returns:
+        one line, or ``None`` where the error is about something else.
+    """
+    text = str(error)
+    if size := re.search(r"you tried to allocate (\d+) bytes", text):
+        return f"out of memory: no {int(size[1]):,} bytes for one tensor"
+    if type(error).__name__ == "OutOfMemoryError" or "Storage size calculation overflowed" in text:
+        return f"out of memory: {text.partition(chr(10))[0]}"
+    return text if "threads could be started" in text else None
+
+
 def check_encodable(name: str, text: str) -> None:
     """Refuse a name that is no text, as bytes that are not UTF-8 on a command line make one.
 
@@ -41,7 +56,8 @@ def check_encodable(name: str, text: str) -> None:
 def about(subject: str, error: Exception) -> str:
     """An error with what it is about in front, unless it says so itself."""
     text = str(error)
-    return text if text.startswith(subject) else f"{subject}: {text}"
+    named = text.startswith(subject) or repr(subject) in text
+    return text if named else f"{subject}: {text}"
 
 
 def plain_utf8(text: str) -> str:
@@ -60,6 +76,15 @@ def plain_line(text: str) -> str:
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like ``name``, if any is so much alike that it may be meant."""
     folded, name = {each.lower(): each for each in known}, name.lower()
+    if version := re.search(r"-v\d+$", name):  # which half of all names end in makes none alike
+        stem = name.removesuffix(version[0])
+        alike = (
+            difflib.SequenceMatcher(None, re.sub(r"-v\d+$", "", each), stem) for each in folded
+        )
+        folded = {
+            each: folded[each] for each, one in zip(folded, alike, strict=True)
+            if one.real_quick_ratio() >= _NEAR and one.ratio() >= _NEAR
+        }  # fmt: skip
     matches = difflib.get_close_matches(name, list(folded), n=1, cutoff=_NEAR)
     if not matches and len(name) > 2:  # a word that was cut off, or written out
         matches = [each for each in folded if len(each) > 2 and name.startswith(each)][:1]

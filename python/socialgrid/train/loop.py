@@ -682,6 +682,7 @@ def _resume(
         path, stored, complaints = checkpoint.load_newest(folder, identity)
         trainer = make_trainer(config, run_dir)
         try:
+            checkpoint.check_counters(stored.state)
             checkpoint.check_alike(stored.weights, trainer.learner.tensors())
             trainer.restore(stored)
         except CheckpointError as error:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from socialgrid.train import build
 from socialgrid.train.config import group_key
-from socialgrid.train.errors import UsageError, told
+from socialgrid.train.errors import UsageError, about, told
 from socialgrid.train.logger import read_metrics
 from socialgrid.train.run_files import guard_output, user_path
 
@@ -52,6 +52,14 @@ class RunCurves:
         self._rows = read_metrics(run_dir / "metrics.jsonl")
         if not self._rows:
             raise UsageError(f"{run_dir / 'metrics.jsonl'}: no updates yet")
+        for number, row in enumerate(self._rows, 1):
+            if not (
+                _is_number(row.get("env_steps"))
+                and isinstance(row.get("learner"), dict)
+                and isinstance(row.get("episode", {}), dict)
+            ):
+                where = f"{run_dir / 'metrics.jsonl'}: line {number}"
+                raise UsageError(f"{where} is not a row of metrics")
         self.group = label or group_key(self.config)
         self.steps = np.array([row["env_steps"] for row in self._rows], np.float64)
 
@@ -80,7 +88,7 @@ class RunCurves:
                 value = value.get(key) if isinstance(value, Mapping) else None
             if agent is not None:
                 value = value[agent] if isinstance(value, list) else None
-            if value is not None:
+            if _is_number(value):
                 curve[i] = value
         return curve
 
@@ -92,11 +100,14 @@ class RunCurves:
             for key in keys:
                 value = value.get(key) if isinstance(value, Mapping) else None
             found.append(value)
-        shapes = {np.shape(value) for value in found if value is not None}
-        if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        try:
+            shapes = {np.shape(value) for value in found if value is not None}
+            if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+                return None
+            nothing = np.full(shapes.pop(), np.nan)
+            return np.array([nothing if value is None else value for value in found], np.float64)
+        except (TypeError, ValueError, OverflowError):  # no table of numbers
             return None
-        nothing = np.full(shapes.pop(), np.nan)
-        return np.array([nothing if value is None else value for value in found], np.float64)
 
     def groups(self) -> list[list[int]]:
         """Agents that learn, as places in the lists of a row, group by group.
@@ -132,6 +143,13 @@ class RunCurves:
         """Slots of agents that learn."""
         players = build.parse_players(self.config)
         return [slot for slot, player in enumerate(players) if player.kind == "learner"]
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value out of JSON fits into a curve."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 1 << 62
+    return isinstance(value, float)
 
 
 def smooth(values: Values, width: int) -> Values:
@@ -467,5 +485,5 @@ def save_figure(figure: Any, path: Path) -> Path:
     except OSError as error:
         raise UsageError(told(error, path)) from None
     except ValueError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(about(str(path), error)) from None
     return path

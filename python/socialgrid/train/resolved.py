@@ -18,7 +18,7 @@ import torch
 from socialgrid._core import usable_cores
 from socialgrid.train import run_files
 from socialgrid.train.config import TrainConfig
-from socialgrid.train.errors import UsageError
+from socialgrid.train.errors import about, told
 
 RESOLVED = "resolved.json"
 _PACKAGES = ("socialgrid", "torch", "numpy", "gymnasium")
@@ -100,8 +100,10 @@ def record(run_dir: Path, now: Mapping[str, Any], *, begin: bool) -> list[str]:
             sessions = _read(path)
         except FileNotFoundError:
             messages.append(f"{path} is gone: nobody can say whether the run was moved")
-        except (OSError, ValueError, RecursionError, UsageError) as error:
-            messages.append(f"{path}: {error}")
+        except OSError as error:
+            messages.append(told(error, path))
+        except (ValueError, RecursionError) as error:
+            messages.append(about(str(path), error))
     if sessions and (said := differences(sessions[-1], now)):
         messages.append(said)
     if not sessions or sessions[-1] != now:

@@ -32,7 +32,13 @@ _TRAP_BYTES, _TRAP_RATIO = 64 << 20, 32
 
 
 def user_path(text: str) -> Path:
-    """A path as somebody wrote it; a ``~`` in front that no shell has replaced is their home."""
+    """A path as somebody wrote it; a ``~`` in front that no shell has replaced is their home.
+
+    Raises:
+        UsageError: there is a NUL in it, which no path can hold.
+    """
+    if "\0" in text:
+        raise UsageError(f"{text}: a path has no NUL in it")
     return Path(os.path.expanduser(text))
 
 

@@ -227,3 +227,22 @@ def _drain(descriptor):
             os.read(descriptor, 1 << 16)
         except OSError:
             return
+
+
+def test_bounds_lacking_memory_and_near_names_cost_a_line(tmp_path, capsys):
+    from socialgrid.train import cli, errors
+
+    for words, said in (
+        (["--threads", "1000000"], "run.threads: 1000000 is out of range, must be at most 1024"),
+        (["--num-envs", "8", "--rollout-steps", "1e12"], "out of memory"),
+        (["--run-dir", "a\0b"], "a path has no NUL in it"),
+        (["--env", "GoalCycl-v0"], "socialgrid-train: there is no game 'GoalCycl-v0'; did you"),
+        (["--env", "Foo-v0"], "there is no game 'Foo-v0'; games: Empty-v0"),
+    ):
+        options = ["--players", "learner", "--run-dir", str(tmp_path / "run"), *words]
+        assert cli.train(["goal-cycle-mini", *options]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert errors.closest("Foo-v0", ["Room-v0", "Pong-v5"]) is None
+    assert errors.closest("Pendulm-v1", ["Room-v0", "Pendulum-v1"]) == "Pendulum-v1"
