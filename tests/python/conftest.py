@@ -1,5 +1,8 @@
 """Options shared by the Python tests."""
 
+import contextlib
+import signal
+
 import pytest
 from hypothesis import Phase, settings
 
@@ -12,6 +15,14 @@ settings.register_profile(
     report_multiple_bugs=False,
 )
 settings.load_profile("socialgrid")
+
+# A program started in the background, or by nohup, inherits that Ctrl-C or a hang-up is ignored,
+# and so would every program that the tests interrupt.
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(number, handler)
 
 
 def pytest_addoption(parser):
