@@ -34,8 +34,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-BEGIN = time.monotonic()
+from checkouts import ROOT, build_and_restart
+
+# The time that went into building the package counts.
+BEGIN = time.monotonic() - float(os.environ.get("SOCIALGRID_BUILT", "0"))
 
 parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
 parser.add_argument("--seconds", type=float, default=480, help="when to end (default 480)")
@@ -49,22 +51,6 @@ parser.add_argument("--no-tests", action="store_true", help="tables only")
 def left(args: argparse.Namespace) -> float:
     """Seconds until the program has to end."""
     return float(args.seconds) - (time.monotonic() - BEGIN)
-
-
-def build() -> None:
-    """Install the package from this checkout into a folder of its own, and start again with it."""
-    if "SOCIALGRID_BUILT" in os.environ:
-        raise SystemExit("the package was built but cannot be imported")
-    target = tempfile.mkdtemp(prefix="socialgrid-")
-    words = ["--no-build-isolation", "--no-deps", "--no-index", "--target", target, str(ROOT)]
-    print(f"building the package into {target}", flush=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *words], check=True)
-    path = os.pathsep.join(filter(None, [target, os.environ.get("PYTHONPATH", "")]))
-    taken = time.monotonic() - BEGIN
-    print(f"built in {taken:.0f} s", flush=True)
-    command = [sys.executable, *sys.argv]
-    os.environ |= {"PYTHONPATH": path, "SOCIALGRID_BUILT": f"{taken:.0f}"}
-    os.execv(sys.executable, command)
 
 
 def run_tests(args: argparse.Namespace, seconds: float) -> None:
@@ -314,7 +300,7 @@ def main() -> None:
     """Build, test, measure."""
     args = parser.parse_args()
     if importlib.util.find_spec("socialgrid") is None:
-        build()
+        build_and_restart()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch

@@ -22,15 +22,16 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-BEGIN = time.monotonic()
+from checkouts import ROOT, build_and_restart
+
+# The time that went into building the package counts.
+BEGIN = time.monotonic() - float(os.environ.get("SOCIALGRID_BUILT", "0"))
 FOLLOW, BOX = "follow-the-expert", "box-trapped-influence"
 SEEDS = range(5)
 GRACE = 20.0  # seconds that interrupted runs have to write their checkpoints
@@ -80,20 +81,6 @@ def plan() -> Iterator[Run]:
                 preset = FOLLOW if arm in FOLLOW_ARMS else BOX
                 extra = FOLLOW_ARMS[arm] if arm in FOLLOW_ARMS else BOX_ARMS[arm][1]
                 yield Run(arm, seed, (preset, *extra.split(), "--seed", str(seed)))
-
-
-def build() -> None:
-    """Install the package from this checkout into a folder of its own, and start again with it."""
-    if "SOCIALGRID_BUILT" in os.environ:
-        raise SystemExit("the package was built but cannot be imported")
-    target = tempfile.mkdtemp(prefix="socialgrid-")
-    words = ["--no-build-isolation", "--no-deps", "--no-index", "--target", target, str(ROOT)]
-    print(f"building the package into {target}", flush=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *words], check=True)
-    path = os.pathsep.join(filter(None, [target, os.environ.get("PYTHONPATH", "")]))
-    taken = time.monotonic() - BEGIN
-    os.environ |= {"PYTHONPATH": path, "SOCIALGRID_BUILT": f"{taken:.0f}"}
-    os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def begin(run: Run, out: Path) -> subprocess.Popen[bytes]:
@@ -319,7 +306,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="arms, with commas between them")
     args = parser.parse_args()
     if importlib.util.find_spec("socialgrid") is None:
-        build()
+        build_and_restart()
     arms = args.only.split(",") if args.only else [*FOLLOW_ARMS, *BOX_ARMS]
     unknown = set(arms) - {*FOLLOW_ARMS, *BOX_ARMS}
     if unknown:
