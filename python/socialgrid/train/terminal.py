@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -85,10 +86,31 @@ def _raw(stream: TextIO) -> Iterator[Callable[[], str]]:
     handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGQUIT: end, signal.SIGTSTP: pause}
     in_main = threading.current_thread() is threading.main_thread()
     previous = {n: signal.signal(n, h) for n, h in handlers.items()} if in_main else {}
+    woken, wakes = _wakeup(in_main)
+
+    def read_key() -> str:
+        # A signal that comes just before a read would wait for the next key; it writes to a pipe.
+        while descriptor not in select.select([descriptor, woken], [], [])[0]:
+            os.read(woken, 1024)
+        return os.read(descriptor, 1).decode(errors="replace")
+
     try:
         tty.setcbreak(descriptor)
-        yield lambda: os.read(descriptor, 1).decode(errors="replace")
+        yield read_key
     finally:
         give_back()
         for number, handler in previous.items():
             signal.signal(number, handler)
+        if in_main:
+            signal.set_wakeup_fd(-1)
+        os.close(woken)
+        os.close(wakes)
+
+
+def _wakeup(in_main: bool) -> tuple[int, int]:
+    """A pipe's ends: the first can be read from once a signal has come."""
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    if in_main:
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    return woken, wakes
