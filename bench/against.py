@@ -32,7 +32,7 @@ spec.loader.exec_module(arms)
 try:
     from socialgrid.commands.cli import train
 except ImportError:
-    from socialgrid.train.cli import train
+    from socialgrid.train.cli import train  # until 9487337
 name, steps, threads = sys.argv[2:5]
 words = arms.WORK[name][0].split() + arms.QUIET.split() + ["--run.total-steps", steps]
 words += ["--run.threads", threads, "--env.num-threads", threads]

@@ -109,7 +109,7 @@ class Bench:
     ) -> Any:
         """A preset with another batch; minibatches grow and shrink with it, so that every step of
         an agent costs what the recipe says."""
-        from socialgrid.train.config import from_dict, load_preset
+        from socialgrid.config.schema import from_dict, load_preset
 
         base = load_preset(preset).choose(by, social)
         if self.args.tiny:
@@ -135,7 +135,7 @@ class Bench:
 
     def loop(self, name: str, config: Any, looks: bool = False) -> None:
         """Time the whole loop of a trainer: one update to warm up, then the best of two."""
-        from socialgrid.train.loop import make_trainer
+        from socialgrid.train.on_policy.trainer import make_trainer
 
         gc.collect()
         if self.cuda:

@@ -18,9 +18,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from socialgrid.train.logger import read_metrics
-from socialgrid.train.plot import smooth
-from socialgrid.train.summary import mean_return, tenth
+from socialgrid.report.console import read_metrics
+from socialgrid.report.curves import smooth
+from socialgrid.report.summary import mean_return, tenth
 
 ARMS = {"solo": ["learner"], "social": ["trial-and-error", "learner"]}
 LOSSES = ["none", "prediction"]

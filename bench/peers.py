@@ -26,8 +26,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from socialgrid.report.console import read_metrics
 from socialgrid.train.build import load_config
-from socialgrid.train.logger import read_metrics
 
 Array = NDArray[Any]
 

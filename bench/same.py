@@ -35,7 +35,7 @@ spec.loader.exec_module(arms)
 try:
     from socialgrid.commands.cli import train
 except ImportError:
-    from socialgrid.train.cli import train
+    from socialgrid.train.cli import train  # until 9487337
 for name in sys.argv[2:]:
     if name not in arms.ARMS:
         print(json.dumps({"error": "this checkout has no such arm"}), file=out, flush=True)

@@ -37,16 +37,16 @@ from torch import nn
 import socialgrid
 from plain_agent import PlainAgent, copy_from_stack
 from socialgrid.algos import PPOConfig
-from socialgrid.algos.a3c import A3C
-from socialgrid.algos.config import A3CConfig
-from socialgrid.algos.ppo import PPO
+from socialgrid.algos.on_policy.a3c import A3C
+from socialgrid.algos.on_policy.ppo import PPO
+from socialgrid.algos.options import A3CConfig
+from socialgrid.config.schema import from_dict, load_preset
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import ModelConfig, ViewSpec
 from socialgrid.models.allocation import keep_freed_memory
-from socialgrid.train.config import from_dict, load_preset
-from socialgrid.train.logger import read_metrics
-from socialgrid.train.loop import make_trainer
+from socialgrid.report.console import read_metrics
+from socialgrid.train.on_policy.trainer import make_trainer
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ BEGIN = time.monotonic() - float(os.environ.get("SOCIALGRID_BUILT", "0"))
 FOLLOW, BOX = "follow-the-expert", "box-trapped-influence"
 SEEDS = range(5)
 GRACE = 20.0  # seconds that interrupted runs have to write their checkpoints
-CODE = "import sys; from socialgrid.train.cli import train; sys.exit(train())"
+CODE = "import sys; from socialgrid.commands.cli import train; sys.exit(train())"
 PLAIN = "--no-tensorboard --no-video --no-curves --device cpu --threads 1 --env.num-threads 1"
 # Most steps are outside a box that stays open: the mean value of listening is smaller.
 ONCE = "--set held=false --phases.listen.steps 600_000 --phases.listen.above 0.1"
@@ -98,7 +98,7 @@ def begin(run: Run, out: Path) -> subprocess.Popen[bytes]:
 
 def result(run: Run, out: Path) -> dict[str, Any]:
     """What became of a finished run, ready for the tables."""
-    from socialgrid.train.logger import read_metrics
+    from socialgrid.report.console import read_metrics
 
     folder = out / "runs" / run.name
     rows = read_metrics(folder / "metrics.jsonl")
@@ -256,7 +256,7 @@ def draw(out: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from socialgrid.train.logger import read_metrics
+    from socialgrid.report.console import read_metrics
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     FigureCanvasAgg(figure)

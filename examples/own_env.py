@@ -14,7 +14,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
-from socialgrid.train.cli import train
+from socialgrid.commands.cli import train
 
 
 class Harbour(gymnasium.Env):

@@ -1,5 +1,5 @@
 """Learning algorithms: losses and updates of independent, stacked agents."""
 
-from socialgrid.algos.config import CloningConfig, PPOConfig
+from socialgrid.algos.options import CloningConfig, PPOConfig
 
 __all__ = ["CloningConfig", "PPOConfig"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.data.rollout import Recorded, Rollout
-from socialgrid.models.channels import Channels
+from socialgrid.models.hearing import Channels
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from socialgrid.models.channels import Channels
+from socialgrid.models.hearing import Channels
 
 _OBS_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from socialgrid.models.channels import Channels
 from socialgrid.models.config import ModelConfig
+from socialgrid.models.decision import MessageHeads
 from socialgrid.models.decoder import Decoder
 from socialgrid.models.encoders import Encoder
 from socialgrid.models.heads import Head
-from socialgrid.models.message import MessageHeads
+from socialgrid.models.hearing import Channels
 from socialgrid.models.moa import ModelOfOthers
 from socialgrid.models.recurrent import StackedLSTM
 from socialgrid.models.spec import ViewSpec

@@ -11,8 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from socialgrid.models.channels import one_hot_actions
 from socialgrid.models.heads import Head
+from socialgrid.models.hearing import one_hot_actions
 from socialgrid.models.layers import StackedLinear
 from socialgrid.models.recurrent import StackedLSTM
 from socialgrid.models.spec import ViewSpec

@@ -19,7 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from socialgrid.social.config import SocialConfig
+from socialgrid.social.options import SocialConfig
 
 
 class RewardTransform(Protocol):

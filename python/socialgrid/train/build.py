@@ -13,24 +13,25 @@ from torch import Tensor
 
 import socialgrid
 from socialgrid._core import usable_cores
-from socialgrid.algos.a3c import A3C
-from socialgrid.algos.config import A3CConfig, PPOConfig
-from socialgrid.algos.dqn import DQN
-from socialgrid.algos.mixed import MixedLearner
+from socialgrid.algos.off_policy.dqn import DQN
+from socialgrid.algos.off_policy.mixed import MixedLearner
+from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
+from socialgrid.algos.off_policy.recurrent_dqn import RecurrentDQN
+from socialgrid.algos.off_policy.sac import SAC, DiscreteSAC
+from socialgrid.algos.off_policy.td3 import TD3
 from socialgrid.algos.off_policy_config import OffPolicyConfig
-from socialgrid.algos.off_policy_learner import OffPolicyLearner
-from socialgrid.algos.ppo import PPO
-from socialgrid.algos.recurrent_dqn import RecurrentDQN
-from socialgrid.algos.sac import SAC, DiscreteSAC
-from socialgrid.algos.td3 import TD3
+from socialgrid.algos.on_policy.a3c import A3C
+from socialgrid.algos.on_policy.ppo import PPO
+from socialgrid.algos.options import A3CConfig, PPOConfig
+from socialgrid.config import run_files
+from socialgrid.config.errors import UsageError, about
+from socialgrid.config.phases import Course
+from socialgrid.config.run_files import user_path
+from socialgrid.config.schema import ALGORITHMS, RunConfig, TrainConfig, from_dict
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.train import checkpoint, run_files
-from socialgrid.train.config import ALGORITHMS, RunConfig, TrainConfig, from_dict
-from socialgrid.train.errors import UsageError, about
-from socialgrid.train.phases import Course
-from socialgrid.train.run_files import user_path
+from socialgrid.train import checkpoint
 from socialgrid.train.worlds import Phase, Worlds, num_solo_envs
 
 AnyLearner = PPO | A3C

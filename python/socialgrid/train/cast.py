@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 import socialgrid
-from socialgrid.algos.off_policy_learner import Actor
+from socialgrid.algos.off_policy.off_policy_learner import Actor
+from socialgrid.config.errors import UsageError
+from socialgrid.config.schema import TrainConfig
 from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import build
 from socialgrid.train.build import AnyLearner
-from socialgrid.train.config import TrainConfig
-from socialgrid.train.errors import UsageError
 
 _TEAM = {"influence": "lead each other", "comm": "talk to each other"}
 # Options that decide what a view of a given size shows.

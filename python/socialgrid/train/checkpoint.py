@@ -33,10 +33,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from socialgrid.train import run_files
-from socialgrid.train.errors import CheckpointError, UsageError, told
-from socialgrid.train.run_files import MAX_JSON as _MAX_JSON
-from socialgrid.train.run_files import sync_folder as _sync_folder
+from socialgrid.config import run_files
+from socialgrid.config.errors import CheckpointError, UsageError, told
+from socialgrid.config.run_files import MAX_JSON as _MAX_JSON
+from socialgrid.config.run_files import sync_folder as _sync_folder
 
 FORMAT = 1
 _WEIGHTS, _ARRAYS, _STATE = "weights.safetensors", "arrays.safetensors", "state.json"

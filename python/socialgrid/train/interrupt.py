@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from socialgrid.train.logger import Console
+from socialgrid.report.console import Console
 
 _TICK = 0.2  # seconds between looks at whether an update takes too long
 PATIENCE = 1.2  # seconds that an update has to end after a signal where it can be given up

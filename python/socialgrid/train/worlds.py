@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 import socialgrid
+from socialgrid.config.errors import UsageError
 from socialgrid.players import Team, make_player
-from socialgrid.train.errors import UsageError
 
 Array = npt.NDArray[Any]
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from socialgrid.train.config import TrainConfig, from_dict, load_preset
-from socialgrid.train.loop import make_trainer
+from socialgrid.config.schema import TrainConfig, from_dict, load_preset
+from socialgrid.train.on_policy.trainer import make_trainer
 
 pytestmark = pytest.mark.accelerator
 

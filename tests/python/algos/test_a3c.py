@@ -8,10 +8,10 @@ from bench.plain_agent import PlainAgent, copy_from_stack
 from safetensors.torch import load_file
 from tests.python.algos.tiny import MODEL, Buttons, collect, new_rollout
 
-from socialgrid.algos import a3c
-from socialgrid.algos.a3c import A3C
-from socialgrid.algos.config import A3CConfig
 from socialgrid.algos.learner import NonFiniteError
+from socialgrid.algos.on_policy import a3c
+from socialgrid.algos.on_policy.a3c import A3C
+from socialgrid.algos.options import A3CConfig
 from socialgrid.data.sequences import SequenceBatch, chosen_log_prob
 
 QUICK = A3CConfig(gamma=0.9, learning_rate=1e-2, learning_rate_end=None)

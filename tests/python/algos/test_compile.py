@@ -7,7 +7,7 @@ import torch
 from tests.python.algos.tiny import MODEL, Buttons, experience
 
 from socialgrid.algos import PPOConfig
-from socialgrid.algos.ppo import PPO
+from socialgrid.algos.on_policy.ppo import PPO
 
 
 # PyTorch's compiler trips over warnings of PyTorch itself when they are errors.

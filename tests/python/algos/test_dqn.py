@@ -20,8 +20,8 @@ from tests.python.algos.off_policy_tasks import (
     train,
 )
 
-from socialgrid.algos.dqn import DQN
 from socialgrid.algos.learner import NonFiniteError
+from socialgrid.algos.off_policy.dqn import DQN
 from socialgrid.algos.off_policy_config import DQNConfig, OffPolicyConfig
 from socialgrid.models import ModelConfig, ViewSpec
 from socialgrid.models.task_spec import TaskSpec

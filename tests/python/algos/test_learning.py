@@ -5,8 +5,8 @@ import torch
 from tests.python.algos.tiny import MODEL, Buttons, collect, new_rollout
 
 from socialgrid.algos import CloningConfig, PPOConfig
-from socialgrid.algos.behaviour_cloning import BehaviourCloning
-from socialgrid.algos.ppo import PPO
+from socialgrid.algos.on_policy.behaviour_cloning import BehaviourCloning
+from socialgrid.algos.on_policy.ppo import PPO
 
 
 @pytest.fixture(autouse=True)

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.algos.dqn import DQN
 from socialgrid.algos.learner import NonFiniteError
-from socialgrid.algos.mixed import MixedLearner
+from socialgrid.algos.off_policy.dqn import DQN
+from socialgrid.algos.off_policy.mixed import MixedLearner
+from socialgrid.algos.off_policy.recurrent_dqn import RecurrentDQN
+from socialgrid.algos.off_policy.sac import SAC, DiscreteSAC
+from socialgrid.algos.off_policy.td3 import TD3
 from socialgrid.algos.off_policy_config import (
     DQNConfig,
     RecurrentDQNConfig,
     SACConfig,
     TD3Config,
 )
-from socialgrid.algos.recurrent_dqn import RecurrentDQN
-from socialgrid.algos.sac import SAC, DiscreteSAC
-from socialgrid.algos.td3 import TD3
 from socialgrid.models import ModelConfig, ViewSpec
 from socialgrid.models.task_spec import TaskSpec
 

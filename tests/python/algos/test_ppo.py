@@ -10,7 +10,7 @@ from tests.python.algos.tiny import MODEL, Buttons, collect, experience, new_rol
 
 from socialgrid.algos import PPOConfig
 from socialgrid.algos.learner import NonFiniteError
-from socialgrid.algos.ppo import PPO
+from socialgrid.algos.on_policy.ppo import PPO
 from socialgrid.data.returns import gae, next_values
 from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import ViewSpec
@@ -151,7 +151,9 @@ def test_pieces_add_up_to_the_minibatch(monkeypatch):
     for size in (1, 5, 1000):
         learner, env = make(replace(QUICK, num_minibatches=1, aux="prediction"))
         rollout = experience(learner, env)
-        monkeypatch.setattr("socialgrid.algos.recurrent_learner.piece_length", lambda *a, n=size: n)
+        monkeypatch.setattr(
+            "socialgrid.algos.on_policy.recurrent_learner.piece_length", lambda *a, n=size: n
+        )
         metrics = learner.update(rollout)
         results.append((metrics["policy_loss"], learner.tensors()))
     for loss, tensors in results[1:]:

@@ -22,10 +22,10 @@ from torch import nn
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
+from socialgrid.algos.off_policy.sac import SAC, DiscreteSAC
 from socialgrid.algos.off_policy_config import SACConfig
-from socialgrid.algos.sac import SAC, DiscreteSAC
 from socialgrid.models import ModelConfig
-from socialgrid.models.gaussian_policy import StateDependentPolicy, squashed_log_prob
+from socialgrid.models.policies import StateDependentPolicy, squashed_log_prob
 from socialgrid.models.task_spec import TaskSpec
 
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}

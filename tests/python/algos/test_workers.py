@@ -8,7 +8,7 @@ import torch
 from tests.python.algos.test_ppo import QUICK
 from tests.python.algos.tiny import MODEL, Buttons, experience
 
-from socialgrid.algos.ppo import PPO
+from socialgrid.algos.on_policy.ppo import PPO
 from socialgrid.algos.workers import Workers
 
 CPU = torch.device("cpu")
@@ -50,8 +50,8 @@ def test_errors_reach_the_caller():
 
 
 def test_threads_change_nothing_but_rounding(monkeypatch):
-    monkeypatch.setattr("socialgrid.algos.recurrent_learner.piece_length", lambda *a: 5)
-    monkeypatch.setattr("socialgrid.algos.recurrent_learner._FEWEST_ENVS", 1)
+    monkeypatch.setattr("socialgrid.algos.on_policy.recurrent_learner.piece_length", lambda *a: 5)
+    monkeypatch.setattr("socialgrid.algos.on_policy.recurrent_learner._FEWEST_ENVS", 1)
     before = torch.get_num_threads()
     results = []
     try:

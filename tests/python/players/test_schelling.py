@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("tyro")
 
-from socialgrid.train import cli
-from socialgrid.train.schelling import (
+from socialgrid.commands import cli
+from socialgrid.commands.schelling import (
     PLAYERS,
     SchellingOptions,
     check,

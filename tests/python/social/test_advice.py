@@ -14,7 +14,8 @@ from torch import Tensor
 
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.models.actor_critic import agent_generator
-from socialgrid.social.advice import (
+from socialgrid.social.advice.options import PeersConfig
+from socialgrid.social.advice.peers import (
     Panel,
     PeerAdviser,
     advice_targets,
@@ -22,7 +23,6 @@ from socialgrid.social.advice import (
     by_range,
     moved_values,
 )
-from socialgrid.social.peers_config import PeersConfig
 from socialgrid.social.protocols import AdvisedStep, Members
 
 

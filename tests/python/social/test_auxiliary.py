@@ -6,7 +6,7 @@ import torch
 from tests.python.algos.tiny import MODEL, Buttons, experience
 
 from socialgrid.algos import PPOConfig
-from socialgrid.algos.ppo import PPO
+from socialgrid.algos.on_policy.ppo import PPO
 from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models.encoders import from_patches
 from socialgrid.social.protocols import Outputs

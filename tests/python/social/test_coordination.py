@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from socialgrid.social import coordination
-from socialgrid.social.coordination import (
+from socialgrid.measures import coordination
+from socialgrid.measures.coordination import (
     correlation,
     entropy,
     influenced_reward_correlation,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.social import divergence as module
-from socialgrid.social.divergence import divergence, influence, marginal
+from socialgrid.social.influence import divergence as module
+from socialgrid.social.influence.divergence import divergence, influence, marginal
 
 KINDS = ["kl", "jsd", "pmi"]
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.social.divergence import divergence
-from socialgrid.social.intervals import (
+from socialgrid.measures.episodes import bounds_of
+from socialgrid.measures.intervals import (
     FEW_RUNS,
     Bounds,
     confidence_interval,
     interval_over_runs,
     method,
 )
-from socialgrid.social.metrics import bounds_of
+from socialgrid.social.influence.divergence import divergence
 
 SHARE = Bounds(0.0, 1.0)
 

@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from socialgrid.algos.dqn import DQN
 from socialgrid.algos.learner import NonFiniteError
-from socialgrid.algos.mixed import MixedLearner
+from socialgrid.algos.off_policy.dqn import DQN
+from socialgrid.algos.off_policy.mixed import MixedLearner
+from socialgrid.algos.off_policy.recurrent_dqn import RecurrentDQN
 from socialgrid.algos.off_policy_config import DQNConfig, RecurrentDQNConfig
-from socialgrid.algos.recurrent_dqn import RecurrentDQN
 from socialgrid.models import ModelConfig, ViewSpec
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.social.lectr import LeCTR, outcomes, readable_values, td_error
-from socialgrid.social.lectr_config import LeCTRConfig
+from socialgrid.social.advice.lectr import LeCTR, outcomes, readable_values, td_error
+from socialgrid.social.advice.lectr_options import LeCTRConfig
 from socialgrid.social.protocols import AdvisedStep, Members
 
 PAIR = Members(1, 2, (0, 1))

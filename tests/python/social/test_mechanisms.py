@@ -7,12 +7,12 @@ import pytest
 import torch
 from tests.python.algos.tiny import Buttons, collect, experience, new_rollout
 
-from socialgrid.algos.a3c import A3C
-from socialgrid.algos.config import A3CConfig, PPOConfig
-from socialgrid.algos.ppo import PPO
+from socialgrid.algos.on_policy.a3c import A3C
+from socialgrid.algos.on_policy.ppo import PPO
+from socialgrid.algos.options import A3CConfig, PPOConfig
 from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import ModelConfig, ViewSpec
-from socialgrid.social.config import SocialConfig
+from socialgrid.social.options import SocialConfig
 
 SMALL = ModelConfig(channels=(6,), features=(8,), memory=8, heads=())
 SOCIAL = {

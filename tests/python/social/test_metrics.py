@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socialgrid.social import metrics
-from socialgrid.social.intervals import confidence_interval
-from socialgrid.social.metrics import EpisodeMetrics, equality, gini
+from socialgrid.measures import episodes as metrics
+from socialgrid.measures.episodes import EpisodeMetrics, equality, gini
+from socialgrid.measures.intervals import confidence_interval
 
 NAMES = ("apples", "cleaned", "shots", "hits")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from socialgrid.social import rewards
-from socialgrid.social.config import SocialConfig
+from socialgrid.social.options import SocialConfig
 from socialgrid.social.rewards import (
     InequityAversion,
     inequity_averse_reward,

@@ -43,7 +43,7 @@ curves = false
 video = false
 """
 
-CODE = "import sys; from socialgrid.train import cli; sys.exit(getattr(cli, sys.argv.pop(1))())"
+CODE = "import sys; from socialgrid.commands import cli; sys.exit(getattr(cli, sys.argv.pop(1))())"
 
 
 def tiny(folder: Path, name: str = "tiny.toml", extra: str = "") -> str:

@@ -13,12 +13,19 @@ import torch
 from tests.python.train.runs import command
 
 from socialgrid.algos.learner import NonFiniteError
-from socialgrid.train import asynchronous, checkpoint
-from socialgrid.train.asynchronous import ActorLearner, AsyncTrainer, merged, run_worker, share_of
-from socialgrid.train.config import from_dict
-from socialgrid.train.errors import CheckpointError, UsageError
-from socialgrid.train.logger import read_metrics
-from socialgrid.train.loop import Trainer, create_run, resume_run
+from socialgrid.config.errors import CheckpointError, UsageError
+from socialgrid.config.schema import from_dict
+from socialgrid.report.console import read_metrics
+from socialgrid.train import checkpoint
+from socialgrid.train.on_policy import asynchronous
+from socialgrid.train.on_policy.asynchronous import (
+    ActorLearner,
+    AsyncTrainer,
+    merged,
+    run_worker,
+    share_of,
+)
+from socialgrid.train.on_policy.trainer import Trainer, create_run, resume_run
 
 # Apples grow back at once: whoever walks about and does not shoot collects most.
 ORCHARD = """
@@ -305,7 +312,7 @@ def test_what_is_not_finite_ends_the_run_without_a_checkpoint(tmp_path):
 def test_ctrl_c_does_not_reach_workers_that_are_being_started():
     code = """
 import multiprocessing
-from socialgrid.train.asynchronous import _without_interrupts
+from socialgrid.train.on_policy.asynchronous import _without_interrupts
 tell = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 process = multiprocessing.get_context("spawn").Process(target=exec, args=(tell,))
 with _without_interrupts():

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from socialgrid.config.errors import CheckpointError
 from socialgrid.train import checkpoint
 from socialgrid.train.checkpoint import Checkpoint
-from socialgrid.train.errors import CheckpointError
 
 
 def make(value=1.0):

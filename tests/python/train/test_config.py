@@ -5,15 +5,16 @@ import json
 import pytest
 
 import socialgrid
-from socialgrid.algos.config import A3CConfig, PPOConfig
 from socialgrid.algos.off_policy_config import (
     DQNConfig,
     RecurrentDQNConfig,
     SACConfig,
     TD3Config,
 )
-from socialgrid.social.peers_config import PeersConfig
-from socialgrid.train.config import (
+from socialgrid.algos.options import A3CConfig, PPOConfig
+from socialgrid.config.errors import UsageError
+from socialgrid.config.schedule import Schedule
+from socialgrid.config.schema import (
     OFF_POLICY,
     PlayersConfig,
     Preset,
@@ -24,9 +25,8 @@ from socialgrid.train.config import (
     preset_names,
     to_dict,
 )
-from socialgrid.train.errors import UsageError
-from socialgrid.train.options import parse_train, read_value, short_names
-from socialgrid.train.schedule import Schedule
+from socialgrid.config.words import parse_train, read_value, short_names
+from socialgrid.social.advice.options import PeersConfig
 
 DEFAULTS = Preset("", "", TrainConfig())
 DQN = {"algorithm": {"name": "dqn"}}

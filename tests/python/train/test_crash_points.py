@@ -7,9 +7,10 @@ import torch
 from tests.python.train.crash_disk import Journal
 from tests.python.train.runs import tiny
 
-from socialgrid.train import build, checkpoint, run_files
-from socialgrid.train.config import from_dict, load_preset
-from socialgrid.train.loop import create_run
+from socialgrid.config import run_files
+from socialgrid.config.schema import from_dict, load_preset
+from socialgrid.train import build, checkpoint
+from socialgrid.train.on_policy.trainer import create_run
 
 
 class Marking:

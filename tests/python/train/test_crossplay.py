@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from socialgrid.commands import cli
+from socialgrid.commands.evaluate import EvalOptions, evaluate
+from socialgrid.config.errors import UsageError
 from socialgrid.models import ViewSpec
-from socialgrid.train import build, checkpoint, cli
+from socialgrid.train import build, checkpoint
 from socialgrid.train.cast import _ears, eyes_of, seats_of
-from socialgrid.train.errors import UsageError
-from socialgrid.train.evaluate import EvalOptions, evaluate
 from socialgrid.train.worlds import Phase, Worlds, derived_seed
 
 from .runs import tiny

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.social.metrics import equality
-from socialgrid.train import build, checkpoint, cli
-from socialgrid.train.config import ALGORITHMS, ON_POLICY, from_dict, load_preset, preset_names
-from socialgrid.train.errors import UsageError
-from socialgrid.train.evaluate import EvalOptions, evaluate, play_episodes
-from socialgrid.train.logger import influence_said, read_metrics
-from socialgrid.train.loop import create_run, mean_outcomes, resume_run
-from socialgrid.train.options import parse_train
-from socialgrid.train.play import PlayOptions, action_keys, make_game
-from socialgrid.train.plot import RunCurves, draw_curves, read_references
-from socialgrid.train.video import episode_frames, with_curves
+from socialgrid.commands import cli
+from socialgrid.commands.evaluate import EvalOptions, evaluate, play_episodes
+from socialgrid.commands.play import PlayOptions, action_keys, make_game
+from socialgrid.config.errors import UsageError
+from socialgrid.config.schema import ALGORITHMS, ON_POLICY, from_dict, load_preset, preset_names
+from socialgrid.config.words import parse_train
+from socialgrid.measures.episodes import equality
+from socialgrid.report.console import influence_said, read_metrics
+from socialgrid.report.curves import RunCurves, draw_curves, read_references
+from socialgrid.report.video import episode_frames, with_curves
+from socialgrid.train import build, checkpoint
+from socialgrid.train.on_policy.trainer import create_run, mean_outcomes, resume_run
 from socialgrid.train.worlds import Phase, Worlds
 
 TINY = """
@@ -342,7 +343,7 @@ def test_long_episodes_are_played_in_stretches_with_the_same_result(finished, mo
     players = build.parse_players(run)
     played = []
     for longest in (5, 128):  # 4 stretches of 5 steps, the last two steps beyond the episode
-        monkeypatch.setattr("socialgrid.train.evaluate._LONGEST_STRETCH", longest)
+        monkeypatch.setattr("socialgrid.commands.evaluate._LONGEST_STRETCH", longest)
         worlds = Worlds(run.env.game, 3, [None] * 3, Phase(run.env.options, 0), seed=7)
         learner = build.build_learner(run, players, worlds.env, torch.device("cpu"))
         played.append(play_episodes(worlds, learner, (0, 1, 2), greedy=True))

@@ -11,13 +11,13 @@ import torch
 from gymnasium import spaces
 
 from socialgrid.algos.learner import NonFiniteError
+from socialgrid.algos.off_policy.sac import SAC
 from socialgrid.algos.off_policy_config import SACConfig
-from socialgrid.algos.sac import SAC
+from socialgrid.config.errors import UsageError
+from socialgrid.config.schema import from_dict, load_preset, to_dict
 from socialgrid.train.checkpoint import load_newest
-from socialgrid.train.config import from_dict, load_preset, to_dict
-from socialgrid.train.errors import UsageError
-from socialgrid.train.gymnasium_tasks import GymnasiumTasks
-from socialgrid.train.loop import create_run, resume_run
+from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks
+from socialgrid.train.on_policy.trainer import create_run, resume_run
 from socialgrid.train.worlds import derived_seed
 
 CLASSIC = ("CartPole-v1", "Pendulum-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1")
@@ -373,7 +373,7 @@ def test_without_mujoco_the_extra_is_named():
     program = (
         "import sys\n"
         "sys.modules['mujoco'] = None\n"
-        "from socialgrid.train.gymnasium_tasks import GymnasiumTasks\n"
+        "from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks\n"
         "try:\n"
         "    GymnasiumTasks('Walker2d-v5', 1, 1, {}, seed=0)\n"
         "except ValueError as error:\n"

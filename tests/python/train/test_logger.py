@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from socialgrid.adapters.screen import half_blocks
-from socialgrid.train.errors import UsageError
-from socialgrid.train.logger import (
+from socialgrid.commands.terminal import beside, keys
+from socialgrid.config.errors import UsageError
+from socialgrid.report.console import (
     MetricsFile,
     PlainConsole,
     RichConsole,
@@ -17,7 +18,6 @@ from socialgrid.train.logger import (
     number,
     read_metrics,
 )
-from socialgrid.train.terminal import beside, keys
 
 
 def row(step, value):

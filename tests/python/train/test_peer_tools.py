@@ -11,19 +11,22 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from socialgrid.algos.dqn import DQN
-from socialgrid.algos.mixed import MixedLearner
-from socialgrid.algos.sac import DiscreteSAC
+from socialgrid.algos.off_policy.dqn import DQN
+from socialgrid.algos.off_policy.mixed import MixedLearner
+from socialgrid.algos.off_policy.sac import DiscreteSAC
+from socialgrid.commands import cli
+from socialgrid.commands.evaluate import EvalOptions, Evaluation, Outcome, evaluate
+from socialgrid.commands.play import PlayOptions, play
+from socialgrid.config.errors import UsageError
+from socialgrid.config.schema import RunConfig, from_dict, load_preset, preset_names, to_dict
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.train import build, checkpoint, cli, peer_plots, plot
-from socialgrid.train.config import RunConfig, from_dict, load_preset, preset_names, to_dict
-from socialgrid.train.errors import UsageError
-from socialgrid.train.evaluate import EvalOptions, Evaluation, Outcome, evaluate
-from socialgrid.train.evaluation_report import report_runs
-from socialgrid.train.logger import Events, PlainConsole, RichConsole, read_metrics
-from socialgrid.train.loop import make_trainer
-from socialgrid.train.play import PlayOptions, play
-from socialgrid.train.plot import RunCurves
+from socialgrid.report import arms as peer_plots
+from socialgrid.report import curves as plot
+from socialgrid.report.console import Events, PlainConsole, RichConsole, read_metrics
+from socialgrid.report.curves import RunCurves
+from socialgrid.report.evaluation import report_runs
+from socialgrid.train import build, checkpoint
+from socialgrid.train.on_policy.trainer import make_trainer
 
 TINY = """
 base = "room-mini"
@@ -336,9 +339,9 @@ def test_a_run_leaves_pictures_a_film_and_a_table(finished, tiny, tmp_path, caps
 
 
 def test_films_show_every_world_and_stand_still_at_its_end(finished):
-    from socialgrid.train.evaluate import _load_off_policy
-    from socialgrid.train.peers import make_tasks
-    from socialgrid.train.video import task_frames
+    from socialgrid.commands.evaluate import _load_off_policy
+    from socialgrid.report.video import task_frames
+    from socialgrid.train.off_policy.trainer import make_tasks
 
     config = build.load_config(finished)
     tasks = make_tasks(config, 1, 3)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from socialgrid.config.errors import UsageError
+from socialgrid.config.schema import TrainConfig, from_dict
+from socialgrid.report.console import MetricsFile, PlainConsole
 from socialgrid.train import checkpoint
-from socialgrid.train.config import TrainConfig, from_dict
-from socialgrid.train.errors import UsageError
-from socialgrid.train.logger import MetricsFile, PlainConsole
-from socialgrid.train.peers import PeerTrainer, greedy_returns, make_tasks
-from socialgrid.train.tasks import TaskStep
+from socialgrid.train.off_policy.tasks import TaskStep
+from socialgrid.train.off_policy.trainer import PeerTrainer, greedy_returns, make_tasks
 
 TINY: dict[str, Any] = {
     "run": {"total_steps": 400},

@@ -9,13 +9,13 @@ from tests.python.train import runs
 from tests.python.train.runs import run
 from tests.python.train.test_dilemmas import Silent, same_end
 
-from socialgrid.train import cli
-from socialgrid.train.config import TrainConfig, from_dict, load_preset, preset_names, to_dict
-from socialgrid.train.errors import UsageError
-from socialgrid.train.logger import read_metrics
-from socialgrid.train.loop import create_run, resume_run
-from socialgrid.train.options import parse_train
-from socialgrid.train.phases import Course, described, measured, told
+from socialgrid.commands import cli
+from socialgrid.config.errors import UsageError
+from socialgrid.config.phases import Course, described, measured, told
+from socialgrid.config.schema import TrainConfig, from_dict, load_preset, preset_names, to_dict
+from socialgrid.config.words import parse_train
+from socialgrid.report.console import read_metrics
+from socialgrid.train.on_policy.trainer import create_run, resume_run
 
 TINY = runs.TINY.replace("total_steps = 1024", "total_steps = 2048")
 PHASED = """

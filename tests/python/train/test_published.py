@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import socialgrid
-from socialgrid.train import cli
-from socialgrid.train.config import load_preset, preset_names, to_dict
-from socialgrid.train.errors import UsageError
-from socialgrid.train.options import combination, parse_train
+from socialgrid.commands import cli
+from socialgrid.config.errors import UsageError
+from socialgrid.config.schema import load_preset, preset_names, to_dict
+from socialgrid.config.words import combination, parse_train
 
 PUBLISHED = tomllib.loads((Path(__file__).parent / "published.toml").read_text())["entry"]
 REPRODUCTIONS = [name for name in preset_names() if load_preset(name).reproduces]

@@ -16,12 +16,14 @@ import torch
 from tests.python.train.runs import tiny
 
 from socialgrid import _core
-from socialgrid.train import build, checkpoint, cli, resolved, run_files
-from socialgrid.train.config import from_dict, load_preset, to_dict
-from socialgrid.train.errors import CheckpointError, UsageError
-from socialgrid.train.evaluate import EvalOptions, evaluate
-from socialgrid.train.logger import PlainConsole, RichConsole, read_metrics
-from socialgrid.train.loop import create_run, resume_run
+from socialgrid.commands import cli
+from socialgrid.commands.evaluate import EvalOptions, evaluate
+from socialgrid.config import run_files
+from socialgrid.config.errors import CheckpointError, UsageError
+from socialgrid.config.schema import from_dict, load_preset, to_dict
+from socialgrid.report.console import PlainConsole, RichConsole, read_metrics
+from socialgrid.train import build, checkpoint, resolved
+from socialgrid.train.on_policy.trainer import create_run, resume_run
 
 
 class Silent:
@@ -89,7 +91,7 @@ def test_a_run_that_goes_on_belongs_to_its_process(tmp_path, config):
 
 def test_a_killed_process_holds_no_lock(tmp_path):
     code = (
-        "import sys, pathlib\nfrom socialgrid.train.run_files import RunLock\n"
+        "import sys, pathlib\nfrom socialgrid.config.run_files import RunLock\n"
         "lock = RunLock(pathlib.Path(sys.argv[1]))\nprint('held', flush=True)\nsys.stdin.read()"
     )
     process = subprocess.Popen(
@@ -374,7 +376,7 @@ def test_a_full_disk_is_told_with_the_file(tmp_path, config, monkeypatch, capsys
 
 
 def test_what_fails_after_training_costs_a_line(tmp_path, capsys, monkeypatch):
-    from socialgrid.train import video
+    from socialgrid.report import video
 
     def broken(path, frames, fps=10):
         raise BrokenPipeError(32, "Broken pipe")
@@ -386,7 +388,7 @@ def test_what_fails_after_training_costs_a_line(tmp_path, capsys, monkeypatch):
 
 
 def test_an_evaluation_without_an_end_keeps_what_was_learnt(tmp_path, monkeypatch):
-    from socialgrid.train import peers
+    from socialgrid.train.off_policy import trainer as peers
 
     monkeypatch.setattr(peers, "_ENDLESS", 3)
     data = {
@@ -496,7 +498,7 @@ def test_affinity_bounds_the_threads_of_simulator_and_torch():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "import torch, socialgrid\nfrom socialgrid.train import build\n"
-        "from socialgrid.train.config import RunConfig\n"
+        "from socialgrid.config.schema import RunConfig\n"
         "torch.set_num_threads(4)\nbuild.prepare_torch(RunConfig())\n"
         "print(socialgrid.make_vec('Empty-v0').num_threads, torch.get_num_threads())"
     )

@@ -17,11 +17,12 @@ import torch
 from tests.python.train.runs import command, run, tiny
 
 from socialgrid.algos.learner import NonFiniteError
-from socialgrid.train import build, checkpoint, cli
-from socialgrid.train.config import from_dict, load_preset, preset_names, to_dict
-from socialgrid.train.errors import CheckpointError, UsageError
-from socialgrid.train.logger import read_metrics
-from socialgrid.train.loop import Trainer, create_run, resume_run
+from socialgrid.commands import cli
+from socialgrid.config.errors import CheckpointError, UsageError
+from socialgrid.config.schema import from_dict, load_preset, preset_names, to_dict
+from socialgrid.report.console import read_metrics
+from socialgrid.train import build, checkpoint
+from socialgrid.train.on_policy.trainer import Trainer, create_run, resume_run
 
 
 class Silent:
@@ -406,7 +407,7 @@ def test_list_names_every_preset(capsys):
 
 
 def test_importing_the_package_and_the_commands_needs_no_torch():
-    code = "import sys, socialgrid, socialgrid.train.cli; assert 'torch' not in sys.modules"
+    code = "import sys, socialgrid, socialgrid.commands.cli; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

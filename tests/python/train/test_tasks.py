@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import socialgrid
-from socialgrid.train.errors import UsageError
-from socialgrid.train.tasks import OwnGames, SharedWorlds
+from socialgrid.config.errors import UsageError
+from socialgrid.train.off_policy.tasks import OwnGames, SharedWorlds
 from socialgrid.train.worlds import Phase, Worlds
 
 

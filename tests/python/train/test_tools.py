@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from tests.python.train.runs import command, tiny
 
-from socialgrid.train import cli
-from socialgrid.train.evaluate import EvalOptions, evaluate
-from socialgrid.train.pictures import enlarge, fit_into, view_image
-from socialgrid.train.play import PlayOptions, play
+from socialgrid.commands import cli
+from socialgrid.commands.evaluate import EvalOptions, evaluate
+from socialgrid.commands.play import PlayOptions, play
+from socialgrid.report.pictures import enlarge, fit_into, view_image
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_video_shows_every_step_once(finished):
 
 def test_a_frame_holds_the_grid_every_view_and_captions():
     import socialgrid
-    from socialgrid.train.video import frame
+    from socialgrid.report.video import frame
 
     env = socialgrid.make_vec("GoalCycle-v0", num_envs=1, seed=5)
     obs, _ = env.reset()
@@ -62,7 +62,7 @@ def test_a_frame_holds_the_grid_every_view_and_captions():
 
 def test_a_frame_shows_where_agents_have_been():
     import socialgrid
-    from socialgrid.train.video import _go_on, frame
+    from socialgrid.report.video import _go_on, frame
 
     env = socialgrid.make_vec("GoalCycle-v0", num_envs=1, seed=5, num_agents=2)
     obs, _ = env.reset()
@@ -157,7 +157,7 @@ def test_curves_of_several_seeds_in_one_picture(finished, tmp_path, capsys):
 
 
 def test_predicted_views_for_each_action(finished):
-    from socialgrid.train.predictions import watch
+    from socialgrid.commands.predictions import watch
 
     assert cli.plot([str(finished[0]), "--predictions"]) == 0
     assert (finished[0] / "predictions.png").stat().st_size > 10_000

@@ -19,11 +19,12 @@ import pytest
 from gymnasium import spaces
 from tests.python.train.runs import command, tiny
 
-from socialgrid.train import build, cli
-from socialgrid.train.config import from_dict
-from socialgrid.train.errors import UsageError, about, closest, plain_line
-from socialgrid.train.gymnasium_tasks import GymnasiumTasks
-from socialgrid.train.options import read_value, whole_number
+from socialgrid.commands import cli
+from socialgrid.config.errors import UsageError, about, closest, plain_line
+from socialgrid.config.schema import from_dict
+from socialgrid.config.words import read_value, whole_number
+from socialgrid.train import build
+from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
@@ -232,7 +233,8 @@ def _drain(descriptor):
 
 
 def test_bounds_lacking_memory_and_near_names_cost_a_line(tmp_path, capsys):
-    from socialgrid.train import cli, errors
+    from socialgrid.commands import cli
+    from socialgrid.config import errors
 
     for words, said in (
         (["--threads", "1000000"], "run.threads: 1000000 is out of range, must be at most 1024"),

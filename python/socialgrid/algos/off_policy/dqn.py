@@ -1,0 +1,93 @@
+"""Deep Q-networks of independent, stacked agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
+from socialgrid.algos.off_policy_config import DQNConfig
+from socialgrid.data.replay import Transitions
+from socialgrid.models.q_network import QNetwork
+from socialgrid.models.task_spec import TaskSpec
+
+
+def weighted_mean(x: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean over a batch, ``[A, B] -> [A]``, of importance-weighted numbers."""
+    return x.mean(1) if weight is None else (x * weight).mean(1)
+
+
+def chosen(values: Tensor, action: Tensor) -> Tensor:
+    """Values ``[..., N, num_actions]`` of the actions int64 ``[..., N]``."""
+    return values.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+
+class DQN(OffPolicyLearner):
+    """DQN (Mnih et al. 2015), double (van Hasselt et al. 2016), epsilon-greedy.
+
+    Loss: Huber of r + gamma Q'(s', argmax_a Q(s', a)) - Q(s, a), where Q' is the target and the
+    bootstrap is left out after termination, but not after truncation.
+    """
+
+    algorithm = "dqn"
+    config: DQNConfig
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        config: DQNConfig | None = None,
+        **options: Any,
+    ) -> None:
+        """See ``OffPolicyLearner``.
+
+        Raises:
+            ValueError: actions are continuous.
+        """
+        if task.continuous:
+            raise ValueError("DQN needs discrete actions; continuous ones: SAC or TD3")
+        super().__init__(task, config or DQNConfig(), **options)
+        generators = self._weight_generators
+        self._q = QNetwork(generators, task, self.model, self.config.hidden)
+        self._q_target = self._train("q", self._q)
+
+    @property
+    def epsilon(self) -> Tensor:
+        """Share of random actions of each agent now, float32 ``[A]``."""
+        each = [self.config.epsilon(steps) for steps in self.agent_steps]
+        return torch.tensor(each, device=self.device)
+
+    def loss(self, batch: Transitions) -> tuple[Tensor, Tensor]:
+        """Loss ``[A]`` and temporal differences ``[A, B]`` without gradient."""
+        with torch.no_grad():
+            following = self._q_target(batch.next_obs)[0]
+            judge = self._q(batch.next_obs)[0] if self.config.double else following
+            bootstrap = chosen(following, judge.argmax(-1))
+            target = batch.reward + self.config.gamma * ~batch.terminated * bootstrap
+        value = chosen(self._q(batch.obs)[0], batch.action)
+        loss = F.smooth_l1_loss(value, target, reduction="none")
+        return weighted_mean(loss, batch.weight), (target - value).detach()
+
+    @torch.no_grad()
+    def values(self, obs: Tensor) -> Tensor:
+        """See ``OffPolicyLearner``: the best action's value, seen at one look."""
+        found: Tensor = self._q(self._observed(obs))[0].amax(-1)
+        return found
+
+    def _act(self, obs: Tensor, explore: bool) -> Tensor:
+        greedy: Tensor = self._q(obs)[0].argmax(-1)
+        if not explore:
+            return greedy
+        explores = self._uniform(obs.shape[1]) < self.epsilon[:, None]
+        return torch.where(explores, self._random(obs.shape[1]), greedy)
+
+    def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
+        values: Tensor = self._q(obs)[0]
+        return values.gather(-1, actions)
+
+    def _learn(self, batch: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, errors = self.loss(batch)
+        self._descend("q", loss, batch)
+        return errors, {"loss": loss.detach(), "td_error": errors.abs().mean(1)}

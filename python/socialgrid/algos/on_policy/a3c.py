@@ -1,0 +1,249 @@
+"""Advantage actor-critic for recurrent, independent agents (Mnih et al. 2016, algorithm S3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
+from socialgrid.algos.options import A3CConfig, annealed_rates
+from socialgrid.data.returns import gae, next_values, standardised
+from socialgrid.data.rollout import Rollout
+from socialgrid.data.sequences import Minibatch, SequenceBatch, piece_length
+from socialgrid.models.actor_critic import ActorCritic, agent_generator
+from socialgrid.models.adam import clip_gradients
+
+_FEWEST_ENVS = 8  # fewer are not worth a thread of their own
+
+
+class A3C(RecurrentLearner[A3CConfig]):
+    """Independent actor-critic learners on one stack; implements ``Learner``.
+
+    ``update`` is one gradient step on one rollout, unrolled whole from the memory stored before
+    its first step. Its two halves, ``compute_gradients`` and ``apply_gradients``, are for several
+    actor-learners that share parameters: see ``socialgrid.train.on_policy.asynchronous``.
+    """
+
+    algorithm = "a3c"
+    default_config = A3CConfig
+    stepping: Sequence[int] = ()
+    """Agents with a gradient of the last ``compute_gradients``."""
+
+    def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
+        """One gradient step.
+
+        Args:
+            rollout: collected with the present parameters.
+            progress: environment steps done so far, for annealing and curriculum.
+
+        Returns:
+            float32 ``[A]`` each, NaN for agents that do not learn: policy_loss, value_loss,
+            entropy, aux_loss and the auxiliary loss's own, value_mean, reward_mean (per step in
+            play), gradient_norm (before clipping), learning_rate, and what the social mechanisms
+            report.
+
+        Raises:
+            NonFiniteError: parameters and optimisers are as before the call.
+        """
+        self.updates += 1
+        metrics = self.compute_gradients(rollout, progress)
+        return metrics | self.apply_gradients(progress)
+
+    def compute_gradients(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
+        """Gradients of one rollout into ``.grad`` of ``model``; nothing is learnt yet.
+
+        ``stepping`` tells afterwards which agents have one: those that learn and were in play.
+
+        Args:
+            rollout: collected with the present parameters.
+            progress: environment steps done so far, for the curriculum.
+
+        Returns:
+            metrics as in ``update``, without those of the step itself.
+
+        Raises:
+            NonFiniteError: a reward or a loss.
+        """
+        batch = SequenceBatch(rollout, self.model, self.device)
+        reward, message_reward, metrics = self._rewards(rollout, batch, progress)
+        self.stepping = self._learners(batch)
+        self.model.zero_grad(set_to_none=True)
+        if not self.stepping:
+            return {}
+        network, members = self._network_of(self.stepping)
+        advantage, target = self._advantages(batch, reward, network, members)
+        batch.advantage[..., members], batch.target[..., members] = advantage, target
+        if message_reward is not None:
+            said = self._advantages(batch, message_reward, network, members, messages=True)
+            batch.message_advantage[..., members], batch.message_target[..., members] = said
+        numbers = self._gradients(self._pieces(batch, members), network, members, self._loss)
+        if network is not self.model:
+            for p, part in zip(self.model.parameters(), network.parameters(), strict=True):
+                if part.grad is not None:
+                    p.grad = torch.zeros_like(p)
+                    p.grad[members] = part.grad
+        seen = batch.mask[..., members]
+        values = (batch.value[..., members] * seen).sum((0, 1))
+        numbers["value_mean"] = values / seen.sum((0, 1)).clamp(min=1)
+        rows = [members.index(agent) for agent in self.stepping]
+        own = {name: self._spread(x[rows], self.stepping) for name, x in numbers.items()}
+        whole = {name: self._spread(x[self.stepping], self.stepping) for name, x in metrics.items()}
+        return own | whole
+
+    def apply_gradients(
+        self, progress: float = 0.0, agents: Sequence[int] | None = None
+    ) -> dict[str, Tensor]:
+        """Clip each agent's gradient and take one step of its optimiser.
+
+        Args:
+            progress: environment steps done so far, for the annealing.
+            agents: who takes a step; those of the last ``compute_gradients`` by default.
+
+        Returns:
+            gradient_norm (before clipping) and learning_rate, float32 ``[A]``.
+
+        Raises:
+            NonFiniteError: a gradient is not finite; nothing has changed.
+        """
+        agents = self.stepping if agents is None else list(agents)
+        if self.config.learning_rate_end is not None:
+            self.optimiser.set_rate(annealed_rates(self.config, progress))
+        norms = torch.zeros(0)
+        if agents:
+            limit = self.config.max_grad_norm
+            norms = clip_gradients(self.model, agents, float("inf") if limit is None else limit)
+            # Adam's steps are bounded: with finite gradients parameters stay finite.
+            self._check_finite("gradient", norms, agents)
+            self.optimiser.step(self.model, agents, agents)
+        self.model.zero_grad(set_to_none=True)
+        rates = self.optimiser.rate[agents].float()
+        return {
+            "gradient_norm": self._spread(norms, agents),
+            "learning_rate": self._spread(rates, agents),
+        }
+
+    def draw_from(self, seed: int) -> None:
+        """Act from now on by the random numbers of another seed, as replicas of a learner must."""
+        for generator, agent in zip(self._generators, self.agent_ids, strict=True):
+            generator.set_state(agent_generator(seed, agent, purpose=1).get_state())
+
+    def share_memory(self) -> dict[str, Tensor]:
+        """Move parameters and optimisers to memory that processes can share, and return them."""
+        return {name: shareable(x) for name, x in self._live_tensors().items()}
+
+    def join(self, shared: Mapping[str, Tensor]) -> None:
+        """Make the parameters and optimisers of another process's learner one's own.
+
+        Args:
+            shared: what its ``share_memory`` returned.
+        """
+        for name, p in self.model.named_parameters():
+            p.data = shared[f"model/{name}"]
+        moments = self.optimiser
+        for name in moments.first:
+            moments.first[name] = shared[f"optimiser/first/{name}"]
+            moments.second[name] = shared[f"optimiser/second/{name}"]
+        moments.steps, moments.rate = shared["optimiser/steps"], shared["optimiser/rate"]
+
+    def _advantages(
+        self,
+        batch: SequenceBatch,
+        reward: Tensor,
+        network: ActorCritic,
+        members: list[int],
+        *,
+        messages: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets ``[T, E, len(members)]`` of actions or of messages.
+
+        They come from the values recorded while acting, which are those of the present
+        parameters: a rollout is learnt from once, at once.
+        """
+        config = self.config
+        last, final = batch.bootstrap(network, members, messages=messages)
+        value = (batch.message_value if messages else batch.value)[..., members]
+        following = next_values(
+            value, last, batch.terminated[..., members], batch.truncated[..., members], final
+        )
+        continues = batch.continues[..., members]
+        advantage = gae(
+            *(reward[..., members], value, following, continues),
+            gamma=config.gamma,
+            lam=config.gae_lambda,
+        )
+        target = advantage + value
+        if config.normalize_advantages:
+            advantage = standardised(advantage, batch.mask[..., members])
+        return advantage, target
+
+    def _pieces(self, batch: SequenceBatch, members: list[int]) -> list[Callable[[], Minibatch]]:
+        """The whole rollout from its first step, some environments at a time."""
+        length, count = batch.num_steps, batch.num_envs
+        largest = piece_length(self.model, len(members), length)
+        share = -(-count // self._workers.count(self.device))
+        piece = max(_FEWEST_ENVS, min(largest, share))
+        every = torch.arange(count, device=self.device).expand(len(members), -1)
+        return batch.minibatches(members, torch.zeros_like(every), every, length, piece)
+
+    def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of each agent, [A], and its ingredients."""
+        config, social = self.config, self.social
+        outputs = self._outputs(network, part)
+        weight = part.weight.flatten(1)
+        policy_loss, entropy = _policy_loss(outputs.logits, part.action, part.advantage, weight)
+        value_loss = _value_loss(outputs.value, part.target, weight)
+        aux_loss, aux_numbers = self._aux_loss(outputs, part)
+        social_loss, social_numbers = self._social_loss(outputs, part)
+        loss = (
+            policy_loss
+            + config.value_coef * value_loss
+            + config.aux_coef * aux_loss
+            - config.entropy_coef * entropy
+            + social_loss
+        )
+        numbers = {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "aux_loss": aux_loss,
+            **aux_numbers,
+            **social_numbers,
+        }
+        if outputs.message is not None and part.message is not None:
+            (logits, value), said = outputs.message, part.message
+            message_loss, entropy = _policy_loss(logits, said.action, said.advantage, weight)
+            message_loss = message_loss + config.value_coef * _value_loss(
+                value, said.target, weight
+            )
+            loss = loss + social.message_coef * message_loss
+            loss = loss - social.message_entropy_coef * entropy
+            numbers |= {"message_loss": message_loss, "message_entropy": entropy}
+        return loss, {name: x.detach() for name, x in numbers.items()}
+
+    def _spread(self, values: Tensor, agents: Sequence[int]) -> Tensor:
+        """Numbers of some agents as float32 ``[A]`` on the CPU, NaN for the others."""
+        spread = torch.full((self.num_agents,), float("nan"))
+        spread[list(agents)] = values.float().cpu()
+        return spread
+
+
+def shareable(x: Tensor) -> Tensor:
+    """Move the memory of ``x`` to where other processes can reach it; returns ``x``."""
+    shared: Tensor = x.share_memory_()  # type: ignore[no-untyped-call]
+    return shared
+
+
+def _policy_loss(
+    logits: Tensor, action: Tensor, advantage: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Policy-gradient loss and entropy, each ``[A]``, of logits ``[A, L * S, n]``."""
+    log_probs = logits.log_softmax(-1)
+    log_prob = log_probs.gather(-1, action.flatten(1).unsqueeze(-1)).squeeze(-1)
+    entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
+    return -(log_prob * advantage.flatten(1) * weight).sum(1), entropy
+
+
+def _value_loss(value: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    return ((value - target.flatten(1)).square() * weight).sum(1)

@@ -1,0 +1,296 @@
+"""Recurrent PPO with auxiliary losses (Ndousse et al. 2021, section 3 and appendix 7.8)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
+from socialgrid.algos.options import PPOConfig, annealed_rates
+from socialgrid.data.returns import discounted_returns, gae, next_values, standardised
+from socialgrid.data.rollout import Rollout
+from socialgrid.data.sequences import Messages, Minibatch, SequenceBatch
+from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.adam import clip_gradients
+
+
+class PPO(RecurrentLearner[PPOConfig]):
+    """Independent PPO learners on one stack; implements ``Learner``."""
+
+    algorithm = "ppo"
+    default_config = PPOConfig
+
+    def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
+        """Learn from one batch; every agent stops, or is set back, on its own.
+
+        Args:
+            rollout: the batch.
+            progress: environment steps done before it, for annealing and curriculum.
+
+        Returns:
+            float32 ``[A]`` each, NaN for agents that do not learn: policy_loss, value_loss,
+            entropy, clip_fraction, kl, aux_loss and the auxiliary loss's own (means over the
+            gradient steps done), kl_final (whole batch, after the last step), gradient_steps,
+            restored (1 if set back), value_mean, reward_mean (per step in play), and what the
+            social mechanisms report.
+
+        Raises:
+            NonFiniteError: parameters and optimisers are as before the call.
+        """
+        self.updates += 1
+        if self.config.learning_rate_end is not None:
+            self.optimiser.set_rate(annealed_rates(self.config, progress))
+        batch = SequenceBatch(rollout, self.model, self.device)
+        reward, message_reward, social = self._rewards(rollout, batch, progress)
+        learners = self._learners(batch)
+        snapshot = self._snapshot(learners)
+        log = _Metrics(self.num_agents)
+        try:
+            self._optimise(batch, (reward, message_reward), learners, snapshot, log)
+            self._check_parameters(learners)
+        except BaseException:
+            for agent in learners:
+                self._restore(agent, snapshot[agent])
+            raise
+        for agent in learners:
+            seen = batch.mask[..., agent]
+            log.set(agent, "value_mean", batch.value[..., agent][seen].mean())
+            for name, x in social.items():
+                log.set(agent, name, x[agent])
+        return log.means()
+
+    def _optimise(
+        self,
+        batch: SequenceBatch,
+        rewards: tuple[Tensor, Tensor | None],
+        learners: list[int],
+        snapshot: dict[int, dict[str, Tensor]],
+        log: _Metrics,
+    ) -> None:
+        config = self.config
+        if not learners:
+            return
+        going, moved = list(learners), set[int]()
+        network, members = self._network_of(going)
+        self._estimate(batch, rewards, network, members)
+        for i in range(config.num_minibatches):
+            if not going:
+                break
+            if i and config.refresh_interval and i % config.refresh_interval == 0:
+                self._refresh(batch, network, members, policy=False)
+                self._estimate(batch, rewards, network, members)
+            numbers = self._sampled_gradients(
+                *(batch, network, members, self._loss),
+                sequences=config.minibatch_sequences,
+                length=config.sequence_length,
+            )
+            kl = numbers["kl"].tolist()
+            steps = [a for a in going if not self._beyond(kl[members.index(a)])]
+            for agent in going:
+                log.add(agent, numbers, members.index(agent), stepped=agent in steps)
+                limit = config.kl_hard_limit
+                if limit is not None and kl[members.index(agent)] > limit:
+                    log.set(agent, "restored", 1.0)
+            rows = [members.index(agent) for agent in steps]
+            if config.max_grad_norm is not None and rows:
+                clip_gradients(network, rows, config.max_grad_norm)
+            self.optimiser.step(network, steps, rows)
+            moved |= set(steps)
+            if steps != going:
+                self._write_back(network, members)
+                going = steps
+                if going:
+                    network, members = self._network_of(going)
+        if going:
+            self._write_back(network, members)
+        self.model.zero_grad(set_to_none=True)
+        self._undo_divergence(batch, sorted(moved), snapshot, log)
+
+    def _beyond(self, kl: float) -> bool:
+        """Whether a minibatch's divergence ends an agent's update."""
+        config = self.config
+        target = None if config.kl_target is None else config.kl_target * config.kl_stop_factor
+        return any(limit is not None and kl > limit for limit in (target, config.kl_hard_limit))
+
+    def _undo_divergence(
+        self,
+        batch: SequenceBatch,
+        moved: list[int],
+        snapshot: dict[int, dict[str, Tensor]],
+        log: _Metrics,
+    ) -> None:
+        """Set back every agent that a minibatch or the whole batch finds beyond the hard limit."""
+        limit = self.config.kl_hard_limit
+        if limit is None or not moved:
+            return
+        network, members = self._network_of(moved)
+        log_prob = self._refresh(batch, network, members, policy=True)
+        if log_prob is None:
+            raise AssertionError("refresh(policy=True) returns log-probabilities")
+        for agent in moved:
+            seen = batch.mask[..., agent]
+            change = batch.log_prob[..., agent] - log_prob[..., members.index(agent)]
+            kl = float(change[seen].mean())
+            log.set(agent, "kl_final", kl)
+            if kl > limit or log.get(agent, "restored") == 1.0:
+                log.set(agent, "restored", 1.0)
+                self._restore(agent, snapshot[agent])
+
+    def _estimate(
+        self,
+        batch: SequenceBatch,
+        rewards: tuple[Tensor, Tensor | None],
+        network: ActorCritic,
+        members: list[int],
+    ) -> None:
+        """Advantages and value targets of the network's agents from stored values."""
+        reward, message_reward = rewards
+        advantage, target = self._advantages(batch, reward, network, members)
+        batch.advantage[..., members], batch.target[..., members] = advantage, target
+        if message_reward is not None:
+            said = self._advantages(batch, message_reward, network, members, messages=True)
+            batch.message_advantage[..., members], batch.message_target[..., members] = said
+
+    def _advantages(
+        self,
+        batch: SequenceBatch,
+        reward: Tensor,
+        network: ActorCritic,
+        members: list[int],
+        *,
+        messages: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets ``[T, E, len(members)]`` of actions or of messages."""
+        config = self.config
+        last, final = batch.bootstrap(network, members, messages=messages)
+        value = (batch.message_value if messages else batch.value)[..., members]
+        reward = reward[..., members]
+        following = next_values(
+            value, last, batch.terminated[..., members], batch.truncated[..., members], final
+        )
+        continues = batch.continues[..., members]
+        advantage = gae(
+            *(reward, value, following, continues),
+            gamma=config.gamma,
+            lam=config.gae_lambda,
+            delta=config.delta,
+        )
+        if config.value_target == "lambda_return":
+            target = advantage + value
+        else:
+            target = discounted_returns(reward, following, continues, gamma=config.gamma)
+        if config.normalize_advantages:
+            advantage = standardised(advantage, batch.mask[..., members])
+        return advantage, target
+
+    def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of each agent, [A], and its ingredients."""
+        config = self.config
+        outputs = self._outputs(network, part)
+        weight = part.weight.flatten(1)
+        policy_loss, entropy, change, beyond = self._clipped(
+            *(outputs.logits, part.action, part.log_prob, part.advantage, weight)
+        )
+        value_loss = ((outputs.value - part.target.flatten(1)).square() * weight).sum(1)
+        aux_loss, aux_numbers = self._aux_loss(outputs, part)
+        social_loss, social_numbers = self._social_loss(outputs, part)
+        loss = (
+            policy_loss
+            + config.value_coef * value_loss
+            + config.aux_coef * aux_loss
+            - config.entropy_coef * entropy
+            + social_loss
+        )
+        numbers = {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "aux_loss": aux_loss,
+            "kl": -change,
+            "clip_fraction": beyond,
+            **aux_numbers,
+            **social_numbers,
+        }
+        if outputs.message is not None and part.message is not None:
+            message_loss, entropy = self._message_loss(*outputs.message, part.message, weight)
+            numbers |= {"message_loss": message_loss, "message_entropy": entropy}
+            loss = loss + self.social.message_coef * message_loss
+            loss = loss - self.social.message_entropy_coef * entropy
+        return loss, {name: x.detach() for name, x in numbers.items()}
+
+    def _message_loss(
+        self, logits: Tensor, value: Tensor, said: Messages, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of messages, policy and value together, and their entropy, each [A]."""
+        policy_loss, entropy, _, _ = self._clipped(
+            *(logits, said.action, said.log_prob, said.advantage, weight)
+        )
+        value_loss = ((value - said.target.flatten(1)).square() * weight).sum(1)
+        return policy_loss + self.config.value_coef * value_loss, entropy
+
+    def _clipped(
+        self, logits: Tensor, action: Tensor, log_prob: Tensor, advantage: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Clipped policy loss, entropy, mean change of log-probability and share of clipped
+        ratios, each [A]; ``weight`` flat ``[A, L * S]``, the others as in ``Minibatch``.
+        """
+        limit = self.config.clip
+        log_probs = logits.log_softmax(-1)
+        chosen = log_probs.gather(-1, action.flatten(1).unsqueeze(-1)).squeeze(-1)
+        change = chosen - log_prob.flatten(1)
+        ratio, advantage = change.exp(), advantage.flatten(1)
+        clipped = ratio.clamp(1.0 - limit, 1.0 + limit)
+        gain = torch.minimum(ratio * advantage, clipped * advantage)
+        entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
+        return (
+            -(gain * weight).sum(1),
+            entropy,
+            (change * weight).sum(1),
+            ((ratio != clipped) * weight).sum(1),
+        )
+
+
+_ALWAYS = (
+    *("policy_loss", "value_loss", "entropy", "aux_loss", "kl", "clip_fraction"),
+    *("kl_final", "gradient_steps", "restored", "value_mean", "reward_mean"),
+)
+
+
+class _Metrics:
+    """Running means by agent and name."""
+
+    def __init__(self, num_agents: int) -> None:
+        self.num_agents = num_agents
+        self._sums: dict[str, list[float]] = {}
+        self._counts: dict[str, list[int]] = {}
+        for name in _ALWAYS:
+            self._row(name)
+
+    def _row(self, name: str) -> list[float]:
+        self._counts.setdefault(name, [0] * self.num_agents)
+        return self._sums.setdefault(name, [0.0] * self.num_agents)
+
+    def add(self, agent: int, numbers: dict[str, Tensor], row: int, *, stepped: bool) -> None:
+        """Average a minibatch's numbers in; count it if it led to a step."""
+        for name, x in numbers.items():
+            self._row(name)[agent] += float(x[row])
+            self._counts[name][agent] += 1
+        self._row("gradient_steps")[agent] += float(stepped)
+        self._counts["gradient_steps"][agent] = 1
+        self._counts["restored"][agent] = 1
+
+    def set(self, agent: int, name: str, value: Tensor | float) -> None:
+        """Replace a number."""
+        self._row(name)[agent] = float(value)
+        self._counts[name][agent] = 1
+
+    def get(self, agent: int, name: str) -> float:
+        """Sum of a number so far."""
+        return self._row(name)[agent]
+
+    def means(self) -> dict[str, Tensor]:
+        """Everything, float32 [A]; NaN where nothing was recorded."""
+        return {
+            name: torch.tensor(sums) / torch.tensor(self._counts[name])
+            for name, sums in self._sums.items()
+        }

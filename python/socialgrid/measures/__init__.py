@@ -1,0 +1,1 @@
+"""What became of a group, in plain numbers."""

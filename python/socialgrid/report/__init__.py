@@ -1,0 +1,1 @@
+"""What a run tells, and what is drawn of it."""

@@ -1,0 +1,1 @@
+"""Peers that ask each other for advice."""

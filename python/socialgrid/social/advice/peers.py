@@ -1,0 +1,404 @@
+"""Peers that ask each other what to do, and learn whose advice to follow (Derstroff et al. 2024).
+
+At a decision agent i asks every member of its group, itself included, for an action in its state
+and follows member j for ``follow_steps`` steps with the probability of eq. 2,
+
+    softmax_j(v_ij / tau_m),   tau_m = tau_0 exp(-lambda m) in epoch m,
+
+where v_ij is the chosen term, or the sum of several, each brought to [-1, 1] by its range over the
+members (footnote 4; ``PeersConfig.normalise`` also has division by the largest absolute value):
+
+    critic        Q_i(s, a_j)                                                  (eq. 3)
+    trust         v_ij <- (1 - alpha) v_ij + alpha omega_ij                    (eq. 4)
+    agent values  v_j  <- (1 - alpha) v_j  + alpha omega_ij for all i          (eqs. 6, 7)
+
+with omega_ij = r + gamma Q_i(s', pi_i(s')) (eq. 5), less Q_i(s, pi_i(s)) with advantage (eq. 8),
+averaged over transitions drawn from a buffer of those in which i followed j. As in the public
+code a term is updated after every step, with ``trust_samples`` transitions, and members of whom
+none was drawn keep their value. Unlike it, values do not bootstrap from terminal states, pi_i(s')
+is the policy without exploration, and transitions are drawn with replacement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from socialgrid.algos.learner import NonFiniteError
+from socialgrid.models.actor_critic import agent_generator
+from socialgrid.social.advice.options import PeersConfig
+from socialgrid.social.protocols import AdvisedStep, Members, PeerLearner
+
+_PURPOSE = 7  # of the random streams here
+_COLDEST = 1e-6  # lowest temperature that is told from 0
+
+
+ScriptedAdviser = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+"""Actions ``[M, ...]`` for observations ``[M, ...]``."""
+
+
+def by_range(values: Tensor) -> Tensor:
+    """Move and scale to [-1, 1] along the last axis, the lowest to -1 and the highest to 1.
+
+    Where all are the same, they become 0; where one is no number, none is. Derstroff et al.
+    (2024), footnote 4.
+    """
+    halves = values / 2  # differences of the largest numbers there are stay finite
+    low = halves.amin(-1, keepdim=True)
+    half = halves.amax(-1, keepdim=True) - low
+    scaled = (halves - low) / torch.where(half > 0, half, torch.ones_like(half)) * 2 - 1
+    return torch.where(half == 0, torch.zeros_like(values), scaled)
+
+
+def by_largest(values: Tensor) -> Tensor:
+    """Divide by the largest absolute value along the last axis; zeros stay zeros."""
+    largest = values.abs().amax(-1, keepdim=True)
+    return values / torch.where(largest > 0, largest, torch.ones_like(largest))
+
+
+def advice_targets(
+    reward: Tensor,
+    next_value: Tensor,
+    terminated: Tensor,
+    gamma: float,
+    value: Tensor | None = None,
+) -> Tensor:
+    """omega of eq. 5, or of eq. 8 where the ``value`` of the own action is given; all one shape."""
+    target = reward + gamma * next_value * ~terminated
+    return target if value is None else target - value
+
+
+def moved_values(values: Tensor, targets: Tensor, places: Tensor, rate: float) -> Tensor:
+    """Move values towards the mean target of each member (eqs. 4 and 7).
+
+    Args:
+        values: float32 ``[..., P]``.
+        targets: omega, float32 ``[..., N]``.
+        places: int64 ``[..., N]``, the member each target belongs to.
+        rate: alpha.
+
+    Returns:
+        the new values; unchanged for members without a target.
+    """
+    zeros = torch.zeros_like(values)
+    sums = zeros.scatter_add(-1, places, targets)
+    counts = zeros.scatter_add(-1, places, torch.ones_like(targets))
+    means = torch.where(counts > 0, sums / counts.clamp(min=1.0), values)
+    return values + rate * (means - values)
+
+
+class Panel:
+    """Asks all members of every agent's group."""
+
+    def __init__(
+        self,
+        policies: PeerLearner,
+        members: Members,
+        scripted: Mapping[tuple[int, int], ScriptedAdviser],
+        *,
+        explore: bool,
+        peers_explore: bool,
+    ) -> None:
+        """Put the members together.
+
+        Args:
+            policies: of all agents.
+            members: who is who.
+            scripted: advisers without networks, by (group, place).
+            explore: agents add noise for exploration to what they propose (epsilon-greedy); else
+                proposals are what the policies themselves give.
+            peers_explore: the same for proposals to others; else those are made without any
+                exploration.
+        """
+        self._policies, self._members, self._scripted = policies, members, scripted
+        self._explore, self._peers_explore = explore, peers_explore
+
+    def ask(self, obs: Tensor) -> Tensor:
+        """Proposals ``[A, P, E]`` or ``[A, P, E, D]`` in the states ``obs`` [A, E, *]."""
+        members = self._members
+        groups, owners, copies = members.groups, len(members.owners), obs.shape[1]
+        states = members.split(obs).flatten(1, 2)  # [G, n * E, *]: what a group is asked about
+        own = self._propose(states.repeat_interleave(owners, 0))
+        # [G, adviser, asker, E, ...] -> [G, asker, adviser, E, ...]
+        own = own.reshape(groups, owners, owners, copies, *own.shape[2:]).transpose(1, 2)
+        found = own.new_empty((groups, owners, members.size, copies, *own.shape[4:]))
+        found[:, :, list(members.owners)] = own
+        for (group, place), adviser in self._scripted.items():
+            answer = torch.from_numpy(adviser(states[group].cpu().numpy())).to(found)
+            found[group, :, place] = answer.reshape(owners, copies, *answer.shape[1:])
+        return found.flatten(0, 1)
+
+    def _propose(self, obs: Tensor) -> Tensor:
+        """``[A, n * E, *] -> [A, n * E, ...]``, shown the states of all n askers of a group."""
+        policies = self._policies
+        own = policies.propose(obs, explore=True if self._explore else None)
+        if self._peers_explore:
+            return own
+        plain = policies.propose(obs, explore=False)
+        copies = obs.shape[1] // len(self._members.owners)
+        for agent in range(len(plain)):
+            asker = agent % len(self._members.owners)
+            here = slice(asker * copies, (asker + 1) * copies)
+            plain[agent, here] = own[agent, here]
+        return plain
+
+
+class PeerAdviser:
+    """Follows members of the group by critic, trust and agent values; an ``Adviser``."""
+
+    def __init__(
+        self, critic: PeerLearner, config: PeersConfig, members: Members, seed: int
+    ) -> None:
+        """Start with the configured values and nobody followed.
+
+        Args:
+            critic: learner of all A agents.
+            config: what counts, and how much.
+            members: who is who.
+            seed: of the choices; agents and groups have streams of their own.
+
+        Raises:
+            ValueError: only others may be followed, but there are none.
+        """
+        if config.choice == "others" and members.size < 2:
+            raise ValueError("choice 'others': a group of one has none to follow")
+        self._critic, self.config, self.members = critic, config, members
+        count, size = members.num_agents, members.size
+        self._generators = [agent_generator(seed, a, _PURPOSE) for a in range(count)]
+        if config.initial_trust is None:
+            first = [torch.rand(size, generator=g) for g in self._generators]
+            self.trust = torch.stack(first)
+            self.agent_values = members.split(torch.stack(first))[:, 0].clone()
+        else:
+            self.trust = torch.full((count, size), float(config.initial_trust))
+            self.agent_values = torch.full((members.groups, size), float(config.initial_trust))
+        self._own = members.own_places
+        self._followed = torch.zeros(0, 0, dtype=torch.int64)
+        self._left = torch.zeros(0, 0, dtype=torch.int64)
+        self._buffer: dict[str, Tensor] = {}
+        self._stored = self._next = 0
+        self._epoch = 0
+
+    @property
+    def temperature(self) -> float:
+        """tau_m of eq. 2."""
+        config = self.config
+        return max(config.temperature * math.exp(-config.temperature_decay * self._epoch), _COLDEST)
+
+    @property
+    def solo(self) -> bool:
+        """See ``Adviser``."""
+        return self.config.solo(self._epoch)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """See ``Adviser``; whom agents followed before a solo epoch is forgotten."""
+        self._epoch = epoch
+        if self.solo:
+            self._left = torch.zeros_like(self._left)
+
+    def __call__(self, proposals: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``Adviser``."""
+        copies = obs.shape[1]
+        if not self._followed.numel():
+            self._followed = self._own[:, None].repeat(1, copies)
+            self._left = torch.zeros_like(self._followed)
+        if not bool(self._left.all()):
+            draws = torch.stack([torch.rand(copies, generator=g) for g in self._generators])
+            chances = self.probabilities(proposals, obs)
+            unknown = chances.isnan().flatten(1).any(1)
+            if bool(unknown.any()):  # comparisons with nan would choose the first member
+                raise NonFiniteError("value of advice", 0, int(unknown.nonzero()[0]))
+            cumulated = chances.cumsum(-1)[..., :-1]
+            chosen = (draws[..., None] >= cumulated).sum(-1)
+            self._followed = torch.where(self._left == 0, chosen, self._followed)
+            self._left = self._left.masked_fill(self._left == 0, self.config.follow_steps)
+        self._left = self._left - 1
+        followed = self._followed
+        index = followed[:, None].to(proposals.device)
+        if proposals.ndim == 4:
+            index = index[..., None].expand(-1, -1, -1, proposals.shape[-1])
+        return proposals.gather(1, index).squeeze(1), followed
+
+    def values(self, proposals: Tensor, obs: Tensor) -> Tensor:
+        """v_ij, the sum of the terms as ``normalise`` has them, float32 ``[A, E, P]``."""
+        advice, members = self.config.advice, self.members
+        total = torch.zeros(members.num_agents, obs.shape[1], members.size)
+        if "critic" in advice:
+            total += self._scaled(self._critic.q_values(obs, proposals.transpose(1, 2)).cpu())
+        if "trust" in advice:
+            total += self._scaled(self.trust)[:, None]
+        if "agent-values" in advice:
+            shared = self._scaled(self.agent_values).repeat_interleave(len(members.owners), 0)
+            total += shared[:, None]
+        return total
+
+    def _scaled(self, term: Tensor) -> Tensor:
+        """One term over the members (last axis) as it is added to the others."""
+        if self.config.normalise == "largest":
+            return by_largest(term)
+        return term if len(self.config.advice) == 1 else by_range(term)
+
+    def probabilities(self, proposals: Tensor, obs: Tensor) -> Tensor:
+        """With which probability each member is followed, float32 ``[A, E, P]`` (eq. 2)."""
+        config, size = self.config, self.members.size
+        if config.choice == "others":
+            others = torch.full((self.members.num_agents, obs.shape[1], size), 1.0 / (size - 1))
+            return others.scatter(-1, self._own[:, None, None].expand(-1, obs.shape[1], 1), 0.0)
+        values = self.values(proposals, obs)
+        if config.choice == "boltzmann":
+            return torch.softmax(values / self.temperature, -1)
+        best = (values == values.amax(-1, keepdim=True)).float()
+        greedy = best / best.sum(-1, keepdim=True)
+        return (1.0 - config.epsilon) * greedy + config.epsilon / size
+
+    def observe(self, step: AdvisedStep) -> None:
+        """Remember a step, and move trust and agent values for every copy of the task in it."""
+        trusts = {"trust", "agent-values"} & set(self.config.advice)
+        if not trusts:
+            return
+        self._store(step)
+        for _ in range(step.reward.shape[1]):
+            self._update(trusts)
+
+    def _store(self, step: AdvisedStep) -> None:
+        count, copies = step.reward.shape
+        given = {
+            "obs": step.obs,
+            "next_obs": step.next_obs,
+            "reward": step.reward,
+            "terminated": step.terminated,
+            "followed": step.followed,
+        }
+        capacity = self._capacity(copies)
+        if not self._buffer:
+            self._buffer = {
+                name: torch.zeros((count, capacity, *x.shape[2:]), dtype=x.dtype)
+                for name, x in given.items()
+            }
+        here = slice(self._next, self._next + copies)
+        for name, x in given.items():
+            self._buffer[name][:, here] = x
+        self._next = (self._next + copies) % capacity
+        self._stored = min(self._stored + copies, capacity)
+
+    def _update(self, trusts: set[str]) -> None:
+        """Draw transitions, value them in one go, and move what is learnt."""
+        config, members = self.config, self.members
+        samples, owners = config.trust_samples, len(members.owners)
+        if self._stored <= samples:
+            return
+        # Every step of an agent moves its group's agent values once, by a share of each member.
+        share = max(samples // members.size, 1)
+        own = samples if "trust" in trusts else 0
+        shared = owners * share if "agent-values" in trusts else 0
+        index = torch.stack(
+            [torch.randint(self._stored, (own + shared,), generator=g) for g in self._generators]
+        )
+        rows = torch.arange(members.num_agents)[:, None]
+        drawn = {name: x[rows, index] for name, x in self._buffer.items()}
+        seen = drawn["next_obs"]
+        if config.advantage:
+            seen = torch.cat((seen, drawn["obs"]), 1)
+        values = self._critic.values(seen).cpu()
+        after, before = values[:, : own + shared], values[:, own + shared :]
+        targets = advice_targets(
+            drawn["reward"],
+            after,
+            drawn["terminated"],
+            self._critic.config.gamma,
+            before if config.advantage else None,
+        )
+        places = drawn["followed"]
+        if own:
+            self.trust = moved_values(
+                self.trust, targets[:, :own], places[:, :own], config.trust_rate
+            )
+        if shared:
+            pooled, whose = members.split(targets[:, own:]), members.split(places[:, own:])
+            for turn in range(owners):
+                here = slice(turn * share, (turn + 1) * share)
+                self.agent_values = moved_values(
+                    self.agent_values,
+                    pooled[..., here].flatten(1),
+                    whose[..., here].flatten(1),
+                    config.trust_rate,
+                )
+
+    def numbers(self) -> dict[str, Tensor]:
+        """See ``Adviser``: "trust" ``[A, P]`` and "agent_values" ``[G, P]``, if in use."""
+        found = {}
+        if "trust" in self.config.advice:
+            found["trust"] = self.trust
+        if "agent-values" in self.config.advice:
+            found["agent_values"] = self.agent_values
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See ``Adviser``."""
+        counters = [self._stored, self._next, self._epoch]
+        found = {
+            "trust": self.trust,
+            "agent_values": self.agent_values,
+            "followed": self._followed,
+            "left": self._left,
+            "generator": torch.stack([g.get_state() for g in self._generators]),
+            "counters": torch.tensor(counters),
+        }
+        found |= {f"buffer/{name}": x[:, : self._stored] for name, x in self._buffer.items()}
+        return {name: x.clone().contiguous() for name, x in found.items()}
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """See ``Adviser``."""
+        own = self.tensors()
+        fields = ("obs", "next_obs", "reward", "terminated", "followed")
+        stored, following, epoch = self._counters(tensors)
+        wanted = {name for name in own if not name.startswith("buffer/")}
+        wanted |= {f"buffer/{name}" for name in fields} if stored else set()
+        if wanted != tensors.keys():
+            raise ValueError(
+                f"adviser's tensors: missing {sorted(wanted - tensors.keys())}, "
+                f"unknown {sorted(tensors.keys() - wanted)}"
+            )
+        agents, following_shape = self.members.num_agents, tensors["followed"].shape
+        copies = following_shape[1] if tensors["followed"].ndim == 2 else 0
+        capacity = self._capacity(max(copies, 1))
+        for name in sorted(wanted):
+            given = tensors[name]
+            if name.startswith("buffer/"):
+                fits = given.shape[:2] == (agents, stored) and stored <= capacity
+            elif name in ("followed", "left"):
+                fits = given.dtype == torch.int64 and given.shape in ((0, 0), (agents, copies))
+            else:
+                fits = (given.shape, given.dtype) == (own[name].shape, own[name].dtype)
+            if not fits:
+                raise ValueError(
+                    f"adviser's {name}: {given.dtype} {tuple(given.shape)} does not fit {agents} "
+                    f"agents in groups of {self.members.size} with {stored} stored steps"
+                )
+        self.trust, self.agent_values = tensors["trust"].clone(), tensors["agent_values"].clone()
+        self._followed, self._left = tensors["followed"].clone(), tensors["left"].clone()
+        self._epoch, self._stored, self._next = epoch, stored, following
+        self._buffer = {}
+        for name in fields if stored else ():
+            x = tensors[f"buffer/{name}"]
+            self._buffer[name] = torch.zeros((agents, capacity, *x.shape[2:]), dtype=x.dtype)
+            self._buffer[name][:, :stored] = x
+        for generator, state in zip(self._generators, tensors["generator"], strict=True):
+            generator.set_state(state.clone())
+
+    @staticmethod
+    def _counters(tensors: Mapping[str, Tensor]) -> tuple[int, int, int]:
+        counters = tensors.get("counters")
+        if counters is None or counters.shape != (3,) or counters.dtype != torch.int64:
+            raise ValueError("adviser's tensors: counters, int64 [3], are missing")
+        stored, following, epoch = counters.tolist()
+        return stored, following, epoch
+
+    def _capacity(self, copies: int) -> int:
+        """Steps that the buffer of every agent holds, whole ones of all copies."""
+        return -(-self.config.trust_buffer // copies) * copies

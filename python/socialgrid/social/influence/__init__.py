@@ -1,0 +1,1 @@
+"""Influence on others as a reward."""

@@ -1,0 +1,431 @@
+"""The training loop of off-policy learners: alone, or in groups that ask each other for advice."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from socialgrid.algos.off_policy.mixed import MixedLearner
+from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
+from socialgrid.config.errors import CheckpointError, UsageError
+from socialgrid.config.schema import TrainConfig
+from socialgrid.players.advisers import ScriptedAdviser, make_adviser
+from socialgrid.report.console import finite
+from socialgrid.social.advice.lectr import LeCTR
+from socialgrid.social.advice.peers import Panel, PeerAdviser
+from socialgrid.social.protocols import AdvisedStep, Adviser, Members
+from socialgrid.train import build, checkpoint
+from socialgrid.train.interrupt import Abandoned
+from socialgrid.train.off_policy.tasks import OwnGames, SharedWorlds, Tasks, TaskStep
+from socialgrid.train.on_policy.trainer import SynchronousRun
+from socialgrid.train.worlds import derived_seed
+
+_EVALUATION, _ADVISERS = 5, 6  # purposes of seeds
+_ENDLESS = 100_000  # steps after which an episode is taken to have no end
+
+AnyOffPolicyLearner = OffPolicyLearner | MixedLearner
+
+
+def members_of(config: TrainConfig) -> Members:
+    """Who is who in the groups of a run whose agents have tasks of their own."""
+    players = build.parse_players(config)
+    return Members(config.peers.groups, len(players), build.learner_slots(players))
+
+
+def shares_worlds(config: TrainConfig) -> bool:
+    """Whether the players meet in one world instead of each having a task of its own."""
+    alone = len(config.players.kinds) == 1 or config.env.gymnasium_id is not None
+    return not config.advised and not alone and build.has_several_agents(config.env.game)
+
+
+def make_tasks(
+    config: TrainConfig, num_envs: int, seed: int, *, asynchronous: bool = False
+) -> Tasks:
+    """Make the tasks of all agents of a run.
+
+    Args:
+        config: of the run.
+        num_envs: E, copies for each agent.
+        seed: of the tasks.
+        asynchronous: every copy of a Gymnasium environment in a process of its own.
+
+    Raises:
+        UsageError: the game or a player refuses its options.
+    """
+    env, players = config.env, build.parse_players(config)
+    slots = build.learner_slots(players)
+    if shares_worlds(config):
+        if config.peers.groups > 1:
+            raise UsageError(
+                f"peers.groups: {config.peers.groups} groups need tasks of their own; "
+                f"in {env.game} the players share a world"
+            )
+        phase = build.phase_at(config, players, 0)
+        moved = build.with_num_envs(config, num_envs)
+        return SharedWorlds(build.build_worlds(moved, players, phase, seed), slots)
+    count = config.peers.groups * len(slots)
+    if env.gymnasium_id is not None:
+        from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks  # noqa: PLC0415 (an extra)
+
+        return GymnasiumTasks(
+            env.gymnasium_id,
+            count,
+            num_envs,
+            env.options,
+            seed=seed,
+            asynchronous=asynchronous,
+        )
+    return OwnGames(
+        env.game,
+        count,
+        num_envs,
+        env.options,
+        seed=seed,
+        num_threads=env.num_threads,
+        obs_mode=config.obs_mode,
+    )
+
+
+def greedy_returns(tasks: Tasks, learner: AnyOffPolicyLearner, seed: int | None = None) -> Tensor:
+    """Undiscounted returns of one episode in every copy, played without exploration or advice.
+
+    Args:
+        tasks: with any number E of copies.
+        learner: plays; nothing of it changes.
+        seed: of the episodes; ``None``: the next ones of the tasks' streams.
+
+    Returns:
+        float64 ``[A, E]``.
+
+    Raises:
+        UsageError: an episode does not end.
+    """
+    actor = learner.actor()
+    obs = tasks.reset(seed)
+    lead = (tasks.spec.num_agents, tasks.num_envs)
+    returns, going = torch.zeros(lead, dtype=torch.float64), torch.ones(lead, dtype=torch.bool)
+    begins = torch.ones(lead, dtype=torch.bool)
+    for _ in range(_ENDLESS):
+        step = tasks.step(actor(obs, begins))
+        returns += torch.where(going & step.in_play, step.reward.double(), 0.0)
+        going &= ~step.done
+        obs, begins = step.obs, step.done | ~step.in_play
+        if not bool(going.any()):
+            return returns
+    raise UsageError(
+        f"an evaluation episode has not ended after {_ENDLESS} steps: give the task a time limit, "
+        "as in --set max_episode_steps=1000"
+    )
+
+
+class PeerTrainer(SynchronousRun):
+    """One training run of off-policy learners; used as ``Trainer`` is.
+
+    Attributes:
+        players: members of a group, or players of a world.
+        slots: places in the group or world of those with networks.
+        members: who is who in the groups.
+        tasks: of all agents.
+        learner: of all agents.
+        adviser: decides whose proposals are carried out; ``None``: everybody acts alone.
+    """
+
+    def __init__(self, config: TrainConfig, run_dir: Path) -> None:
+        """Make everything that training needs; nothing is written yet.
+
+        Raises:
+            UsageError: an option does not fit the task, the players or the machine.
+        """
+        super().__init__(config, run_dir)
+        self.players = build.parse_players(config, run_dir)
+        self.slots = build.learner_slots(self.players)
+        self.names = build.peer_names(config)
+        self.members = members_of(config)
+        env = config.env
+        self.tasks = make_tasks(
+            config, env.num_envs, config.run.seed, asynchronous=env.num_threads > 1
+        )
+        self.exact = self.tasks.exact
+        spec = self.tasks.spec
+        self.learner: AnyOffPolicyLearner = build.build_off_policy_learner(
+            config, self.players, spec, self.device, run_dir / "dumps"
+        )
+        self._scripted: dict[tuple[int, int], ScriptedAdviser] = {}
+        self.adviser = self._make_adviser()
+        peers = config.peers
+        self._panel = Panel(
+            self.learner,
+            self.members,
+            self._scripted,
+            explore=peers.explore_when_advised,
+            peers_explore=peers.peers_explore,
+        )
+        self._evaluation_tasks: Tasks | None = None
+        self._evaluations = self._epoch = 0
+        self._obs: Tensor | None = None
+        lead = (spec.num_agents, self.tasks.num_envs)
+        # Of the episodes that go on: returns, and whether the agent was in play in them.
+        self._returns = torch.zeros(lead, dtype=torch.float64)
+        self._played = torch.zeros(lead, dtype=torch.bool)
+        self._own = self.members.own_places[:, None].expand(lead)
+        self._followed = torch.zeros(spec.num_agents, self.members.size, dtype=torch.int64)
+        self._forget_row()
+
+    def _make_adviser(self) -> Adviser | None:
+        config, members = self.config, self.members
+        if not config.advised:
+            return None
+        seed = config.run.seed
+        try:
+            for group in range(members.groups):
+                for place, player in enumerate(self.players):
+                    if player.scripted is not None:
+                        self._scripted[group, place] = make_adviser(
+                            config.env.game,
+                            player.scripted,
+                            derived_seed(seed, _ADVISERS, group, place),
+                            self.tasks.spec,
+                        )
+            if "lectr" in config.social.mechanisms:
+                return LeCTR(self.learner, config.lectr, members, seed)
+            peers = config.peers.of_run(config.run.total_steps)
+            return PeerAdviser(self.learner, peers, members, seed)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    # -- state ------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """See ``SynchronousRun``."""
+        if self._obs is None:
+            self._obs = self.tasks.reset()
+
+    def capture(self, metrics_bytes: int) -> checkpoint.Checkpoint:
+        """See ``SynchronousRun``."""
+        assert self._obs is not None, "nothing has begun"
+        arrays = {f"tasks/{name}": array for name, array in self.tasks.get_state().items()}
+        arrays |= {f"memory/{name}": x.numpy() for name, x in self.learner.memory().items()}
+        for (group, place), adviser in self._scripted.items():
+            arrays[f"scripted/{group}/{place}"] = adviser.state()
+        if self.adviser is not None:
+            arrays |= {f"adviser/{name}": x.numpy() for name, x in self.adviser.tensors().items()}
+        arrays["returns"], arrays["played"] = self._returns.numpy(), self._played.numpy()
+        state = {
+            "update": self.update,
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "epoch": self._epoch,
+            "evaluations": self._evaluations,
+            "seconds": self.seconds,
+            "metrics_bytes": metrics_bytes,
+            "learner": self.learner.meta(),
+        }
+        return checkpoint.Checkpoint(self.learner.tensors(), arrays, state)
+
+    def restore(self, stored: checkpoint.Checkpoint) -> None:
+        """See ``SynchronousRun``; tasks that cannot be restored begin new episodes."""
+        state, arrays = stored.state, stored.arrays
+        try:
+            self.update, self.env_steps = int(state["update"]), int(state["env_steps"])
+            self.episodes, self.seconds = int(state["episodes"]), float(state["seconds"])
+            self._epoch, self._evaluations = int(state["epoch"]), int(state["evaluations"])
+            self._metrics_bytes = int(state["metrics_bytes"])
+            self.learner.load_tensors(stored.weights)
+            self.learner.load_meta(state["learner"])
+            self.learner.load_memory(_tensors(arrays, "memory/"))
+            for (group, place), adviser in self._scripted.items():
+                adviser.set_state(arrays[f"scripted/{group}/{place}"])
+            if self.adviser is not None:
+                self.adviser.load_tensors(_tensors(arrays, "adviser/"))
+            self._obs = self.tasks.set_state(
+                {k.removeprefix("tasks/"): v for k, v in arrays.items() if k.startswith("tasks/")}
+            )
+            if self.tasks.exact:
+                self._returns.copy_(torch.from_numpy(arrays["returns"]))
+                self._played.copy_(torch.from_numpy(arrays["played"]))
+            else:
+                self.learner.interrupt()
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"the checkpoint does not fit this run: {error}") from None
+        self._saved_step = self.env_steps
+
+    @property
+    def progress(self) -> int:
+        """Steps in play of an agent, its copies added up; the mean where agents differ."""
+        return self.learner.steps
+
+    @property
+    def agent_steps(self) -> int:
+        """Steps in play of all agents, added up."""
+        return sum(self.learner.agent_steps)
+
+    # -- steps ------------------------------------------------------------------------------
+
+    def _forget_row(self) -> None:
+        self._finished: list[list[float]] = [[] for _ in self.names]
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, Tensor] = {}
+        self._followed.zero_()
+
+    def _choose(self, obs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Actions, and whom they were taken from; nobody asks before the first update is due."""
+        adviser, learner = self.adviser, self.learner
+        if adviser is None or adviser.solo or learner.steps <= learner.config.learning_starts:
+            return learner.act(obs), None
+        return adviser(self._panel.ask(obs), obs)
+
+    def _advance(self) -> None:
+        """One step of all tasks, and what is learnt from it."""
+        assert self._obs is not None, "nothing has begun"
+        obs = self._obs
+        with self._timed("act"):
+            action, followed = self._choose(obs)
+        with self._timed("simulate"):
+            step = self.tasks.step(action)
+        self._obs = step.obs
+        with self._timed("remember"):
+            self.learner.store(
+                *(obs, action, step.reward, step.next_obs),
+                *(step.terminated, step.truncated, step.in_play),
+            )
+        self._count(step, self._own if followed is None else followed)
+        if self.adviser is not None and followed is not None:
+            with self._timed("advise"):
+                self.adviser.observe(
+                    AdvisedStep(
+                        *(obs, action, step.reward, step.next_obs),
+                        *(step.terminated, step.truncated, followed),
+                    )
+                )
+        if self.learner.due:
+            with self._timed("update"):
+                self._learn()
+        epoch = self.learner.steps // self.config.peers.epoch_steps
+        if self.adviser is not None and epoch > self._epoch:
+            self.adviser.begin_epoch(epoch)
+        self._epoch = epoch
+
+    def _learn(self) -> None:
+        self.update += 1
+        for name, values in self.learner.update().items():
+            known = torch.isfinite(values)
+            zeros = torch.zeros(len(self.names))
+            self._sums[name] = self._sums.get(name, zeros) + torch.where(known, values, zeros)
+            self._counts[name] = self._counts.get(name, zeros) + known
+
+    def _count(self, step: TaskStep, followed: Tensor) -> None:
+        in_play = step.in_play
+        self.env_steps += self.tasks.num_envs
+        self._returns += torch.where(in_play, step.reward, 0.0)
+        self._played |= in_play
+        self._followed.scatter_add_(1, followed, in_play.to(followed.dtype))
+        if bool(step.done.any()):
+            # Who was never in play in an episode had none.
+            for agent, copy in (step.done & self._played).nonzero().tolist():
+                self._finished[agent].append(float(self._returns[agent, copy]))
+            self._returns[step.done] = 0.0
+            self._played[step.done] = False
+
+    def step(self) -> dict[str, Any]:
+        """Let every copy of every task take ``env.rollout_steps`` steps. See ``SynchronousRun``.
+
+        A signal ends the row earlier; then the next one has what is missing.
+        """
+        start = time.perf_counter()
+        self._clock = {}
+        self._forget_row()
+        before, played = self.env_steps, self.agent_steps
+        length = self.config.env.rollout_steps
+        for _ in range(length - before // self.tasks.num_envs % length):
+            self._advance()
+            if self.interrupt.signal is not None:
+                break
+        steps = self.env_steps - before
+        evaluation = self._evaluate_if_due(before)
+        finished = sum(map(len, self._finished))
+        self.episodes += finished
+        seconds = time.perf_counter() - start
+        self.seconds += seconds
+        row: dict[str, Any] = {
+            "update": self.update,
+            "env_steps": self.env_steps,
+            "progress": self.progress,
+            "agent_steps": self.agent_steps,
+            "episodes": self.episodes,
+            "episodes_finished": finished,
+            "solo_episodes_finished": 0,
+            "seconds": self.seconds,
+            "env_steps_per_second": steps / seconds,
+            "agent_steps_per_second": (self.agent_steps - played) / seconds,
+            "return": [float(np.mean(r)) if r else None for r in self._finished],
+            "return_std": [float(np.std(r)) if r else None for r in self._finished],
+            "time": {**self._clock, "other": seconds - sum(self._clock.values())},
+            "options": {},
+            "learner": {
+                name: _numbers(self._sums[name] / self._counts[name]) for name in self._sums
+            },
+        }
+        if evaluation is not None:
+            row["evaluation"] = evaluation
+        if self.adviser is not None:
+            row["peers"] = {
+                "followed": self._followed.tolist(),
+                "epoch": self._epoch,
+                **{name: finite(x.tolist()) for name, x in self.adviser.numbers().items()},
+            }
+        return row
+
+    def _evaluate_if_due(self, before: int) -> dict[str, Any] | None:
+        """Play without exploration where a multiple of the interval was passed."""
+        evaluation = self.config.evaluation
+        interval = evaluation.interval
+        if not interval or self.env_steps // interval == before // interval:
+            return None
+        try:
+            with self._timed("evaluate"), self.interrupt.giving_up(0.0):
+                returns = self._evaluate()
+        except Abandoned:
+            return None  # a signal came
+        except UsageError as error:
+            self.problem = error  # what was learnt is saved first
+            return None
+        return {
+            "env_steps": self.env_steps,
+            "episodes": evaluation.episodes,
+            "return": returns.mean(1).tolist(),
+            "return_std": returns.std(1, correction=0).tolist(),
+        }
+
+    def _evaluate(self) -> Tensor:
+        """Returns ``[A, E]`` of episodes without exploration."""
+        episodes = self.config.evaluation.episodes
+        seed = derived_seed(self.config.run.seed, _EVALUATION, self._evaluations)
+        self._evaluations += 1
+        if shares_worlds(self.config):  # scripted players begin with the seed of their worlds
+            tasks = make_tasks(self.config, episodes, seed)
+            returns = greedy_returns(tasks, self.learner)
+            tasks.close()
+            return returns
+        if self._evaluation_tasks is None:
+            self._evaluation_tasks = make_tasks(self.config, episodes, seed)
+        return greedy_returns(self._evaluation_tasks, self.learner, seed)
+
+
+def _numbers(values: Tensor) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _tensors(arrays: Mapping[str, np.ndarray[Any, Any]], prefix: str) -> dict[str, Tensor]:
+    """Those arrays whose names begin so, as tensors by the rest of their names."""
+    return {
+        name.removeprefix(prefix): torch.from_numpy(array.copy())
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
