@@ -1,11 +1,11 @@
-#include "arrays.hpp"
+#include "bindings/arrays.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <new>
 #include <utility>
 
-#include "socialgrid/memory.hpp"
+#include "core/memory.hpp"
 
 namespace py = pybind11;
 

@@ -1,5 +1,5 @@
 // BatchEnv for Python: checks arguments, lends memory, releases the GIL while environments run.
-#include "socialgrid/batch.hpp"
+#include "core/batch.hpp"
 
 #include <pybind11/stl.h>
 
@@ -11,12 +11,12 @@
 #include <optional>
 #include <utility>
 
-#include "arrays.hpp"
-#include "register.hpp"
-#include "socialgrid/memory.hpp"
-#include "socialgrid/text.hpp"
-#include "unlocked.hpp"
-#include "values.hpp"
+#include "bindings/arrays.hpp"
+#include "bindings/register.hpp"
+#include "bindings/unlocked.hpp"
+#include "bindings/values.hpp"
+#include "core/memory.hpp"
+#include "core/text.hpp"
 
 #ifdef _WIN32
 #include <process.h>

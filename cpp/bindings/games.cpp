@@ -1,11 +1,11 @@
 // Games, their options, and configuration values.
-#include "socialgrid/game.hpp"
+#include "core/game.hpp"
 
 #include <pybind11/stl.h>
 
-#include "register.hpp"
-#include "socialgrid/text.hpp"
-#include "values.hpp"
+#include "bindings/register.hpp"
+#include "bindings/values.hpp"
+#include "core/text.hpp"
 
 namespace py = pybind11;
 

@@ -1,4 +1,4 @@
-#include "register.hpp"
+#include "bindings/register.hpp"
 
 // Defined by PYBIND11_MODULE below.
 extern "C" PyObject* PyInit__core_of_main();

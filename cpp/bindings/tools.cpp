@@ -3,15 +3,15 @@
 
 #include <cstring>
 
-#include "arrays.hpp"
-#include "register.hpp"
-#include "socialgrid/cores.hpp"
-#include "socialgrid/distances.hpp"
-#include "socialgrid/game.hpp"
-#include "socialgrid/map.hpp"
-#include "socialgrid/rng.hpp"
-#include "socialgrid/visibility.hpp"
-#include "unlocked.hpp"
+#include "bindings/arrays.hpp"
+#include "bindings/register.hpp"
+#include "bindings/unlocked.hpp"
+#include "core/cores.hpp"
+#include "core/game.hpp"
+#include "core/map.hpp"
+#include "core/rng.hpp"
+#include "grid/distances.hpp"
+#include "grid/visibility.hpp"
 
 namespace py = pybind11;
 

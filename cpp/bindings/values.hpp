@@ -3,7 +3,7 @@
 
 #include <pybind11/pybind11.h>
 
-#include "socialgrid/config.hpp"
+#include "core/config.hpp"
 
 namespace socialgrid::bindings {
 

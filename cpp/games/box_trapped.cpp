@@ -10,7 +10,7 @@
 #include <bit>
 #include <cstdlib>
 
-#include "socialgrid/dilemma_game.hpp"
+#include "dilemma/dilemma_game.hpp"
 
 namespace socialgrid {
 namespace {

@@ -1,7 +1,7 @@
 // Cleanup (Hughes et al. 2018; Jaques et al. 2019): apples grow only while somebody cleans the
 // river.
-#include "socialgrid/dilemma_game.hpp"
-#include "socialgrid/growth.hpp"
+#include "dilemma/dilemma_game.hpp"
+#include "dilemma/growth.hpp"
 
 namespace socialgrid {
 namespace {

@@ -1,5 +1,5 @@
 // Cluttered: a goal in the corner or anywhere, and walls strewn at random.
-#include "socialgrid/grid_game.hpp"
+#include "grid/grid_game.hpp"
 
 namespace socialgrid {
 

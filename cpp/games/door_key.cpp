@@ -1,5 +1,5 @@
 // DoorKey: a locked door between the agents with the key on the left and the goal on the right.
-#include "socialgrid/grid_game.hpp"
+#include "grid/grid_game.hpp"
 
 namespace socialgrid {
 namespace {

@@ -1,5 +1,5 @@
 // Empty: a walled room with a goal in the bottom-right corner.
-#include "socialgrid/grid_game.hpp"
+#include "grid/grid_game.hpp"
 
 namespace socialgrid {
 

@@ -1,5 +1,5 @@
 // FourRooms (Ndousse et al. 2021): two crossing walls with a gap in each of their four arms.
-#include "socialgrid/grid_game.hpp"
+#include "grid/grid_game.hpp"
 
 namespace socialgrid {
 namespace {

@@ -1,6 +1,6 @@
 // GoalCycle (Ndousse et al. 2021): goals that look alike pay only when visited in their hidden
 // order.
-#include "socialgrid/grid_game.hpp"
+#include "grid/grid_game.hpp"
 
 namespace socialgrid {
 

@@ -1,5 +1,5 @@
 // Hallway (public code of Derstroff et al. 2024): the room in one dimension, with a goal at an end.
-#include "socialgrid/room_game.hpp"
+#include "rooms/room_game.hpp"
 
 namespace socialgrid {
 

@@ -1,7 +1,7 @@
 // Harvest (Hughes et al. 2018; Jaques et al. 2019): apples that come back only where apples are
 // left, and a beam to fine others with.
-#include "socialgrid/dilemma_game.hpp"
-#include "socialgrid/growth.hpp"
+#include "dilemma/dilemma_game.hpp"
+#include "dilemma/growth.hpp"
 
 namespace socialgrid {
 namespace {

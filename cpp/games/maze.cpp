@@ -1,5 +1,5 @@
 // Maze (Ndousse et al. 2021): a random perfect maze, carved depth first, with one goal.
-#include "socialgrid/grid_game.hpp"
+#include "grid/grid_game.hpp"
 
 namespace socialgrid {
 namespace {

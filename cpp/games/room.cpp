@@ -1,5 +1,5 @@
 // Room (Derstroff et al. 2024): a goal at a wall, sought from the middle and held.
-#include "socialgrid/room_game.hpp"
+#include "rooms/room_game.hpp"
 
 namespace socialgrid {
 

@@ -1,7 +1,7 @@
 // Switch (public code of the social dilemmas): a room whose door is open while all switches are on.
 #include <algorithm>
 
-#include "socialgrid/dilemma_game.hpp"
+#include "dilemma/dilemma_game.hpp"
 
 namespace socialgrid {
 namespace {

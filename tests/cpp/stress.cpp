@@ -24,8 +24,8 @@
 #include <utility>
 #include <vector>
 
-#include "socialgrid/batch.hpp"
-#include "socialgrid/distances.hpp"
+#include "core/batch.hpp"
+#include "grid/distances.hpp"
 
 namespace {
 

@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "socialgrid/batch.hpp"
-#include "socialgrid/distances.hpp"
-#include "socialgrid/map.hpp"
-#include "socialgrid/rng.hpp"
-#include "socialgrid/thread_pool.hpp"
-#include "socialgrid/visibility.hpp"
+#include "core/batch.hpp"
+#include "core/map.hpp"
+#include "core/rng.hpp"
+#include "core/thread_pool.hpp"
+#include "grid/distances.hpp"
+#include "grid/visibility.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
 

@@ -8,12 +8,12 @@
 #include <tuple>
 #include <vector>
 
-#include "socialgrid/batch.hpp"
-#include "socialgrid/beams.hpp"
-#include "socialgrid/cell_bits.hpp"
-#include "socialgrid/dilemma_tile.hpp"
-#include "socialgrid/growth.hpp"
-#include "socialgrid/moves.hpp"
+#include "core/batch.hpp"
+#include "dilemma/beams.hpp"
+#include "dilemma/cell_bits.hpp"
+#include "dilemma/dilemma_tile.hpp"
+#include "dilemma/growth.hpp"
+#include "dilemma/moves.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
 

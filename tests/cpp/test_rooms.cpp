@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "socialgrid/batch.hpp"
+#include "core/batch.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
 

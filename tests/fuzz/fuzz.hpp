@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "socialgrid/batch.hpp"
+#include "core/batch.hpp"
 
 namespace socialgrid::fuzz {
 

@@ -162,7 +162,7 @@ def test_the_sdist_holds_the_sources_and_nothing_built(sdist):
         "CHANGELOG.md",
         "constraints.txt",
         "cpp/bindings/module.cpp",
-        "cpp/include/socialgrid/batch.hpp",
+        "cpp/core/batch.hpp",
         "python/socialgrid/_core.pyi",
         "python/socialgrid/py.typed",
         "tests/python/test_packaging.py",

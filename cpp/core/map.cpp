@@ -1,0 +1,73 @@
+#include "core/map.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "core/text.hpp"
+
+namespace socialgrid {
+namespace {
+
+// Bytes of UTF-8 that go on with a character.
+bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
+
+}  // namespace
+
+void check_text(const std::vector<std::string>& lines, const std::string& characters) {
+  if (lines.empty() || lines[0].empty()) {
+    throw std::invalid_argument("the map is empty; give one string a row, one character a cell");
+  }
+  if (lines.size() > kMaxSide || lines[0].size() > kMaxSide) {
+    throw std::invalid_argument("the map is " + std::to_string(lines.size()) + " x " +
+                                std::to_string(lines[0].size()) + "; at most " +
+                                std::to_string(kMaxSide) + " x " + std::to_string(kMaxSide));
+  }
+  for (std::size_t row = 0; row < lines.size(); ++row) {
+    const std::string& line = lines[row];
+    if (num_characters(line) != num_characters(lines[0])) {
+      throw std::invalid_argument(
+          "line " + std::to_string(row + 1) + " has " + std::to_string(num_characters(line)) +
+          " characters, line 1 has " + std::to_string(num_characters(lines[0])) +
+          "; all must be equally long");
+    }
+    const std::size_t col = line.find_first_not_of(characters);
+    if (col == std::string::npos) continue;
+    std::string allowed;
+    for (const char character : characters) {
+      allowed += character == ' ' ? " space" : std::string(" ") + character;
+    }
+    throw std::invalid_argument("line " + std::to_string(row + 1) + ", column " +
+                                std::to_string(col + 1) + ": unknown character '" +
+                                printable(character_at(line, col)) + "'; allowed:" + allowed);
+  }
+}
+
+std::size_t num_characters(const std::string& text) {
+  return text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), continues));
+}
+
+std::string character_at(const std::string& text, std::size_t byte) {
+  const auto begin = text.begin() + static_cast<std::ptrdiff_t>(byte);
+  return {begin, std::find_if_not(begin + 1, text.end(), continues)};
+}
+
+TextMap parse_map(const std::vector<std::string>& lines, bool allow_spawns) {
+  check_text(lines, std::string(".#0123456789GLDKOB") + (allow_spawns ? "P" : ""));
+  TextMap map;
+  map.rows = static_cast<int>(lines.size());
+  map.cols = static_cast<int>(lines[0].size());
+  std::vector<std::uint8_t> spawns;
+  bool any_spawn = false;
+  for (const std::string& line : lines) {
+    for (const char character : line) {
+      const bool spawn = character == 'P';
+      map.cells.push_back(spawn ? kEmpty : *tile_of_glyph(character));
+      spawns.push_back(spawn ? 1 : 0);
+      any_spawn = any_spawn || spawn;
+    }
+  }
+  if (any_spawn) map.spawns = std::move(spawns);
+  return map;
+}
+
+}  // namespace socialgrid

@@ -1,0 +1,143 @@
+// Snapshots of a batch: a header that says what it belongs to, the worlds, a checksum.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <string>
+
+#include "core/batch.hpp"
+#include "core/text.hpp"
+
+namespace socialgrid {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "snapshots are little-endian");
+
+constexpr char kMagic[8] = {'S', 'G', 'R', 'I', 'D', 'S', 'N', 'P'};
+// Version 1 knew no environments that wait, and had zeros where version 2 says whether they do.
+constexpr std::uint64_t kVersion = 2;
+
+std::uint64_t fnv1a(std::span<const std::byte> bytes) {
+  std::uint64_t hash = 14695981039346656037ull;
+  // Eight bytes at a time; the tail byte by byte.
+  std::size_t i = 0;
+  for (; i + 8 <= bytes.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, &bytes[i], 8);
+    hash = (hash ^ word) * 1099511628211ull;
+    hash ^= hash >> 32;
+  }
+  for (; i < bytes.size(); ++i) {
+    hash = (hash ^ std::to_integer<std::uint64_t>(bytes[i])) * 1099511628211ull;
+  }
+  return hash;
+}
+
+// Everything two batches must share to exchange snapshots.
+std::string identity(const GameSpec& spec, std::size_t num_envs) {
+  std::string text = spec.name + " envs=" + std::to_string(num_envs);
+  for (const auto& [name, value] : spec.config) text += " " + name + "=" + to_string(value);
+  return text;
+}
+
+struct Header {
+  char magic[8];
+  std::uint64_t version;
+  std::uint64_t identity_bytes;
+  std::uint64_t world_bytes;
+  std::uint64_t seed;
+  std::uint64_t first_env_index;
+  std::uint32_t is_reset;
+  std::uint32_t autoreset;  // of the batch: whether its environments wait when they have finished
+};
+
+}  // namespace
+
+std::vector<std::byte> BatchEnv::snapshot() const {
+  const std::string text = identity(spec(), num_envs_);
+  const auto& worlds = worlds_[current_];
+  Header header{.magic = {},
+                .version = kVersion,
+                .identity_bytes = text.size(),
+                .world_bytes = worlds.size(),
+                .seed = seed_,
+                .first_env_index = first_env_index_,
+                .is_reset = is_reset_ ? 1u : 0u,
+                .autoreset = static_cast<std::uint32_t>(autoreset_)};
+  std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
+
+  std::vector<std::byte> bytes(sizeof header + text.size() + worlds.size() + sizeof(std::uint64_t));
+  std::byte* out = bytes.data();
+  const auto append = [&](const void* source, std::size_t count) {
+    std::memcpy(out, source, count);
+    out += count;
+  };
+  append(&header, sizeof header);
+  append(text.data(), text.size());
+  append(worlds.data(), worlds.size());
+  const std::uint64_t checksum =
+      fnv1a(std::span<const std::byte>(bytes).first(bytes.size() - sizeof(std::uint64_t)));
+  append(&checksum, sizeof checksum);
+  return bytes;
+}
+
+void BatchEnv::restore(std::span<const std::byte> bytes) {
+  Header header;
+  if (bytes.size() < sizeof header + sizeof(std::uint64_t) ||
+      std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0) {
+    throw SnapshotError("not a socialgrid snapshot (" + std::to_string(bytes.size()) + " bytes)");
+  }
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (header.version < 1 || header.version > kVersion) {
+    throw SnapshotError("snapshot version " + std::to_string(header.version) +
+                        "; this build reads versions 1 to " + std::to_string(kVersion));
+  }
+  const std::size_t content = bytes.size() - sizeof header - sizeof(std::uint64_t);
+  if (header.identity_bytes > content || header.world_bytes != content - header.identity_bytes) {
+    throw SnapshotError("the snapshot is truncated or too long: " + std::to_string(bytes.size()) +
+                        " bytes");
+  }
+  std::uint64_t checksum = 0;
+  std::memcpy(&checksum, &bytes[bytes.size() - sizeof checksum], sizeof checksum);
+  if (checksum != fnv1a(bytes.first(bytes.size() - sizeof checksum))) {
+    throw SnapshotError("the snapshot is corrupted: its checksum does not match");
+  }
+  const std::string text(reinterpret_cast<const char*>(&bytes[sizeof header]),
+                         header.identity_bytes);
+  if (text != identity(spec(), num_envs_)) {
+    throw SnapshotError("the snapshot belongs to another configuration: it is of [" +
+                        printable(text, 2000) + "], this batch is [" +
+                        printable(identity(spec(), num_envs_), 2000) + "]");
+  }
+  if (header.world_bytes != worlds_[current_].size()) {
+    throw SnapshotError("the snapshot's worlds have the wrong size");
+  }
+  std::vector<std::byte> worlds(header.world_bytes);
+  std::memcpy(worlds.data(), &bytes[sizeof header + header.identity_bytes], worlds.size());
+  if (header.autoreset > static_cast<std::uint32_t>(Autoreset::kDisabled)) {
+    throw SnapshotError("the snapshot's way to restart is unknown: " +
+                        std::to_string(header.autoreset));
+  }
+  const bool may_wait = header.autoreset != static_cast<std::uint32_t>(Autoreset::kSameStep);
+  for (std::size_t env = 0; env < num_envs_ && header.is_reset != 0; ++env) {
+    const World world(spec().shape, worlds.data() + env * spec().shape.bytes());
+    const bool waits = may_wait && is_over(world);
+    if (waits && autoreset_ == Autoreset::kSameStep) {
+      throw SnapshotError("the snapshot's environment " + std::to_string(env) +
+                          " has finished its episode, which this batch cannot hold: it restarts in "
+                          "the same step; restore it with autoreset next_step or disabled");
+    }
+    try {
+      game_->validate(world, waits);
+    } catch (const std::invalid_argument& error) {
+      throw SnapshotError("the snapshot's environment " + std::to_string(env) +
+                          " is impossible: " + error.what());
+    }
+  }
+  worlds_[current_] = std::move(worlds);
+  for (WorldMarks& marks : marks_[current_]) marks.replaced();
+  seed_ = header.seed;
+  first_env_index_ = header.first_env_index;
+  is_reset_ = header.is_reset != 0;
+}
+
+}  // namespace socialgrid

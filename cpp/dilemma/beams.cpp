@@ -1,0 +1,84 @@
+#include "dilemma/beams.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "core/game.hpp"
+#include "dilemma/dilemma_tile.hpp"
+
+namespace socialgrid {
+namespace {
+
+class Shooter {
+ public:
+  Shooter(World& world, const Crowd& crowd, const BeamRules& rules, std::span<std::uint8_t> events)
+      : world_(world), crowd_(crowd), rules_(rules), events_(events) {}
+
+  void shoot(std::size_t agent, std::uint8_t beam) {
+    const Agent& self = world_.agents()[agent];
+    const int right = (self.dir + 1) % 4;
+    const Position ahead{self.row + kRowStep[self.dir], self.col + kColStep[self.dir]};
+    if (beam == dilemma::kFireBeam) count(agent, rules_.shots_event);
+    ray(agent, ahead, beam);
+    ray(agent, {self.row + kRowStep[right], self.col + kColStep[right]}, beam);
+    ray(agent, {self.row - kRowStep[right], self.col - kColStep[right]}, beam);
+  }
+
+ private:
+  void ray(std::size_t shooter, Position at, std::uint8_t beam) {
+    const int dir = world_.agents()[shooter].dir;
+    for (int i = 0; i < kBeamLength; ++i, at.row += kRowStep[dir], at.col += kColStep[dir]) {
+      if (!world_.contains(at) || dilemma::is_solid(world_.at(at))) return;
+      const std::size_t cell = world_.index(at);
+      world_.beams()[cell] = beam;
+      world_.header().beams = 1;
+      bool ends = false;
+      if (beam == dilemma::kCleanBeam && world_.cells()[cell] == dilemma::kWaste) {
+        world_.cells()[cell] = dilemma::kRiver;
+        count(shooter, rules_.cleaned_event);
+        ends = true;
+      }
+      if (const int other = crowd_.agent_at(cell); other != Crowd::kNobody) {
+        if (beam == dilemma::kFireBeam) count(static_cast<std::size_t>(other), rules_.hits_event);
+        ends = true;
+      }
+      if (ends) return;
+    }
+  }
+
+  void count(std::size_t agent, int event) {
+    ++events_[agent * static_cast<std::size_t>(rules_.num_events) +
+              static_cast<std::size_t>(event)];
+  }
+
+  World& world_;
+  const Crowd& crowd_;
+  const BeamRules& rules_;
+  std::span<std::uint8_t> events_;
+};
+
+}  // namespace
+
+void clear_beams(World& world) {
+  if (world.header().beams == 0) return;
+  std::fill(world.beams().begin(), world.beams().end(), std::uint8_t{0});
+  world.header().beams = 0;
+}
+
+void shoot(World& world, std::span<const std::int32_t> actions, const Crowd& crowd,
+           const BeamRules& rules, std::span<std::uint8_t> events, Rng& rng) {
+  std::array<std::uint8_t, kMaxAgents> order;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < actions.size(); ++i) {
+    const bool shoots = actions[i] == rules.fire_action || actions[i] == rules.clean_action;
+    if (shoots && world.agents()[i].active()) order[count++] = static_cast<std::uint8_t>(i);
+  }
+  if (count > 1) rng.shuffle(std::span(order.data(), count));
+  Shooter shooter(world, crowd, rules, events);
+  for (std::size_t k = 0; k < count; ++k) {
+    const bool fires = actions[order[k]] == rules.fire_action;
+    shooter.shoot(order[k], fires ? dilemma::kFireBeam : dilemma::kCleanBeam);
+  }
+}
+
+}  // namespace socialgrid

@@ -1,0 +1,47 @@
+// What agents of the social dilemmas see: the whole square around them, one colour a cell.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/observer.hpp"
+#include "dilemma/shuffled_cells.hpp"
+
+namespace socialgrid {
+
+class SquareObserver final : public Observer {
+ public:
+  SquareObserver(std::shared_ptr<const Game> game, ObsMode mode);
+
+  std::unique_ptr<ObserverScratch> make_scratch() const override;
+  void observe(const World& world, ObserverScratch& scratch, std::byte* obs,
+               std::uint8_t* visible) const override;
+  // Beams are drawn whether agents see them or not; from four pixels a cell a dark notch shows
+  // where an agent faces.
+  std::vector<std::uint8_t> render(const World& world, int side) const override;
+  TilePictures tile_pictures() const override;
+
+ private:
+  // Code: what looks the same has the same number; first tiles, then beams, then agents.
+  template <typename Code>
+  void observe_as(const World& world, ObserverScratch& scratch, std::byte* obs,
+                  std::uint8_t* visible) const;
+  // Lays the grid with agents and beams into a plane whose rows are `stride` apart.
+  template <typename Code>
+  void fill_plane(const World& world, bool show_beams, Code* plane, std::size_t stride) const;
+  template <typename Code>
+  void write(const Code* corner, std::ptrdiff_t row_step, std::ptrdiff_t col_step,
+             std::byte* obs) const;
+  void see_agents(const World& world, std::uint8_t* visible) const;
+
+  std::shared_ptr<const Game> game_;
+  const SquareView& view_;
+  int margin_;
+  std::size_t plane_cols_;
+  std::vector<std::uint32_t> colors_;  // of each code: red, green, blue in the lowest three bytes
+  std::unique_ptr<const ShuffledCells> shuffled_;  // nothing where it does not apply
+};
+
+}  // namespace socialgrid

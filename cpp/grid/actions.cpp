@@ -1,0 +1,97 @@
+#include "grid/actions.hpp"
+
+#include <algorithm>
+
+namespace socialgrid {
+namespace {
+
+bool is_place(const World& world, std::span<const std::uint8_t> spawns, bool overlap, Position p) {
+  const Tile tile = world.at(p);
+  return kTiles[tile].walkable && tile != kLava && p.col < world.header().spawn_cols &&
+         (spawns.empty() || spawns[world.index(p)] != 0) && (overlap || !occupied(world, p));
+}
+
+}  // namespace
+
+bool occupied(const World& world, Position p) {
+  return std::any_of(world.agents().begin(), world.agents().end(),
+                     [&](const Agent& agent) { return agent.active() && agent.position() == p; });
+}
+
+bool move_forward(World& world, Agent& agent, bool overlap) {
+  const Position target = ahead(agent);
+  if (!world.contains(target) || !kTiles[world.at(target)].walkable) return false;
+  if (!overlap && occupied(world, target)) return false;
+  agent.row = static_cast<std::int16_t>(target.row);
+  agent.col = static_cast<std::int16_t>(target.col);
+  agent.arrival = world.header().arrivals++;
+  return true;
+}
+
+void handle_object(World& world, Agent& agent, GridAction action) {
+  const Position target = ahead(agent);
+  if (!world.contains(target)) return;
+  Tile& tile = world.at(target);
+  const TileTraits& traits = kTiles[tile];
+  switch (action) {
+    case GridAction::kPickUp:
+      if (traits.portable && agent.carrying == kEmpty) {
+        agent.carrying = tile;
+        tile = kEmpty;
+      }
+      return;
+    case GridAction::kDrop:
+      if (agent.carrying != kEmpty && tile == kEmpty && !occupied(world, target)) {
+        tile = agent.carrying;
+        agent.carrying = kEmpty;
+      }
+      return;
+    case GridAction::kToggle:
+      if (traits.kind == TileKind::kBox) {
+        tile = kEmpty;
+      } else if (traits.kind == TileKind::kDoor) {
+        const auto with_state = [&](Tile first) { return static_cast<Tile>(first + traits.color); };
+        if (traits.door == DoorState::kLocked) {
+          if (agent.carrying == with_state(kFirstKey)) tile = with_state(kFirstClosedDoor);
+        } else if (traits.door == DoorState::kClosed) {
+          tile = with_state(kFirstOpenDoor);
+        } else if (!occupied(world, target)) {
+          tile = with_state(kFirstClosedDoor);
+        }
+      }
+      return;
+    default:
+      return;
+  }
+}
+
+bool place_agent(World& world, Agent& agent, std::span<const std::uint8_t> spawns, bool overlap,
+                 Rng& rng) {
+  const int count = count_places(world, spawns, overlap);
+  if (count == 0) return false;
+  std::uint32_t chosen = rng.uniform_int(static_cast<std::uint32_t>(count));
+  for (int row = 0; row < world.rows(); ++row) {
+    for (int col = 0; col < world.cols(); ++col) {
+      if (!is_place(world, spawns, overlap, {row, col}) || chosen-- != 0) continue;
+      agent.row = static_cast<std::int16_t>(row);
+      agent.col = static_cast<std::int16_t>(col);
+      agent.dir = static_cast<std::uint8_t>(rng.uniform_int(4));
+      agent.status = AgentStatus::kActive;
+      agent.arrival = world.header().arrivals++;
+      return true;
+    }
+  }
+  return false;
+}
+
+int count_places(const World& world, std::span<const std::uint8_t> spawns, bool overlap) {
+  int count = 0;
+  for (int row = 0; row < world.rows(); ++row) {
+    for (int col = 0; col < world.cols(); ++col) {
+      count += is_place(world, spawns, overlap, {row, col}) ? 1 : 0;
+    }
+  }
+  return count;
+}
+
+}  // namespace socialgrid

@@ -1,0 +1,72 @@
+// What agents of the MiniGrid-style games see: crop, occlusion, then pixels or tile numbers.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/observer.hpp"
+#include "grid/atlas.hpp"
+#include "grid/shuffled_tiles.hpp"
+#include "grid/visibility.hpp"
+
+namespace socialgrid {
+
+inline constexpr std::size_t kLanes = 4;  // views flooded at once
+
+// Working memory of one thread.
+struct EgocentricScratch final : ObserverScratch {
+  std::vector<Tile> plane;  // the grid with an empty margin, and 16 bytes of slack at both ends
+  std::vector<int> slots;   // each agent's palette slot
+  std::vector<std::uint8_t> drawn;  // each agent: its figure is the one drawn on its cell
+  // Of up to kLanes agents: the tiles around them, turned, and what they see of them.
+  std::array<std::array<std::uint64_t, 8>, kLanes> narrow_tiles;
+  std::array<std::array<Tile, kMaxViewSize * kMaxViewSize>, kLanes> tiles;
+  std::array<RowMasks<kLanes>, kMaxViewSize> transparent;
+  std::array<RowMasks<kLanes>, kMaxViewSize> seen;
+};
+
+class EgocentricObserver final : public Observer {
+ public:
+  EgocentricObserver(std::shared_ptr<const Game> game, ObsMode mode);
+
+  std::unique_ptr<ObserverScratch> make_scratch() const override;
+  void observe(const World& world, ObserverScratch& scratch, std::byte* obs,
+               std::uint8_t* visible) const override;
+  std::vector<std::uint8_t> render(const World& world, int side) const override;
+  TilePictures tile_pictures() const override;
+
+ private:
+  void fill_plane(const World& world, EgocentricScratch& scratch) const;
+  // kSize is the view's size where it is known to the compiler, 0 elsewhere.
+  template <int kSize>
+  void observe_agents(const World& world, EgocentricScratch& scratch, std::byte* obs,
+                      std::uint8_t* visible) const;
+  template <int kSize, typename Sees, typename Lay>
+  void lay_agents(const World& world, const EgocentricScratch& scratch, std::size_t viewer,
+                  const Sees& sees, const Lay& lay, std::uint8_t* visible) const;
+  // The same as observe_agents by shuffled_, agent by agent.
+  void observe_shuffled(const World& world, const EgocentricScratch& scratch, std::byte* obs,
+                        std::uint8_t* visible) const;
+  template <int kSize>
+  void crop(const Agent& agent, EgocentricScratch& scratch, std::size_t lane) const;
+  template <int kSize>
+  void compose(const World& world, const EgocentricScratch& scratch, std::size_t viewer,
+               std::size_t lane, SpriteId* sprites, std::uint8_t* visible) const;
+  template <int kSize>
+  void write(const SpriteId* sprites, std::byte* obs) const;
+
+  std::shared_ptr<const Game> game_;
+  const EgocentricView& view_;
+  AgentPalette palette_;
+  TileAtlas atlas_;
+  std::unique_ptr<const ShuffledTiles> shuffled_;  // nothing where it does not apply
+  bool has_patterns_ = false;  // some tiles of this game have to be laid beside shuffled_
+  int margin_;
+  int plane_cols_;
+};
+
+}  // namespace socialgrid
