@@ -109,7 +109,7 @@ class Bench:
     ) -> Any:
         """A preset with another batch; minibatches grow and shrink with it, so that every step of
         an agent costs what the recipe says."""
-        from socialgrid.config.schema import from_dict, load_preset
+        from socialgrid.config import from_dict, load_preset
 
         base = load_preset(preset).choose(by, social)
         if self.args.tiny:

@@ -40,7 +40,7 @@ from socialgrid.algos import PPOConfig
 from socialgrid.algos.on_policy.a3c import A3C
 from socialgrid.algos.on_policy.ppo import PPO
 from socialgrid.algos.options import A3CConfig
-from socialgrid.config.schema import from_dict, load_preset
+from socialgrid.config import from_dict, load_preset
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import ModelConfig, ViewSpec

@@ -7,13 +7,14 @@ algorithms' own papers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
 class OffPolicyConfig:
     """What all off-policy learners have in common."""
 
+    regime: ClassVar[str] = "off-policy"
     gamma: float = 0.99
     """Discount of returns."""
     learning_rate: float | tuple[float, ...] = 3e-4

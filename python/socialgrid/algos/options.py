@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
+
+from socialgrid.algos.off_policy_config import (
+    DQNConfig,
+    OffPolicyConfig,
+    RecurrentDQNConfig,
+    SACConfig,
+    TD3Config,
+)
 
 Precision = Literal["fp32", "bf16"]
 
@@ -21,6 +29,7 @@ class PPOConfig:
     The batch itself (128 episodes of 250 steps) is the size of the rollout.
     """
 
+    regime: ClassVar[str] = "on-policy"
     name: Literal["ppo"] = "ppo"
     """Chooses the algorithm."""
     gamma: float = 0.993
@@ -103,6 +112,7 @@ class A3CConfig:
     unrolled whole.
     """
 
+    regime: ClassVar[str] = "on-policy"
     name: Literal["a3c"] = "a3c"
     """Chooses the algorithm."""
     workers: int = 1
@@ -200,3 +210,16 @@ def annealed_rates(config: PPOConfig | A3CConfig, progress: float) -> tuple[floa
         return starts
     done = min(1.0, progress / config.learning_rate_steps)
     return tuple(rate + (end - rate) * done for rate in starts)
+
+
+AlgorithmConfig = PPOConfig | A3CConfig | DQNConfig | RecurrentDQNConfig | SACConfig | TD3Config
+ALGORITHMS: dict[str, type[AlgorithmConfig]] = {
+    "ppo": PPOConfig,
+    "a3c": A3CConfig,
+    "dqn": DQNConfig,
+    "recurrent-dqn": RecurrentDQNConfig,
+    "sac": SACConfig,
+    "td3": TD3Config,
+}
+OFF_POLICY = tuple(name for name, cls in ALGORITHMS.items() if issubclass(cls, OffPolicyConfig))
+ON_POLICY = tuple(name for name in ALGORITHMS if name not in OFF_POLICY)

@@ -18,16 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from socialgrid.config import Preset, TrainConfig, check_imports, load_preset, preset_names
 from socialgrid.config.errors import UsageError, lacking, plain_line, told
 from socialgrid.config.phases import described
 from socialgrid.config.run_files import user_path
-from socialgrid.config.schema import (
-    Preset,
-    TrainConfig,
-    check_imports,
-    load_preset,
-    preset_names,
-)
 from socialgrid.config.words import combination, parse, parse_train, read_pairs
 
 _CLOSED = 141  # exit code where nobody reads the output any more: 128 and SIGPIPE's number

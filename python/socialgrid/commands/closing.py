@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from socialgrid.commands.evaluate import Played, play_episodes
+from socialgrid.config import TrainConfig
 from socialgrid.config.closing import ConditionConfig
+from socialgrid.config.course import Course
 from socialgrid.config.errors import UsageError
-from socialgrid.config.phases import Course
-from socialgrid.config.schema import TrainConfig
 from socialgrid.report.console import finite, number, read_metrics
 from socialgrid.report.summary import mean_outcome, mean_return, tenth
 from socialgrid.train import build
@@ -88,7 +88,7 @@ def _play(
     trainer: Trainer | AsyncTrainer, condition: ConditionConfig
 ) -> tuple[Played, tuple[int, ...]]:
     """Episodes of a condition, and who was there."""
-    config = condition.of(Course(trainer.config).configs[-1])
+    config = Course(trainer.config).configs[-1].in_condition(condition)
     players = build.parse_players(config)
     present = tuple(range(len(players)))
     if condition.alone:

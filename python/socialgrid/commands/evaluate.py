@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from socialgrid.config import TrainConfig, check_imports, load_config, load_preset
 from socialgrid.config.errors import UsageError, about
-from socialgrid.config.schema import TrainConfig, check_imports, load_preset
 from socialgrid.measures.coordination import (
     influenced_reward_correlation,
     influential_moments,
@@ -336,7 +336,7 @@ def evaluate(
         UsageError: not a run, a bad world or player, agents that do not fit, no whole checkpoint,
             or tasks whose code nobody allowed.
     """
-    run = build.load_config(run_dir)
+    run = load_config(run_dir)
     config = evaluation_config(run, options, extra)
     check_imports(config, run_dir, [*imports, options.game])
     if config.off_policy and not (shares_worlds(run) or shares_worlds(config)):

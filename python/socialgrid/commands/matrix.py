@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 import socialgrid
 from socialgrid.commands.evaluate import EvalOptions, evaluation_config, play_seats
+from socialgrid.config import TrainConfig, load_config
 from socialgrid.config.errors import UsageError
-from socialgrid.config.schema import TrainConfig
 from socialgrid.measures.intervals import FEW_RUNS, Interval, confidence_interval
 from socialgrid.measures.intervals import interval_over_runs as over_runs
 from socialgrid.report.console import number
@@ -100,7 +100,7 @@ def play_matrix(runs: Sequence[Path], options: MatrixOptions, extra: Mapping[str
     evaluated = EvalOptions(
         options.episodes, options.seeds, options.world, greedy=options.greedy, device=options.device
     )
-    configs = [build.load_config(run) for run in runs]
+    configs = [load_config(run) for run in runs]
     if options.world or options.players:
         _check_players(options.players)
     worlds = [

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from socialgrid.algos.off_policy_config import OffPolicyConfig
+from socialgrid.config import load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.report.curves import need_matplotlib, save_figure
 from socialgrid.report.pictures import view_image
@@ -54,7 +55,7 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
     Raises:
         UsageError: not a run, or one without the prediction loss.
     """
-    run = build.load_config(run_dir)
+    run = load_config(run_dir)
     aux = "none" if isinstance(run.algorithm, OffPolicyConfig) else run.algorithm.aux
     if aux != "prediction":
         raise UsageError(f"{run_dir}: trained with aux {aux}; predicted views need prediction")

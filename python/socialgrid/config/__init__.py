@@ -1,1 +1,68 @@
-"""What a run is, in words."""
+"""What a run is, in words. Nothing in this room imports torch."""
+
+from socialgrid.algos.options import ALGORITHMS, OFF_POLICY, ON_POLICY, AlgorithmConfig
+from socialgrid.config.closing import ClosingConfig, ConditionConfig
+from socialgrid.config.course import Course
+from socialgrid.config.errors import CheckpointError, UsageError, about, closest, plain_line
+from socialgrid.config.overrides import option_paths, to_dict
+from socialgrid.config.phases import PhaseConfig, described, measured, told_of_phase
+from socialgrid.config.presets import Preset, load_preset, preset_names
+from socialgrid.config.reading import check_imports, from_dict, group_key, load_config
+from socialgrid.config.schedule import Schedule
+from socialgrid.config.schema import TrainConfig
+from socialgrid.config.sections import (
+    EnvConfig,
+    EvaluationConfig,
+    LoggingConfig,
+    PlayersConfig,
+    RunConfig,
+    ScheduleConfig,
+)
+from socialgrid.config.words import (
+    combination,
+    parse_train,
+    read_value,
+    short_names,
+    whole_number,
+)
+
+__all__ = [
+    "ALGORITHMS",
+    "OFF_POLICY",
+    "ON_POLICY",
+    "AlgorithmConfig",
+    "CheckpointError",
+    "ClosingConfig",
+    "ConditionConfig",
+    "Course",
+    "EnvConfig",
+    "EvaluationConfig",
+    "LoggingConfig",
+    "PhaseConfig",
+    "PlayersConfig",
+    "Preset",
+    "RunConfig",
+    "Schedule",
+    "ScheduleConfig",
+    "TrainConfig",
+    "UsageError",
+    "about",
+    "check_imports",
+    "closest",
+    "combination",
+    "described",
+    "from_dict",
+    "group_key",
+    "load_config",
+    "load_preset",
+    "measured",
+    "option_paths",
+    "parse_train",
+    "plain_line",
+    "preset_names",
+    "read_value",
+    "short_names",
+    "to_dict",
+    "told_of_phase",
+    "whole_number",
+]

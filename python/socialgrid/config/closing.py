@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from socialgrid.config.errors import UsageError
-
-if TYPE_CHECKING:
-    from socialgrid.config.schema import TrainConfig
+from socialgrid.config.overrides import TABLES
 
 _OF_AGENTS = ("return", "rewarded")
 
@@ -28,28 +25,6 @@ class ConditionConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the game that differ from training."""
 
-    def of(self, config: TrainConfig) -> TrainConfig:
-        """The configuration of a run moved to this condition.
-
-        Raises:
-            UsageError: learners in other slots than in training.
-        """
-        kinds = self.players or config.players.kinds
-        players = dataclasses.replace(config.players, kinds=kinds)
-        if players.owners() != config.players.owners() or len(kinds) != len(config.players.kinds):
-            raise UsageError(
-                f"learners must stay in their places: {', '.join(config.players.kinds)}, not "
-                f"{', '.join(kinds)}"
-            )
-        schedule = dataclasses.replace(config.schedule, solo_fraction="0")
-        if self.options:
-            kept = {k: v for k, v in config.schedule.options.items() if k not in self.options}
-            schedule = dataclasses.replace(schedule, options=kept)
-        env = dataclasses.replace(
-            config.env, options={**config.env.options, **self.options}, double_buffer=False
-        )
-        return dataclasses.replace(config, players=players, env=env, schedule=schedule)
-
 
 @dataclass(frozen=True)
 class ClosingConfig:
@@ -60,7 +35,7 @@ class ClosingConfig:
     measures: tuple[str, ...] = ()
     """Columns: return:SLOT, rewarded:SLOT (share of episodes with any positive reward), or a
     metric of the group (box_opened, collective_return, ...)."""
-    conditions: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict, metadata=TABLES)
     """Rows by name, each a ``ConditionConfig``; as in training by default."""
     reference: Mapping[str, Any] = field(default_factory=dict)
     """Measured earlier, by name: tables of measures, and the source in words."""

@@ -22,16 +22,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from socialgrid.algos.options import ALGORITHMS
 from socialgrid.config.errors import UsageError, closest
-from socialgrid.config.schema import (
-    ALGORITHMS,
-    Preset,
-    TrainConfig,
-    from_dict,
-    option_paths,
-    owners_of,
-    to_dict,
-)
+from socialgrid.config.overrides import field_types, option_paths, owners_of, to_dict
+from socialgrid.config.presets import Preset
+from socialgrid.config.reading import from_dict
+from socialgrid.config.schema import TrainConfig
 
 T = TypeVar("T")
 
@@ -53,7 +49,7 @@ _BOX = re.compile(r"[\u2500-\u257f]+")
 def short_names() -> dict[str, str]:
     """What may be written for what: ``{"seed": "run.seed", ...}``."""
     names: dict[str, list[str]] = {}
-    for path in option_paths():
+    for path in option_paths(TrainConfig):
         section, _, leaf = path.rpartition(".")
         if section != "lectr":  # it repeats names of algorithms' options
             names.setdefault(leaf, []).append(path)
@@ -249,7 +245,7 @@ def _fields(kind: type) -> list[str]:
 
 def _kinds(kind: type) -> dict[str, Any]:
     """Names of options, and their types."""
-    return option_paths() if kind is TrainConfig else typing.get_type_hints(kind)
+    return option_paths(TrainConfig) if kind is TrainConfig else field_types(kind)
 
 
 def _one_line(box: str) -> str:
@@ -266,7 +262,7 @@ def _one_line(box: str) -> str:
 
 def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """Write short names out, split lists at commas, and take out the ``key=value`` tables."""
-    short, paths = short_names(), option_paths()
+    short, paths = short_names(), option_paths(TrainConfig)
     out: list[str] = []
     tables: dict[str, dict[str, Any]] = {"env.options": {}, "schedule.options": {}, "phases": {}}
     words, tables["phases"] = _take_phases(words)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from socialgrid.config import group_key
 from socialgrid.config.errors import UsageError
-from socialgrid.config.schema import group_key
 from socialgrid.measures.intervals import interval_over_runs
 from socialgrid.report.console import number
 from socialgrid.report.curves import (

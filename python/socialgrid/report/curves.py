@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from socialgrid.config import group_key, load_config
 from socialgrid.config.errors import UsageError, about, told
 from socialgrid.config.run_files import guard_output, user_path
-from socialgrid.config.schema import group_key
 from socialgrid.report.console import read_metrics
 from socialgrid.train import build
 
@@ -48,7 +48,7 @@ class RunCurves:
             UsageError: not a run directory, or nothing has been measured yet.
         """
         self.run_dir, self.label = run_dir, label
-        self.config = build.load_config(run_dir)
+        self.config = load_config(run_dir)
         self._rows = read_metrics(run_dir / "metrics.jsonl")
         if not self._rows:
             raise UsageError(f"{run_dir / 'metrics.jsonl'}: no updates yet")

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from socialgrid.commands.evaluate import OF_GROUP, EvalOptions, Evaluation, Outcome
+from socialgrid.config import group_key, load_config
 from socialgrid.config.errors import UsageError, told
 from socialgrid.config.run_files import guard_output
-from socialgrid.config.schema import group_key
 from socialgrid.measures.intervals import FEW_RUNS, Bounds, Interval, confidence_interval, method
 from socialgrid.report.console import finite, number
-from socialgrid.train import build
 
 
 def report(evaluation: Evaluation) -> str:
@@ -114,7 +113,7 @@ def across_runs(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Across]:
     """
     alike: dict[str, dict[int, tuple[Path, Evaluation]]] = {}
     for run_dir, evaluation in evaluations:
-        config = build.load_config(run_dir)
+        config = load_config(run_dir)
         members = alike.setdefault(group_key(config), {})
         if config.run.seed in members:
             raise UsageError(
@@ -188,7 +187,7 @@ def results(
     """What an evaluation found, ready for JSON."""
     return {
         "run": str(run_dir),
-        "training_seed": build.load_config(run_dir).run.seed,
+        "training_seed": load_config(run_dir).run.seed,
         "options": dataclasses.asdict(options),
         "set": dict(extra),
         "results": [dataclasses.asdict(result) for result in evaluation.results],

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from socialgrid.config.errors import UsageError, plain_line
-from socialgrid.config.phases import told
+from socialgrid.config.phases import told_of_phase
 from socialgrid.report.console import duration, number, read_metrics
 from socialgrid.train import build
 
@@ -84,7 +84,7 @@ def summary(trainer: AnyTrainer) -> str:
         for name in dict.fromkeys(name for row in rows for name in row.get("episode") or {}):
             start, end = mean_outcome(first, name), mean_outcome(last, name)
             lines.append(_change(name.replace("_", " "), width, start, end))
-        lines += [told(row["phase_ended"]) for row in rows if "phase_ended" in row]
+        lines += [told_of_phase(row["phase_ended"]) for row in rows if "phase_ended" in row]
         agents = len(trainer.names)
         speed = trainer.agent_steps / max(trainer.seconds, 1e-9)
         with_networks = agents if trainer.config.off_policy else len(trainer.slots)

@@ -23,11 +23,10 @@ from socialgrid.algos.off_policy_config import OffPolicyConfig
 from socialgrid.algos.on_policy.a3c import A3C
 from socialgrid.algos.on_policy.ppo import PPO
 from socialgrid.algos.options import A3CConfig, PPOConfig
-from socialgrid.config import run_files
+from socialgrid.config import ALGORITHMS, RunConfig, TrainConfig, load_config, run_files
+from socialgrid.config.course import Course
 from socialgrid.config.errors import UsageError, about
-from socialgrid.config.phases import Course
 from socialgrid.config.run_files import user_path
-from socialgrid.config.schema import ALGORITHMS, RunConfig, TrainConfig, from_dict
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
@@ -536,22 +535,6 @@ def adopted(
                 )
             tensor[position] = there[index]
     return own
-
-
-def load_config(run: Path) -> TrainConfig:
-    """Read the configuration of a run directory.
-
-    Raises:
-        UsageError: it is no run directory, or its configuration is damaged.
-    """
-    data, _ = run_files.read_config(run)
-    peers = data.get("peers")
-    if isinstance(peers, dict):  # runs that are older than the option went by this
-        peers.setdefault("normalise", "largest")
-    try:
-        return from_dict(data)
-    except UsageError as error:
-        raise UsageError(f"{run / run_files.CONFIG}: {error}") from None
 
 
 def load_weights(run: Path) -> tuple[checkpoint.Checkpoint, list[str]]:

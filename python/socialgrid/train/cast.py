@@ -15,8 +15,8 @@ from torch import Tensor
 
 import socialgrid
 from socialgrid.algos.off_policy.off_policy_learner import Actor
+from socialgrid.config import TrainConfig, load_config
 from socialgrid.config.errors import UsageError
-from socialgrid.config.schema import TrainConfig
 from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import build
@@ -97,7 +97,7 @@ def seats_of(run_dir: Path, run: TrainConfig, kinds: Sequence[str]) -> tuple[Sea
             if source.resolve() == run_dir.resolve():
                 source, config = run_dir, run  # one name for one run, however it was spelt
             else:
-                config = build.load_config(source)
+                config = load_config(source)
             seats.append(Seat(kind, source, build.network_of(config, source, slot)))
     if all(seat.run is None for seat in seats):
         raise UsageError(f"players: there are no networks among {', '.join(kinds)}")
@@ -111,7 +111,7 @@ def eyes_of(seats: Sequence[Seat], options: Mapping[str, Any]) -> list[list[str]
     for place, seat in enumerate(seats):
         hidden = given
         if seat.run is not None:
-            config = build.load_config(seat.run)
+            config = load_config(seat.run)
             hidden = build.phase_at(config, build.parse_players(config), 0).options.get("hide", [])
             place = 0 if config.advised else seat.slot  # noqa: PLW2901
         if not any(isinstance(item, str) for item in hidden):
@@ -246,7 +246,7 @@ def _engage(
     run = seats[places[0]].run
     assert run is not None, "these seats have networks"
     born, slots = seats[places[0]].born, [seats[place].slot for place in places]
-    config = build.load_config(run)
+    config = load_config(run)
     networks = build.learner_slots(build.parse_players(config))
     home = _home(run, config, world.obs_mode)
     try:

@@ -16,9 +16,8 @@ from typing import Any
 import torch
 
 from socialgrid._core import usable_cores
-from socialgrid.config import run_files
+from socialgrid.config import TrainConfig, run_files
 from socialgrid.config.errors import about, told
-from socialgrid.config.schema import TrainConfig
 
 RESOLVED = "resolved.json"
 _PACKAGES = ("socialgrid", "torch", "numpy", "gymnasium")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from socialgrid.config.schema import TrainConfig, from_dict, load_preset
+from socialgrid.config import TrainConfig, from_dict, load_preset
 from socialgrid.train.on_policy.trainer import make_trainer
 
 pytestmark = pytest.mark.accelerator

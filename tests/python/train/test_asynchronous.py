@@ -13,8 +13,7 @@ import torch
 from tests.python.train.runs import command
 
 from socialgrid.algos.learner import NonFiniteError
-from socialgrid.config.errors import CheckpointError, UsageError
-from socialgrid.config.schema import from_dict
+from socialgrid.config import CheckpointError, UsageError, from_dict
 from socialgrid.report.console import read_metrics
 from socialgrid.train import checkpoint
 from socialgrid.train.on_policy import asynchronous

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.config.errors import CheckpointError
+from socialgrid.config import CheckpointError
 from socialgrid.train import checkpoint
 from socialgrid.train.checkpoint import Checkpoint
 

@@ -12,20 +12,22 @@ from socialgrid.algos.off_policy_config import (
     TD3Config,
 )
 from socialgrid.algos.options import A3CConfig, PPOConfig
-from socialgrid.config.errors import UsageError
-from socialgrid.config.schedule import Schedule
-from socialgrid.config.schema import (
+from socialgrid.config import (
     OFF_POLICY,
     PlayersConfig,
     Preset,
+    Schedule,
     TrainConfig,
+    UsageError,
     from_dict,
     load_preset,
     option_paths,
+    parse_train,
     preset_names,
+    read_value,
+    short_names,
     to_dict,
 )
-from socialgrid.config.words import parse_train, read_value, short_names
 from socialgrid.social.advice.options import PeersConfig
 
 DEFAULTS = Preset("", "", TrainConfig())
@@ -503,7 +505,7 @@ def test_bad_words_are_refused_in_one_line(words, message):
 
 
 def test_short_names_point_at_existing_options():
-    paths = option_paths()
+    paths = option_paths(TrainConfig)
     assert set(short_names().values()) <= set(paths)
     assert short_names()["seed"] == "run.seed"
 

@@ -7,9 +7,8 @@ import torch
 from tests.python.train.crash_disk import Journal
 from tests.python.train.runs import tiny
 
-from socialgrid.config import run_files
-from socialgrid.config.schema import from_dict, load_preset
-from socialgrid.train import build, checkpoint
+from socialgrid.config import from_dict, load_config, load_preset, run_files
+from socialgrid.train import checkpoint
 from socialgrid.train.on_policy.trainer import create_run
 
 
@@ -55,7 +54,7 @@ def test_whatever_a_crash_leaves_there_is_a_whole_checkpoint_with_its_metrics(
         run = out / "run"
         if count < created and not (run / "config.json").exists():
             continue
-        build.load_config(run)
+        load_config(run)
         # When a row is told, the checkpoint of the row before it is complete.
         steps = [step for (at, _), (_, step) in zip(told[1:], told, strict=False) if at <= count]
         if not steps and not checkpoint.found(run / "checkpoints"):

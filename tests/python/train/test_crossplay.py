@@ -8,7 +8,7 @@ import torch
 
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import EvalOptions, evaluate
-from socialgrid.config.errors import UsageError
+from socialgrid.config import UsageError, load_config
 from socialgrid.models import ViewSpec
 from socialgrid.train import build, checkpoint
 from socialgrid.train.cast import _ears, eyes_of, seats_of
@@ -62,14 +62,14 @@ def played(run, *players, options=OPTIONS, **changes):
 
 def by_hand(*agents):
     """Returns [A, E] of agents (run, slot), each with a network and random numbers of its own."""
-    run = build.load_config(agents[0][0])
+    run = load_config(agents[0][0])
     worlds = Worlds(
         run.env.game, E, [None] * len(agents), Phase(run.env.options, 0), seed=derived_seed(4, 2)
     )
     first, env = worlds.reset(), worlds.env
     players = []
     for seat, (path, slot) in enumerate(agents):
-        config = build.load_config(path)
+        config = load_config(path)
         spec = ViewSpec.of(env, (seat,))
         learner = build.learner_of(config, spec, [seat], torch.device("cpu"))
         stored = checkpoint.load_newest(path / "checkpoints")[1].weights
@@ -118,7 +118,7 @@ def test_a_runs_own_names_mean_its_own_agents(runs):
     assert names == [f"{runs / 'frozen'}#1", f"{runs / 'two'}#0"]
     _, names = played(runs / "frozen", "learner", "expert")
     assert names == [f"{runs / 'frozen'}#1", "expert"]
-    config = build.load_config(runs / "frozen")
+    config = load_config(runs / "frozen")
     own = seats_of(runs / "frozen", config, config.players.kinds)
     assert [(seat.run, seat.slot) for seat in own] == [(runs / "frozen", 0), (runs / "frozen", 1)]
     with pytest.raises(UsageError, match=r"2 learners, .* has 1"):
@@ -186,7 +186,7 @@ def test_agents_hear_others_where_they_heard_them(runs):
 
 
 def test_agents_keep_what_was_hidden_from_them(runs):
-    config = build.load_config(runs / "one")
+    config = load_config(runs / "one")
     kinds = (f"checkpoint:{runs / 'blind'}", "learner", "expert")
     seats = seats_of(runs / "one", config, kinds)
     assert eyes_of(seats, {}) == [["goal"], [], []]

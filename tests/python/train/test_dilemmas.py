@@ -11,9 +11,16 @@ import torch
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import EvalOptions, evaluate, play_episodes
 from socialgrid.commands.play import PlayOptions, action_keys, make_game
-from socialgrid.config.errors import UsageError
-from socialgrid.config.schema import ALGORITHMS, ON_POLICY, from_dict, load_preset, preset_names
-from socialgrid.config.words import parse_train
+from socialgrid.config import (
+    ALGORITHMS,
+    ON_POLICY,
+    UsageError,
+    from_dict,
+    load_config,
+    load_preset,
+    parse_train,
+    preset_names,
+)
 from socialgrid.measures.episodes import equality
 from socialgrid.report.console import influence_said, read_metrics
 from socialgrid.report.curves import RunCurves, draw_curves, read_references
@@ -339,7 +346,7 @@ def test_evaluation_tells_of_the_group_with_confidence(finished, capsys):
 
 
 def test_long_episodes_are_played_in_stretches_with_the_same_result(finished, monkeypatch):
-    run = build.load_config(finished / "plain")
+    run = load_config(finished / "plain")
     players = build.parse_players(run)
     played = []
     for longest in (5, 128):  # 4 stretches of 5 steps, the last two steps beyond the episode
@@ -370,7 +377,7 @@ def test_box_trapped_tells_when_the_box_was_opened(tmp_path):
 
 
 def film(run_dir, max_frames=300):
-    run = build.load_config(run_dir)
+    run = load_config(run_dir)
     players = build.parse_players(run)
     slots = build.learner_slots(players)
     worlds = Worlds(run.env.game, 1, [None] * 3, Phase(run.env.options, 0), seed=3, num_threads=1)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from socialgrid.adapters.screen import half_blocks
 from socialgrid.commands.terminal import beside, keys
-from socialgrid.config.errors import UsageError
+from socialgrid.config import UsageError
 from socialgrid.report.console import (
     MetricsFile,
     PlainConsole,

@@ -17,8 +17,15 @@ from socialgrid.algos.off_policy.sac import DiscreteSAC
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import EvalOptions, Evaluation, Outcome, evaluate
 from socialgrid.commands.play import PlayOptions, play
-from socialgrid.config.errors import UsageError
-from socialgrid.config.schema import RunConfig, from_dict, load_preset, preset_names, to_dict
+from socialgrid.config import (
+    RunConfig,
+    UsageError,
+    from_dict,
+    load_config,
+    load_preset,
+    preset_names,
+    to_dict,
+)
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.report import arms as peer_plots
 from socialgrid.report import curves as plot
@@ -343,7 +350,7 @@ def test_films_show_every_world_and_stand_still_at_its_end(finished):
     from socialgrid.report.video import task_frames
     from socialgrid.train.off_policy.trainer import make_tasks
 
-    config = build.load_config(finished)
+    config = load_config(finished)
     tasks = make_tasks(config, 1, 3)
     learner = _load_off_policy(finished, config, tasks.spec, torch.device("cpu"))
     names = build.peer_names(config)
@@ -368,7 +375,7 @@ def test_evaluation_plays_without_exploration_and_without_advice(finished, capsy
     data = json.loads((finished / "eval-training-world-max_steps=9.json").read_text())
     assert [entry["agent"] for entry in data["results"]] == [0, 1, 2, 3] * 2
     assert {entry["kind"] for entry in data["results"]} == set(
-        build.peer_names(build.load_config(finished))
+        build.peer_names(load_config(finished))
     )
 
     import socialgrid

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from socialgrid.config.errors import UsageError
-from socialgrid.config.schema import TrainConfig, from_dict
+from socialgrid.config import TrainConfig, UsageError, from_dict
 from socialgrid.report.console import MetricsFile, PlainConsole
 from socialgrid.train import checkpoint
 from socialgrid.train.off_policy.tasks import TaskStep

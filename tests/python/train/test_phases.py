@@ -10,10 +10,19 @@ from tests.python.train.runs import run
 from tests.python.train.test_dilemmas import Silent, same_end
 
 from socialgrid.commands import cli
-from socialgrid.config.errors import UsageError
-from socialgrid.config.phases import Course, described, measured, told
-from socialgrid.config.schema import TrainConfig, from_dict, load_preset, preset_names, to_dict
-from socialgrid.config.words import parse_train
+from socialgrid.config import (
+    Course,
+    TrainConfig,
+    UsageError,
+    described,
+    from_dict,
+    load_preset,
+    measured,
+    parse_train,
+    preset_names,
+    to_dict,
+    told_of_phase,
+)
 from socialgrid.report.console import read_metrics
 from socialgrid.train.on_policy.trainer import create_run, resume_run
 
@@ -94,12 +103,12 @@ def test_a_phase_whose_time_is_over_says_that_it_did_not_reach_its_bound():
     found = follow(course(steps=300, metric="x", agent=1, above=2.0, window=2), rows([1, 1, 1, 1]))
     assert found[0] == 2
     assert found[1]["reached"] is False
-    assert told(found[1]) == (
+    assert told_of_phase(found[1]) == (
         "phase one: 300 steps, did NOT reach its bound (x above 2): 1; its time was over"
     )
     found = follow(course(steps=200, metric="nothing", above=2.0), rows([1, 1]))
-    assert "never measured" in told(found[1])
-    assert told(follow(course(steps=200), rows([1, 1]))[1]) == "phase one: 200 steps"
+    assert "never measured" in told_of_phase(found[1])
+    assert told_of_phase(follow(course(steps=200), rows([1, 1]))[1]) == "phase one: 200 steps"
 
 
 def test_goals_count_what_is_left():
@@ -323,5 +332,5 @@ def test_shipped_conditions_fit_their_presets(tmp_path):
     for name in preset_names():
         config = load_preset(name).config
         for condition in config.closing.conditions.values():
-            condition.of(config)
+            config.in_condition(condition)
         assert config.closing.fitting(len(config.players.kinds)) == config.closing.measures

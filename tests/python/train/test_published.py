@@ -8,9 +8,14 @@ import pytest
 
 import socialgrid
 from socialgrid.commands import cli
-from socialgrid.config.errors import UsageError
-from socialgrid.config.schema import load_preset, preset_names, to_dict
-from socialgrid.config.words import combination, parse_train
+from socialgrid.config import (
+    UsageError,
+    combination,
+    load_preset,
+    parse_train,
+    preset_names,
+    to_dict,
+)
 
 PUBLISHED = tomllib.loads((Path(__file__).parent / "published.toml").read_text())["entry"]
 REPRODUCTIONS = [name for name in preset_names() if load_preset(name).reproduces]

@@ -18,11 +18,17 @@ from tests.python.train.runs import tiny
 from socialgrid import _core
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import EvalOptions, evaluate
-from socialgrid.config import run_files
-from socialgrid.config.errors import CheckpointError, UsageError
-from socialgrid.config.schema import from_dict, load_preset, to_dict
+from socialgrid.config import (
+    CheckpointError,
+    UsageError,
+    from_dict,
+    load_config,
+    load_preset,
+    run_files,
+    to_dict,
+)
 from socialgrid.report.console import PlainConsole, RichConsole, read_metrics
-from socialgrid.train import build, checkpoint, resolved
+from socialgrid.train import checkpoint, resolved
 from socialgrid.train.on_policy.trainer import create_run, resume_run
 
 
@@ -114,7 +120,7 @@ def test_a_changed_configuration_is_refused_and_may_begin_a_new_run(tmp_path, ru
     path = run / "config.json"
     text = path.read_text()
     path.write_text(text.replace('"learning_rate": 0.01', '"learning_rate": 0.02'))
-    for use in (resume_run, build.load_config, lambda run: evaluate(run, EvalOptions(), {})):
+    for use in (resume_run, load_config, lambda run: evaluate(run, EvalOptions(), {})):
         with pytest.raises(UsageError, match=r"config\.json: damaged or edited"):
             use(run)
     assert load_preset(str(path)).config.algorithm.learning_rate == 0.02
@@ -126,7 +132,7 @@ def test_a_changed_configuration_is_refused_and_may_begin_a_new_run(tmp_path, ru
     # A longer goal is the same run.
     path.write_text(text)
     assert resume_run(run, 512)[1] == []
-    assert build.load_config(run).run.total_steps == 512
+    assert load_config(run).run.total_steps == 512
     assert resume_run(run)[1] == []
 
 
@@ -182,7 +188,7 @@ def test_sizes_are_looked_at_before_anything_is_read(tmp_path, run):
     with (run / "config.json").open("ab") as file:
         file.truncate(30 << 30)
     with pytest.raises(UsageError, match="at most"):
-        build.load_config(run)
+        load_config(run)
     assert time.monotonic() - begin < 2
 
 
@@ -498,7 +504,7 @@ def test_affinity_bounds_the_threads_of_simulator_and_torch():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "import torch, socialgrid\nfrom socialgrid.train import build\n"
-        "from socialgrid.config.schema import RunConfig\n"
+        "from socialgrid.config import RunConfig\n"
         "torch.set_num_threads(4)\nbuild.prepare_torch(RunConfig())\n"
         "print(socialgrid.make_vec('Empty-v0').num_threads, torch.get_num_threads())"
     )
@@ -509,5 +515,5 @@ def test_affinity_bounds_the_threads_of_simulator_and_torch():
 
 
 def test_the_record_holds_every_option(run):
-    assert from_dict(run_files.read_config(run)[0]) == build.load_config(run)
-    assert to_dict(build.load_config(run)) == run_files.read_config(run)[0]
+    assert from_dict(run_files.read_config(run)[0]) == load_config(run)
+    assert to_dict(load_config(run)) == run_files.read_config(run)[0]

@@ -18,8 +18,14 @@ from tests.python.train.runs import command, run, tiny
 
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.commands import cli
-from socialgrid.config.errors import CheckpointError, UsageError
-from socialgrid.config.schema import from_dict, load_preset, preset_names, to_dict
+from socialgrid.config import (
+    CheckpointError,
+    UsageError,
+    from_dict,
+    load_preset,
+    preset_names,
+    to_dict,
+)
 from socialgrid.report.console import read_metrics
 from socialgrid.train import build, checkpoint
 from socialgrid.train.on_policy.trainer import Trainer, create_run, resume_run

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import socialgrid
-from socialgrid.config.errors import UsageError
+from socialgrid.config import UsageError
 from socialgrid.train.off_policy.tasks import OwnGames, SharedWorlds
 from socialgrid.train.worlds import Phase, Worlds
 

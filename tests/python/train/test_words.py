@@ -20,10 +20,16 @@ from gymnasium import spaces
 from tests.python.train.runs import command, tiny
 
 from socialgrid.commands import cli
-from socialgrid.config.errors import UsageError, about, closest, plain_line
-from socialgrid.config.schema import from_dict
-from socialgrid.config.words import read_value, whole_number
-from socialgrid.train import build
+from socialgrid.config import (
+    UsageError,
+    about,
+    closest,
+    from_dict,
+    load_config,
+    plain_line,
+    read_value,
+    whole_number,
+)
 from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks
 
 
@@ -83,7 +89,7 @@ def test_whole_numbers_may_be_powers_of_ten(tmp_path):
         from_dict({"run": {"total_steps": 1.5}})
     words = [tiny(tmp_path), "--total-steps=1.28e2", "--set", "max_steps=1e1", "--run-dir"]
     assert cli.train([*words, str(tmp_path / "run")]) == 0
-    config = build.load_config(tmp_path / "run")
+    config = load_config(tmp_path / "run")
     assert (config.run.total_steps, config.env.options["max_steps"]) == (128, 10)
     assert cli.train(["--resume", str(tmp_path / "run"), "--total-steps", "2.56e2"]) == 0
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from socialgrid.algos.off_policy.mixed import MixedLearner
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
+from socialgrid.config import TrainConfig
 from socialgrid.config.errors import CheckpointError, UsageError
-from socialgrid.config.schema import TrainConfig
 from socialgrid.players.advisers import ScriptedAdviser, make_adviser
 from socialgrid.report.console import finite
 from socialgrid.social.advice.lectr import LeCTR

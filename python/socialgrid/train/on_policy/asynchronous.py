@@ -38,10 +38,10 @@ from socialgrid._core import usable_cores
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.on_policy.a3c import A3C, shareable
 from socialgrid.algos.options import A3CConfig
-from socialgrid.config import run_files
+from socialgrid.config import TrainConfig, run_files
+from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError
-from socialgrid.config.phases import Course, told
-from socialgrid.config.schema import TrainConfig
+from socialgrid.config.phases import told_of_phase
 from socialgrid.report.console import Console, Events, MetricsFile, make_console
 from socialgrid.train import build, checkpoint
 from socialgrid.train.interrupt import Interrupt
@@ -587,7 +587,7 @@ class AsyncTrainer:
             events.write(row)
             interrupt.telling(lambda: console.update(row, self.course.goal()))
             if "phase_ended" in row:
-                interrupt.telling(lambda: console.say(told(row["phase_ended"])))
+                interrupt.telling(lambda: console.say(told_of_phase(row["phase_ended"])))
 
         try:
             with interrupt.watching(console):

@@ -22,11 +22,10 @@ from torch import Tensor
 
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.options import A3CConfig
-from socialgrid.config import run_files
+from socialgrid.config import TrainConfig, check_imports, from_dict, load_config, run_files, to_dict
+from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError, told
-from socialgrid.config.phases import Course
-from socialgrid.config.phases import told as told_of_phase
-from socialgrid.config.schema import TrainConfig, check_imports, from_dict, to_dict
+from socialgrid.config.phases import told_of_phase
 from socialgrid.measures.episodes import EpisodeMetrics
 from socialgrid.report.console import Console, Events, MetricsFile, make_console
 from socialgrid.train import build, checkpoint, resolved
@@ -649,7 +648,7 @@ def resume_run(
             them is whole; or its tasks need code that nobody allowed.
     """
     # A directory that is no run stays as it is.
-    check_imports(build.load_config(run_dir), run_dir, imports)
+    check_imports(load_config(run_dir), run_dir, imports)
     lock = run_files.RunLock(run_dir)
     try:
         trainer, messages = _resume(run_dir, total_steps, imports)
@@ -665,7 +664,7 @@ def resume_run(
 def _resume(
     run_dir: Path, total_steps: int | None, imports: Sequence[str]
 ) -> tuple[AnyTrainer, list[str]]:
-    config, (_, identity) = build.load_config(run_dir), run_files.read_config(run_dir)
+    config, (_, identity) = load_config(run_dir), run_files.read_config(run_dir)
     check_imports(config, run_dir, imports)  # another process may have changed it
     if total_steps is not None:
         data = to_dict(config)

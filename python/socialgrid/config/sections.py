@@ -1,0 +1,218 @@
+"""The sections of a run's configuration, each checked by itself. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from socialgrid.algos.options import AlgorithmConfig, PPOConfig
+from socialgrid.config.closing import ClosingConfig
+from socialgrid.config.errors import UsageError, check_encodable
+from socialgrid.config.overrides import TABLES
+from socialgrid.config.schedule import Schedule
+from socialgrid.models.config import ModelConfig
+from socialgrid.social.advice.lectr_options import LeCTRConfig
+from socialgrid.social.advice.options import PeersConfig
+from socialgrid.social.options import OFF_POLICY_MECHANISMS, SocialConfig
+
+_MOST_THREADS = 1024  # as in the simulator; hundreds of thousands are torch's end
+
+
+def _at_least(name: str, value: float, low: float) -> None:
+    if not math.isfinite(value) or value < low:
+        raise UsageError(f"{name}: {value} is out of range, must be at least {low}")
+
+
+def _at_most(name: str, value: float, high: float) -> None:
+    if value > high:
+        raise UsageError(f"{name}: {value} is out of range, must be at most {high}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How long, where and on what to run."""
+
+    seed: int = 0
+    """Seed of everything: weights, action sampling, environments, scripted players."""
+    total_steps: int = 375_000_000
+    """Environment steps, added up over all environments; each moves every agent once.
+    Off-policy: steps in play of each agent, added up over its copies of the task; their mean where
+    agents in a shared world are in play for different times."""
+    run_dir: str = ""
+    """Directory of the run; runs/PRESET-seedN-TIME by default."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the learners compute; auto: cuda, else mps, else cpu."""
+    threads: int = 0
+    """Threads of torch on the CPU; 0: torch's own choice, at most as many as the process may use
+    cores."""
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """Matrix products in float32, or in what is faster and less exact (TF32, bfloat16) where the
+    device has it."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between checkpoints; 0: after every update."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints stay."""
+
+    def __post_init__(self) -> None:
+        _at_least("run.seed", self.seed, 0)
+        _at_least("run.total_steps", self.total_steps, 1)
+        _at_least("run.threads", self.threads, 0)
+        _at_most("run.threads", self.threads, _MOST_THREADS)
+        _at_least("run.checkpoint_minutes", self.checkpoint_minutes, 0)
+        _at_least("run.keep_checkpoints", self.keep_checkpoints, 2)
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """The game and the shape of a batch of experience."""
+
+    game: str = "GoalCycle-v0"
+    """Name of the game, or gymnasium:ID for an environment of Gymnasium."""
+    num_envs: int = 128
+    """Environments played at once; off-policy: copies of the task that each agent has."""
+    rollout_steps: int = 250
+    """Steps of every environment between two updates; off-policy: steps of each agent between
+    two rows of metrics."""
+    num_threads: int = 0
+    """Threads of the simulator; 0: all cores that the process may use. Above 1, every copy of a
+    Gymnasium environment runs in a process of its own, which pays for slow ones only."""
+    obs_mode: Literal["auto", "rgb", "tiles", "vector"] = "auto"
+    """What the simulator writes: pixels, tile numbers that the learner's device draws, or numbers
+    in a vector; auto: vectors for off-policy algorithms in games that have them, else pixels."""
+    double_buffer: bool = False
+    """Simulate one half of the environments while the players choose for the other."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the game, as in --set penalty=0.5 grid_size=9; or of gymnasium.make."""
+
+    def __post_init__(self) -> None:
+        _at_least("env.num_envs", self.num_envs, 2 if self.double_buffer else 1)
+        _at_least("env.rollout_steps", self.rollout_steps, 1)
+        _at_least("env.num_threads", self.num_threads, 0)
+        _at_most("env.num_threads", self.num_threads, _MOST_THREADS)
+        if "num_agents" in self.options:
+            raise UsageError("env.options.num_agents: give one entry per agent in players.kinds")
+        check_encodable("env.game", self.game)
+        if self.gymnasium_id == "":
+            raise UsageError("env.game: gymnasium:ID needs an ID, as in gymnasium:Walker2d-v5")
+        if self.gymnasium_id and self.obs_mode != "auto":
+            raise UsageError(f"env.obs_mode: {self.game} has observations of its own; leave it out")
+
+    @property
+    def gymnasium_id(self) -> str | None:
+        """Name that Gymnasium knows the environment by; ``None`` for games of this package."""
+        prefix, colon, name = self.game.partition(":")
+        return name if colon and prefix == "gymnasium" else None
+
+
+@dataclass(frozen=True)
+class PlayersConfig:
+    """Who plays."""
+
+    kinds: tuple[str, ...] = ("learner",)
+    """One an agent, or one a member of a group of peers: learner, learner:RUN (goes on learning
+    from that run's weights), checkpoint:RUN (the same, frozen), novice (never learns anything), or
+    a scripted player: random, expert, ...; the first learner of RUN is meant, or the one of slot K
+    in RUN#K."""
+    hide_from_learners: tuple[str, ...] = ()
+    """Kinds of objects that fresh learners cannot see (goal: novices)."""
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise UsageError("players.kinds: at least one agent is needed")
+
+    def owners(self) -> tuple[int, ...]:
+        """Places of those that have networks, whether they learn or not."""
+        return tuple(
+            place
+            for place, kind in enumerate(self.kinds)
+            if kind.partition(":")[0] in ("learner", "checkpoint", "novice")
+        )
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """What changes while training goes on; written episode:value, episode:value, ..."""
+
+    solo_fraction: str = "0"
+    """Share of the environments in which only learners play, as in 0:0,500000:0.75."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Game options that change, as in penalty=0:0.5,81920:1.0."""
+
+    def __post_init__(self) -> None:
+        for share in self.solo().values:
+            if not 0 <= share <= 1:
+                raise UsageError(f"schedule.solo_fraction: {share} is not in [0, 1]")
+        self.game_options()
+
+    def solo(self) -> Schedule:
+        """Share of solo environments."""
+        return Schedule.parse(self.solo_fraction, "schedule.solo_fraction")
+
+    def game_options(self) -> dict[str, Schedule]:
+        """Game options by name."""
+        return {
+            name: Schedule.parse(text, f"schedule.options.{name}")
+            for name, text in self.options.items()
+        }
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Playing without exploration while an off-policy run goes on."""
+
+    interval: int = 0
+    """Steps of each agent between evaluations; 0: never. A row of metrics, of ``env.rollout_steps``
+    steps of every copy, has one at most."""
+    episodes: int = 10
+    """Episodes of each agent in an evaluation."""
+
+    def __post_init__(self) -> None:
+        _at_least("evaluation.interval", self.interval, 0)
+        _at_least("evaluation.episodes", self.episodes, 1)
+
+
+@dataclass(frozen=True)
+class LoggingConfig:
+    """What a run shows and leaves behind."""
+
+    console_seconds: float = 5.0
+    """Seconds between lines where the output is not a terminal."""
+    tensorboard: bool = True
+    """Write TensorBoard events."""
+    curves: bool = True
+    """Draw curves.png at the end."""
+    video: bool = True
+    """Film an episode at the end."""
+    video_frames: int = 300
+    """Pictures of a film at most; of a longer episode only every second, third, ... step."""
+
+    def __post_init__(self) -> None:
+        _at_least("logging.console_seconds", self.console_seconds, 0)
+        _at_least("logging.video_frames", self.video_frames, 1)
+
+
+@dataclass(frozen=True)
+class Sections:
+    """All that defines a run, section by section; whether they go together is another matter."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    players: PlayersConfig = field(default_factory=PlayersConfig)
+    algorithm: AlgorithmConfig = field(default_factory=PPOConfig)
+    social: SocialConfig = field(default_factory=SocialConfig)
+    peers: PeersConfig = field(default_factory=PeersConfig)
+    lectr: LeCTRConfig = field(default_factory=LeCTRConfig)
+    network: ModelConfig = field(default_factory=ModelConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    closing: ClosingConfig = field(default_factory=ClosingConfig)
+    phases: Mapping[str, Any] = field(default_factory=dict, metadata=TABLES)
+    """Stretches of the run by name, in order, each a ``PhaseConfig``."""
+
+    @property
+    def advised(self) -> bool:
+        """Whether the agents are groups of peers that advise each other."""
+        return bool(set(OFF_POLICY_MECHANISMS) & set(self.social.mechanisms))

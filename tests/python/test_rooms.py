@@ -1,0 +1,178 @@
+"""The house keeps its plan: arrows between rooms go down, files stay small, words need no torch.
+
+Rooms stand in ``ROOMS`` from the ground up; a file may import from its own room and from those
+below. What is not yet so stands in a list of its own, which may only get shorter.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "python" / "socialgrid"
+
+# From the ground up. Rooms of one line do not know each other.
+ROOMS = (
+    ("socialgrid",),  # the simulator's own: vec_env, layout, games, geometry
+    ("data", "measures"),
+    ("models",),
+    ("social", "players"),
+    ("algos", "adapters"),
+    ("config",),
+    ("report",),
+    ("train",),
+    ("commands",),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+# Wings of a room that do not know each other.
+WINGS = ("algos.on_policy", "algos.off_policy"), ("train.on_policy", "train.off_policy")
+
+LONGEST = 450  # lines
+TABLES = ()  # files that are tables, of any length
+
+UPWARDS = {
+    ("data.rollout", "models.hearing"),
+    ("data.sequences", "models.actor_critic"),
+    ("data.sequences", "models.encoders"),
+    ("models.hearing", "social.options"),
+    ("report.arms", "train.build"),
+    ("report.curves", "train.build"),
+    ("report.evaluation", "commands.evaluate"),
+    ("report.summary", "commands.closing"),
+    ("report.summary", "train.build"),
+    ("report.summary", "train.off_policy.trainer"),
+    ("report.summary", "train.on_policy.trainer"),
+    ("report.summary", "train.worlds"),
+    ("report.video", "train.build"),
+    ("report.video", "train.off_policy.tasks"),
+    ("report.video", "train.on_policy.session"),
+    ("report.video", "train.worlds"),
+    ("social.advice.lectr", "algos.learner"),
+    ("social.advice.peers", "algos.learner"),
+    ("train.off_policy.trainer", "train.on_policy.trainer"),
+    ("train.on_policy.trainer", "train.off_policy.trainer"),
+}
+CIRCLES = {
+    ("commands.closing", "report.summary"),
+    ("report.arms", "report.curves"),
+    ("train.off_policy.trainer", "train.on_policy.asynchronous", "train.on_policy.trainer"),
+}
+LONG = {
+    "cpp/bindings/batch.cpp",
+    "cpp/grid/atlas.cpp",
+    "cpp/grid/grid_game.cpp",
+    "python/socialgrid/algos/off_policy/off_policy_learner.py",
+    "python/socialgrid/algos/on_policy/recurrent_learner.py",
+    "python/socialgrid/commands/cli.py",
+    "python/socialgrid/commands/evaluate.py",
+    "python/socialgrid/report/arms.py",
+    "python/socialgrid/report/console.py",
+    "python/socialgrid/report/curves.py",
+    "python/socialgrid/social/advice/lectr.py",
+    "python/socialgrid/train/build.py",
+    "python/socialgrid/train/on_policy/asynchronous.py",
+    "python/socialgrid/train/on_policy/trainer.py",
+}
+
+
+def module_of(path: Path) -> str:
+    """Dotted name of a file, without the package's."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Modules of the package that a file imports, wherever in it, for its types too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            here = ["socialgrid", *path.relative_to(PACKAGE).parts[: -node.level or None]]
+            base = [*(here if node.level else ()), *((node.module or "").split("."))]
+            names = [".".join(filter(None, [*base, alias.name])) for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] != "socialgrid":
+                continue
+            inner = name.partition(".")[2]
+            while inner not in MODULES:
+                inner = inner.rpartition(".")[0]
+            yield inner
+
+
+def room_of(module: str) -> str:
+    room = module.partition(".")[0]
+    return room if room in FLOOR else "socialgrid"
+
+
+EDGES = {module: sorted({*imports(path)} - {module}) for module, path in MODULES.items()}
+
+
+def goes_up(module: str, other: str) -> bool:
+    own, there = room_of(module), room_of(other)
+    if own != there:
+        return FLOOR[there] >= FLOOR[own]
+    return any(
+        module.startswith(one) and other.startswith(two)
+        for pair in WINGS
+        for one, two in (pair, pair[::-1])
+    )
+
+
+def test_imports_go_down():
+    found = {(a, b) for a, others in EDGES.items() for b in others if a and goes_up(a, b)}
+    assert found <= UPWARDS
+
+
+def circles() -> set[tuple[str, ...]]:
+    """Modules that import each other, directly or through others (Tarjan's components)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: set[tuple[str, ...]] = set()
+
+    def visit(module: str) -> None:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in filter(None, EDGES[module]):  # whoever plays imports the package itself
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[module] = min(low[module], low[other])
+        if low[module] == index[module]:
+            members = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(members) > 1:
+                found.add(tuple(sorted(members)))
+
+    for module in filter(None, EDGES):
+        if module not in index:
+            visit(module)
+    return found
+
+
+def test_no_modules_import_each_other():
+    assert circles() <= CIRCLES
+
+
+def test_no_file_is_long():
+    files = [*PACKAGE.rglob("*.py"), *(ROOT / "cpp").rglob("*.[ch]pp")]
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in files
+    }
+    assert {name for name, lines in lengths.items() if lines > LONGEST} <= {*TABLES, *LONG}
+
+
+@pytest.mark.parametrize("module", ["config", "report", "commands.cli", "train", "algos"])
+def test_words_need_no_torch(module):
+    code = f"import sys, socialgrid.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
