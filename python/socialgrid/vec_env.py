@@ -333,6 +333,17 @@ class VecEnv:
         """The whole grid with its agents and beams, uint8 [H * t, W * t, 3]."""
         return self._core.render(env, tile_size)
 
+    def inject_failure(self, env: int) -> None:
+        """Make the next step fail in an environment, as a fault in a game's rules would.
+
+        For tests of what a program does then: that step raises EnvStepError, and the state is as
+        before it.
+
+        Raises:
+            IndexError: there is no such environment.
+        """
+        self._core.inject_failure(env)
+
     def close(self) -> None:
         """Stop the threads and free the memory; arrays already handed out stay valid."""
         self._core.close()

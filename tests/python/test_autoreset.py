@@ -389,7 +389,7 @@ def test_a_failing_environment_changes_nothing_where_others_wait():
     for _ in range(4):
         env.step(np.full((E, 1), 6))
     before = env.get_state()
-    env._core.inject_failure(3)
+    env.inject_failure(3)
     with pytest.raises(socialgrid.EnvStepError, match="environment 3"):
         env.step(np.full((E, 1), 6))
     assert env.get_state() == before

@@ -571,7 +571,7 @@ def test_a_failing_environment_fails_the_step_and_nothing_else(num_threads, spli
         if number % 7 == 3:
             before = env.get_state()
             # The first, one in the middle or the last environment fails.
-            env._core.inject_failure([0, 117, 199][number % 3])
+            env.inject_failure([0, 117, 199][number % 3])
             with pytest.raises(socialgrid.EnvStepError, match=r"environment (0|117|199)\b"):
                 step(actions)
             assert env.get_state() == before

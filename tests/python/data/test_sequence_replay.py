@@ -124,7 +124,7 @@ def test_sequences_join_the_steps_in_which_a_copy_is_in_play(steps, beta):
                         assert torch.equal(batch.final_obs[a, k, b], final[a, e])
         assert seen == {(s, e) for e in range(2) for s in starts[a, e]}
     if beta is not None:
-        assert memory._with_priorities().total.tolist() == list(memory.sizes)
+        assert memory.tensors()["priority"].sum(1).tolist() == list(memory.sizes)
 
 
 def test_uneven_draws_are_uniform():
@@ -183,8 +183,8 @@ def test_priorities_belong_to_sequences_that_can_be_drawn(pause):
         for a in range(2):
             known[a] = {(s, e): known[a].get((s, e), largest[a]) for s in starts for e in range(2)}
         batch = memory.sample(generators(2, t), 4, 0.5)
-        tree = memory._with_priorities()
-        np.testing.assert_allclose(tree.total, [sum(k.values()) for k in known])
+        total = memory.tensors()["priority"].sum(1)
+        np.testing.assert_allclose(total, [sum(k.values()) for k in known])
         for a in range(2):
             drawn = [divmod(int(x) - a, 100) for x in batch.obs[a, 0, :, 0]]
             p = np.array([known[a][s, e // 10] for s, e in drawn])
