@@ -258,7 +258,7 @@ def test_a_length_of_seeds_is_compared_before_any_is_read():
 DAEMON = """
 import sys, threading, time
 import numpy as np, socialgrid
-env = socialgrid.make_vec("Harvest-v0", num_envs=64, num_threads=2)
+env = socialgrid.make_vec("Harvest-v0", num_envs=64, num_threads={threads})
 env.reset()
 actions = np.zeros((64, env.num_agents), int)
 def act():
@@ -270,9 +270,21 @@ sys.exit(7)
 """
 
 
-@pytest.mark.parametrize("call", ["env.step(actions)", "env.send(actions); env.recv()"])
-def test_a_daemon_thread_inside_a_step_does_not_abort_the_end_of_the_interpreter(call):
-    for _ in range(2):
-        command = [sys.executable, "-c", DAEMON.format(call=call)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert (done.returncode, done.stderr) == (7, "")
+CALLS = {
+    "step": "env.step(actions)",
+    "send and recv": "env.send(actions); env.recv()",
+    "reset": "env.reset()",
+    "observe": "env.observe()",
+    "render": "env.render(0, 8)",
+    "worlds": "env.worlds(['cells'])",
+    "get_state": "env.get_state()",
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", CALLS)
+def test_a_daemon_thread_inside_a_call_does_not_abort_the_end_of_the_interpreter(name, threads):
+    program = DAEMON.format(call=CALLS[name], threads=threads)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (7, "")

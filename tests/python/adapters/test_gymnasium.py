@@ -204,6 +204,41 @@ def test_teachers_earn_beside_the_caller():
     assert direct.worlds(["agent_last_tile"])["agent_last_tile"][0, 1] >= 0
 
 
+@pytest.mark.parametrize(
+    ("game", "player"),
+    [
+        ("Maze-v0", "expert"),
+        ("FourRooms-v0", "expert"),
+        ("GoalCycle-v0", "expert"),
+        ("GoalCycle-v0", "trial-and-error"),
+        ("Empty-v0", "expert"),
+        ("Cluttered-v0", "expert"),
+        ("DoorKey-v0", "expert"),
+        ("Cleanup-v0", "cleaner"),
+        ("Harvest-v0", "greedy-harvester"),
+    ],
+)
+def test_teachers_play_the_world_that_a_seed_began(game, player):
+    def make():
+        return gymnasium.make(f"socialgrid:socialgrid/{game}", players=[player], max_steps=60)
+
+    def path(env, seed):
+        """Where the teacher goes while the caller stands still."""
+        env.reset(seed=seed)
+        world = env.unwrapped.simulator
+        idle = world.idle_actions[0]
+        found = []
+        for _ in range(25):
+            env.step(idle)
+            found.append(world.worlds(["agent_pos"])["agent_pos"][0, 1].tolist())
+        return found
+
+    reused = make()
+    paths = [path(reused, seed) for seed in range(6)]
+    assert paths == [path(make(), seed) for seed in range(6)]
+    assert any(one[0] != one[-1] for one in paths)
+
+
 def test_rows_are_agents():
     envs = make_rows(num_agents=3)
     assert envs.num_envs == 18
