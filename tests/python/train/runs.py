@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 TINY = """
@@ -58,10 +59,12 @@ def command(*words: object) -> list[str]:
     return [sys.executable, "-W", "error::UserWarning", "-c", CODE, *map(str, words)]
 
 
-def run(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+def run(
+    *words: object, environment: Mapping[str, str] | None = None, **options: object
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with further variables in its environment."""
+    whole = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         command(*words), capture_output=True, text=True, timeout=120, check=False,
-        env=environment, **options,
+        env=whole | dict(environment or {}), **options,
     )  # fmt: skip
