@@ -13,11 +13,11 @@ import gymnasium
 import pytest
 from tests.python.train.runs import command, run, tiny
 
-from socialgrid.train import cli
+from socialgrid.commands import cli
 
 STARTED_TOGETHER = """
 import sys, time
-from socialgrid.train import cli
+from socialgrid.commands import cli
 own, *words = sys.argv[1:]
 assert cli.train([words[0], "--run-dir", own, "--total-steps", "128"]) == 0  # all is loaded now
 print("ready", flush=True)
