@@ -59,3 +59,14 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture
 def reference_steps(request):
     return request.config.getoption("--reference-steps")
+
+
+@pytest.fixture
+def one_thread():
+    """Small networks on threads of their own only get in each other's way."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -13,14 +13,7 @@ import socialgrid
 from socialgrid.adapters.gymnasium import AgentRowsEnv
 from socialgrid.adapters.stable_baselines3 import RowsVecEnv
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small networks on threads of their own only get in each other's way."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.filterwarnings("ignore:The minimal resolution for an image")  # views are small

@@ -6,6 +6,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from socialgrid.report.console import read_metrics
+from socialgrid.train import checkpoint
+
 TINY = """
 description = "tiny"
 [run]
@@ -68,3 +74,28 @@ def run(
         command(*words), capture_output=True, text=True, timeout=120, check=False,
         env=whole | dict(environment or {}), **options,
     )  # fmt: skip
+
+
+class Silent:
+    """A console that shows nothing."""
+
+    def update(self, row: object, total_steps: int) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def same_end(one: Path, other: Path) -> None:
+    """Two runs have come to the same end: weights, memories and rows."""
+    first, second = (checkpoint.load_newest(path / "checkpoints")[1] for path in (one, other))
+    for name, tensor in first.weights.items():
+        assert torch.equal(tensor, second.weights[name]), name
+    assert first.arrays.keys() == second.arrays.keys()
+    for name, array in first.arrays.items():
+        np.testing.assert_array_equal(array, second.arrays[name], err_msg=name)
+    keys = ("update", "return", "episode", "learner")
+    rows, others = (read_metrics(path / "metrics.jsonl") for path in (one, other))
+    assert [[row[key] for key in keys] for row in rows] == [
+        [row[key] for key in keys] for row in others
+    ]

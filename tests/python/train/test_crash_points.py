@@ -3,13 +3,15 @@
 import json
 import shutil
 
-import torch
+import pytest
 from tests.python.train.crash_disk import Journal
 from tests.python.train.runs import tiny
 
 from socialgrid.config import from_dict, load_config, load_preset, run_files
 from socialgrid.train import checkpoint
 from socialgrid.train.on_policy.trainer import create_run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Marking:
@@ -31,7 +33,6 @@ class Marking:
 def test_whatever_a_crash_leaves_there_is_a_whole_checkpoint_with_its_metrics(
     tmp_path, monkeypatch
 ):
-    torch.set_num_threads(1)
     config = from_dict({"run": {"total_steps": 384}}, load_preset(tiny(tmp_path)).config)
     disk, before, out = (tmp_path / name for name in ("disk", "before", "out"))
     disk.mkdir()

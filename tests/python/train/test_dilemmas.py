@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.python.train.runs import Silent, same_end
 
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import EvalOptions, evaluate, play_episodes
@@ -74,25 +75,7 @@ video = false
 """
 
 
-class Silent:
-    """A console that shows nothing."""
-
-    def update(self, row, total_steps):
-        pass
-
-    def say(self, text):
-        pass
-
-    def close(self):
-        pass
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def preset(folder):
@@ -109,20 +92,6 @@ def trained(folder, run_dir, line=""):
     trainer = create_run(configured(folder, line), run_dir)
     trainer.train(Silent())
     return trainer
-
-
-def same_end(one, other):
-    first, second = (checkpoint.load_newest(path / "checkpoints")[1] for path in (one, other))
-    for name, tensor in first.weights.items():
-        assert torch.equal(tensor, second.weights[name]), name
-    assert first.arrays.keys() == second.arrays.keys()
-    for name, array in first.arrays.items():
-        np.testing.assert_array_equal(array, second.arrays[name], err_msg=name)
-    keys = ("update", "return", "episode", "learner")
-    rows, others = (read_metrics(path / "metrics.jsonl") for path in (one, other))
-    assert [[row[key] for key in keys] for row in rows] == [
-        [row[key] for key in keys] for row in others
-    ]
 
 
 def test_agents_that_hear_or_model_others_keep_their_place(tmp_path):

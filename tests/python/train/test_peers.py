@@ -16,6 +16,8 @@ from socialgrid.train import checkpoint
 from socialgrid.train.off_policy.tasks import TaskStep
 from socialgrid.train.off_policy.trainer import PeerTrainer, greedy_returns, make_tasks
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY: dict[str, Any] = {
     "run": {"total_steps": 400},
     "env": {"game": "Room-v0", "num_envs": 1, "rollout_steps": 50, "options": {"length": 5}},
@@ -52,7 +54,6 @@ def peers(kinds: list[str], **options: Any) -> dict[str, Any]:
 
 
 def trainer_of(config: TrainConfig, folder: Path) -> PeerTrainer:
-    torch.set_num_threads(1)
     trainer = PeerTrainer(config, folder)
     trainer.begin()
     return trainer

@@ -6,8 +6,7 @@ import signal
 
 import pytest
 from tests.python.train import runs
-from tests.python.train.runs import run
-from tests.python.train.test_dilemmas import Silent, same_end
+from tests.python.train.runs import Silent, run, same_end
 
 from socialgrid.commands import cli
 from socialgrid.config import (

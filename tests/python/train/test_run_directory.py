@@ -13,7 +13,7 @@ import time
 import gymnasium
 import pytest
 import torch
-from tests.python.train.runs import tiny
+from tests.python.train.runs import Silent, tiny
 
 from socialgrid import _core
 from socialgrid.commands import cli
@@ -31,26 +31,7 @@ from socialgrid.report.console import PlainConsole, RichConsole, read_metrics
 from socialgrid.train import checkpoint, resolved
 from socialgrid.train.on_policy.trainer import create_run, resume_run
 
-
-class Silent:
-    """A console that shows nothing."""
-
-    def update(self, row, total_steps):
-        pass
-
-    def say(self, text):
-        pass
-
-    def close(self):
-        pass
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.python.train.runs import command, run, tiny
+from tests.python.train.runs import Silent, command, run, tiny
 
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.commands import cli
@@ -30,26 +30,7 @@ from socialgrid.report.console import read_metrics
 from socialgrid.train import build, checkpoint
 from socialgrid.train.on_policy.trainer import Trainer, create_run, resume_run
 
-
-class Silent:
-    """A console that shows nothing."""
-
-    def update(self, row, total_steps):
-        pass
-
-    def say(self, text):
-        pass
-
-    def close(self):
-        pass
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny_config(tmp_path, changes=None):
