@@ -71,10 +71,10 @@ def test_a_state_that_is_not_finite_is_never_written(tmp_path):
 def test_a_failed_write_leaves_the_old_one_and_no_draft(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, 1, make())
 
-    def full_disk(path, data):
+    def full_disk(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_write", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(tmp_path, 2, make())
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000000001"]

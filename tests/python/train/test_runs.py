@@ -323,10 +323,14 @@ def test_a_reward_that_is_not_finite_stops_the_run_with_a_dump(tmp_path, monkeyp
 
 
 def test_a_full_disk_stops_the_run_in_one_line(tmp_path, capsys, monkeypatch):
-    def full(path, data):
-        raise OSError(28, "No space left on device")
+    flush = os.fsync
 
-    monkeypatch.setattr(checkpoint, "_write", full)
+    def full(descriptor):
+        if list(tmp_path.glob("run/checkpoints/.writing-*")):
+            raise OSError(28, "No space left on device")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
     assert cli.train([tiny(tmp_path), "--run-dir", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
     assert "No space left" in error
