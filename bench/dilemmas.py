@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from socialgrid.report.console import read_metrics
+from socialgrid.report import read_metrics
 
 SEEDS_OF_EVALUATION = 100  # environments are never those of training
 

@@ -306,7 +306,7 @@ def main() -> None:
     import torch
 
     import socialgrid
-    from socialgrid.models.allocation import keep_freed_memory
+    from socialgrid.commands.allocation import keep_freed_memory
 
     keep_freed_memory()
     if args.device == "cuda" and not torch.cuda.is_available():

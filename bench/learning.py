@@ -18,9 +18,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from socialgrid.report.console import read_metrics
-from socialgrid.report.curves import smooth
-from socialgrid.report.summary import mean_return, tenth
+from socialgrid.report import mean_return, read_metrics, smooth, tenth
 
 ARMS = {"solo": ["learner"], "social": ["trial-and-error", "learner"]}
 LOSSES = ["none", "prediction"]

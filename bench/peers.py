@@ -26,7 +26,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from socialgrid.report.console import read_metrics
+from socialgrid.report import read_metrics
 from socialgrid.train.build import load_config
 
 Array = NDArray[Any]

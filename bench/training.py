@@ -40,12 +40,12 @@ from socialgrid.algos import PPOConfig
 from socialgrid.algos.on_policy.a3c import A3C
 from socialgrid.algos.on_policy.ppo import PPO
 from socialgrid.algos.options import A3CConfig
+from socialgrid.commands.allocation import keep_freed_memory
 from socialgrid.config import from_dict, load_preset
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import ModelConfig, ViewSpec
-from socialgrid.models.allocation import keep_freed_memory
-from socialgrid.report.console import read_metrics
+from socialgrid.report import read_metrics
 from socialgrid.train.on_policy.trainer import make_trainer
 
 

@@ -98,7 +98,7 @@ def begin(run: Run, out: Path) -> subprocess.Popen[bytes]:
 
 def result(run: Run, out: Path) -> dict[str, Any]:
     """What became of a finished run, ready for the tables."""
-    from socialgrid.report.console import read_metrics
+    from socialgrid.report import read_metrics
 
     folder = out / "runs" / run.name
     rows = read_metrics(folder / "metrics.jsonl")
@@ -256,7 +256,7 @@ def draw(out: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from socialgrid.report.console import read_metrics
+    from socialgrid.report import read_metrics
 
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     FigureCanvasAgg(figure)

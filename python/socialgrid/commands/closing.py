@@ -4,7 +4,6 @@ A preset says which conditions, and what was measured for its counterparts. The 
 then say what was learnt, and ``closing.json`` keeps the numbers.
 """
 
-# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
 import dataclasses
@@ -17,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from socialgrid.commands.evaluate import Played, play_episodes
 from socialgrid.config import TrainConfig
 from socialgrid.config.closing import ConditionConfig
 from socialgrid.config.course import Course
 from socialgrid.config.errors import UsageError
-from socialgrid.report.console import finite, number, read_metrics
+from socialgrid.report.console import number
+from socialgrid.report.figures import new_figure, save_figure
+from socialgrid.report.metrics_file import finite, read_metrics
 from socialgrid.report.summary import mean_outcome, mean_return, tenth
 from socialgrid.train import build
+from socialgrid.train.on_policy.evaluation import Played, play_episodes
 from socialgrid.train.worlds import Worlds, can_be_absent, derived_seed
 
 if TYPE_CHECKING:
@@ -210,19 +211,12 @@ def draw_moments(config: TrainConfig, closing: Closing, path: Path) -> Path | No
     played = closing.episodes
     if played.influence is None:
         return None
-    from socialgrid.report.curves import need_matplotlib, save_figure
-
-    need_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     slots = config.players.owners()
     influence = played.influence.sum(-1)  # [T, E, A]
     steps = np.arange(1, len(influence) + 1)
     opened = np.array([episode.get("box_step", math.nan) for episode in played.outcomes])
     boxes = "box_step" in played.outcomes[0]
-    figure = Figure(figsize=(7, 6.4 if boxes else 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 6.4 if boxes else 3.4)
     if boxes:
         axes = figure.add_subplot(2, 1, 1)
         counts = np.array([np.count_nonzero(opened == step) for step in steps])

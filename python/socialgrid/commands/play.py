@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -12,7 +13,9 @@ import numpy as np
 import socialgrid
 from socialgrid.adapters.screen import half_blocks
 from socialgrid.commands.terminal import beside, keys
+from socialgrid.commands.words import join_lists, need_extras, split_words, take_pairs
 from socialgrid.config.errors import UsageError, check_encodable
+from socialgrid.config.words import parse
 from socialgrid.players import list_players, make_team
 from socialgrid.report.pictures import enlarge, view_image
 
@@ -164,3 +167,15 @@ def _picture(env: Any, obs: Any, options: PlayOptions) -> list[str]:
     tile = max(2, min((room if side_by_side else columns) // width, 2 * (rows - 3) // height, 8))
     left = half_blocks(np.asarray(env.render(0, tile_size=tile)))
     return beside(left, width * tile, half_blocks(view)) if side_by_side else left
+
+
+def main(prog: str, words: list[str]) -> int:
+    """``socialgrid-play GAME [--options]``. Returns the exit code."""
+    need_extras()
+    games, rest = split_words(words)
+    rest, extra = take_pairs(rest)
+    options = parse(PlayOptions, join_lists(rest, ("players",)), f"{prog} GAME")
+    if len(games) != 1:
+        raise UsageError(f"which game? One of {', '.join(socialgrid.list_games())}")
+    play(games[0], options, extra, sys.stdin, sys.stdout)
+    return 0

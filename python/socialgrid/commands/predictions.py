@@ -1,4 +1,3 @@
-# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 """Predicted next views for each action, as in fig. 2 of Ndousse et al. (2021)."""
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from socialgrid.algos.off_policy_config import OffPolicyConfig
 from socialgrid.config import load_config
 from socialgrid.config.errors import UsageError
-from socialgrid.report.curves import need_matplotlib, save_figure
+from socialgrid.report.figures import new_figure, save_figure
 from socialgrid.report.pictures import view_image
 from socialgrid.train import build
 from socialgrid.train.build import AnyLearner
@@ -120,10 +119,6 @@ def draw_predictions(run_dir: Path, seed: int = 0, rows: int = 6) -> Path:
     Raises:
         UsageError: not a run, one without the prediction loss, or matplotlib is missing.
     """
-    need_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     agent, moments = watch(run_dir, seed)
     if not moments:
         raise UsageError(f"{run_dir}: the agent never came into play")
@@ -132,8 +127,7 @@ def draw_predictions(run_dir: Path, seed: int = 0, rows: int = 6) -> Path:
         social[i]
         for i in np.unique(np.linspace(0, len(social) - 1, min(rows, len(social))).astype(int))
     ]
-    figure = Figure(figsize=(8, 1.7 * len(chosen) + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 1.7 * len(chosen) + 0.5)
     figure.suptitle(f"{run_dir.name}: views of agent {agent} and what it expects next", fontsize=9)
     names = {number: name for name, number in ACTIONS.items()}
     for row, moment in enumerate(chosen):

@@ -4,7 +4,6 @@ Schelling 1973; Perolat et al. 2017; for these games Jaques et al. 2019, section
 Scripted players make the choice, so the diagram shows the game and not a learner.
 """
 
-# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
 import json
@@ -21,6 +20,7 @@ from socialgrid.config.errors import UsageError, nearest
 from socialgrid.config.words import parse
 from socialgrid.measures.intervals import Interval, confidence_interval
 from socialgrid.players import Team, make_player
+from socialgrid.report.figures import need_matplotlib, new_figure, save_figure
 
 Returns = npt.NDArray[np.float64]
 
@@ -179,8 +179,6 @@ def main(words: Sequence[str]) -> int:
     """
     options = parse(SchellingOptions, words, "socialgrid-plot schelling")
     check(options)
-    from socialgrid.report.curves import need_matplotlib
-
     need_matplotlib()
     out = Path(options.out)
     figures = Path(options.json) if options.json else out.with_suffix(".json")
@@ -268,14 +266,8 @@ def draw(points: Sequence[Point], options: SchellingOptions, path: Path) -> None
     Raises:
         UsageError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from socialgrid.report.curves import save_figure
-
     cooperate, defect = PLAYERS[options.game]
-    figure = Figure(figsize=(5.5, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(5.5, 4.2)
     axes = figure.add_subplot()
     others = [point.others_cooperating for point in points]
     lines: list[tuple[str, str, str, list[Interval]]] = [

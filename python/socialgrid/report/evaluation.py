@@ -13,12 +13,114 @@ from typing import Any
 
 import numpy as np
 
-from socialgrid.commands.evaluate import OF_GROUP, EvalOptions, Evaluation, Outcome
 from socialgrid.config import group_key, load_config
 from socialgrid.config.errors import UsageError, told
+from socialgrid.config.evaluation import EvalOptions
 from socialgrid.config.run_files import guard_output
-from socialgrid.measures.intervals import FEW_RUNS, Bounds, Interval, confidence_interval, method
-from socialgrid.report.console import finite, number
+from socialgrid.measures.episodes import bounds_of
+from socialgrid.measures.intervals import (
+    FEW_RUNS,
+    UNBOUNDED,
+    Bounds,
+    Interval,
+    confidence_interval,
+    interval_over_runs,
+    method,
+)
+from socialgrid.report.console import number
+from socialgrid.report.metrics_file import finite
+
+OF_GROUP = "mean_return_of_group_"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Returns of one condition.
+
+    Attributes:
+        condition: "together", or "alone" for one agent by itself.
+        seed: of the environments.
+        agent: slot.
+        kind: who played in it, as the user calls it.
+        plays: who that is: a scripted player, or an agent of a run as RUN#K.
+        returns: of every episode.
+    """
+
+    condition: str
+    seed: int
+    agent: int
+    kind: str
+    plays: str
+    returns: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One metric, by seed of the environments and episode.
+
+    Attributes:
+        metric: its name.
+        values: for every seed of the environments one number an episode, NaN where an episode has
+            none.
+        whole: there is one number a seed only, from all of its episodes together.
+        groups: the numbers of each of several groups that were trained independently of each
+            other: training runs of their own.
+        bounds: what values are possible.
+    """
+
+    metric: str
+    values: tuple[tuple[float, ...], ...]
+    whole: bool = False
+    groups: tuple[tuple[float, ...], ...] = ()
+    bounds: Bounds = UNBOUNDED
+
+    def over_episodes(self) -> Interval:
+        """95% confidence interval over evaluation episodes, whatever seed they have.
+
+        What more episodes of these networks would come to. Where there is one number a seed, it
+        ranges over sets of so many episodes.
+        """
+        return confidence_interval([x for seed in self.values for x in seed], bounds=self.bounds)
+
+    def training_runs(self) -> tuple[tuple[float, ...], ...]:
+        """The numbers of each independent training run: its groups, or the run itself."""
+        return self.groups or (tuple(x for seed in self.values for x in seed),)
+
+    def over_groups(self) -> Interval:
+        """95% confidence interval over groups: what another training run would come to."""
+        return interval_over_runs(self.groups, bounds=self.bounds)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        results: returns by condition, seed and agent.
+        outcomes: returns of learners and of others, and metrics of the group.
+    """
+
+    results: tuple[Result, ...]
+    outcomes: tuple[Outcome, ...]
+
+
+def outcomes_of(
+    seeds: Sequence[Sequence[Mapping[str, float]]],
+    limits: tuple[int, str],
+    *,
+    whole: bool = False,
+) -> tuple[Outcome, ...]:
+    """Turn metrics by seed and episode into metrics by name; ``limits`` as of ``bounds_of``."""
+    names = dict.fromkeys(name for episodes in seeds for one in episodes for name in one)
+    return tuple(
+        Outcome(
+            name,
+            tuple(tuple(one.get(name, math.nan) for one in episodes) for episodes in seeds),
+            whole,
+            bounds=bounds_of(name, *limits),
+        )
+        for name in names
+    )
 
 
 def report(evaluation: Evaluation) -> str:

@@ -1,20 +1,33 @@
 """What a run says and leaves behind when it ends."""
 
-# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
-from socialgrid.config.errors import UsageError, plain_line
+from socialgrid.config import TrainConfig
 from socialgrid.config.phases import told_of_phase
-from socialgrid.report.console import duration, number, read_metrics
-from socialgrid.train import build
+from socialgrid.report.console import duration, number
+from socialgrid.report.metrics_file import read_metrics
 
-if TYPE_CHECKING:
-    from socialgrid.report.pictures import Image
-    from socialgrid.train.on_policy.trainer import AnyTrainer
+
+class Finished(Protocol):
+    """A run that has ended."""
+
+    config: TrainConfig
+    run_dir: Path
+    names: list[str]
+    slots: tuple[int, ...]
+    update: int
+    env_steps: int
+    episodes: int
+    seconds: float
+
+    @property
+    def agent_steps(self) -> int:
+        """Steps in play of all agents, added up."""
+        ...
 
 
 def mean_return(rows: Sequence[Mapping[str, Any]], agent: int, solo: bool) -> float | None:
@@ -58,7 +71,7 @@ def tenth(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return chosen
 
 
-def summary(trainer: AnyTrainer) -> str:
+def summarise(trainer: Finished) -> str:
     """A table of first and last tenth of the run for each agent, and where its files lie."""
     rows = read_metrics(trainer.run_dir / "metrics.jsonl")
     lines = [""]
@@ -102,96 +115,3 @@ def summary(trainer: AnyTrainer) -> str:
 def _change(title: str, width: int, start: float | None, end: float | None) -> str:
     change = None if start is None or end is None else end - start
     return f"{title:<{width}.{width}} {number(start):>12} {number(end):>12} {number(change):>9}"
-
-
-def leave_pictures(trainer: AnyTrainer) -> list[str]:
-    """Draw curves and film an episode with the final weights.
-
-    Returns:
-        a line for each file, or why there is none.
-    """
-    lines = []
-    logging, run_dir = trainer.config.logging, trainer.run_dir
-    if logging.curves:
-        try:
-            from socialgrid.report.curves import RunCurves, draw_curves
-
-            curves = RunCurves(run_dir)
-            lines.append(str(draw_curves([curves], run_dir / "curves.png")))
-            if curves.advised():
-                from socialgrid.report.arms import draw_peers
-
-                lines.append(str(draw_peers(curves, run_dir / "peers.png")))
-        except Exception as error:  # the run is whole without them
-            lines.append(_without("curves", error))
-    if logging.video:
-        try:
-            lines.append(film(trainer))
-        except Exception as error:  # encoders and graphics libraries raise what they like
-            lines.append(_without("film", error))
-    if trainer.config.closing.trials and not trainer.config.off_policy:
-        lines += _closing(trainer)
-    return lines
-
-
-def _closing(trainer: Any) -> list[str]:
-    """What the final weights do in the conditions of the run, or why that is not known."""
-    from socialgrid.commands.closing import leave_closing
-
-    try:
-        return leave_closing(trainer)
-    except Exception as error:
-        return [_without("closing trials", error)]
-
-
-def _without(what: str, error: Exception) -> str:
-    reason = plain_line(str(error)) or type(error).__name__
-    return reason if isinstance(error, UsageError) else f"no {what}: {reason[:300]}"
-
-
-def film(trainer: AnyTrainer) -> str:
-    """Film one episode with everybody and the present weights.
-
-    Raises:
-        UsageError: the video extra is missing, or the task cannot be drawn here.
-    """
-    from socialgrid.report.video import write_video
-
-    config = trainer.config
-    with ExitStack() as stack:
-        frames = _task_film(trainer, stack) if config.off_policy else _world_film(trainer, stack)
-        return str(write_video(trainer.run_dir / "episode", frames))
-
-
-def _world_film(trainer: Any, stack: ExitStack) -> Iterator[Image]:
-    """An episode of an on-policy run; ``stack`` closes its world."""
-    from socialgrid.report.video import episode_frames
-    from socialgrid.train.worlds import Worlds, derived_seed
-
-    config = trainer.config
-    phase = build.phase_at(config, trainer.players, trainer.episodes)
-    worlds = Worlds(
-        config.env.game,
-        1,
-        [player.scripted for player in trainer.players],
-        type(phase)(phase.options, 0),
-        seed=derived_seed(config.run.seed, 3),
-        num_threads=1,
-        obs_mode=config.obs_mode,
-    )
-    stack.callback(worlds.close)
-    return episode_frames(
-        worlds, trainer.learner, trainer.slots, trainer.names, config.logging.video_frames
-    )
-
-
-def _task_film(trainer: Any, stack: ExitStack) -> Iterator[Image]:
-    """An episode of an off-policy run without exploration; ``stack`` closes its tasks."""
-    from socialgrid.report.video import task_frames
-    from socialgrid.train.off_policy.trainer import make_tasks
-    from socialgrid.train.worlds import derived_seed
-
-    config = trainer.config
-    tasks = make_tasks(config, 1, derived_seed(config.run.seed, 3))
-    stack.callback(tasks.close)
-    return task_frames(tasks, trainer.learner, trainer.names, config.logging.video_frames)

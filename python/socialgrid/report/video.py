@@ -11,24 +11,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from socialgrid.algos.off_policy.off_policy_learner import Actor
 from socialgrid.config.errors import UsageError
 from socialgrid.config.run_files import guard_output
 from socialgrid.report.pictures import Image, fit_into, view_image
-from socialgrid.train.build import AnyLearner, AnyOffPolicyLearner
-from socialgrid.train.off_policy.tasks import OwnGames, SharedWorlds, Tasks
-from socialgrid.train.on_policy.session import Session
-from socialgrid.train.worlds import Worlds
 
 Array = npt.NDArray[Any]
 
 _CAPTION = 16  # pixels of text under the grid and under each view
 _PAD = 6
-_MOST_WORLDS = 4  # side by side
-_WORLD = 252  # pixels of the height of a world among others
 _NARROWEST = 140  # pixels that a caption under a world has
 _TRAIL = 8  # steps that a trail shows where an agent has been
 _TRAILS = ((255, 140, 0), (0, 220, 220), (200, 90, 255), (120, 220, 60), (255, 90, 120))
@@ -107,7 +98,7 @@ def frame(
     return np.asarray(picture, np.uint8)
 
 
-def _go_on(trail: list[tuple[int, int]], place: Sequence[int] | None) -> None:
+def go_on(trail: list[tuple[int, int]], place: Sequence[int] | None) -> None:
     """Add where an agent is now; it begins anew after a leap, and is nothing out of play."""
     if place is None or min(place) < 0:
         trail.clear()
@@ -174,111 +165,7 @@ def with_curves(picture: Image, curves: Mapping[str, Array], step: int) -> Image
     return np.concatenate([picture, np.asarray(strips, np.uint8)])
 
 
-def episode_frames(
-    worlds: Worlds,
-    learner: AnyLearner,
-    slots: Sequence[int],
-    names: Sequence[str],
-    max_frames: int = 300,
-) -> Iterator[Image]:
-    """Play one episode in a batch of one environment and draw it.
-
-    The episode is played first, since what the agents' influence was is known only then, and
-    played again with the same actions while it is drawn.
-
-    Args:
-        worlds: one environment.
-        learner: the networks.
-        slots: the agents they play.
-        names: one for each agent.
-        max_frames: of a longer episode, only every second, third, ... step is drawn.
-    """
-    env = worlds.env
-    session = Session(worlds, learner, slots, env.max_steps)
-    beginning = env.get_state()
-    rollout = session.play()
-    length = int(rollout.done[:, 0].long().argmax()) + 1
-    returns = np.cumsum(rollout.reward[:length, 0].numpy(), 0, dtype=np.float64)
-    returns = np.concatenate([np.zeros((1, len(names))), returns[:-1]])
-    curves: dict[str, Array] = {}
-    influence = learner.influence(rollout)
-    if influence is not None:
-        curves["influence on the others"] = np.full((length, len(names)), np.nan)
-        curves["influence on the others"][:, list(slots)] = influence[:length, 0].sum(-1).numpy()
-    if env.event_names:
-        curves["return so far"] = returns
-    stride = -(-length // max_frames)
-    env.set_state(beginning)
-    trails: list[list[tuple[int, int]]] = [[] for _ in names]
-    for step in range(length):
-        for trail, place in zip(trails, env.get_layout(0).agent_pos, strict=True):
-            _go_on(trail, place)
-        if step % stride == 0:
-            captions = [f"{name} {value:.1f}"
-                        for name, value in zip(names, returns[step], strict=True)]  # fmt: skip
-            shown = trails if len(names) > 1 else ()
-            picture = frame(env, rollout.obs[step].numpy(), captions, f"step {step}", trails=shown)
-            yield with_curves(picture, curves, step) if curves else picture
-        env.step(rollout.taken[step].numpy())
-
-
-def task_frames(
-    tasks: Tasks, learner: AnyOffPolicyLearner, names: Sequence[str], max_frames: int = 300
-) -> Iterator[Image]:
-    """Play one episode of off-policy agents, without exploration or advice, and draw it.
-
-    Args:
-        tasks: one copy for each agent. Where every agent has a world of its own, those of the
-            first few are shown; of Gymnasium's environments the first agent's.
-        learner: plays.
-        names: one for each agent.
-        max_frames: of a longer episode, only every second, third, ... step is drawn; of
-            Gymnasium's environments the beginning.
-
-    Raises:
-        UsageError: the task cannot be drawn here.
-    """
-    actor = learner.actor()
-    begins = torch.ones((learner.num_agents, 1), dtype=torch.bool)
-    if isinstance(tasks, OwnGames):
-        yield from _own_worlds(tasks, actor, begins, names, max_frames)
-    elif isinstance(tasks, SharedWorlds):
-        yield from _shared_world(tasks, actor, begins, names, max_frames)
-    else:
-        drawable: Any = tasks  # Gymnasium may not be installed where nobody asks for it
-        first = [begins]
-
-        def policy(obs: Tensor) -> Tensor:
-            return actor(obs, first.pop() if first else torch.zeros_like(begins))
-
-        yield from drawable.frames(policy, 0, max_frames)
-
-
-def _own_worlds(
-    tasks: OwnGames, actor: Actor, begins: Tensor, names: Sequence[str], max_frames: int
-) -> Iterator[Image]:
-    """The worlds of the first agents side by side; those whose episode has ended stand still."""
-    shown, env = min(len(names), _MOST_WORLDS), tasks.env
-    obs = tasks.reset()
-    rows, cols = np.asarray(env.render(0, tile_size=1)).shape[:2]
-    tile = max(1, min(_WORLD // rows, 2 * _WORLD // cols))
-    stride, step = -(-env.max_steps // max_frames), 0
-    worlds = [np.asarray(env.render(agent, tile_size=tile), np.uint8) for agent in range(shown)]
-    returns, going = np.zeros(shown), np.ones(shown, np.bool_)
-    while going.any():
-        if step % stride == 0:
-            captions = [f"{name} {value:.1f}"
-                        for name, value in zip(names, returns, strict=False)]  # fmt: skip
-            yield _side_by_side(worlds, captions, f"step {step}")
-        result = tasks.step(actor(obs, begins))
-        returns += np.where(going, result.reward[:shown, 0].numpy(), 0.0)
-        going &= ~result.done[:shown, 0].numpy()
-        for agent in np.flatnonzero(going).tolist():
-            worlds[agent] = np.asarray(env.render(agent, tile_size=tile), np.uint8)
-        obs, begins, step = result.obs, result.done | ~result.in_play, step + 1
-
-
-def _side_by_side(worlds: Sequence[Image], captions: Sequence[str], title: str) -> Image:
+def side_by_side(worlds: Sequence[Image], captions: Sequence[str], title: str) -> Image:
     """Worlds of one size in a row, a caption under each and a line of text above."""
     from PIL import Image as Picture
     from PIL import ImageDraw
@@ -298,25 +185,6 @@ def _side_by_side(worlds: Sequence[Image], captions: Sequence[str], title: str) 
         left = _PAD + place * (width + _PAD)
         draw.text((left, _CAPTION + height + 2), caption, fill=(230, 230, 230))
     return np.asarray(picture, np.uint8)
-
-
-def _shared_world(
-    tasks: SharedWorlds, actor: Actor, begins: Tensor, names: Sequence[str], max_frames: int
-) -> Iterator[Image]:
-    """The world that the agents meet in, and what each of its players sees."""
-    part = tasks.worlds.parts[0]
-    env, kinds = part.env, list(tasks.worlds.kinds)
-    players = [kind or "" for kind in kinds]
-    for slot, name in zip(tasks.slots, names, strict=True):
-        players[slot] = name
-    stride, step, over = -(-env.max_steps // max_frames), 0, False
-    obs = tasks.reset()
-    while not over:
-        if step % stride == 0:
-            yield frame(env, env.observe(), players, f"step {step}")
-        result = tasks.step(actor(obs, begins))
-        over = bool(result.done.any())
-        obs, begins, step = result.obs, result.done | ~result.in_play, step + 1
 
 
 def write_video(path: Path, frames: Iterator[Image], fps: int = 10) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from socialgrid.report.console import read_metrics
+from socialgrid.report import read_metrics
 from socialgrid.train import checkpoint
 
 TINY = """

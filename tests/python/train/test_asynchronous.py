@@ -14,7 +14,7 @@ from tests.python.train.runs import command
 
 from socialgrid.algos.learner import NonFiniteError
 from socialgrid.config import CheckpointError, UsageError, from_dict
-from socialgrid.report.console import read_metrics
+from socialgrid.report import read_metrics
 from socialgrid.train import checkpoint
 from socialgrid.train.on_policy import asynchronous
 from socialgrid.train.on_policy.asynchronous import (

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from socialgrid.commands import cli
-from socialgrid.commands.evaluate import EvalOptions, evaluate
+from socialgrid.commands.evaluate import evaluate
 from socialgrid.config import UsageError, load_config
+from socialgrid.config.evaluation import EvalOptions
 from socialgrid.models import ViewSpec
 from socialgrid.train import build, checkpoint
 from socialgrid.train.cast import _ears, eyes_of, seats_of

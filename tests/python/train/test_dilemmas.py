@@ -10,7 +10,7 @@ import torch
 from tests.python.train.runs import Silent, same_end
 
 from socialgrid.commands import cli
-from socialgrid.commands.evaluate import EvalOptions, evaluate, play_episodes
+from socialgrid.commands.evaluate import evaluate
 from socialgrid.commands.play import PlayOptions, action_keys, make_game
 from socialgrid.config import (
     ALGORITHMS,
@@ -22,11 +22,13 @@ from socialgrid.config import (
     parse_train,
     preset_names,
 )
+from socialgrid.config.evaluation import EvalOptions
 from socialgrid.measures.episodes import equality
-from socialgrid.report.console import influence_said, read_metrics
-from socialgrid.report.curves import RunCurves, draw_curves, read_references
-from socialgrid.report.video import episode_frames, with_curves
+from socialgrid.report import RunCurves, draw_curves, read_metrics, read_references, with_curves
+from socialgrid.report.console import influence_said
 from socialgrid.train import build, checkpoint
+from socialgrid.train.on_policy.evaluation import play_episodes
+from socialgrid.train.on_policy.film import episode_frames
 from socialgrid.train.on_policy.trainer import create_run, mean_outcomes, resume_run
 from socialgrid.train.worlds import Phase, Worlds
 
@@ -314,15 +316,14 @@ def test_evaluation_tells_of_the_group_with_confidence(finished, capsys):
     assert not any("coordination" in name or "influence" in name for name in names)
 
 
-def test_long_episodes_are_played_in_stretches_with_the_same_result(finished, monkeypatch):
+def test_long_episodes_are_played_in_stretches_with_the_same_result(finished):
     run = load_config(finished / "plain")
     players = build.parse_players(run)
     played = []
     for longest in (5, 128):  # 4 stretches of 5 steps, the last two steps beyond the episode
-        monkeypatch.setattr("socialgrid.commands.evaluate._LONGEST_STRETCH", longest)
         worlds = Worlds(run.env.game, 3, [None] * 3, Phase(run.env.options, 0), seed=7)
         learner = build.build_learner(run, players, worlds.env, torch.device("cpu"))
-        played.append(play_episodes(worlds, learner, (0, 1, 2), greedy=True))
+        played.append(play_episodes(worlds, learner, (0, 1, 2), greedy=True, stretch=longest))
         worlds.close()
     np.testing.assert_array_equal(played[0].returns, played[1].returns)
     assert repr(played[0].outcomes) == repr(played[1].outcomes)  # some are nan

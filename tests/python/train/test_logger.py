@@ -10,14 +10,7 @@ from rich.console import Console
 from socialgrid.adapters.screen import half_blocks
 from socialgrid.commands.terminal import beside, keys
 from socialgrid.config import UsageError
-from socialgrid.report.console import (
-    MetricsFile,
-    PlainConsole,
-    RichConsole,
-    duration,
-    number,
-    read_metrics,
-)
+from socialgrid.report import MetricsFile, PlainConsole, RichConsole, duration, number, read_metrics
 
 
 def row(step, value):

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from socialgrid.algos.off_policy.dqn import DQN
 from socialgrid.algos.off_policy.mixed import MixedLearner
 from socialgrid.algos.off_policy.sac import DiscreteSAC
 from socialgrid.commands import cli
-from socialgrid.commands.evaluate import EvalOptions, Evaluation, Outcome, evaluate
+from socialgrid.commands.evaluate import evaluate
 from socialgrid.commands.play import PlayOptions, play
 from socialgrid.config import (
     RunConfig,
@@ -26,12 +27,26 @@ from socialgrid.config import (
     preset_names,
     to_dict,
 )
+from socialgrid.config.evaluation import EvalOptions
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.report import arms as peer_plots
-from socialgrid.report import curves as plot
-from socialgrid.report.console import Events, PlainConsole, RichConsole, read_metrics
-from socialgrid.report.curves import RunCurves
-from socialgrid.report.evaluation import report_runs
+from socialgrid.report import (
+    Curve,
+    Evaluation,
+    Events,
+    Outcome,
+    PlainConsole,
+    Reference,
+    RichConsole,
+    RunCurves,
+    binned_shares,
+    compare_group_sizes,
+    draw_curves,
+    draw_peers,
+    mean_and_band,
+    mean_over_agents,
+    read_metrics,
+    report_runs,
+)
 from socialgrid.train import build, checkpoint
 from socialgrid.train.on_policy.trainer import make_trainer
 
@@ -346,13 +361,13 @@ def test_a_run_leaves_pictures_a_film_and_a_table(finished, tiny, tmp_path, caps
 
 
 def test_films_show_every_world_and_stand_still_at_its_end(finished):
-    from socialgrid.commands.evaluate import _load_off_policy
-    from socialgrid.report.video import task_frames
+    from socialgrid.train.off_policy.evaluation import load_off_policy
+    from socialgrid.train.off_policy.film import task_frames
     from socialgrid.train.off_policy.trainer import make_tasks
 
     config = load_config(finished)
     tasks = make_tasks(config, 1, 3)
-    learner = _load_off_policy(finished, config, tasks.spec, torch.device("cpu"))
+    learner = load_off_policy(finished, config, tasks.spec, torch.device("cpu"))
     names = build.peer_names(config)
     pictures = list(task_frames(tasks, learner, names))
     assert len(pictures) == 8
@@ -519,11 +534,13 @@ def drawn(monkeypatch):
     """Figures as they are saved."""
     figures = []
 
-    def keep(figure, path):
-        figures.append(figure)
-        return plot.save_figure(figure, path)
+    save = Figure.savefig
 
-    monkeypatch.setattr(peer_plots, "save_figure", keep)
+    def keep(figure, *args, **options):
+        figures.append(figure)
+        return save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
     return figures
 
 
@@ -549,23 +566,23 @@ def test_means_and_intervals_are_those_of_the_groups(tmp_path, drawn):
     # Groups' mean evaluations: (0 + 10) / 2 + u, (20 + 30) / 2 + u, and twice the first.
     seeds = np.array([[5 + u, 25 + u, 2 * (5 + u)] for u in (2, 4)], float)
     curves = [
-        peer_plots.mean_over_agents(run, agents, "evaluation", "return")
+        mean_over_agents(run, agents, "evaluation", "return")
         for run in runs
         for agents in run.groups()
     ]
-    steps, mean, low, high = peer_plots.mean_and_band(curves)
+    steps, mean, low, high = mean_and_band(curves)
     np.testing.assert_array_equal(steps, [200, 400])
     np.testing.assert_allclose(mean, seeds.mean(1))
     reach = 4.302653 * seeds.std(1, ddof=1) / np.sqrt(3)  # Student's t of three values
     np.testing.assert_allclose(high - mean, reach, rtol=1e-5)
     np.testing.assert_allclose(mean - low, reach, rtol=1e-5)
-    nothing = peer_plots.mean_and_band([peer_plots.Curve(np.r_[1.0], np.r_[np.nan])])
+    nothing = mean_and_band([Curve(np.r_[1.0], np.r_[np.nan])])
     assert [len(part) for part in nothing] == [0] * 4
-    one = peer_plots.mean_and_band([peer_plots.Curve(np.r_[1.0], np.r_[3.0])])
+    one = mean_and_band([Curve(np.r_[1.0], np.r_[3.0])])
     assert [part.tolist() for part in one] == [[1.0], [3.0], [3.0], [3.0]]
 
-    level = plot.Reference("p", np.empty(0), np.array([9.0]))
-    path = plot.draw_curves(runs, tmp_path / "curves.png", [level])
+    level = Reference("p", np.empty(0), np.array([9.0]))
+    path = draw_curves(runs, tmp_path / "curves.png", [level])
     assert path.stat().st_size > 20_000
     evaluated, training, followed = drawn[0].axes
     thick = [line for line in evaluated.lines if line.get_linewidth() == 2.0]
@@ -586,10 +603,10 @@ def test_means_and_intervals_are_those_of_the_groups(tmp_path, drawn):
 
 def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     run = made_up(tmp_path / "run")
-    edges, shares = peer_plots.binned_shares(run)
+    edges, shares = binned_shares(run)
     np.testing.assert_array_equal(edges, [0, 100, 200, 300, 400])
     np.testing.assert_allclose(shares[2, 1], [30 / 120, 30 / 120, 60 / 120])
-    path = peer_plots.draw_peers(run, tmp_path / "peers.png")
+    path = draw_peers(run, tmp_path / "peers.png")
     pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3).astype(int)
     # Stacked areas fill much of the left third in the colours of three members.
     for colour in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):
@@ -612,7 +629,7 @@ def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     single = made_up(tmp_path / "single", ("learner",), groups=1)
     single._rows = [{**row, "peers": None} for row in single._rows]
     with pytest.raises(UsageError, match="nobody gave advice"):
-        peer_plots.draw_peers(single, tmp_path / "none.png")
+        draw_peers(single, tmp_path / "none.png")
 
 
 def test_the_picture_has_room_for_large_groups_and_small_differences(tmp_path, drawn):
@@ -621,7 +638,7 @@ def test_the_picture_has_room_for_large_groups_and_small_differences(tmp_path, d
         row["peers"]["followed"] = [[1] * 32] * 32
         row["peers"]["agent_values"] = [[0.5] * 32]
         row["peers"]["trust"] = [[200.0 if update == 0 else place / 32 for place in range(32)]] * 32
-    peer_plots.draw_peers(run, tmp_path / "peers.png")
+    draw_peers(run, tmp_path / "peers.png")
     rows = np.array(drawn[0].axes).reshape(9, 3)  # eight learners, and all of them together
     assert len(drawn[0].legends[0].get_texts()) == 32
     assert len({line.get_color().tobytes() for line in rows[0, 1].lines}) == 32
@@ -637,7 +654,7 @@ def test_returns_over_group_size_have_a_point_a_seed(tmp_path, capsys, drawn):
     out = tmp_path / "sizes.png"
     assert cli.plot(["groups", *words, "--out", str(out)]) == 0
     assert out.stat().st_size > 10_000
-    found = peer_plots.group_sizes([RunCurves.named(word) for word in words])
+    found = compare_group_sizes([RunCurves.named(word) for word in words])
     two, three = found[""]
     assert (two.size, three.size) == (2, 3)
     # Last evaluations: agents' tens plus 4; a group's mean over its agents.
@@ -656,7 +673,7 @@ def test_returns_over_group_size_have_a_point_a_seed(tmp_path, capsys, drawn):
     made_up(tmp_path / "random", ("learner",) * 2, advice=[])
     made_up(tmp_path / "adversary", ("learner", "learner", "adversary"))
     others = [*words, str(tmp_path / "random"), str(tmp_path / "adversary")]
-    found = peer_plots.group_sizes([RunCurves.named(word) for word in others])
+    found = compare_group_sizes([RunCurves.named(word) for word in others])
     assert {arm: [one.size for one in sizes] for arm, sizes in found.items()} == {
         "others=none, advice=critic,trust,agent-values": [2, 3],
         "others=none, advice=none": [2],

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.config import TrainConfig, UsageError, from_dict
-from socialgrid.report.console import MetricsFile, PlainConsole
+from socialgrid.report import MetricsFile, PlainConsole
 from socialgrid.train import checkpoint
 from socialgrid.train.off_policy.tasks import TaskStep
 from socialgrid.train.off_policy.trainer import PeerTrainer, greedy_returns, make_tasks

@@ -22,7 +22,7 @@ from socialgrid.config import (
     to_dict,
     told_of_phase,
 )
-from socialgrid.report.console import read_metrics
+from socialgrid.report import read_metrics
 from socialgrid.train.on_policy.trainer import create_run, resume_run
 
 TINY = runs.TINY.replace("total_steps = 1024", "total_steps = 2048")

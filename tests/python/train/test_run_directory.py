@@ -18,7 +18,7 @@ from tests.python.train.runs import Silent, tiny
 
 from socialgrid import _core
 from socialgrid.commands import cli
-from socialgrid.commands.evaluate import EvalOptions, evaluate
+from socialgrid.commands.evaluate import evaluate
 from socialgrid.config import (
     CheckpointError,
     UsageError,
@@ -28,7 +28,8 @@ from socialgrid.config import (
     run_files,
     to_dict,
 )
-from socialgrid.report.console import PlainConsole, RichConsole, read_metrics
+from socialgrid.config.evaluation import EvalOptions
+from socialgrid.report import PlainConsole, RichConsole, read_metrics
 from socialgrid.train import checkpoint, resolved
 from socialgrid.train.on_policy.trainer import create_run, resume_run
 

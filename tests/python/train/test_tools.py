@@ -11,9 +11,10 @@ import pytest
 from tests.python.train.runs import command, tiny
 
 from socialgrid.commands import cli
-from socialgrid.commands.evaluate import EvalOptions, evaluate
+from socialgrid.commands.evaluate import evaluate
 from socialgrid.commands.play import PlayOptions, play
-from socialgrid.report.pictures import enlarge, fit_into, view_image
+from socialgrid.config.evaluation import EvalOptions
+from socialgrid.report import enlarge, fit_into, view_image
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_the_video_shows_every_step_once(finished):
 
 def test_a_frame_holds_the_grid_every_view_and_captions():
     import socialgrid
-    from socialgrid.report.video import frame
+    from socialgrid.report import frame
 
     env = socialgrid.make_vec("GoalCycle-v0", num_envs=1, seed=5)
     obs, _ = env.reset()
@@ -62,7 +63,7 @@ def test_a_frame_holds_the_grid_every_view_and_captions():
 
 def test_a_frame_shows_where_agents_have_been():
     import socialgrid
-    from socialgrid.report.video import _go_on, frame
+    from socialgrid.report import frame, go_on
 
     env = socialgrid.make_vec("GoalCycle-v0", num_envs=1, seed=5, num_agents=2)
     obs, _ = env.reset()
@@ -77,7 +78,7 @@ def test_a_frame_shows_where_agents_have_been():
                                   frame(*words, height=130))  # fmt: skip
     trail = [(2, 2)]
     for place, want in (((2, 3), [(2, 2), (2, 3)]), ((7, 7), [(7, 7)]), ((-1, -1), [])):
-        _go_on(trail, place)
+        go_on(trail, place)
         assert trail == want
 
 

@@ -17,7 +17,7 @@ from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.config import TrainConfig
 from socialgrid.config.errors import CheckpointError, UsageError
 from socialgrid.players.advisers import ScriptedAdviser, make_adviser
-from socialgrid.report.console import finite
+from socialgrid.report.metrics_file import finite
 from socialgrid.social.advice.lectr import LeCTR
 from socialgrid.social.advice.peers import Panel, PeerAdviser
 from socialgrid.social.protocols import AdvisedStep, Adviser, Members

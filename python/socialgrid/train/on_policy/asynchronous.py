@@ -42,7 +42,9 @@ from socialgrid.config import TrainConfig, run_files
 from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError
 from socialgrid.config.phases import told_of_phase
-from socialgrid.report.console import Console, Events, MetricsFile, make_console
+from socialgrid.report.console import Console, make_console
+from socialgrid.report.events import Events
+from socialgrid.report.metrics_file import MetricsFile
 from socialgrid.train import build, checkpoint
 from socialgrid.train.interrupt import Interrupt
 from socialgrid.train.on_policy.trainer import Trainer

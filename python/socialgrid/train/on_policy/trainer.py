@@ -27,7 +27,9 @@ from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError, told
 from socialgrid.config.phases import told_of_phase
 from socialgrid.measures.episodes import EpisodeMetrics
-from socialgrid.report.console import Console, Events, MetricsFile, make_console
+from socialgrid.report.console import Console, make_console
+from socialgrid.report.events import Events
+from socialgrid.report.metrics_file import MetricsFile
 from socialgrid.train import build, checkpoint, resolved
 from socialgrid.train.interrupt import PATIENCE, Abandoned, Interrupt
 from socialgrid.train.worlds import Phase, Worlds, derived_seed

@@ -1,0 +1,85 @@
+"""socialgrid-plot: curves of runs, group sizes, and Schelling diagrams."""
+
+# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from socialgrid.commands.words import need_extras, split_words
+from socialgrid.config.errors import UsageError
+from socialgrid.config.run_files import user_path
+from socialgrid.config.words import parse
+from socialgrid.report.advice import draw_peers
+from socialgrid.report.curves import draw_curves
+from socialgrid.report.figures import need_matplotlib, read_references
+from socialgrid.report.group_sizes import compare_group_sizes, draw_group_sizes, report_group_sizes
+from socialgrid.report.runs import RunCurves
+
+
+@dataclass(frozen=True)
+class GroupsOptions:
+    """Where to draw returns over group size."""
+
+    out: str = ""
+    """The picture; group-sizes.png in the first run's directory by default."""
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """What to draw."""
+
+    out: str = ""
+    """The picture; curves.png in the (first) run's directory by default."""
+    reference: str = ""
+    """Collective returns, or those of evaluations, to draw beside: a CSV file (steps, then one
+    column a curve) or a JSON file ({"label": level} or {"label":
+    [[steps, value], ...]})."""
+    predictions: bool = False
+    """Also draw predictions.png: views, and the views the network expects after each action."""
+    peers: bool = False
+    """Also draw peers.png of each run: who followed whom, trust, agent values. A run by itself
+    always gets it where there was advice."""
+    seed: int = 0
+    """Seed of the episode whose views are drawn."""
+
+
+def main(prog: str, words: list[str]) -> int:
+    """``socialgrid-plot [LABEL=]RUN... | groups ... | schelling``. Returns the exit code."""
+    need_extras()
+    if words[:1] == ["schelling"]:
+        from socialgrid.commands import schelling
+
+        return schelling.main(words[1:])
+    if words[:1] == ["groups"]:
+        return _plot_groups(prog, words[1:])
+    names, rest = split_words(words)
+    options = parse(PlotOptions, rest, f"{prog} [LABEL=]RUN...")
+    if not names:
+        raise UsageError("which run? socialgrid-plot [LABEL=]RUN... [--options]")
+    need_matplotlib()
+    runs = [RunCurves.named(name) for name in names]
+    references = read_references(user_path(options.reference)) if options.reference else []
+    out = user_path(options.out) if options.out else runs[0].run_dir / "curves.png"
+    print(draw_curves(runs, out, references))
+    if options.predictions:
+        from socialgrid.commands.predictions import draw_predictions
+
+        for run in runs:
+            print(draw_predictions(run.run_dir, options.seed))
+    for run in runs:
+        if options.peers or (len(runs) == 1 and run.advised()):
+            print(draw_peers(run, run.run_dir / "peers.png"))
+    return 0
+
+
+def _plot_groups(prog: str, words: list[str]) -> int:
+    names, rest = split_words(words)
+    options = parse(GroupsOptions, rest, f"{prog} groups [LABEL=]RUN...")
+    if not names:
+        raise UsageError("which runs? socialgrid-plot groups [LABEL=]RUN... [--out FILE]")
+    runs = [RunCurves.named(name) for name in names]
+    found = compare_group_sizes(runs)
+    out = user_path(options.out) if options.out else runs[0].run_dir / "group-sizes.png"
+    print(report_group_sizes(found))
+    print(draw_group_sizes(found, out))
+    return 0

@@ -1,0 +1,178 @@
+"""socialgrid-train: new runs, runs that go on, and what there is to run."""
+
+# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
+from __future__ import annotations
+
+import itertools
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from socialgrid.commands.allocation import keep_freed_memory
+from socialgrid.commands.ending import CLOSED, complain, mute
+from socialgrid.commands.words import need_extras, take_imports
+from socialgrid.config import (
+    Preset,
+    TrainConfig,
+    check_imports,
+    load_config,
+    load_preset,
+    preset_names,
+)
+from socialgrid.config.errors import UsageError, plain_line, told
+from socialgrid.config.phases import described
+from socialgrid.config.run_files import user_path
+from socialgrid.config.words import combination, parse, parse_train
+
+_USAGE = (
+    "socialgrid-train PRESET [--options] | "
+    "--resume RUN [--total-steps N] [--import MODULE] | --list"
+)
+
+
+def main(prog: str, words: list[str]) -> int:
+    """``socialgrid-train PRESET [--options] | --resume RUN | --list``. Returns the exit code."""
+    if words in (["--list"], ["-l"]):
+        return _list_presets()
+    if not words:
+        raise UsageError(f"which preset? {_USAGE}")
+    need_extras()
+    keep_freed_memory()
+    if words[0] == "--resume" or words[0].startswith("--resume="):
+        return _resume(prog, words)
+    if words[0] in ("-h", "--help"):
+        print(f"usage: {_USAGE}\n")
+        parse_train(["--help"], Preset("", "", TrainConfig()), f"{prog} PRESET")
+    if words[0].startswith("-"):
+        raise UsageError(f"{words[0]}: the preset comes first: {_USAGE}")
+    preset = load_preset(words[0])
+    if {"-h", "--help"} & set(words[1:]):
+        print(_about(preset))
+    rest, imports = take_imports(words[1:])
+    config = parse_train(rest, preset, f"{prog} {words[0]}")
+    if words[0].endswith(".json"):  # a record, too
+        check_imports(config, words[0], [*imports, *_games(rest)])
+    note = combination(rest, preset, config)
+    if note:
+        print(note, flush=True)
+    from socialgrid.train.on_policy.trainer import create_run
+
+    if config.run.run_dir:
+        return _finish(create_run(config, user_path(config.run.run_dir)))
+    return _finish(create_run(config, _run_name(preset.name, config), fresh=True))
+
+
+def _games(words: Sequence[str]) -> list[str]:
+    """Games named on a command line."""
+    options = ("--env", "--env.game", "--game")
+    pairs = [word.partition("=") for word in words]
+    named = [value for option, equals, value in pairs if equals and option in options]
+    return named + [b for a, b in itertools.pairwise(words) if a in options]
+
+
+def _list_presets() -> int:
+    for name in preset_names():
+        preset = load_preset(name)
+        print(f"{name:<28} {preset.description}")
+        if preset.variants():
+            print(f"{'':<28} own options for: {', '.join(preset.variants())}")
+        if preset.reproduces:
+            count = len(preset.deviations())
+            print(
+                f"{'':<28} reproduces {preset.reproduces}; {count} deviations: "
+                f"socialgrid-train {name} --help"
+            )
+    return 0
+
+
+def _about(preset: Preset) -> str:
+    """What a preset is, what it reproduces, and where it is not as published."""
+    lines = [preset.description]
+    if preset.reproduces:
+        lines += ["", f"Reproduces {preset.reproduces}. Not as published there:"]
+        for name, reason in preset.deviations().items():
+            lines += textwrap.wrap(
+                f"{name}: {reason}", 100, initial_indent="  ", subsequent_indent="      "
+            )
+        if not preset.deviations():
+            lines.append("  nothing")
+    if preset.config.phases:
+        lines += ["", "Phases, one after another; --phases.NAME.OPTION VALUE changes them:"]
+        for name, phase in preset.config.phases.items():
+            lines += textwrap.wrap(
+                f"{name}: {described(phase)}", 100, initial_indent="  ", subsequent_indent="      "
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _run_name(preset: str, config: TrainConfig) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{preset}-seed{config.run.seed}-{stamp}"
+
+
+def _resume(prog: str, words: list[str]) -> int:
+    first, equals, value = words[0].partition("=")
+    rest = [value, *words[1:]] if equals else words[1:]
+    if not rest or rest[0].startswith("-"):
+        raise UsageError(f"{first}: which run? {_USAGE}")
+    words, imports = take_imports(rest[1:])
+    options = parse(ResumeOptions, words, f"{prog} --resume RUN")
+    run_dir = user_path(rest[0])
+    check_imports(load_config(run_dir), run_dir, imports)  # at once, without waiting for torch
+    from socialgrid.train.on_policy.trainer import resume_run
+
+    trainer, messages = resume_run(run_dir, options.total_steps, imports)
+    for message in messages:
+        print(plain_line(f"{prog}: {message}"), file=sys.stderr)
+    goal = trainer.config.run.total_steps
+    if trainer.env_steps >= goal:
+        print(f"nothing left to do: step {trainer.env_steps:,} of {goal:,}; --total-steps moves it")
+    elif trainer.env_steps:
+        print(f"going on from step {trainer.env_steps:,} of {goal:,}, update {trainer.update:,}")
+    return _finish(trainer)
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """What may change when a run goes on."""
+
+    total_steps: int | None = None
+    """A new goal in environment steps."""
+
+    def __post_init__(self) -> None:
+        if self.total_steps is not None and self.total_steps < 1:
+            raise UsageError(f"total-steps: {self.total_steps} is out of range")
+
+
+def _finish(trainer: Any) -> int:
+    from socialgrid.algos.learner import NonFiniteError
+    from socialgrid.commands.pictures import leave_pictures
+    from socialgrid.report.summary import summarise
+
+    print(f"run directory: {trainer.run_dir}", flush=True)
+    try:
+        code = int(trainer.train())
+    except NonFiniteError as error:
+        complain("socialgrid-train", f"stopped, no checkpoint written: {error}")
+        return 1
+    except OSError as error:
+        complain("socialgrid-train", f"stopped, the last checkpoint stays: {told(error)}")
+        return 1
+    try:
+        try:
+            print(summarise(trainer))
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            where = trainer.run_dir / "metrics.jsonl"
+            raise UsageError(f"{where}: damaged, no summary: {error!r}") from None
+        if code == 0:
+            for line in leave_pictures(trainer):
+                print(line)
+        sys.stdout.flush()
+    except OSError:  # the run itself is whole
+        mute()
+        return code or CLOSED
+    return code

@@ -1,0 +1,101 @@
+"""Where a run's agents are evaluated, in words. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from socialgrid.config.errors import UsageError
+from socialgrid.config.presets import load_preset
+from socialgrid.config.schema import TrainConfig
+
+_VIEW_OPTIONS = ("view_size", "view_offset", "tile_size", "see_through_walls")
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """What to evaluate in."""
+
+    episodes: int = 20
+    """Episodes for each seed and condition."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of the environments; never those of training."""
+    world: str = ""
+    """Another world: the env section and the players of this preset (four-goals, maze, ...)."""
+    game: str = ""
+    """Another game; scripted players that it does not have must be replaced by ``players``."""
+    players: tuple[str, ...] = ()
+    """Who plays instead: "learner" stands for the agents that learnt in the run, in their order;
+    checkpoint:OTHER for the first that learnt in another run, checkpoint:OTHER#K for its agent K;
+    novice for an untrained network; anything else is a scripted player."""
+    greedy: bool = False
+    """The most probable action instead of a sample; off-policy agents always play so."""
+    device: str = "cpu"
+    """Where the networks compute."""
+    json: str = ""
+    """Where the results go; RUN/eval-WORLD-....json by default."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise UsageError(f"episodes: {self.episodes} is out of range, must be at least 1")
+        if not self.seeds:
+            raise UsageError("seeds: at least one is needed")
+        if self.world and self.game:
+            raise UsageError("world and game: give one of them")
+
+
+@dataclass(frozen=True)
+class MatrixOptions:
+    """Where agents of different runs meet."""
+
+    episodes: int = 20
+    """Episodes for each seed, pair of runs and seating."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of the environments; never those of training."""
+    world: str = ""
+    """Another world: the env section of this preset."""
+    players: tuple[str, ...] = ()
+    """Who has which seat: row, column, or somebody else as of socialgrid-eval. By default the
+    row's agent has the seat it learnt in, the column's agents have those of the other learners,
+    and everybody else is as in training; each learner's seat in turn."""
+    greedy: bool = False
+    """The most probable action instead of a sample."""
+    device: str = "cpu"
+    """Where the networks compute."""
+    out: str = ""
+    """The picture; matrix.png in the first run's directory by default."""
+    json: str = ""
+    """The figures; matrix.json in the first run's directory by default."""
+
+
+def evaluation_config(
+    run: TrainConfig, options: EvalOptions, extra: Mapping[str, Any]
+) -> TrainConfig:
+    """The configuration of a run, moved to the world that ``options`` name.
+
+    Args:
+        run: configuration of the training run.
+        options: world, game and players.
+        extra: game options given on the command line.
+
+    Raises:
+        UsageError: the players do not match the run's networks.
+    """
+    env, kinds = run.env, list(run.players.kinds)
+    own = {name: env.options[name] for name in _VIEW_OPTIONS if name in env.options}
+    if options.world:
+        world = load_preset(options.world).config
+        env = dataclasses.replace(env, game=world.env.game, options={**own, **world.env.options})
+        kinds = kinds if run.advised else list(world.players.kinds)
+    elif options.game and options.game != env.game:
+        env = dataclasses.replace(env, game=options.game, options=own)
+    env = dataclasses.replace(env, options={**env.options, **extra}, double_buffer=False)
+    if options.players:
+        if run.advised:
+            raise UsageError("players: peers are evaluated by themselves, each in its own task")
+        kinds = list(options.players)
+    schedule = dataclasses.replace(run.schedule, solo_fraction="0", options={})
+    players = dataclasses.replace(run.players, kinds=tuple(kinds))
+    return dataclasses.replace(run, env=env, players=players, schedule=schedule)

@@ -1,0 +1,131 @@
+"""What all pictures of runs need: matplotlib, curves to compare with, a file."""
+
+# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from socialgrid.config.errors import UsageError, about, told
+from socialgrid.config.run_files import guard_output
+
+Values = npt.NDArray[np.float64]
+
+
+def need_matplotlib() -> None:
+    """Raise a one-line UsageError where matplotlib is missing."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError('no curves: pip install "socialgrid[plot]"')
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of a size in inches, which no window shows.
+
+    Raises:
+        UsageError: matplotlib is missing.
+    """
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A curve or a level from elsewhere, drawn among the collective returns or evaluations.
+
+    Attributes:
+        label: what it is.
+        steps: environment steps, ``[P]``; empty for a level.
+        values: return, ``[P]``, or ``[1]`` for a level.
+    """
+
+    label: str
+    steps: Values
+    values: Values
+
+
+def read_references(path: Path) -> list[Reference]:
+    """Read curves to compare with.
+
+    Args:
+        path: CSV: a header, environment steps in the first column, a curve in every other one
+            (its cells may be empty). Or JSON: by label a number, or a list of [steps, value].
+
+    Raises:
+        UsageError: no such file, or it is neither.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            return [_reference(label, points) for label, points in json.loads(text).items()]
+        header, *rows = [row for row in csv.reader(text.splitlines()) if row]
+        return [
+            _reference(
+                label, [(row[0], row[column]) for row in rows if len(row) > column and row[column]]
+            )
+            for column, label in enumerate(header[1:], 1)
+        ]
+    except OSError as error:
+        raise UsageError(told(error, path)) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: no table of steps and values: {error}") from None
+
+
+def _reference(label: str, points: Any) -> Reference:
+    if isinstance(points, int | float):
+        return Reference(label, np.empty(0), np.array([points], np.float64))
+    pairs = np.array([(float(step), float(value)) for step, value in points]).reshape(-1, 2)
+    return Reference(label, pairs[:, 0], pairs[:, 1])
+
+
+def draw_references(axes: Any, references: Sequence[Reference]) -> None:
+    """Add what is drawn for comparison to a diagram."""
+    for index, reference in enumerate(references):
+        style = ("--", "-.", ":")[index % 3]
+        if len(reference.steps):
+            axes.plot(
+                reference.steps, reference.values, "k", linestyle=style, linewidth=1.2,
+                label=reference.label,
+            )  # fmt: skip
+        else:
+            level = float(reference.values[0])
+            axes.axhline(level, color="k", linestyle=style, linewidth=1.2, label=reference.label)
+
+
+def smooth(values: Values, width: int) -> Values:
+    """Trailing mean over ``width`` points that skips NaN; NaN where there is nothing."""
+    out = np.full(len(values), np.nan)
+    for i in range(len(values)):
+        window = values[max(0, i + 1 - width) : i + 1]
+        window = window[np.isfinite(window)]
+        if len(window):
+            out[i] = window.mean()
+    return out
+
+
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a figure.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        guard_output(path)
+        figure.savefig(path, dpi=130)
+    except OSError as error:
+        raise UsageError(told(error, path)) from None
+    except ValueError as error:
+        raise UsageError(about(str(path), error)) from None
+    return path

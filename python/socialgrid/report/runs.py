@@ -1,0 +1,215 @@
+"""Runs as curves: what their metrics say over time, and what tells them apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from socialgrid.config import group_key, load_config
+from socialgrid.config.errors import UsageError
+from socialgrid.config.run_files import user_path
+from socialgrid.report.figures import Values
+from socialgrid.report.metrics_file import read_metrics
+
+
+class RunCurves:
+    """The metrics of one run, ready to draw.
+
+    Attributes:
+        run_dir: where it lies.
+        config: its configuration.
+        label: what the user calls it; empty if nothing.
+        group: what it shares with runs that are drawn in the same colour: the label, or else all
+            of the configuration but the seed.
+        steps: environment steps, ``[U]``.
+    """
+
+    def __init__(self, run_dir: Path, label: str = "") -> None:
+        """Read a run directory.
+
+        Raises:
+            UsageError: not a run directory, or nothing has been measured yet.
+        """
+        self.run_dir, self.label = run_dir, label
+        self.config = load_config(run_dir)
+        self._rows = read_metrics(run_dir / "metrics.jsonl")
+        if not self._rows:
+            raise UsageError(f"{run_dir / 'metrics.jsonl'}: no updates yet")
+        for number, row in enumerate(self._rows, 1):
+            if not (
+                _is_number(row.get("env_steps"))
+                and isinstance(row.get("learner"), dict)
+                and isinstance(row.get("episode", {}), dict)
+            ):
+                where = f"{run_dir / 'metrics.jsonl'}: line {number}"
+                raise UsageError(f"{where} is not a row of metrics")
+        self.group = label or group_key(self.config)
+        self.steps = np.array([row["env_steps"] for row in self._rows], np.float64)
+
+    @classmethod
+    def named(cls, word: str) -> RunCurves:
+        """Read ``RUN`` or ``LABEL=RUN``.
+
+        Raises:
+            UsageError: as for the class itself.
+        """
+        label, equals, path = word.partition("=")
+        whole = user_path(word)
+        if equals and not whole.is_dir():
+            while not user_path(path).is_dir() and "=" in path:  # labels may have one, too
+                more, _, path = path.partition("=")
+                label = f"{label}={more}"
+            return cls(user_path(path), label)
+        return cls(whole)
+
+    def values(self, *keys: str, agent: int | None = None) -> Values:
+        """A curve ``[U]``, NaN where nothing was measured; of one agent where all have one."""
+        curve = np.full(len(self._rows), np.nan)
+        for i, row in enumerate(self._rows):
+            value: Any = row
+            for key in keys:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            if agent is not None:
+                value = value[agent] if isinstance(value, list) else None
+            if _is_number(value):
+                curve[i] = value
+        return curve
+
+    def table(self, *keys: str) -> Values | None:
+        """Lists of lists over time, ``[U, A, P]`` or ``[U, G, P]``; ``None`` if never measured."""
+        found: list[Any] = []
+        for row in self._rows:
+            value: Any = row
+            for key in keys:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            found.append(value)
+        try:
+            shapes = {np.shape(value) for value in found if value is not None}
+            if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+                return None
+            nothing = np.full(shapes.pop(), np.nan)
+            return np.array([nothing if value is None else value for value in found], np.float64)
+        except (TypeError, ValueError, OverflowError):  # no table of numbers
+            return None
+
+    def groups(self) -> list[list[int]]:
+        """Agents that learn, as places in the lists of a row, group by group.
+
+        Groups of peers are independent of each other; in all other runs there is one.
+        """
+        config = self.config
+        if not config.off_policy:
+            return [self.learning_slots()]
+        owners, kinds = config.players.owners(), config.players.kinds
+        learning = [k for k, place in enumerate(owners) if kinds[place].startswith("learner")]
+        return [[group * len(owners) + k for k in learning] for group in range(config.peers.groups)]
+
+    def place(self, agent: int) -> int:
+        """Place in its group of an agent of an off-policy run."""
+        owners = self.config.players.owners()
+        return owners[agent % len(owners)]
+
+    def members(self) -> list[str]:
+        """What the members of a group are; where they learn by several algorithms, by which."""
+        players, algorithms = self.config.players, self.config.peers.algorithms
+        names = list(players.kinds)
+        if len(set(algorithms)) > 1:
+            for place, name in zip(players.owners(), algorithms, strict=True):
+                names[place] += f" ({name})"
+        return names
+
+    def advised(self) -> bool:
+        """Whether it was measured who followed whom."""
+        return self.table("peers", "followed") is not None
+
+    def losses(self) -> list[str]:
+        """Names of the auxiliary losses measured, with their agents' values."""
+        names = {name for row in self._rows for name in row["learner"]}
+        return sorted(name for name in names if "aux" in name)
+
+    def outcomes(self) -> list[str]:
+        """Names of what was measured of the group."""
+        return list(dict.fromkeys(name for row in self._rows for name in row.get("episode") or ()))
+
+    def learning_slots(self) -> list[int]:
+        """Slots of agents that learn."""
+        kinds = self.config.players.kinds
+        return [slot for slot, kind in enumerate(kinds) if kind.partition(":")[0] == "learner"]
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value out of JSON fits into a curve."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 1 << 62
+    return isinstance(value, float)
+
+
+# Options that tell a reader most; where they tell all groups apart, titles name no others.
+_TELLING = ("social.mechanisms", "social.influence_weight", "algorithm.name", "env.game")
+_TELLING_OF_PEERS = (
+    "social.mechanisms", "algorithm.name", "env.game", "players.kinds", "players.others",
+    "peers.advice", "peers.normalise", "peers.choice", "peers.trust_rate",
+)  # fmt: skip
+
+
+def group_titles(runs: Sequence[RunCurves]) -> dict[str, str]:
+    """A short title for each group: its label, or what its runs' configurations differ in."""
+    titles = {run.group: run.label for run in runs if run.label}
+    off_policy = all(run.config.off_policy for run in runs)
+    found = differences(
+        {run.group: json.loads(run.group) for run in runs if not run.label},
+        _TELLING_OF_PEERS if off_policy else _TELLING,
+    )
+    return {
+        **titles,
+        **{group: name or runs[0].config.env.game for group, name in found.items()},
+    }
+
+
+def differences(
+    configs: Mapping[str, Mapping[str, Any]], telling: Sequence[str] = _TELLING_OF_PEERS
+) -> dict[str, str]:
+    """What configurations differ in, by the names they are given under.
+
+    Args:
+        configs: nested tables of options.
+        telling: options that tell a reader most; others are named only where these do not tell
+            all configurations apart.
+
+    Returns:
+        ``option=value, ...`` of each; empty where there is only one.
+    """
+    flat = {name: dict(_flatten(config)) for name, config in configs.items()}
+    keys = sorted({key for options in flat.values() for key in options})
+
+    def differing(keys: Sequence[str]) -> list[str]:
+        return [
+            key for key in keys
+            if len({json.dumps(options.get(key)) for options in flat.values()}) > 1
+        ]  # fmt: skip
+
+    def told(keys: Sequence[str]) -> dict[str, str]:
+        return {
+            group: ", ".join(f"{key.rsplit('.', 1)[-1]}={_brief(options.get(key))}"
+                             for key in keys)
+            for group, options in flat.items()
+        }  # fmt: skip
+
+    names = told(differing(telling))
+    return names if len(set(names.values())) == len(flat) else told(differing(keys))
+
+
+def _flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _brief(value: Any) -> str:
+    return (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
