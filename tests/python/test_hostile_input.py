@@ -356,25 +356,3 @@ def test_too_large_a_batch_names_the_memory_it_would_take():
     # 16 million grids of 200 x 200 are more than a terabyte.
     with pytest.raises(MemoryError, match=r"MiB\) for the worlds of 16777216 environments"):
         socialgrid.make_vec("Empty-v0", num_envs=2**24, grid_size=200)
-
-
-SUB_INTERPRETER = '''
-try:
-    import _xxsubinterpreters as interpreters
-except ImportError:
-    import _interpreters as interpreters
-new = interpreters.create()
-check = """
-try:
-    import socialgrid._core
-except ImportError as error:
-    print(error, flush=True)
-"""
-interpreters.run_string(new, check)
-'''
-
-
-def test_a_sub_interpreter_is_refused():
-    done = run(SUB_INTERPRETER)
-    assert done.returncode == 0, done.stderr
-    assert "main interpreter only" in done.stdout

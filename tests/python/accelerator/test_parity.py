@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.python.algos.tiny import copy_ends
 
 from socialgrid.config import TrainConfig, from_dict, load_preset
 from socialgrid.train.on_policy.trainer import make_trainer
@@ -160,7 +161,7 @@ def test_an_update_on_the_accelerator_is_the_cpus(arm: str, tmp_path: Path, acce
         cpu.collect()
         for name in RECORDED:
             getattr(other.rollout, name).copy_(getattr(cpu.rollout, name))
-        other.rollout._final_rows = list(cpu.rollout._final_rows)
+        copy_ends(cpu.rollout, other.rollout)
         other.learner.load_carried({k: x.clone() for k, x in cpu.learner.carried().items()})
     before = {k: x.clone() for k, x in cpu.learner.tensors().items()}
     other.learner.load_tensors({k: x.clone() for k, x in before.items()})

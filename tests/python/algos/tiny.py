@@ -95,3 +95,14 @@ def experience(learner, env, steps=12):
     rollout.begin(*env.begin(), visible=env.everybody())
     collect(learner, env, rollout, learner.initial_state(env.num_envs))
     return rollout
+
+
+def copy_ends(source, target):
+    """Let a rollout that was given a copy of what happened keep the last views of episodes, too."""
+    rows = zip(source.final_index.tolist(), source.final_obs, strict=True)
+    views = {(t, env): view for (t, env), view in rows}
+    for t in range(target.num_steps):
+        for env in range(target.num_envs):
+            if (t, env) in views:
+                target.slot(t)["final_obs"][env].copy_(views[t, env])
+        target.finish_step(t)

@@ -14,10 +14,12 @@ import pytest
 from tests.python.train.runs import command, run, tiny
 
 from socialgrid.commands import cli
+from socialgrid.train.off_policy import trainer
 
 STARTED_TOGETHER = """
 import sys, time
 from socialgrid.commands import cli
+from socialgrid.train.off_policy import trainer
 own, *words = sys.argv[1:]
 assert cli.train([words[0], "--run-dir", own, "--total-steps", "128"]) == 0  # all is loaded now
 print("ready", flush=True)
@@ -219,6 +221,15 @@ def test_an_environment_that_reuses_its_array_teaches_the_same(train_on):
         for one in runs
     ]
     assert weights[0] == weights[1]
+
+
+def test_an_evaluation_that_does_not_end_keeps_what_was_learnt(train_on, capsys, monkeypatch):
+    monkeypatch.setattr(trainer, "LONGEST_EPISODE", 30)
+    code, run_dir = train_on("Endless", "--checkpoint-minutes", "60")
+    assert code == 2
+    assert "has not ended after 30 steps: give the task a time limit" in capsys.readouterr().err
+    assert checkpoints_of(run_dir) == ["step-000000000100"]
+    assert [row["env_steps"] for row in rows_of(run_dir)] == [100]
 
 
 def test_steps_after_an_agents_goal_are_not_counted_as_its_own(tmp_path):

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.python.algos.tiny import copy_ends
 from tests.python.train.runs import command
 
 from socialgrid.algos.learner import NonFiniteError
@@ -190,9 +191,10 @@ def test_a_synchronous_update_is_that_of_one_batch_of_all_environments(tmp_path)
         getattr(whole.rollout, name).copy_(
             torch.cat((getattr(first, name), getattr(second, name)), 1)
         )
-    for rollout, offset in ((first, 0), (second, 3)):
-        whole.rollout._final_rows += [(t, e + offset, x) for t, e, x in rollout._final_rows]
+    copy_ends(first, whole.rollout.part(0, 3))
+    copy_ends(second, whole.rollout.part(3, 2))
     assert whole.rollout.done.any()
+    assert len(whole.rollout.final_obs) == int(whole.rollout.done.sum())
     assert not torch.equal(first.obs[:, :2], second.obs)
     whole.learner.update(whole.rollout)
     (tmp_path / "run").mkdir()
@@ -306,10 +308,10 @@ def test_what_is_not_finite_ends_the_run_without_a_checkpoint(tmp_path):
 def test_ctrl_c_does_not_reach_workers_that_are_being_started():
     code = """
 import multiprocessing
-from socialgrid.train.on_policy.asynchronous import _without_interrupts
+from socialgrid.train.on_policy.asynchronous import without_interrupts
 tell = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 process = multiprocessing.get_context("spawn").Process(target=exec, args=(tell,))
-with _without_interrupts():
+with without_interrupts():
     process.start()
 process.join()
 exec(tell)

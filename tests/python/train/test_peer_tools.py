@@ -489,9 +489,15 @@ def test_a_person_plays_in_a_room():
 
 
 def made_up(
-    folder, kinds=("learner", "adversary", "learner"), groups=2, scale=1.0, seed=0, **peers
+    folder,
+    kinds=("learner", "adversary", "learner"),
+    groups=2,
+    scale=1.0,
+    seed=0,
+    change=lambda row: None,
+    **peers,
 ):
-    """A run directory with rows of metrics that can be worked out by hand."""
+    """A run directory with rows of metrics that can be worked out by hand, or changed ones."""
     config = from_dict(
         {
             "algorithm": {"name": "dqn"},
@@ -524,6 +530,7 @@ def made_up(
             row["evaluation"] = {
                 "return": [scale * (agent * 10 + update) for agent in range(agents)]
             }
+        change(row)
         rows.append(json.dumps(row))
     (folder / "metrics.jsonl").write_text("\n".join(rows) + "\n")
     return RunCurves(folder)
@@ -626,18 +633,21 @@ def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     np.testing.assert_allclose(evaluated["evaluated"], [10 + 2, 10 + 4])  # agents 0 and 2
     areas = [area.get_paths()[0].get_extents().y1 for area in rows[0, 0].collections]
     np.testing.assert_allclose(areas[-1], 1.0)
-    single = made_up(tmp_path / "single", ("learner",), groups=1)
-    single._rows = [{**row, "peers": None} for row in single._rows]
+    single = made_up(
+        tmp_path / "single", ("learner",), groups=1, change=lambda row: row.update(peers=None)
+    )
     with pytest.raises(UsageError, match="nobody gave advice"):
         draw_peers(single, tmp_path / "none.png")
 
 
 def test_the_picture_has_room_for_large_groups_and_small_differences(tmp_path, drawn):
-    run = made_up(tmp_path / "run", ("learner",) * 32, groups=1)
-    for update, row in enumerate(run._rows):
+    def large(row):
+        first = row["update"] == 1
         row["peers"]["followed"] = [[1] * 32] * 32
         row["peers"]["agent_values"] = [[0.5] * 32]
-        row["peers"]["trust"] = [[200.0 if update == 0 else place / 32 for place in range(32)]] * 32
+        row["peers"]["trust"] = [[200.0 if first else place / 32 for place in range(32)]] * 32
+
+    run = made_up(tmp_path / "run", ("learner",) * 32, groups=1, change=large)
     draw_peers(run, tmp_path / "peers.png")
     rows = np.array(drawn[0].axes).reshape(9, 3)  # eight learners, and all of them together
     assert len(drawn[0].legends[0].get_texts()) == 32

@@ -16,7 +16,6 @@ import pytest
 import torch
 from tests.python.train.runs import Silent, tiny
 
-from socialgrid import _core
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import evaluate
 from socialgrid.config import (
@@ -378,24 +377,6 @@ def test_what_fails_after_training_costs_a_line(tmp_path, capsys, monkeypatch):
     assert "no film: [Errno 32] Broken pipe" in capsys.readouterr().out
 
 
-def test_an_evaluation_without_an_end_keeps_what_was_learnt(tmp_path, monkeypatch):
-    from socialgrid.train.off_policy import trainer as peers
-
-    monkeypatch.setattr(peers, "_ENDLESS", 3)
-    data = {
-        "run": {"total_steps": 400, "device": "cpu", "threads": 1, "checkpoint_minutes": 60},
-        "env": {"game": "gymnasium:CartPole-v1", "num_envs": 2, "rollout_steps": 50},
-        "algorithm": {"name": "dqn", "hidden": [4], "batch_size": 4},
-        "evaluation": {"interval": 200},
-        "logging": {"tensorboard": False},
-    }
-    trainer = create_run(from_dict(data), tmp_path / "run")
-    with pytest.raises(UsageError, match="has not ended after 3 steps"):
-        trainer.train(Silent())
-    assert steps_of(tmp_path / "run")[0] == "step-000000000200"
-    assert len(read_metrics(tmp_path / "run" / "metrics.jsonl")) == 2
-
-
 def test_a_row_cut_short_is_made_up_for_by_the_next_one(tmp_path):
     data = {
         "run": {"total_steps": 200, "device": "cpu", "threads": 1},
@@ -458,30 +439,6 @@ def test_moved_runs_say_what_is_different(run):
     assert len(json.loads(path.read_text())["sessions"]) == 2
     path.write_text("[" * 10_000)
     assert len(resume_run(run)[1]) == 1
-
-
-@pytest.mark.parametrize(
-    ("membership", "files", "cores"),
-    [
-        ("0::/\n", {"cpu.max": "200000 100000"}, 2),
-        ("0::/a/b\n", {"a/cpu.max": "150000 100000\n", "a/b/cpu.max": "max 100000\n"}, 1),
-        ("0::/a/b\n", {"a/cpu.max": "800000 100000", "a/b/cpu.max": "300000 100000"}, 3),
-        ("0::/elsewhere\n", {"cpu.max": "10000 100000"}, 1),
-        (
-            "2:cpu,cpuacct:/d\n1:memory:/d\n",
-            {"cpu/d/cpu.cfs_quota_us": "400000", "cpu/d/cpu.cfs_period_us": "100000"},
-            4,
-        ),
-        ("3:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 0),
-        ("0::/\n", {"cpu.max": "rubbish"}, 0),
-        ("rubbish", {}, 0),
-    ],
-)
-def test_control_groups_bound_the_threads(tmp_path, membership, files, cores):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert _core.quota_cores(membership, str(tmp_path)) == cores
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="an affinity is Linux's")

@@ -28,7 +28,7 @@ from socialgrid.train.on_policy.trainer import SynchronousRun
 from socialgrid.train.worlds import derived_seed
 
 _EVALUATION, _ADVISERS = 5, 6  # purposes of seeds
-_ENDLESS = 100_000  # steps after which an episode is taken to have no end
+LONGEST_EPISODE = 100_000  # steps after which an episode is taken to have no end
 
 AnyOffPolicyLearner = OffPolicyLearner | MixedLearner
 
@@ -112,7 +112,7 @@ def greedy_returns(tasks: Tasks, learner: AnyOffPolicyLearner, seed: int | None 
     lead = (tasks.spec.num_agents, tasks.num_envs)
     returns, going = torch.zeros(lead, dtype=torch.float64), torch.ones(lead, dtype=torch.bool)
     begins = torch.ones(lead, dtype=torch.bool)
-    for _ in range(_ENDLESS):
+    for _ in range(LONGEST_EPISODE):
         step = tasks.step(actor(obs, begins))
         returns += torch.where(going & step.in_play, step.reward.double(), 0.0)
         going &= ~step.done
@@ -120,8 +120,8 @@ def greedy_returns(tasks: Tasks, learner: AnyOffPolicyLearner, seed: int | None 
         if not bool(going.any()):
             return returns
     raise UsageError(
-        f"an evaluation episode has not ended after {_ENDLESS} steps: give the task a time limit, "
-        "as in --set max_episode_steps=1000"
+        f"an evaluation episode has not ended after {LONGEST_EPISODE} steps: give the task a time "
+        "limit, as in --set max_episode_steps=1000"
     )
 
 

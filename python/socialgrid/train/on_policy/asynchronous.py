@@ -439,7 +439,7 @@ class AsyncTrainer:
             name=f"socialgrid-worker-{index}",
             daemon=True,
         )
-        with _without_interrupts():
+        with without_interrupts():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -662,7 +662,7 @@ class AsyncTrainer:
 
 
 @contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
+def without_interrupts() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach before they can ignore it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
