@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.python.train.runs import tiny
 
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import evaluate
@@ -14,8 +15,6 @@ from socialgrid.models import ViewSpec
 from socialgrid.train import build, checkpoint
 from socialgrid.train.cast import _ears, eyes_of, seats_of
 from socialgrid.train.worlds import Phase, Worlds, derived_seed
-
-from .runs import tiny
 
 E = 24
 OPTIONS = EvalOptions(episodes=E, seeds=(4,))
