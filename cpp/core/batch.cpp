@@ -24,7 +24,7 @@ BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int n
                    std::uint64_t seed, std::uint64_t first_env_index, ObsMode mode,
                    Autoreset autoreset)
     : game_(std::move(game)),
-      observer_(make_observer(game_, mode)),
+      observer_(make_observer(*game_, mode)),
       num_envs_(num_envs),
       seed_(seed),
       first_env_index_(first_env_index),

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "core/observer.hpp"
+#include "core/game.hpp"
 #include "core/thread_pool.hpp"
 
 namespace socialgrid {

@@ -1,13 +1,14 @@
-// Options of a game: what a user may set, checked by name, type and range.
+// What a user set of a game's options, checked by name, type and range.
 #pragma once
 
-#include <cstdint>
-#include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <variant>
+#include <utility>
 #include <vector>
+
+#include "core/option.hpp"
+#include "core/value.hpp"
 
 namespace socialgrid {
 
@@ -21,51 +22,6 @@ class ConfigError : public std::invalid_argument {
 class UnknownOptionError : public ConfigError {
  public:
   using ConfigError::ConfigError;
-};
-
-// A configuration value: none, bool, integer, number, text or a list of values.
-struct Value {
-  using List = std::vector<Value>;
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, List> data;
-
-  Value() = default;
-  Value(bool v) : data(v) {}                      // NOLINT(google-explicit-constructor)
-  Value(int v) : data(std::int64_t{v}) {}         // NOLINT(google-explicit-constructor)
-  Value(std::int64_t v) : data(v) {}              // NOLINT(google-explicit-constructor)
-  Value(double v) : data(v) {}                    // NOLINT(google-explicit-constructor)
-  Value(const char* v) : data(std::string(v)) {}  // NOLINT(google-explicit-constructor)
-  Value(std::string v) : data(std::move(v)) {}    // NOLINT(google-explicit-constructor)
-  Value(List v) : data(std::move(v)) {}           // NOLINT(google-explicit-constructor)
-
-  bool is_none() const { return std::holds_alternative<std::monostate>(data); }
-  const List* list() const { return std::get_if<List>(&data); }
-};
-
-// Python-like text of a value, for messages.
-std::string to_string(const Value& value);
-
-using Values = std::map<std::string, Value>;
-
-enum class OptionType { kBool, kInt, kNumber, kText };
-
-// How many values an option holds.
-enum class OptionShape {
-  kSingle,        // one value
-  kPerAgent,      // one value for all, or a list with one value per agent
-  kListPerAgent,  // a list for all, or one list per agent
-  kList,          // a list of values
-  kSize           // one integer, or [rows, columns]
-};
-
-struct Option {
-  std::string name;
-  OptionType type = OptionType::kInt;
-  OptionShape shape = OptionShape::kSingle;
-  Value fallback;  // used when the key is absent; none: the option is off
-  double low = 0;  // smallest and largest number allowed
-  double high = 0;
-  std::vector<std::string> choices;  // texts allowed; empty: any
-  std::string help;
 };
 
 // The nearest of `names` to `name`, or an empty text when none is near.

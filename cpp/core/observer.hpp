@@ -1,4 +1,5 @@
-// What agents see, written into the caller's memory. Each kind of view has an observer of its own.
+// What agents see, written into the caller's memory. Each family of games has an observer of its
+// own.
 #pragma once
 
 #include <cstddef>
@@ -7,19 +8,18 @@
 #include <string>
 #include <vector>
 
-#include "core/game.hpp"
+#include "core/world.hpp"
 
 namespace socialgrid {
+
+inline constexpr int kMaxViewSize = 31;         // cells a side of what an agent sees around it
+inline constexpr int kMaxTilePictures = 65536;  // that can be numbered
 
 enum class ObsMode { kRgb, kTiles, kVector };
 enum class ObsType { kUint8, kUint16, kFloat32 };
 
 // "rgb", "tiles", "vector".
 const char* name_of(ObsMode mode);
-// The modes a kind of view offers, the default first.
-std::vector<ObsMode> obs_modes(const View& view);
-// The mode of that name. Throws ConfigError, naming those there are, if the game does not offer it.
-ObsMode obs_mode_of(const GameSpec& spec, const std::string& name);
 
 // Working memory of one thread.
 struct ObserverScratch {
@@ -60,10 +60,9 @@ class Observer {
 
  protected:
   Observer() = default;
-  // Views are rows x cols tiles with `tile_size` pixels a side, of `num_pictures` kinds.
-  // Throws ConfigError if the tiles cannot be numbered.
-  void set_cells(const Game& game, ObsMode mode, int rows, int cols, int tile_size,
-                 int num_pictures);
+  // Views are rows x cols tiles with `tile_size` pixels a side, of at most kMaxTilePictures kinds
+  // if they are shown by number.
+  void set_cells(ObsMode mode, int rows, int cols, int tile_size, int num_pictures);
   // Views are so many numbers (ObsMode::kVector).
   void set_numbers(std::size_t count);
 
@@ -73,8 +72,5 @@ class Observer {
   ObsType type_ = ObsType::kUint8;
   std::size_t bytes_ = 0;
 };
-
-// The observer for the kind of view the game has. Throws ConfigError if it lacks the mode.
-std::unique_ptr<const Observer> make_observer(std::shared_ptr<const Game> game, ObsMode mode);
 
 }  // namespace socialgrid

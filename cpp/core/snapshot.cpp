@@ -13,8 +13,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "snapshots are little-endian");
 
 constexpr char kMagic[8] = {'S', 'G', 'R', 'I', 'D', 'S', 'N', 'P'};
-// Version 1 knew no environments that wait, and had zeros where version 2 says whether they do.
-constexpr std::uint64_t kVersion = 2;
+// Versions 1 and 2 had the values of all games in every world.
+constexpr std::uint64_t kVersion = 3;
 
 std::uint64_t fnv1a(std::span<const std::byte> bytes) {
   std::uint64_t hash = 14695981039346656037ull;
@@ -87,9 +87,9 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
     throw SnapshotError("not a socialgrid snapshot (" + std::to_string(bytes.size()) + " bytes)");
   }
   std::memcpy(&header, bytes.data(), sizeof header);
-  if (header.version < 1 || header.version > kVersion) {
+  if (header.version != kVersion) {
     throw SnapshotError("snapshot version " + std::to_string(header.version) +
-                        "; this build reads versions 1 to " + std::to_string(kVersion));
+                        "; this build reads version " + std::to_string(kVersion));
   }
   const std::size_t content = bytes.size() - sizeof header - sizeof(std::uint64_t);
   if (header.identity_bytes > content || header.world_bytes != content - header.identity_bytes) {

@@ -1,11 +1,13 @@
-// One environment's mutable state: a header, the agents and byte planes in one contiguous block.
+// One environment's mutable state in one contiguous block: a header, the agents, what the game
+// declares of agents and of the world (fields.hpp), and planes of bytes.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
+#include <vector>
 
+#include "core/fields.hpp"
 #include "core/rng.hpp"
 #include "core/tile.hpp"
 
@@ -33,11 +35,7 @@ struct Agent {
   std::int16_t col = -1;
   std::uint8_t dir = 0;
   AgentStatus status = AgentStatus::kWaiting;
-  Tile carrying = kEmpty;         // kEmpty: hands empty
-  std::int8_t last_tile = -1;     // index of the last rewarded cycle tile, -1 none
   std::int32_t last_action = -1;  // -1 before the first step of an episode
-  std::uint32_t arrival = 0;      // smaller: entered its cell earlier
-  double prestige = 0.0;
 
   // In play: it fills a cell and sees.
   bool active() const { return status == AgentStatus::kActive || status == AgentStatus::kLeaving; }
@@ -49,35 +47,44 @@ struct Agent {
 struct WorldHeader {
   StreamState stream;
   std::int32_t step = 0;
-  std::uint32_t arrivals = 0;   // hands out Agent::arrival
-  std::int16_t spawn_cols = 0;  // agents are placed in columns below this one (DoorKey)
-  std::uint8_t goal_row = 0;    // of the rooms, which keep no plane of cells
-  std::uint8_t goal_col = 0;
-  std::int32_t beams = 0;  // 0: the plane of beams is empty
-
-  Position goal() const { return {goal_row, goal_col}; }
 };
 
-// Sizes of the block; the same for all environments of a batch.
-struct WorldShape {
+// Sizes of the block and what lies where in it; the same for all environments of a batch.
+class WorldShape {
+ public:
+  WorldShape() = default;
+  // has_cells: a plane of bytes says what each cell holds.
+  WorldShape(int rows, int cols, int num_agents, bool has_cells = true);
+
   int rows = 0;
   int cols = 0;
   int num_agents = 0;
-  bool has_cells = true;   // a plane: what each cell holds
-  bool has_beams = false;  // a second plane: which beam covered a cell in the last step
+
+  // Another value of every agent, of 4 or 8 bytes; another integer of the world; another plane.
+  void add_field(std::size_t bytes_each);
+  void add_value();
+  void add_plane();
 
   std::size_t num_cells() const {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
   }
-  std::size_t plane_bytes() const {
-    return ((has_cells ? 1 : 0) + (has_beams ? 1 : 0)) * num_cells();
-  }
-  std::size_t bytes() const {
-    const std::size_t used =
-        sizeof(WorldHeader) + static_cast<std::size_t>(num_agents) * sizeof(Agent) + plane_bytes();
-    // Rows of cells may be read 16 bytes at a time.
-    return (used + (has_cells ? 16 : 0) + 15) / 16 * 16;
-  }
+  bool has_cells() const { return cell_bytes_ > 0; }
+  std::size_t num_planes() const { return num_planes_; }  // besides that of cells
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  friend class World;
+  void arrange();
+
+  std::vector<std::size_t> field_bytes_;  // of each agent's value
+  std::size_t num_values_ = 0;
+  std::size_t num_planes_ = 0;
+  std::size_t cell_bytes_ = 0;  // of the plane of cells
+  // Where things begin in the block.
+  std::vector<std::size_t> field_at_;
+  std::size_t values_at_ = 0;
+  std::size_t cells_at_ = 0;
+  std::size_t bytes_ = 0;
 };
 
 // A view of one block; copying the view does not copy the state.
@@ -85,12 +92,8 @@ class World {
  public:
   World(const WorldShape& shape, std::byte* block) : shape_(&shape), block_(block) {}
 
-  // Puts a fresh header and agents at the start of zeroed memory.
-  void construct() {
-    new (block_) WorldHeader{};
-    for (int i = 0; i < shape_->num_agents; ++i) new (&agents_begin()[i]) Agent{};
-    std::memset(cells_begin(), kEmpty, shape_->plane_bytes());
-  }
+  // Puts a fresh header and agents at the start of the block, and zeros everywhere else.
+  void construct();
 
   const WorldShape& shape() const { return *shape_; }
   int rows() const { return shape_->rows; }
@@ -99,23 +102,43 @@ class World {
   WorldHeader& header() { return *reinterpret_cast<WorldHeader*>(block_); }
   const WorldHeader& header() const { return *reinterpret_cast<const WorldHeader*>(block_); }
   std::span<Agent> agents() {
-    return {agents_begin(), static_cast<std::size_t>(shape_->num_agents)};
+    return {begin_of<Agent>(sizeof(WorldHeader)), static_cast<std::size_t>(shape_->num_agents)};
   }
   std::span<const Agent> agents() const {
-    return {agents_begin(), static_cast<std::size_t>(shape_->num_agents)};
-  }
-  // Empty for games without such a plane.
-  std::span<Tile> cells() { return {cells_begin(), shape_->has_cells ? shape_->num_cells() : 0}; }
-  std::span<const Tile> cells() const {
-    return {cells_begin(), shape_->has_cells ? shape_->num_cells() : 0};
+    return {begin_of<Agent>(sizeof(WorldHeader)), static_cast<std::size_t>(shape_->num_agents)};
   }
 
-  // 0 where no beam passed; empty for games without beams.
-  std::span<std::uint8_t> beams() {
-    return {cells_begin() + shape_->num_cells(), shape_->has_beams ? shape_->num_cells() : 0};
+  // What the game declares: a value of each agent, an integer of the world.
+  template <typename T>
+  std::span<T> field(Field<T> field) {
+    return {begin_of<T>(shape_->field_at_[field.index]),
+            static_cast<std::size_t>(shape_->num_agents)};
   }
-  std::span<const std::uint8_t> beams() const {
-    return {cells_begin() + shape_->num_cells(), shape_->has_beams ? shape_->num_cells() : 0};
+  template <typename T>
+  std::span<const T> field(Field<T> field) const {
+    return {begin_of<T>(shape_->field_at_[field.index]),
+            static_cast<std::size_t>(shape_->num_agents)};
+  }
+  template <typename T>
+  T& value(WorldValue<T> value) {
+    return begin_of<T>(shape_->values_at_)[value.index];
+  }
+  template <typename T>
+  T value(WorldValue<T> value) const {
+    return begin_of<T>(shape_->values_at_)[value.index];
+  }
+
+  // Empty for games without such a plane.
+  std::span<Tile> cells() { return {begin_of<Tile>(shape_->cells_at_), shape_->cell_bytes_}; }
+  std::span<const Tile> cells() const {
+    return {begin_of<Tile>(shape_->cells_at_), shape_->cell_bytes_};
+  }
+  // The planes besides that of cells, which has to be there.
+  std::span<std::uint8_t> plane(std::size_t index) {
+    return {plane_begin(index), shape_->num_cells()};
+  }
+  std::span<const std::uint8_t> plane(std::size_t index) const {
+    return {plane_begin(index), shape_->num_cells()};
   }
 
   bool contains(Position p) const {
@@ -132,10 +155,12 @@ class World {
   std::span<const std::byte> block() const { return {block_, shape_->bytes()}; }
 
  private:
-  Agent* agents_begin() const { return reinterpret_cast<Agent*>(block_ + sizeof(WorldHeader)); }
-  Tile* cells_begin() const {
-    return reinterpret_cast<Tile*>(block_ + sizeof(WorldHeader) +
-                                   static_cast<std::size_t>(shape_->num_agents) * sizeof(Agent));
+  template <typename T>
+  T* begin_of(std::size_t offset) const {
+    return reinterpret_cast<T*>(block_ + offset);
+  }
+  std::uint8_t* plane_begin(std::size_t index) const {
+    return begin_of<std::uint8_t>(shape_->cells_at_ + (index + 1) * shape_->num_cells());
   }
 
   const WorldShape* shape_;

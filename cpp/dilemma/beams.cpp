@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "core/game.hpp"
 #include "dilemma/dilemma_tile.hpp"
 
 namespace socialgrid {
@@ -30,8 +29,8 @@ class Shooter {
     for (int i = 0; i < kBeamLength; ++i, at.row += kRowStep[dir], at.col += kColStep[dir]) {
       if (!world_.contains(at) || dilemma::is_solid(world_.at(at))) return;
       const std::size_t cell = world_.index(at);
-      world_.beams()[cell] = beam;
-      world_.header().beams = 1;
+      world_.plane(kBeamPlane)[cell] = beam;
+      world_.value(kBeamsShown) = 1;
       bool ends = false;
       if (beam == dilemma::kCleanBeam && world_.cells()[cell] == dilemma::kWaste) {
         world_.cells()[cell] = dilemma::kRiver;
@@ -59,10 +58,16 @@ class Shooter {
 
 }  // namespace
 
+void declare_beams(GameSpec& spec) {
+  spec.add_value({.name = "beams", .high = 1});
+  spec.shape.add_plane();
+}
+
 void clear_beams(World& world) {
-  if (world.header().beams == 0) return;
-  std::fill(world.beams().begin(), world.beams().end(), std::uint8_t{0});
-  world.header().beams = 0;
+  if (!has_beams(world)) return;
+  const std::span<std::uint8_t> beams = world.plane(kBeamPlane);
+  std::fill(beams.begin(), beams.end(), std::uint8_t{0});
+  world.value(kBeamsShown) = 0;
 }
 
 void shoot(World& world, std::span<const std::int32_t> actions, const Crowd& crowd,

@@ -1,9 +1,12 @@
-// Beams: three parallel rays ahead of an agent, in the plane World::beams().
+// Beams: three parallel rays ahead of an agent, in a plane that says which beam covered each cell
+// in the last step, 0 where none did.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "core/game.hpp"
 #include "core/rng.hpp"
 #include "core/world.hpp"
 #include "dilemma/crowd.hpp"
@@ -21,6 +24,16 @@ struct BeamRules {
   int cleaned_event = -1;  // of the agent whose cleaning ray turns waste into river
   int num_events = 0;
 };
+
+// The plane of beams, of the games that have them, and whether there is anything in it (1 or 0).
+inline constexpr std::size_t kBeamPlane = 0;
+inline constexpr WorldValue<std::int32_t> kBeamsShown{0};
+// Declares both, as the first of the game's.
+void declare_beams(GameSpec& spec);
+// Whether there are beams in the world now.
+inline bool has_beams(const World& world) {
+  return world.shape().num_planes() > 0 && world.value(kBeamsShown) != 0;
+}
 
 // Takes the beams of the last step off the grid.
 void clear_beams(World& world);

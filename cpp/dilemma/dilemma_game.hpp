@@ -2,7 +2,9 @@
 // is its legend, its options and a step composed of passes (moves.hpp, beams.hpp, growth.hpp).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "dilemma/crowd.hpp"
 #include "dilemma/dilemma_tile.hpp"
 #include "dilemma/moves.hpp"
+#include "dilemma/square_view.hpp"
 
 namespace socialgrid {
 
@@ -48,11 +51,6 @@ struct MapSymbol {
 
 class DilemmaGame : public Game {
  public:
-  Layout layout(const World& world) const override;
-  void apply_layout(World& world, const Layout& layout, bool finished) const override;
-  void validate(const World& world, bool finished) const override;
-
- protected:
   struct Setup {
     std::vector<MapSymbol> legend{};          // besides '@' wall, ' ' ground and 'P' spawn point
     std::vector<std::string> more_actions{};  // beyond MoveAction
@@ -61,11 +59,19 @@ class DilemmaGame : public Game {
     bool agents_leave = false;  // an agent's play can end before the episode
   };
 
-  // Reads the map and everything the options of dilemma_options say.
-  DilemmaGame(const Config& config, const Setup& setup);
+  std::vector<ObsMode> obs_modes() const override { return {ObsMode::kRgb, ObsMode::kTiles}; }
+  std::unique_ptr<const Observer> observer(ObsMode mode) const override;
+
+  void read_cells(World& next, const Layout& layout) const override;
+  void check(const World& world, bool finished) const override;
 
   // Row-major indices of the cells where the user's map has one of these characters.
   std::vector<std::uint16_t> cells_marked(const std::string& symbols) const;
+
+ protected:
+  // Reads the map and everything the options of dilemma_options say.
+  DilemmaGame(const Config& config, const Setup& setup);
+
   // Lets an agent start on that cell instead of a random one.
   void start_at(std::size_t agent, std::uint16_t cell);
   // Throws ConfigError unless there is a cell for every agent; the last thing a constructor does.
@@ -86,8 +92,6 @@ class DilemmaGame : public Game {
   virtual void check_cells(const World&) const {}
 
  private:
-  void check_world(const World& world, bool finished) const;
-
   std::vector<std::string> map_;        // as the user wrote it
   std::vector<Tile> base_;              // [rows, cols]
   std::vector<std::uint16_t> allowed_;  // [rows, cols] bit t: the cell may hold tile t
@@ -95,6 +99,7 @@ class DilemmaGame : public Game {
   std::vector<std::uint16_t> ground_;
   std::vector<int> starts_;  // per agent: its own cell, or -1
   bool agents_leave_;
+  SquareView view_;
 };
 
 }  // namespace socialgrid

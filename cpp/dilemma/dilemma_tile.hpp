@@ -35,7 +35,7 @@ inline constexpr std::array<TileTraits, kNumTiles> kTileTraits = {{
 
 inline bool is_solid(Tile tile) { return kTileTraits[tile].solid; }
 
-// Beams, as they stand in World::beams().
+// Beams, as they stand in the plane of beams (beams.hpp).
 inline constexpr std::uint8_t kFireBeam = 1, kCleanBeam = 2;
 inline constexpr int kNumBeams = 2;
 inline constexpr std::array<Rgb, kNumBeams> kBeamColors = {{{255, 255, 0}, {100, 255, 255}}};

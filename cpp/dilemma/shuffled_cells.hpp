@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "core/game.hpp"
 #include "core/observer.hpp"
+#include "dilemma/square_view.hpp"
 
 namespace socialgrid {
 

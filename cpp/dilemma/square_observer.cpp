@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "dilemma/beams.hpp"
 #include "dilemma/dilemma_tile.hpp"
 
 namespace socialgrid {
@@ -109,31 +110,29 @@ bool is_nose(int dir, int x, int y, int side) {
 
 }  // namespace
 
-SquareObserver::SquareObserver(std::shared_ptr<const Game> game, ObsMode mode)
-    : game_(std::move(game)),
-      view_(std::get<SquareView>(game_->spec().view)),
+SquareObserver::SquareObserver(const WorldShape& world, const SquareView& view, ObsMode mode)
+    : view_(view),
       margin_(view_.size / 2),
-      plane_cols_(static_cast<std::size_t>(game_->spec().shape.cols + 2 * margin_)) {
+      plane_rows_(static_cast<std::size_t>(world.rows + 2 * margin_)),
+      plane_cols_(static_cast<std::size_t>(world.cols + 2 * margin_)) {
   for (const dilemma::TileTraits& tile : dilemma::kTileTraits) {
     colors_.push_back(packed(tile.color));
   }
   for (const Rgb color : dilemma::kBeamColors) colors_.push_back(packed(color));
-  for (const Rgb color : dilemma::agent_colors(game_->spec().shape.num_agents)) {
+  for (const Rgb color : dilemma::agent_colors(world.num_agents)) {
     colors_.push_back(packed(color));
   }
-  set_cells(*game_, mode, view_.size, view_.size, view_.tile_size,
-            static_cast<int>(colors_.size()));
+  set_cells(mode, view_.size, view_.size, view_.tile_size, static_cast<int>(colors_.size()));
   shuffled_ = ShuffledCells::make(view_, mode, colors_);
 }
 
 std::unique_ptr<ObserverScratch> SquareObserver::make_scratch() const {
   auto scratch = std::make_unique<SquareScratch>();
-  const auto rows = static_cast<std::size_t>(game_->spec().shape.rows + 2 * margin_);
   if (colors_.size() <= 256) {
     constexpr std::size_t kSlack = 2;  // what ShuffledCells reads beyond the last cell
-    scratch->narrow.assign(rows * plane_cols_ + kSlack, dilemma::kGround);
+    scratch->narrow.assign(plane_rows_ * plane_cols_ + kSlack, dilemma::kGround);
   } else {
-    scratch->wide.assign(rows * plane_cols_, dilemma::kGround);
+    scratch->wide.assign(plane_rows_ * plane_cols_, dilemma::kGround);
   }
   return scratch;
 }
@@ -168,9 +167,9 @@ void SquareObserver::fill_plane(const World& world, bool show_beams, Code* plane
     at(static_cast<std::size_t>(agent.row), static_cast<std::size_t>(agent.col)) =
         static_cast<Code>(static_cast<std::size_t>(kAgentCode) + i);
   }
-  if (!show_beams || world.header().beams == 0) return;
+  if (!show_beams || !has_beams(world)) return;
   // Eight cells at a time, since few have beams. The world may be read beyond its last cell.
-  const std::span<const std::uint8_t> beams = world.beams();
+  const std::span<const std::uint8_t> beams = world.plane(kBeamPlane);
   for (std::size_t first = 0; first < beams.size(); first += 8) {
     std::uint64_t eight;
     std::memcpy(&eight, beams.data() + first, sizeof eight);

@@ -8,12 +8,14 @@
 
 #include "core/observer.hpp"
 #include "dilemma/shuffled_cells.hpp"
+#include "dilemma/square_view.hpp"
 
 namespace socialgrid {
 
 class SquareObserver final : public Observer {
  public:
-  SquareObserver(std::shared_ptr<const Game> game, ObsMode mode);
+  // The view has to live as long.
+  SquareObserver(const WorldShape& world, const SquareView& view, ObsMode mode);
 
   std::unique_ptr<ObserverScratch> make_scratch() const override;
   void observe(const World& world, ObserverScratch& scratch, std::byte* obs,
@@ -36,9 +38,9 @@ class SquareObserver final : public Observer {
              std::byte* obs) const;
   void see_agents(const World& world, std::uint8_t* visible) const;
 
-  std::shared_ptr<const Game> game_;
   const SquareView& view_;
   int margin_;
+  std::size_t plane_rows_;
   std::size_t plane_cols_;
   std::vector<std::uint32_t> colors_;  // of each code: red, green, blue in the lowest three bytes
   std::unique_ptr<const ShuffledCells> shuffled_;  // nothing where it does not apply

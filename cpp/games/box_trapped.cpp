@@ -178,37 +178,18 @@ std::vector<Option> common_options() {
 }
 
 std::vector<Option> options_v1() {
-  using enum OptionType;
-  using enum OptionShape;
-  std::vector<Option> options = common_options();
-  options.push_back({"opening",
-                     kText,
-                     kSingle,
-                     "first",
-                     0,
-                     0,
-                     {"first", "last"},
-                     "first: the box opens and shuts before the moves of a step, so that agent 1 "
-                     "gets out in the step in which agent 0 opens it; last: after them, as in v0"});
-  options.push_back({"held",
-                     kBool,
-                     kSingle,
-                     true,
-                     0,
-                     0,
-                     {},
+  return option::joined(
+      {common_options(),
+       {option::choice(
+            "opening", "first", {"first", "last"},
+            "first: the box opens and shuts before the moves of a step, so that agent 1 "
+            "gets out in the step in which agent 0 opens it; last: after them, as in v0"),
+        option::flag("held", true,
                      "the box is open only in steps in which agent 0 chooses open_box; false: once "
-                     "opened it is gone for good, as in v0"});
-  options.push_back({"push_cost",
-                     kNumber,
-                     kSingle,
-                     0.1,
-                     0,
-                     1e6,
-                     {},
-                     "what a move (no turn) on its start cell costs agent 1 while the box is shut; "
-                     "0 in v0"});
-  return options;
+                     "opened it is gone for good, as in v0"),
+        option::number("push_cost", 0.1, {0, 1e6},
+                       "what a move (no turn) on its start cell costs agent 1 while the box is "
+                       "shut; 0 in v0")}});
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // Cleanup (Hughes et al. 2018; Jaques et al. 2019): apples grow only while somebody cleans the
 // river.
-#include "dilemma/dilemma_game.hpp"
-#include "dilemma/growth.hpp"
+#include "games/apple_game.hpp"
 
 namespace socialgrid {
 namespace {
@@ -30,99 +29,51 @@ constexpr BeamRules kBeams = {.fire_action = kNumMoveActions,
                               .cleaned_event = kCleaned,
                               .num_events = kNumEvents};
 
-class Cleanup final : public DilemmaGame {
- public:
-  explicit Cleanup(const Config& config)
-      : DilemmaGame(config, {.legend = {{'B', kGround, {kApple}},
-                                        {'H', kWaste, {kRiver}},
-                                        {'R', kRiver, {kWaste}},
-                                        {'S', kStream, {}}},
-                             .more_actions = {"fire", "clean"},
-                             .event_names = {"apples", "cleaned", "shots", "hits"}}),
-        growth_(spec().shape.num_cells(), cells_marked("B"), cells_marked("HR"), rules(config)),
-        fines_(read_fines(config)) {
-    check_room();
+RiverGrowth::Rules growth_rules(const Config& config) {
+  const RiverGrowth::Rules rules = {
+      .apple_probability = config.number("apple_spawn_probability"),
+      .waste_probability = config.number("waste_spawn_probability"),
+      .depletion_threshold = config.number("depletion_threshold"),
+      .restoration_threshold = config.number("restoration_threshold")};
+  if (rules.restoration_threshold >= rules.depletion_threshold) {
+    config.fail("restoration_threshold",
+                "= " + to_string(rules.restoration_threshold) +
+                    " must be below depletion_threshold = " + to_string(rules.depletion_threshold));
   }
-
-  void reset(World& world, Rng& rng) const override {
-    place_all(world, rng);
-    growth_.grow(world, rng);
-  }
-
-  void step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
-            Rng& rng) const override {
-    Crowd crowd(world);
-    begin_step(world, actions, outcome);
-    move_all(world, actions, crowd, rng);
-    eat_apples(world, kApples, outcome);
-    shoot(world, actions, crowd, kBeams, outcome.events, rng);
-    pay(kApples, kBeams, fines_, outcome);
-    growth_.grow(world, rng);
-  }
-
- private:
-  static RiverGrowth::Rules rules(const Config& config) {
-    const RiverGrowth::Rules rules = {
-        .apple_probability = config.number("apple_spawn_probability"),
-        .waste_probability = config.number("waste_spawn_probability"),
-        .depletion_threshold = config.number("depletion_threshold"),
-        .restoration_threshold = config.number("restoration_threshold")};
-    if (rules.restoration_threshold >= rules.depletion_threshold) {
-      config.fail("restoration_threshold", "= " + to_string(rules.restoration_threshold) +
-                                               " must be below depletion_threshold = " +
-                                               to_string(rules.depletion_threshold));
-    }
-    return rules;
-  }
-
-  RiverGrowth growth_;
-  Fines fines_;
-};
+  return rules;
+}
 
 }  // namespace
 
 GameEntry cleanup_game() {
-  using enum OptionType;
-  using enum OptionShape;
-  std::vector<Option> options =
-      dilemma_options({.map = kMap,
-                       .map_help = "one string a row of @ wall, B apple place, H waste, R river, "
-                                   "S stream, P where agents start, space"});
-  for (Option& option : fine_options()) options.push_back(std::move(option));
-  options.push_back({"apple_spawn_probability",
-                     kNumber,
-                     kSingle,
-                     0.05,
-                     0,
-                     1,
-                     {},
-                     "chance a step that an apple grows, while the river is clean"});
-  options.push_back({"waste_spawn_probability",
-                     kNumber,
-                     kSingle,
-                     0.5,
-                     0,
-                     1,
-                     {},
-                     "chance of each clean cell, tried in random order until one succeeds"});
-  options.push_back({"depletion_threshold",
-                     kNumber,
-                     kSingle,
-                     0.4,
-                     0,
-                     1,
-                     {},
-                     "share of waste from which nothing grows"});
-  options.push_back({"restoration_threshold",
-                     kNumber,
-                     kSingle,
-                     0.0,
-                     0,
-                     1,
-                     {},
-                     "share of waste up to which apples grow at full rate"});
-  return {"Cleanup-v0", std::move(options),
-          [](const Config& config) { return std::make_shared<const Cleanup>(config); }};
+  std::vector<Option> options = option::joined(
+      {dilemma_options({.map = kMap,
+                        .map_help = "one string a row of @ wall, B apple place, H waste, R river, "
+                                    "S stream, P where agents start, space"}),
+       fine_options(),
+       {option::number("apple_spawn_probability", 0.05, {0, 1},
+                       "chance a step that an apple grows, while the river is clean"),
+        option::number("waste_spawn_probability", 0.5, {0, 1},
+                       "chance of each clean cell, tried in random order until one succeeds"),
+        option::number("depletion_threshold", 0.4, {0, 1},
+                       "share of waste from which nothing grows"),
+        option::number("restoration_threshold", 0.0, {0, 1},
+                       "share of waste up to which apples grow at full rate")}});
+  return {"Cleanup-v0", std::move(options), [](const Config& config) {
+            using Cleanup = AppleGame<RiverGrowth>;
+            return std::make_shared<const Cleanup>(
+                config,
+                Cleanup::Setup{.legend = {{'B', kGround, {kApple}},
+                                          {'H', kWaste, {kRiver}},
+                                          {'R', kRiver, {kWaste}},
+                                          {'S', kStream, {}}},
+                               .more_actions = {"fire", "clean"},
+                               .event_names = {"apples", "cleaned", "shots", "hits"}},
+                kApples, kBeams, [](const Cleanup& game, const Config& config) {
+                  return RiverGrowth(game.spec().shape.num_cells(), game.cells_marked("B"),
+                                     game.cells_marked("HR"), growth_rules(config));
+                });
+          }};
 }
 
 }  // namespace socialgrid

@@ -4,16 +4,11 @@
 namespace socialgrid {
 
 GameEntry cluttered_game() {
-  std::vector<Option> options = grid_options({.grid_size = 11, .min_size = 4});
-  for (Option& option : clutter_options(0.15)) options.push_back(std::move(option));
-  options.push_back({"randomize_goal",
-                     OptionType::kBool,
-                     OptionShape::kSingle,
-                     false,
-                     0,
-                     0,
-                     {},
-                     "put the goal on a random cell instead of the corner"});
+  std::vector<Option> options =
+      option::joined({grid_options({.grid_size = 11, .min_size = 4}),
+                      clutter_options(0.15),
+                      {option::flag("randomize_goal", false,
+                                    "put the goal on a random cell instead of the corner")}});
   return {"Cluttered-v0", std::move(options), [](const Config& config) {
             const int clutter = clutter_count(config);
             const bool randomize_goal = config.flag("randomize_goal");

@@ -17,7 +17,7 @@ void generate(World& world, Rng& rng) {
   world.at({door_row, split}) = static_cast<Tile>(kFirstLockedDoor + kYellow);
   CellPool left(world, split);
   world.at(left.take(rng)) = static_cast<Tile>(kFirstKey + kYellow);
-  world.header().spawn_cols = static_cast<std::int16_t>(split);
+  world.value(kSpawnCols) = split;
 }
 
 }  // namespace

@@ -27,9 +27,9 @@ void generate(World& world, Rng& rng, int clutter) {
 }  // namespace
 
 GameEntry four_rooms_game() {
-  std::vector<Option> options =
-      grid_options({.grid_size = 17, .min_size = 7, .max_steps = 250, .respawn = true});
-  for (Option& option : clutter_options(0.05)) options.push_back(std::move(option));
+  std::vector<Option> options = option::joined(
+      {grid_options({.grid_size = 17, .min_size = 7, .max_steps = 250, .respawn = true}),
+       clutter_options(0.05)});
   return {"FourRooms-v0", std::move(options), [](const Config& config) {
             const int clutter = clutter_count(config);
             return std::make_shared<const GridGame>(

@@ -5,36 +5,20 @@
 namespace socialgrid {
 
 GameEntry goal_cycle_game() {
-  using enum OptionType;
-  using enum OptionShape;
-  std::vector<Option> options = grid_options({.grid_size = 13,
-                                              .min_size = 4,
-                                              .max_steps = 250,
-                                              .num_agents = 3,
-                                              .prestige_color = true,
-                                              .reward_decay = false});
-  for (Option& option : clutter_options(0.15)) options.push_back(std::move(option));
-  options.push_back({"num_goals", kInt, kSingle, 3, 1, kMaxCycleTiles, {}, "tiles in the cycle"});
-  options.push_back(
-      {"reward", kNumber, kSingle, 1.0, 0, 1e6, {}, "for the next tile of the cycle"});
-  options.push_back({"penalty",
-                     kNumber,
-                     kSingle,
-                     1.5,
-                     -1e6,
-                     1e6,
-                     {},
-                     "its absolute value is taken for any other tile"});
-  options.push_back(
-      {"initial_reward", kBool, kSingle, true, 0, 0, {}, "the first tile of an episode pays too"});
-  options.push_back({"reset_on_mistake",
-                     kBool,
-                     kSingle,
-                     false,
-                     0,
-                     0,
-                     {},
-                     "after a wrong tile the cycle goes on from it"});
+  std::vector<Option> options = option::joined(
+      {grid_options({.grid_size = 13,
+                     .min_size = 4,
+                     .max_steps = 250,
+                     .num_agents = 3,
+                     .prestige_color = true,
+                     .reward_decay = false}),
+       clutter_options(0.15),
+       {option::integer("num_goals", 3, {1, kMaxCycleTiles}, "tiles in the cycle"),
+        option::number("reward", 1.0, {0, 1e6}, "for the next tile of the cycle"),
+        option::number("penalty", 1.5, {-1e6, 1e6},
+                       "its absolute value is taken for any other tile"),
+        option::flag("initial_reward", true, "the first tile of an episode pays too"),
+        option::flag("reset_on_mistake", false, "after a wrong tile the cycle goes on from it")}});
   return {"GoalCycle-v0", std::move(options), [](const Config& config) {
             const int goals = config.integer("num_goals");
             const int clutter = clutter_count(config);

@@ -1,7 +1,6 @@
 // Harvest (Hughes et al. 2018; Jaques et al. 2019): apples that come back only where apples are
 // left, and a beam to fine others with.
-#include "dilemma/dilemma_game.hpp"
-#include "dilemma/growth.hpp"
+#include "games/apple_game.hpp"
 
 namespace socialgrid {
 namespace {
@@ -23,80 +22,46 @@ constexpr BeamRules kBeams = {.fire_action = kNumMoveActions,
                               .hits_event = kHits,
                               .num_events = kNumEvents};
 
-class Harvest final : public DilemmaGame {
- public:
-  explicit Harvest(const Config& config)
-      : DilemmaGame(config, {.legend = {{'A', dilemma::kApple, {dilemma::kGround}}},
-                             .more_actions = {"fire"},
-                             .event_names = {"apples", "shots", "hits"}}),
-        growth_(spec().shape.rows, spec().shape.cols, cells_marked("A"), probabilities(config),
-                neighbourhood(config)),
-        fines_(read_fines(config)) {
-    check_room();
+std::array<double, 4> probabilities(const Config& config) {
+  const std::vector<double> given = config.numbers("apple_spawn_probabilities");
+  if (given.size() != 4) {
+    config.fail("apple_spawn_probabilities",
+                "has " + std::to_string(given.size()) +
+                    " entries; give four: with 0, 1, 2, and 3 or more apples near");
   }
+  return {given[0], given[1], given[2], given[3]};
+}
 
-  void reset(World& world, Rng& rng) const override {
-    place_all(world, rng);
-    growth_.grow(world, rng);
-  }
-
-  void step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
-            Rng& rng) const override {
-    Crowd crowd(world);
-    begin_step(world, actions, outcome);
-    move_all(world, actions, crowd, rng);
-    eat_apples(world, kApples, outcome);
-    shoot(world, actions, crowd, kBeams, outcome.events, rng);
-    pay(kApples, kBeams, fines_, outcome);
-    growth_.grow(world, rng);
-  }
-
- private:
-  static std::array<double, 4> probabilities(const Config& config) {
-    const std::vector<double> given = config.numbers("apple_spawn_probabilities");
-    if (given.size() != 4) {
-      config.fail("apple_spawn_probabilities",
-                  "has " + std::to_string(given.size()) +
-                      " entries; give four: with 0, 1, 2, and 3 or more apples near");
-    }
-    return {given[0], given[1], given[2], given[3]};
-  }
-
-  static Neighbourhood neighbourhood(const Config& config) {
-    return config.text("neighbourhood") == "paper" ? Neighbourhood::kPaper : Neighbourhood::kPublic;
-  }
-
-  AppleRegrowth growth_;
-  Fines fines_;
-};
+Neighbourhood neighbourhood(const Config& config) {
+  return config.text("neighbourhood") == "paper" ? Neighbourhood::kPaper : Neighbourhood::kPublic;
+}
 
 }  // namespace
 
 GameEntry harvest_game() {
-  using enum OptionType;
-  using enum OptionShape;
-  std::vector<Option> options = dilemma_options(
-      {.map = kMap,
-       .map_help = "one string a row of @ wall, A apple place, P where agents start, space"});
-  for (Option& option : fine_options()) options.push_back(std::move(option));
-  options.push_back({"apple_spawn_probabilities",
-                     kNumber,
-                     kList,
-                     Value::List{0.0, 0.005, 0.02, 0.05},
-                     0,
-                     1,
-                     {},
-                     "chance a step that an apple comes back with 0, 1, 2, 3 or more apples near"});
-  options.push_back({"neighbourhood",
-                     kText,
-                     kSingle,
-                     "public",
-                     0,
-                     0,
-                     {"public", "paper"},
-                     "what is near: public: the 3x3 block; paper: dx^2 + dy^2 <= 4"});
-  return {"Harvest-v0", std::move(options),
-          [](const Config& config) { return std::make_shared<const Harvest>(config); }};
+  std::vector<Option> options = option::joined(
+      {dilemma_options(
+           {.map = kMap,
+            .map_help = "one string a row of @ wall, A apple place, P where agents start, space"}),
+       fine_options(),
+       {option::number("apple_spawn_probabilities", Value::List{0.0, 0.005, 0.02, 0.05}, {0, 1},
+                       "chance a step that an apple comes back with 0, 1, 2, 3 or more apples near")
+            .list(),
+        option::choice("neighbourhood", "public", {"public", "paper"},
+                       "what is near: public: the 3x3 block; paper: dx^2 + dy^2 <= 4")}});
+  return {"Harvest-v0", std::move(options), [](const Config& config) {
+            using Harvest = AppleGame<AppleRegrowth>;
+            return std::make_shared<const Harvest>(
+                config,
+                Harvest::Setup{.legend = {{'A', dilemma::kApple, {dilemma::kGround}}},
+                               .more_actions = {"fire"},
+                               .event_names = {"apples", "shots", "hits"}},
+                kApples, kBeams, [](const Harvest& game, const Config& config) {
+                  return AppleRegrowth(game.spec().shape.rows, game.spec().shape.cols,
+                                       game.cells_marked("A"), probabilities(config),
+                                       neighbourhood(config));
+                });
+          }};
 }
 
 }  // namespace socialgrid

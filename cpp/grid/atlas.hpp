@@ -10,43 +10,15 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/canvas.hpp"
-#include "core/game.hpp"
+#include "grid/agent_palette.hpp"
+#include "grid/egocentric_view.hpp"
+#include "grid/grid_tile.hpp"
 
 namespace socialgrid {
-
-// A tile without agents, and an agent on nothing, as the world sees them (up is up).
-Picture draw_tile(Tile tile, int side);
-Picture draw_agent(Rgb color, bool prestige, int dir, int side);
-// An agent's picture laid over a tile's.
-Picture blend(const Picture& object, const Picture& agent);
-// Adds grid lines if a corner is black (visible only above 10 pixels a tile).
-Picture with_grid_lines(Picture picture);
-
-// Colours an agent can have, as small numbers: the prestige colours first where a game has them.
-class AgentPalette {
- public:
-  explicit AgentPalette(const AgentLook& look);
-  int size() const { return static_cast<int>(colors_.size()); }
-  int slot(const Agent& agent, std::size_t index) const {
-    return fixed_slot_[index] >= 0 ? fixed_slot_[index] : prestige_slot(agent.prestige);
-  }
-  // The colour of a slot; nothing for slots that never occur.
-  std::optional<Rgb> color(int slot) const { return colors_[static_cast<std::size_t>(slot)]; }
-  bool is_prestige(int slot) const { return slot < num_prestige_; }
-
- private:
-  int prestige_slot(double prestige) const;
-
-  AgentLook look_;
-  int num_prestige_ = 0;
-  std::vector<std::optional<Rgb>> colors_;
-  std::vector<int> fixed_slot_;  // per agent; -1: prestige
-};
 
 using SpriteId = std::uint32_t;
 

@@ -7,6 +7,8 @@
 #include <map>
 #include <utility>
 
+#include "grid/grid_state.hpp"
+#include "grid/tile_pictures.hpp"
 #include "grid/view.hpp"
 #include "grid/visibility.hpp"
 
@@ -54,22 +56,29 @@ void paint_any(const TileAtlas& atlas, const SpriteId* sprites, int size, std::u
 
 }  // namespace
 
-EgocentricObserver::EgocentricObserver(std::shared_ptr<const Game> game, ObsMode mode)
-    : game_(std::move(game)),
-      view_(std::get<EgocentricView>(game_->spec().view)),
+EgocentricObserver::EgocentricObserver(const GameSpec& game, const EgocentricView& view,
+                                       ObsMode mode)
+    : shape_of_world_(game.shape),
+      view_(view),
       palette_(view_.look),
-      atlas_(game_->spec().name, view_, palette_),
+      atlas_(game.name, view_, palette_),
       shuffled_(ShuffledTiles::make(view_, atlas_)),
       margin_(std::max({view_.agent_row(), view_.offset, view_.agent_col()})),
-      plane_cols_(game_->spec().shape.cols + 2 * margin_) {
+      plane_cols_(game.shape.cols + 2 * margin_) {
   has_patterns_ = std::any_of(view_.tile_set.begin(), view_.tile_set.end(), [&](Tile tile) {
     return shuffled_ != nullptr && (shuffled_->patterned(tile) & 1) != 0;
   });
-  set_cells(*game_, mode, view_.size, view_.size, view_.tile_size, atlas_.size());
+  if (mode == ObsMode::kTiles && atlas_.size() > kMaxTilePictures) {
+    throw ConfigError(game.name + ": obs_mode 'tiles' can number " +
+                      std::to_string(kMaxTilePictures) + " tile pictures, here there are " +
+                      std::to_string(atlas_.size()) +
+                      "; use obs_mode 'rgb', or plain colours instead of prestige");
+  }
+  set_cells(mode, view_.size, view_.size, view_.tile_size, atlas_.size());
 }
 
 std::unique_ptr<ObserverScratch> EgocentricObserver::make_scratch() const {
-  const WorldShape& shape = game_->spec().shape;
+  const WorldShape& shape = shape_of_world_;
   const auto agents = static_cast<std::size_t>(shape.num_agents);
   const auto rows = static_cast<std::size_t>(shape.rows + 2 * margin_);
   auto scratch = std::make_unique<EgocentricScratch>();
@@ -113,12 +122,14 @@ void EgocentricObserver::observe(const World& world, ObserverScratch& memory, st
   auto& scratch = static_cast<EgocentricScratch&>(memory);
   fill_plane(world, scratch);
   const std::span<const Agent> agents = world.agents();
+  const std::span<const double> prestige = world.field(kPrestige);
+  const std::span<const std::uint32_t> arrival = world.field(kArrival);
   for (std::size_t i = 0; i < agents.size(); ++i) {
-    scratch.slots[i] = palette_.slot(agents[i], i);
+    scratch.slots[i] = palette_.slot(i, prestige[i]);
     scratch.drawn[i] = agents[i].shown() ? 1 : 0;
     for (std::size_t j = 0; j < agents.size() && scratch.drawn[i] != 0; ++j) {
       if (agents[j].shown() && agents[j].position() == agents[i].position() &&
-          agents[j].arrival < agents[i].arrival) {
+          arrival[j] < arrival[i]) {
         scratch.drawn[i] = 0;
       }
     }
@@ -380,12 +391,14 @@ std::vector<std::uint8_t> EgocentricObserver::render(const World& world, int sid
     for (int col = 0; col < world.cols(); ++col) {
       const Tile tile = world.at({row, col});
       const Agent* top = nullptr;
+      std::uint32_t first = 0;  // its arrival
       int slot = -1;
       for (std::size_t i = 0; i < agents.size(); ++i) {
         if (agents[i].shown() && agents[i].position() == Position{row, col} &&
-            (top == nullptr || agents[i].arrival < top->arrival)) {
+            (top == nullptr || world.field(kArrival)[i] < first)) {
           top = &agents[i];
-          slot = palette_.slot(agents[i], i);
+          first = world.field(kArrival)[i];
+          slot = palette_.slot(i, world.field(kPrestige)[i]);
         }
       }
       const std::pair key{tile, std::pair{slot, top != nullptr ? int{top->dir} : 0}};

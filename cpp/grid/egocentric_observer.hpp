@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/observer.hpp"
+#include "core/game.hpp"
 #include "grid/atlas.hpp"
 #include "grid/shuffled_tiles.hpp"
 #include "grid/visibility.hpp"
@@ -31,7 +31,8 @@ struct EgocentricScratch final : ObserverScratch {
 
 class EgocentricObserver final : public Observer {
  public:
-  EgocentricObserver(std::shared_ptr<const Game> game, ObsMode mode);
+  // The game and its view have to live as long.
+  EgocentricObserver(const GameSpec& game, const EgocentricView& view, ObsMode mode);
 
   std::unique_ptr<ObserverScratch> make_scratch() const override;
   void observe(const World& world, ObserverScratch& scratch, std::byte* obs,
@@ -59,7 +60,7 @@ class EgocentricObserver final : public Observer {
   template <int kSize>
   void write(const SpriteId* sprites, std::byte* obs) const;
 
-  std::shared_ptr<const Game> game_;
+  const WorldShape& shape_of_world_;
   const EgocentricView& view_;
   AgentPalette palette_;
   TileAtlas atlas_;

@@ -1,51 +1,23 @@
 // Rules shared by the MiniGrid-style games. A game of this family is its options and a generator.
 #pragma once
 
-#include <functional>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "core/game.hpp"
-#include "core/map.hpp"
 #include "grid/actions.hpp"
+#include "grid/egocentric_view.hpp"
+#include "grid/generation.hpp"
+#include "grid/grid_map.hpp"
+#include "grid/grid_options.hpp"
+#include "grid/grid_state.hpp"
+#include "grid/grid_tile.hpp"
 
 namespace socialgrid {
-
-// Defaults in which the games of the family differ.
-struct GridDefaults {
-  int grid_size = 9;
-  int min_size = 3;
-  int max_steps = 100;
-  int num_agents = 1;
-  bool prestige_color = false;
-  bool respawn = false;
-  bool reward_decay = true;
-};
-
-// Options every game of the family has; a game appends its own.
-std::vector<Option> grid_options(const GridDefaults& defaults);
-// The options num_clutter and clutter_density.
-std::vector<Option> clutter_options(double default_density);
-// Number of clutter walls they ask for; both at once are an error unless they agree.
-int clutter_count(const Config& config);
-
-// Empty cells in row-major order, taken one by one at random.
-class CellPool {
- public:
-  // The empty cells of columns below `cols` (all columns if negative).
-  explicit CellPool(const World& world, int cols = -1);
-  // Takes a random cell out. Throws ConfigError if there is none left.
-  Position take(Rng& rng);
-
- private:
-  std::vector<Position> cells_;
-};
-
-// Surrounds the grid with wall.
-void draw_frame(World& world);
-
-// Fills the cells of an empty world; agents are placed afterwards by the rules.
-using Generator = std::function<void(World&, Rng&)>;
 
 struct CycleRules {
   double reward = 1.0;
@@ -54,7 +26,7 @@ struct CycleRules {
   bool reset_on_mistake = false;
 };
 
-class GridGame final : public Game {
+class GridGame : public Game {
  public:
   struct Setup {
     Generator generate{};  // unused when the user brings a map
@@ -69,19 +41,24 @@ class GridGame final : public Game {
   void reset(World& world, Rng& rng) const override;
   void step(World& world, std::span<const std::int32_t> actions, const Outcome& outcome,
             Rng& rng) const override;
-  Layout layout(const World& world) const override;
-  void apply_layout(World& world, const Layout& layout, bool finished) const override;
-  void validate(const World& world, bool finished) const override;
+  std::vector<ObsMode> obs_modes() const override { return {ObsMode::kRgb, ObsMode::kTiles}; }
+  std::unique_ptr<const Observer> observer(ObsMode mode) const override;
+
+  // Of layouts (grid_layout.cpp).
+  void write_details(const World& world, Layout& layout) const override;
+  void read_cells(World& next, const Layout& layout) const override;
+  void read_agents(World& next, const Layout& layout) const override;
+  void check(const World& world, bool finished) const override;
 
  private:
   void spawn_due_agents(World& world, Rng& rng) const;
-  double act(World& world, Agent& agent, GridAction action) const;
-  double enter_tile(Agent& agent, Tile tile) const;
-  double enter_cycle_tile(Agent& agent, int index) const;
+  double act(World& world, std::size_t agent, GridAction action) const;
+  double enter_tile(World& world, std::size_t agent) const;
+  double enter_cycle_tile(std::int32_t& last_tile, int index) const;
   void retire_leaving_agents(World& world, Rng& rng) const;
   // Brings an agent into play, if there is room; where `solvable`, on a cell from which it can do
   // its task.
-  void place(World& world, Agent& agent, bool solvable, Rng& rng) const;
+  void place(World& world, std::size_t agent, bool solvable, Rng& rng) const;
   // The beginning of an episode, solvable or not.
   void draw(World& world, Rng& rng) const;
   bool is_solvable(const World& world) const;
@@ -94,6 +71,7 @@ class GridGame final : public Game {
 
   Setup setup_;
   TextMap map_;  // rows == 0: generated
+  EgocentricView view_;
   bool ghost_mode_ = true;
   bool respawn_ = false;
   bool reward_decay_ = true;

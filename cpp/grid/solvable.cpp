@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "grid/grid_state.hpp"
+#include "grid/grid_tile.hpp"
+
 namespace socialgrid {
 namespace {
 
@@ -35,9 +38,10 @@ class Search {
       num_cycle_cells_ += kTiles[tile].kind == TileKind::kCycle ? 1 : 0;
       has_goal_ |= tile == kGoal;
     }
-    for (const Agent& agent : world.agents()) {
-      const bool holds_key = agent.active() && kTiles[agent.carrying].kind == TileKind::kKey;
-      if (holds_key) carried_ |= color_bit(agent.carrying);
+    for (std::size_t a = 0; a < world.agents().size(); ++a) {
+      const auto carrying = static_cast<Tile>(world.field(kCarrying)[a]);
+      const bool holds_key = world.agents()[a].active() && kTiles[carrying].kind == TileKind::kKey;
+      if (holds_key) carried_ |= color_bit(carrying);
     }
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/map.hpp"
+#include "rooms/room_observer.hpp"
 
 namespace socialgrid {
 namespace {
@@ -18,61 +19,48 @@ GameSpec make_spec(const Config& config, int dimensions) {
   GameSpec spec;
   spec.name = config.game();
   const int length = config.integer("length");
-  spec.shape = {.rows = dimensions > 1 ? length : 1,
-                .cols = length,
-                .num_agents = config.integer("num_agents"),
-                .has_cells = false};
+  spec.shape = WorldShape(dimensions > 1 ? length : 1, length, config.integer("num_agents"), false);
   spec.max_steps = config.integer("max_steps");
   spec.action_names = {"right", "left"};
   if (dimensions > 1) spec.action_names = {"down", "up", "right", "left"};
   spec.action_counts = {static_cast<int>(spec.action_names.size())};
-  spec.view = RoomView{.tile_size = config.integer("tile_size")};
+  spec.agents_turn = false;
   spec.config = config.resolved();
+  spec.add_value({.name = "goal_row", .high = spec.shape.rows - 1.0});
+  spec.add_value({.name = "goal_col", .high = spec.shape.cols - 1.0});
   return spec;
 }
 
 void set_goal(World& world, Position goal) {
-  world.header().goal_row = static_cast<std::uint8_t>(goal.row);
-  world.header().goal_col = static_cast<std::uint8_t>(goal.col);
-}
-
-void start_agent(World& world, Position p) {
-  Agent& agent = world.agents().front();
-  agent = {};
-  agent.row = static_cast<std::int16_t>(p.row);
-  agent.col = static_cast<std::int16_t>(p.col);
-  agent.status = AgentStatus::kActive;
+  world.value(kGoalRow) = goal.row;
+  world.value(kGoalCol) = goal.col;
 }
 
 }  // namespace
 
 std::vector<Option> room_options(int min_length) {
-  using enum OptionType;
-  using enum OptionShape;
   return {
-      {"num_agents", kInt, kSingle, 1, 1, 1, {}, "agents per world; always 1"},
-      {"length",
-       kInt,
-       kSingle,
-       21,
-       static_cast<double>(min_length),
-       kMaxSide,
-       {},
-       "cells from wall to wall"},
-      {"max_steps", kInt, kSingle, 100, 1, 1e9, {}, "steps until truncation"},
-      {"terminate_on_goal", kBool, kSingle, false, 0, 0, {}, "the goal ends the episode"},
-      {"tile_size", kInt, kSingle, 8, 1, 64, {}, "pixels a side of a cell"},
+      option::integer("num_agents", 1, {1, 1}, "agents per world; always 1"),
+      option::integer("length", 21, {static_cast<double>(min_length), kMaxSide},
+                      "cells from wall to wall"),
+      option::integer("max_steps", 100, {1, 1e9}, "steps until truncation"),
+      option::flag("terminate_on_goal", false, "the goal ends the episode"),
+      option::integer("tile_size", 8, {1, 64}, "pixels a side of a cell"),
   };
 }
 
 RoomGame::RoomGame(const Config& config, const Setup& setup)
     : Game(make_spec(config, setup.dimensions)),
       start_{spec_.shape.rows / 2, spec_.shape.cols / 2 - setup.start_offset},
+      tile_size_(config.integer("tile_size")),
       terminate_on_goal_(config.flag("terminate_on_goal")) {}
 
 void RoomGame::reset(World& world, Rng& rng) const {
-  world.header().step = 0;
-  start_agent(world, start_);
+  begin_episode(world);
+  Agent& agent = world.agents().front();
+  agent.row = static_cast<std::int16_t>(start_.row);
+  agent.col = static_cast<std::int16_t>(start_.col);
+  agent.status = AgentStatus::kActive;
   const int last = world.cols() - 1;
   Position goal{0, 0};
   int* at_wall = &goal.col;  // the coordinate that is set to one of its ends
@@ -96,7 +84,7 @@ void RoomGame::step(World& world, std::span<const std::int32_t> actions, const O
       static_cast<std::int16_t>(std::clamp(agent.row + kRowChange[move], 0, world.rows() - 1));
   agent.col =
       static_cast<std::int16_t>(std::clamp(agent.col + kColChange[move], 0, world.cols() - 1));
-  const bool reached = agent.position() == world.header().goal();
+  const bool reached = agent.position() == goal_of(world);
   outcome.rewards.front() = reached ? kGoalReward : kStepReward;
   if (reached && terminate_on_goal_) agent.status = AgentStatus::kEnded;
 }
@@ -111,29 +99,14 @@ bool RoomGame::at_wall(Position p) const {
 
 void RoomGame::write_glyphs(const World& world, std::uint8_t* out) const {
   std::fill_n(out, world.shape().num_cells(), std::uint8_t{'.'});
-  out[world.index(world.header().goal())] = 'G';
+  out[world.index(goal_of(world))] = 'G';
 }
 
-Layout RoomGame::layout(const World& world) const {
-  const Agent& agent = world.agents().front();
-  const Position goal = world.header().goal();
-  Layout out;
-  out.step = world.header().step;
-  out.cells.assign(static_cast<std::size_t>(world.rows()),
-                   std::string(static_cast<std::size_t>(world.cols()), '.'));
-  out.cells[static_cast<std::size_t>(goal.row)][static_cast<std::size_t>(goal.col)] = 'G';
-  out.agent_pos = {{agent.row, agent.col}};
-  out.agent_dir = {agent.dir};
-  out.agent_active = {agent.active()};
-  out.agent_carrying = {std::nullopt};
-  out.agent_prestige = {0.0};
-  out.agent_last_tile = {std::nullopt};
-  return out;
+std::unique_ptr<const Observer> RoomGame::observer(ObsMode mode) const {
+  return std::make_unique<const RoomObserver>(spec_.shape, tile_size_, mode);
 }
 
-void RoomGame::apply_layout(World& world, const Layout& layout, bool finished) const {
-  check_one_entry_per_agent(layout, world.agents().size());
-  refuse_grid_details(layout, spec_.name);
+void RoomGame::read_cells(World& next, const Layout& layout) const {
   try {
     check_text(layout.cells, ".G");
   } catch (const std::invalid_argument& error) {
@@ -141,10 +114,10 @@ void RoomGame::apply_layout(World& world, const Layout& layout, bool finished) c
   }
   const int rows = static_cast<int>(layout.cells.size());
   const int cols = static_cast<int>(layout.cells.front().size());
-  if (rows != world.rows() || cols != world.cols()) {
+  if (rows != next.rows() || cols != next.cols()) {
     throw LayoutError("cells: the layout is " + std::to_string(rows) + " x " +
-                      std::to_string(cols) + ", this environment " + std::to_string(world.rows()) +
-                      " x " + std::to_string(world.cols()));
+                      std::to_string(cols) + ", this environment " + std::to_string(next.rows()) +
+                      " x " + std::to_string(next.cols()));
   }
   std::vector<Position> goals;
   for (int r = 0; r < rows; ++r) {
@@ -157,60 +130,17 @@ void RoomGame::apply_layout(World& world, const Layout& layout, bool finished) c
     throw LayoutError("cells: there are " + std::to_string(goals.size()) +
                       " goals (G); a room has exactly one");
   }
-  const auto [row, col] = layout.agent_pos.front();
-  if (!world.contains({row, col})) {
-    throw LayoutError("agent 0 at " + place_text(row, col) + " is outside the " +
-                      std::to_string(rows) + " x " + std::to_string(cols) + " grid");
-  }
-  if (layout.agent_dir.front() != 0) {
-    throw LayoutError("agent 0: direction " + std::to_string(layout.agent_dir.front()) + "; in " +
-                      spec_.name + " agents do not turn and it is always 0");
-  }
-  const bool ended = !layout.agent_active.empty() && !layout.agent_active.front();
-  if (ended && !(finished && terminate_on_goal_)) {
-    throw LayoutError("agent 0 is out of play, which does not happen in " + spec_.name);
-  }
-
-  // Everything is built beside the world, which is replaced only when all of it is right.
-  std::vector<std::byte> block(world.block().begin(), world.block().end());
-  World next(world.shape(), block.data());
-  next.header().step = layout.step;
   set_goal(next, goals.front());
-  start_agent(next, {row, col});
-  if (ended) next.agents().front().status = AgentStatus::kEnded;
-  try {
-    check_world(next, finished);
-  } catch (const std::invalid_argument& error) {
-    throw LayoutError(error.what());
-  }
-  std::copy(block.begin(), block.end(), world.block().begin());
 }
 
-void RoomGame::validate(const World& world, bool finished) const {
-  const Agent& agent = world.agents().front();
-  const auto require = [](bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-  };
-  require(world.header().stream.used <= (std::uint64_t{1} << 34),
-          "random stream position out of range");
-  require(agent.status == AgentStatus::kActive || (finished && agent.status == AgentStatus::kEnded),
-          "the agent is out of play");
-  require(agent.dir == 0, "the agent has turned");
-  require(agent.last_action >= -1 && agent.last_action < spec_.action_counts.front(),
-          "the agent's last action is unknown");
-  require(world.contains(agent.position()), "the agent is outside the room");
-  check_world(world, finished);
-}
-
-void RoomGame::check_world(const World& world, bool finished) const {
-  const int step = world.header().step;
-  const int last = spec_.max_steps - (finished ? 0 : 1);
-  if (step < 0 || step > last) {
-    throw std::invalid_argument("step = " + std::to_string(step) +
-                                " is out of range; allowed: 0 to " + std::to_string(last));
+void RoomGame::check(const World& world, bool finished) const {
+  const AgentStatus status = world.agents().front().status;
+  const bool may_end = finished && terminate_on_goal_;
+  if (status != AgentStatus::kActive && !(may_end && status == AgentStatus::kEnded)) {
+    throw std::invalid_argument("agent 0 is out of play, which does not happen in " + spec_.name);
   }
-  const Position goal = world.header().goal();
-  if (!world.contains(goal) || !at_wall(goal)) {
+  const Position goal = goal_of(world);
+  if (!at_wall(goal)) {
     throw std::invalid_argument("the goal at " + place_text(goal.row, goal.col) +
                                 " is not at a wall of the " + std::to_string(world.rows()) + " x " +
                                 std::to_string(world.cols()) + " room");

@@ -1,7 +1,8 @@
 #include "rooms/room_observer.hpp"
 
 #include <cstring>
-#include <utility>
+
+#include "rooms/room_game.hpp"
 
 namespace socialgrid {
 namespace {
@@ -37,18 +38,16 @@ void lay(const Picture& picture, Position cell, int cols, std::uint8_t* image) {
 
 }  // namespace
 
-RoomObserver::RoomObserver(std::shared_ptr<const Game> game, ObsMode mode)
-    : game_(std::move(game)),
-      pictures_(draw_pictures(std::get<RoomView>(game_->spec().view).tile_size)) {
-  const WorldShape& shape = game_->spec().shape;
+RoomObserver::RoomObserver(const WorldShape& room, int tile_size, ObsMode mode)
+    : rows_(room.rows), cols_(room.cols), pictures_(draw_pictures(tile_size)) {
   if (mode == ObsMode::kVector) {
-    set_numbers(shape.rows > 1 ? 4 : 2);
-    for (int i = 0; i < shape.cols; ++i) {
-      shares_.push_back(static_cast<float>(i) / static_cast<float>(shape.cols - 1));
+    set_numbers(rows_ > 1 ? 4 : 2);
+    for (int i = 0; i < cols_; ++i) {
+      shares_.push_back(static_cast<float>(i) / static_cast<float>(cols_ - 1));
     }
     return;
   }
-  set_cells(*game_, mode, shape.rows, shape.cols, pictures_[kGround].side, kNumLooks);
+  set_cells(mode, rows_, cols_, pictures_[kGround].side, kNumLooks);
   if (mode == ObsMode::kRgb) empty_room_ = paint_ground(pictures_[kGround]);
 }
 
@@ -79,7 +78,7 @@ void RoomObserver::observe(const World& world, ObserverScratch&, std::byte* obs,
 
 void RoomObserver::write_numbers(const World& world, std::byte* obs) const {
   const auto share = [&](int coordinate) { return shares_[static_cast<std::size_t>(coordinate)]; };
-  const Position agent = world.agents().front().position(), goal = world.header().goal();
+  const Position agent = world.agents().front().position(), goal = goal_of(world);
   if (world.rows() > 1) {
     const float numbers[] = {share(agent.row), share(agent.col), share(goal.row), share(goal.col)};
     std::memcpy(obs, numbers, sizeof numbers);
@@ -90,23 +89,23 @@ void RoomObserver::write_numbers(const World& world, std::byte* obs) const {
 }
 
 void RoomObserver::write_tiles(const World& world, std::byte* obs) const {
-  const Position agent = world.agents().front().position(), goal = world.header().goal();
+  const Position agent = world.agents().front().position(), goal = goal_of(world);
   std::memset(obs, kGround, world.shape().num_cells());
   obs[world.index(goal)] = std::byte{kGoalTile};
   obs[world.index(agent)] = std::byte{agent == goal ? kAgentOnGoal : kAgentTile};
 }
 
 void RoomObserver::paint(const World& world, const Pictures& pictures, std::uint8_t* image) const {
-  const Position agent = world.agents().front().position(), goal = world.header().goal();
+  const Position agent = world.agents().front().position(), goal = goal_of(world);
   lay(pictures[kGoalTile], goal, world.cols(), image);
   lay(pictures[agent == goal ? kAgentOnGoal : kAgentTile], agent, world.cols(), image);
 }
 
 std::vector<std::uint8_t> RoomObserver::paint_ground(const Picture& ground) const {
-  const WorldShape& shape = game_->spec().shape;
-  std::vector<std::uint8_t> image(shape.num_cells() * ground.pixels.size());
-  for (int row = 0; row < shape.rows; ++row) {
-    for (int col = 0; col < shape.cols; ++col) lay(ground, {row, col}, shape.cols, image.data());
+  const auto cells = static_cast<std::size_t>(rows_) * static_cast<std::size_t>(cols_);
+  std::vector<std::uint8_t> image(cells * ground.pixels.size());
+  for (int row = 0; row < rows_; ++row) {
+    for (int col = 0; col < cols_; ++col) lay(ground, {row, col}, cols_, image.data());
   }
   return image;
 }

@@ -16,7 +16,7 @@ namespace socialgrid {
 // cell to the last: row, column, goal's row, goal's column; in one dimension the columns only.
 class RoomObserver final : public Observer {
  public:
-  RoomObserver(std::shared_ptr<const Game> game, ObsMode mode);
+  RoomObserver(const WorldShape& room, int tile_size, ObsMode mode);
 
   std::unique_ptr<ObserverScratch> make_scratch() const override;
   void observe(const World& world, ObserverScratch& scratch, std::byte* obs,
@@ -36,7 +36,7 @@ class RoomObserver final : public Observer {
   void paint(const World& world, const Pictures& pictures, std::uint8_t* image) const;
   std::vector<std::uint8_t> paint_ground(const Picture& ground) const;
 
-  std::shared_ptr<const Game> game_;
+  int rows_, cols_;
   std::vector<float> shares_;  // of each coordinate
   Pictures pictures_;
   std::vector<std::uint8_t> empty_room_;  // the rgb view without goal and agent

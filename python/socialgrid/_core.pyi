@@ -67,9 +67,7 @@ class BatchEnv:
         agent_pos: list[tuple[int, int]],
         agent_dir: list[int],
         agent_active: list[bool],
-        agent_carrying: list[str | None],
-        agent_prestige: list[float],
-        agent_last_tile: list[int | None],
+        agent_fields: dict[str, list[Any]],
         step: int,
         details: dict[tuple[int, int], str],
     ) -> None: ...

@@ -39,6 +39,8 @@ class Layout:
         details: colour and state of doors, keys, balls and boxes by (row, col), for example
             ``"red locked door"``, ``"blue key"``; a ``D`` without details is a yellow locked door,
             other things are yellow.
+        agent_fields: what else the game's agents have (:attr:`socialgrid.VecEnv.agent_fields`), by
+            name, a value for each agent; what is absent is as when an episode begins.
 
     The social dilemmas and the rooms have nothing to carry, no prestige, no last tile and no
     details.
@@ -53,6 +55,7 @@ class Layout:
     agent_last_tile: Sequence[int | None] | None = None
     step: int = 0
     details: Mapping[tuple[int, int], str] | None = None
+    agent_fields: Mapping[str, Sequence[Any]] | None = None
 
     def __str__(self) -> str:
         """The map with agents drawn as arrows."""
@@ -61,6 +64,17 @@ class Layout:
             if self.agent_active is None or self.agent_active[index]:
                 rows[row][col] = ">v<^"[self.agent_dir[index]]
         return "\n".join("".join(row) for row in rows)
+
+
+def layout_of(written: dict[str, Any]) -> Layout:
+    """The layout that the core wrote."""
+    fields: dict[str, list[Any]] = written.pop("agent_fields")
+    agents = len(written["agent_pos"])
+    shared: dict[str, Any] = {
+        f"agent_{name}": fields.pop(name, [field.absent] * agents)
+        for name, field in SHARED_FIELDS.items()
+    }
+    return Layout(**written, **shared, agent_fields=fields or None)
 
 
 def checked(layout: Layout, num_agents: int) -> dict[str, Any]:
@@ -85,14 +99,24 @@ def checked(layout: Layout, num_agents: int) -> dict[str, Any]:
         raise LayoutError(
             f"details must be a mapping from (row, col) to text, not {_kind(details)}"
         )
+    fields = {} if layout.agent_fields is None else layout.agent_fields
+    if not isinstance(fields, Mapping):
+        raise LayoutError(
+            f"agent_fields must be a mapping from names to sequences, not {_kind(fields)}"
+        )
+    own = {
+        _field_name(name): _entries(values, f"agent_fields[{name!r}]", num_agents, _value)
+        for name, values in fields.items()
+    }
+    shared = {
+        name: optional(f"agent_{name}", field.convert) for name, field in SHARED_FIELDS.items()
+    }
     return {
         "cells": _entries(layout.cells, "cells", None, _text),
         "agent_pos": per_agent("agent_pos", _position),
         "agent_dir": per_agent("agent_dir", _integer),
         "agent_active": optional("agent_active", _flag),
-        "agent_carrying": optional("agent_carrying", _text_or_none),
-        "agent_prestige": optional("agent_prestige", _number),
-        "agent_last_tile": optional("agent_last_tile", _integer_or_none),
+        "agent_fields": own | shared,
         "step": _integer(layout.step, "step"),
         "details": {
             _position(where, "details: a place"): _text(text, f"details[{where!r}]")
@@ -173,6 +197,43 @@ def _text(value: Any, where: str) -> str:
 
 def _text_or_none(value: Any, where: str) -> str | None:
     return None if value is None else _text(value, where)
+
+
+def _field_name(name: Any) -> str:
+    text = _text(name, "agent_fields: a name")
+    if text in SHARED_FIELDS:
+        raise LayoutError(f"agent_fields has {text!r}, which a layout has as agent_{text}")
+    return text
+
+
+def _value(value: Any, where: str) -> int | float | str | None:
+    if value is None or isinstance(value, str):
+        return _text_or_none(value, where)
+    if isinstance(value, float | np.floating):
+        return _number(value, where)
+    return _integer(value, where)
+
+
+@dataclass(frozen=True)
+class SharedField:
+    """What agents of the MiniGrid-style games have; layouts and arrays of all games have it.
+
+    Attributes:
+        convert: an entry of a layout, checked.
+        absent: the entry where a game's agents do not have it.
+        empty: the same in an array.
+    """
+
+    convert: Callable[[Any, str], Any]
+    absent: Any
+    empty: np.generic
+
+
+SHARED_FIELDS = {
+    "carrying": SharedField(_text_or_none, None, np.uint8(0)),
+    "prestige": SharedField(_number, 0.0, np.float64(0)),
+    "last_tile": SharedField(_integer_or_none, None, np.int32(-1)),
+}
 
 
 def _shown(value: object) -> str:

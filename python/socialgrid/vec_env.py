@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from socialgrid import _core
 from socialgrid._core import BoundOut
-from socialgrid.layout import Layout, checked
+from socialgrid.layout import SHARED_FIELDS, Layout, checked, layout_of
 
 Info = dict[str, NDArray[Any]]
 Step = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Info]
@@ -76,6 +76,8 @@ class VecEnv:
         action_names: names of the actions, for the agent with the most of them.
         event_names: what a step counts for each agent (K names), in the order of
             ``info["events"]``; empty for games that count nothing.
+        agent_fields: names of what this game's agents have besides a place, a direction and being
+            in play: in layouts, and in :meth:`worlds` as ``agent_<name>``.
         max_steps: steps after which an episode is truncated.
         grid_shape: (rows, columns) of the grid.
         obs_shape: shape of one agent's view: (H, W, 3) for ``"rgb"``; (V, V) for ``"tiles"``, the
@@ -123,6 +125,7 @@ class VecEnv:
         self.action_counts: tuple[int, ...] = facts["action_counts"]
         self.action_names: tuple[str, ...] = facts["action_names"]
         self.event_names: tuple[str, ...] = facts["event_names"]
+        self.agent_fields: tuple[str, ...] = facts["agent_fields"]
         self.num_actions: int = max(self.action_counts)
         self.max_steps: int = facts["max_steps"]
         self.grid_shape: tuple[int, int] = facts["grid_shape"]
@@ -288,7 +291,7 @@ class VecEnv:
 
     def get_layout(self, env: int) -> Layout:
         """Readable state of one environment."""
-        return Layout(**self._core.get_layout(env))
+        return layout_of(self._core.get_layout(env))
 
     def set_layout(self, env: int, layout: Layout) -> None:
         """Put one environment into a given state; its random stream goes on.
@@ -314,7 +317,8 @@ class VecEnv:
                 ``agent_prestige`` float64 [E, A], ``agent_carrying`` uint8 [E, A] (character of
                 the thing, 0 none), ``step`` int32 [E], ``episode`` int64 [E], ``cells`` uint8
                 [E, H, W] (characters as in :class:`socialgrid.Layout`), ``content`` int64 [E],
-                ``restart`` int64 [E].
+                ``restart`` int64 [E]; and ``agent_<name>`` for each of :attr:`agent_fields`, [E, A]
+                int32, or float64 for numbers.
 
         ``content`` and ``restart`` are numbers by which whoever keeps something derived from a
         world, such as a map of it, sees that it is out of date. ``restart`` changes whenever the
@@ -327,7 +331,15 @@ class VecEnv:
         Raises:
             KeyError: there is no such field.
         """
-        return self._core.worlds(list(fields))
+        names = list(fields)
+        empty = {
+            f"agent_{name}": field.empty
+            for name, field in SHARED_FIELDS.items()
+            if name not in self.agent_fields
+        }
+        found = self._core.worlds([n for n in names if not (isinstance(n, str) and n in empty)])
+        shape = (self.num_envs, self.num_agents)
+        return {n: found[n] if n in found else np.full(shape, empty[n]) for n in names}
 
     def render(self, env: int, tile_size: int = 32) -> NDArray[np.uint8]:
         """The whole grid with its agents and beams, uint8 [H * t, W * t, 3]."""

@@ -189,16 +189,23 @@ class FaultyGame final : public Game {
       throw 17;
     }
   }
-  Layout layout(const World& world) const override { return inner_->layout(world); }
+  std::vector<ObsMode> obs_modes() const override { return inner_->obs_modes(); }
+  std::unique_ptr<const Observer> observer(ObsMode mode) const override {
+    return inner_->observer(mode);
+  }
   void write_glyphs(const World& world, std::uint8_t* out) const override {
     inner_->write_glyphs(world, out);
   }
-  void apply_layout(World& world, const Layout& layout, bool finished) const override {
-    inner_->apply_layout(world, layout, finished);
+  void write_details(const World& world, Layout& layout) const override {
+    inner_->write_details(world, layout);
   }
-  void validate(const World& world, bool finished) const override {
-    inner_->validate(world, finished);
+  void read_cells(World& next, const Layout& layout) const override {
+    inner_->read_cells(next, layout);
   }
+  void read_agents(World& next, const Layout& layout) const override {
+    inner_->read_agents(next, layout);
+  }
+  void check(const World& world, bool finished) const override { inner_->check(world, finished); }
 
  private:
   std::shared_ptr<const Game> inner_;
@@ -397,7 +404,7 @@ void play(Dice& dice) {
   constexpr int kThreads[] = {1, 2, 3, 8};
   try {
     game = std::make_shared<FaultyGame>(make_game(entry.name, random_config(entry, dice)));
-    mode = dice.pick(obs_modes(game->spec().view));
+    mode = dice.pick(game->obs_modes());
     a.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode, autoreset);
     b.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode, autoreset);
   } catch (const ConfigError&) {

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "core/batch.hpp"
-#include "core/map.hpp"
 #include "core/rng.hpp"
 #include "core/thread_pool.hpp"
 #include "grid/distances.hpp"
+#include "grid/grid_map.hpp"
 #include "grid/visibility.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)

@@ -45,10 +45,11 @@ class Stage {
       }
     }
     std::sort(letters.begin(), letters.end());
-    shape_ = {.rows = static_cast<int>(picture.size()),
-              .cols = static_cast<int>(picture[0].size()),
-              .num_agents = static_cast<int>(letters.size()),
-              .has_beams = true};
+    GameSpec spec;
+    spec.shape = WorldShape(static_cast<int>(picture.size()), static_cast<int>(picture[0].size()),
+                            static_cast<int>(letters.size()));
+    declare_beams(spec);
+    shape_ = spec.shape;
     block_.resize(shape_.bytes());
     World world = this->world();
     world.construct();
@@ -120,7 +121,7 @@ class Stage {
     for (int row = 0; row < shape_.rows; ++row) {
       std::string line;
       for (int col = 0; col < shape_.cols; ++col) {
-        line += ".fc"[world.beams()[world.index({row, col})]];
+        line += ".fc"[world.plane(kBeamPlane)[world.index({row, col})]];
       }
       picture.push_back(line);
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/batch.hpp"
+#include "rooms/room_game.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
 
@@ -185,10 +186,10 @@ void only_rooms_are_seen_as_numbers() {
   };
   for (const char* game : {"GoalCycle-v0", "Harvest-v0"}) {
     CHECK(contains(refused(game), "'rgb', 'tiles'"));
-    CHECK(obs_modes(make_game(game, {})->spec().view).front() == ObsMode::kRgb);
+    CHECK(make_game(game, {})->obs_modes().front() == ObsMode::kRgb);
   }
   CHECK(refused("Hallway-v0").empty());
-  CHECK(obs_modes(make_game("Room-v0", {})->spec().view).front() == ObsMode::kVector);
+  CHECK(make_game("Room-v0", {})->obs_modes().front() == ObsMode::kVector);
 }
 
 void a_room_takes_little_memory_and_tells_its_cells_all_the_same() {
@@ -215,12 +216,12 @@ void impossible_worlds_are_refused() {
   };
   Agent& agent = world.agents().front();
   WorldHeader& header = world.header();
-  CHECK(contains(error([&] { header.goal_row = header.goal_col = 2; }), "(2, 2)"));
-  CHECK(contains(error([&] { header.goal_col = 5; }), "goal"));
+  CHECK(contains(error([&] { world.value(kGoalRow) = world.value(kGoalCol) = 2; }), "(2, 2)"));
+  CHECK(contains(error([&] { world.value(kGoalCol) = 5; }), "goal"));
   CHECK(contains(error([&] { header.step = 100; }), "step = 100"));
   CHECK(contains(error([&] { agent.row = 5; }), "outside"));
   CHECK(contains(error([&] { agent.col = -1; }), "outside"));
-  CHECK(contains(error([&] { agent.dir = 1; }), "turned"));
+  CHECK(contains(error([&] { agent.dir = 1; }), "do not turn"));
   CHECK(contains(error([&] { agent.last_action = 4; }), "action"));
   CHECK(contains(error([&] { agent.status = AgentStatus::kEnded; }), "out of play"));
   CHECK(contains(error([&] { header.stream.used = ~std::uint64_t{0}; }), "stream"));

@@ -151,7 +151,7 @@ inline void make_and_play(const std::string& name, const Values& values, Bytes& 
   const WorldShape& shape = game->spec().shape;
   if (shape.num_cells() > 2500 || shape.num_agents > 12) return;
   if (!small("tile_size", 8) || !small("view_size", 15)) return;
-  const std::vector<ObsMode> modes = obs_modes(game->spec().view);
+  const std::vector<ObsMode> modes = game->obs_modes();
   std::unique_ptr<Table> table;
   try {
     table = std::make_unique<Table>(game, modes[bytes.below(modes.size())]);

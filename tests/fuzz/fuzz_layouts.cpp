@@ -42,13 +42,14 @@ void change(Layout& layout, fuzz::Bytes& bytes) {
       grown(layout.agent_active)[agent] = bytes.below(2) == 1;
       break;
     case 3:
-      grown(layout.agent_carrying)[agent] = any_thing(bytes);
+      grown(layout.agent_fields["carrying"])[agent] = any_thing(bytes);
       break;
     case 4:
-      grown(layout.agent_prestige)[agent] = std::bit_cast<double>(bytes.take<std::uint64_t>());
+      grown(layout.agent_fields["prestige"])[agent] =
+          std::bit_cast<double>(bytes.take<std::uint64_t>());
       break;
     case 5:
-      grown(layout.agent_last_tile)[agent] = any_int(bytes);
+      grown(layout.agent_fields["last_tile"])[agent] = any_int(bytes);
       break;
     case 6:
       layout.step = any_int(bytes);

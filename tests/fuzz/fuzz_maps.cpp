@@ -2,8 +2,8 @@
 // says whether the rest is the map's lines, or changes to the game's own map.
 #include <algorithm>
 
-#include "core/map.hpp"
 #include "fuzz.hpp"
+#include "grid/grid_map.hpp"
 
 using namespace socialgrid;
 

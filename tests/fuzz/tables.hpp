@@ -16,7 +16,7 @@ inline Table& table(std::size_t which) {
         if (option.name == "max_steps") values["max_steps"] = 40;
       }
       auto game = make_game(entry.name, values);
-      const ObsMode mode = obs_modes(game->spec().view).back();
+      const ObsMode mode = game->obs_modes().back();
       made.push_back(std::make_unique<Table>(std::move(game), mode));
     }
     const Value::List map = {"########", "#P.DK.P#", "#0.1BOL#", "#P...2G#", "########"};

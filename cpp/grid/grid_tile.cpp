@@ -1,4 +1,4 @@
-#include "core/tile.hpp"
+#include "grid/grid_tile.hpp"
 
 namespace socialgrid {
 
@@ -72,6 +72,8 @@ std::optional<int> find_color(std::string_view name) {
   }
   return std::nullopt;
 }
+
+bool is_object(Tile tile) { return kTiles[tile].portable || kTiles[tile].kind == TileKind::kDoor; }
 
 std::string describe_tile(Tile tile) {
   const TileTraits& traits = kTiles[tile];
