@@ -175,12 +175,36 @@ def batch_of(learner, generators, beta=None):
     return learner.replay.sample_by_priority(generators, size, beta)
 
 
-def copies(generators):
-    """Generators that will draw the same numbers."""
-    found = [torch.Generator() for _ in generators]
-    for new, old in zip(found, generators, strict=True):
-        new.set_state(old.get_state())
+def generators_of(learner):
+    """Generators that will draw what the agents draw next."""
+    found = [torch.Generator() for _ in range(learner.num_agents)]
+    for generator, state in zip(found, learner.tensors()["generator"], strict=True):
+        generator.set_state(state.clone())
     return found
+
+
+def priority_beta(config, steps):
+    """The exponent of importance weights after so many steps."""
+    share = min(1.0, steps / config.priority_beta_steps)
+    return config.priority_beta + (1.0 - config.priority_beta) * share
+
+
+def perturbed(learner, name):
+    """Change a network's weights a little, at random."""
+    gen, tensors = torch.Generator().manual_seed(5), learner.tensors()
+    own = [k for k in tensors if k.startswith(f"model/{name}/")]
+    assert own
+    for k in own:
+        tensors[k] += 0.1 * torch.randn(tensors[k].shape, generator=gen)
+    learner.load_tensors(tensors)
+
+
+def anything(learner):
+    """Random actions of all agents, in the task's units."""
+    task, lead = learner.task, (learner.num_agents, learner.num_envs)
+    if task.continuous:
+        return task.unscaled(2 * torch.rand((*lead, *task.action_shape)) - 1)
+    return torch.randint(task.num_actions, lead)
 
 
 def of_agent(batch: Transitions, agent: int):
@@ -188,27 +212,38 @@ def of_agent(batch: Transitions, agent: int):
     return {name: x[agent] for name, x in batch.tensors().items()}
 
 
-def plain(mlp, agent):
-    """One agent's perceptron as PyTorch's own layers; nothing is shared."""
+def plain_layer(tensors, name, agent):
+    """One agent's layer as PyTorch's own, by its name in a learner's tensors."""
+    weight, bias = (tensors[f"model/{name}.{part}"][agent] for part in ("weight", "bias"))
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    return layer
+
+
+def depth(tensors, name):
+    return sum(k.startswith(f"model/{name}.layers.") and k.endswith("weight") for k in tensors)
+
+
+def plain(tensors, name, agent, *, open_ended=True):
+    """One agent's perceptron as PyTorch's own layers; nothing is shared.
+
+    Rectified after every layer, but for the last one where it is ``open_ended``.
+    """
     layers = []
-    for i, layer in enumerate(mlp.layers):
-        linear = nn.Linear(layer.weight.shape[2], layer.weight.shape[1])
-        linear.load_state_dict(
-            {"weight": layer.weight[agent].detach(), "bias": layer.bias[agent].detach()}
-        )
-        layers.append(linear)
-        if i < mlp.rectified:
-            layers.append(nn.ReLU())
-    return nn.Sequential(*layers)
+    for i in range(depth(tensors, name)):
+        layers += [plain_layer(tensors, f"{name}.layers.{i}", agent), nn.ReLU()]
+    return nn.Sequential(*layers[:-1] if open_ended else layers)
 
 
-def check_same(stacked, agent, network):
-    """One agent's part of stacked layers equals a plain network."""
-    theirs = [layer for layer in network if isinstance(layer, nn.Linear)]
-    assert len(theirs) == len(stacked.layers)
-    for ours, layer in zip(stacked.layers, theirs, strict=True):
-        for p, q in ((ours.weight, layer.weight), (ours.bias, layer.bias)):
-            torch.testing.assert_close(p[agent].detach(), q.detach(), rtol=1e-4, atol=2e-6)
+def check_same(tensors, name, agent, network):
+    """One agent's layers, by their name in a learner's tensors, equal a plain network."""
+    layers = [network] if isinstance(network, nn.Linear) else list(network)
+    layers = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    names = [f"{name}.layers.{i}" for i in range(depth(tensors, name))] or [name]
+    for ours, theirs in zip(names, layers, strict=True):
+        for part, q in theirs.named_parameters():
+            p = tensors[f"model/{ours}.{part}"][agent]
+            torch.testing.assert_close(p, q.detach(), rtol=1e-4, atol=2e-6)
 
 
 def check_alone(make, num_agents, updates, steps=40):

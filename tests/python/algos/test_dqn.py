@@ -12,9 +12,11 @@ from tests.python.algos.off_policy_tasks import (
     check_alone,
     check_out_of_play,
     check_same,
-    copies,
+    generators_of,
     of_agent,
+    perturbed,
     plain,
+    priority_beta,
     remember,
     score,
     train,
@@ -29,12 +31,7 @@ from socialgrid.models.task_spec import TaskSpec
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def small(agents=1, ids=None, task=None, **options):
@@ -70,16 +67,16 @@ def test_gradient_steps_are_those_of_plain_networks(agents, double, prioritised)
     )
     config = learner.config
     remember(learner, 30)
-    with torch.no_grad():
-        for part in learner._trained.values():
-            part._target_flat.block += 0.1  # so that targets differ from the networks
-    networks = [plain(learner._q.heads[0], a) for a in range(agents)]
-    targets = [plain(learner._q_target.heads[0], a) for a in range(agents)]
+    perturbed(learner, "q-target")
+    begun = learner.tensors()
+    networks = [plain(begun, "q/heads.0", a) for a in range(agents)]
+    targets = [plain(begun, "q-target/heads.0", a) for a in range(agents)]
     optimisers = [torch.optim.Adam(n.parameters(), config.learning_rate) for n in networks]
     for _ in range(3):
-        beta = learner._priority_beta() if prioritised else None
-        batch = batch_of(learner, copies(learner._generators), beta)
+        beta = priority_beta(config, 30) if prioritised else None
+        batch = batch_of(learner, generators_of(learner), beta)
         metrics = learner.update(1)
+        learnt = learner.tensors()
         for a in range(agents):
             loss, errors = plain_loss(networks[a], targets[a], of_agent(batch, a), config)
             assert metrics["loss"][a] == pytest.approx(loss.item(), rel=1e-4)
@@ -87,27 +84,33 @@ def test_gradient_steps_are_those_of_plain_networks(agents, double, prioritised)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(networks[a].parameters(), 0.5)
             optimisers[a].step()
-            check_same(learner._q.heads[0], a, networks[a])
+            check_same(learnt, "q/heads.0", a, networks[a])
             with torch.no_grad():
                 pairs = zip(targets[a].parameters(), networks[a].parameters(), strict=True)
                 for p, q in pairs:
                     p.lerp_(q, 0.3)
-            check_same(learner._q_target.heads[0], a, targets[a])
+            check_same(learnt, "q-target/heads.0", a, targets[a])
             if prioritised:
                 expected = (torch.tensor(errors).double().abs() + 1e-6) ** 0.6
                 kept = learner.replay.priority(batch.index)[a]
                 torch.testing.assert_close(kept, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_loss_and_gradient_of_one_agent_do_not_depend_on_the_others():
-    learner = small(3)
-    remember(learner, 30)
-    batch = batch_of(learner, learner._generators)
-    loss, _ = learner.loss(batch)
-    grads = torch.autograd.grad(loss[1], list(learner._q.parameters()))
-    for g in grads:
-        assert g[1].any()
-        assert not g[[0, 2]].any()
+def test_what_one_agent_learns_does_not_depend_on_what_the_others_saw():
+    first, second = small(3), small(3)
+    remember(first, 30)
+    memory = first.memory()
+    memory["reward"][[0, 2]] += 1.0
+    remember(second, 30)
+    second.load_memory(memory)
+    metrics = [learner.update(2)["loss"] for learner in (first, second)]
+    assert metrics[0][1] == metrics[1][1]
+    other = second.tensors()
+    for name, x in first.tensors().items():
+        assert torch.equal(x[1], other[name][1]), name
+        if name.startswith("model/"):
+            assert not torch.equal(x[0], other[name][0]), name
+            assert not torch.equal(x[2], other[name][2]), name
 
 
 @pytest.mark.parametrize("prioritised", [True, False])
@@ -193,7 +196,7 @@ def test_learns_from_pixels():
     )
     model = ModelConfig(channels=(8,), features=(16,))
     learner = DQN(task, config, model=model, num_envs=4)
-    assert learner.replay._kept["obs"].dtype == torch.uint8
+    assert learner.memory()["obs"].dtype == torch.uint8
     gen = torch.Generator().manual_seed(0)
 
     def look():
@@ -250,14 +253,14 @@ def test_critics_value_whatever_is_proposed():
     actions = torch.randint(3, (2, 7, 4))
     found = learner.q_values(obs, actions)
     for a in range(2):
-        q = plain(learner._q.heads[0], a)(obs[a])
+        q = plain(learner.tensors(), "q/heads.0", a)(obs[a])
         torch.testing.assert_close(found[a], q.gather(1, actions[a]))
     torch.testing.assert_close(learner.values(obs), found.new_tensor(best(learner, obs)))
 
 
 def best(learner, obs):
-    heads = learner._q.heads[0]
-    return [plain(heads, a)(obs[a]).max(1).values.tolist() for a in range(len(obs))]
+    tensors = learner.tensors()
+    return [plain(tensors, "q/heads.0", a)(obs[a]).max(1).values.tolist() for a in range(len(obs))]
 
 
 def test_saved_and_loaded_it_goes_on_bit_for_bit():
@@ -314,7 +317,9 @@ def test_what_is_not_finite_stops_the_run(tmp_path):
     with pytest.raises(NonFiniteError, match="observation"):
         learner.store(obs, ends.long(), ends.float(), obs + math.nan, ends, ends)
     assert learner.replay.size == 20
-    learner.replay._kept["reward"][1] = math.nan
+    memory = learner.memory()
+    memory["reward"][1] = math.nan
+    learner.load_memory(memory)
     before = copy.deepcopy(learner.tensors())
     with pytest.raises(NonFiniteError, match="q loss in update 1, agent 1") as caught:
         learner.update(1)

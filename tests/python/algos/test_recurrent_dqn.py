@@ -5,9 +5,12 @@ import torch
 from tests.python.algos.off_policy_tasks import (
     check_alone,
     check_out_of_play,
-    copies,
+    check_same,
+    generators_of,
     of_agent,
+    perturbed,
     plain,
+    priority_beta,
     remember,
 )
 from torch import nn
@@ -28,12 +31,7 @@ SMALL = {
 MODEL = ModelConfig(memory=6)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def small(agents=1, ids=None, num_envs=1, **options):
@@ -45,12 +43,12 @@ def small(agents=1, ids=None, num_envs=1, **options):
 class PlainRecurrentQ(nn.Module):
     """One agent's network of PyTorch's own layers."""
 
-    def __init__(self, network, agent):
+    def __init__(self, tensors, name, agent):
         super().__init__()
         self.cell = nn.LSTMCell(5, 6)
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        self.cell.load_state_dict({n: getattr(network.lstm, n)[agent].detach() for n in names})
-        self.head = plain(network.head, agent)
+        self.cell.load_state_dict({n: tensors[f"model/{name}/lstm.{n}"][agent] for n in names})
+        self.head = plain(tensors, f"{name}/head", agent)
 
     def unroll(self, obs, state, reset):
         values, states, (h, c) = [], [state], state
@@ -100,37 +98,45 @@ def plain_loss(network, target, part, config):
 @pytest.mark.parametrize("prioritised", [True, False])
 @pytest.mark.parametrize("options", [{}, {"burn_in": 0, "double": False}])
 def test_gradient_steps_are_those_of_plain_networks(agents, prioritised, options):
-    learner = small(agents, prioritised=prioritised, tau=0.3, learning_rate=2e-3, **options)
+    learner = small(
+        agents, prioritised=prioritised, tau=0.3, learning_rate=2e-3, max_grad_norm=0.5, **options
+    )
     config = learner.config
     remember(learner, 40)
-    learner.update(2)
-    networks = [PlainRecurrentQ(learner._q, a) for a in range(agents)]
-    targets = [PlainRecurrentQ(learner._q_target, a) for a in range(agents)]
-    beta = learner._priority_beta() if prioritised else None
-    batch = learner.replay.sample(copies(learner._generators), 5, beta)
-    assert batch.terminated.any()
-    assert batch.truncated.any()
-    assert batch.reset.any()
-    loss, errors = learner.loss(batch)
-    for a in range(agents):
-        expected, priorities = plain_loss(networks[a], targets[a], of_agent(batch, a), config)
-        assert loss[a].item() == pytest.approx(expected.item(), rel=1e-4)
-        torch.testing.assert_close(errors[a], torch.tensor(priorities), rtol=1e-4, atol=1e-5)
-        mine = torch.autograd.grad(loss[a], list(learner._q.parameters()), retain_graph=True)
-        theirs = torch.autograd.grad(expected, list(networks[a].parameters()))
-        # Both list the LSTM's two weights and two biases first, then the layers of the head.
-        names = [name for name, _ in learner._q.named_parameters()]
-        wanted = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
-        order = [names.index(f"lstm.{name}") for name in wanted]
-        order += [i for i, name in enumerate(names) if name.startswith("head.")]
-        for i, g in zip(order, theirs, strict=True):
-            torch.testing.assert_close(mine[i][a], g, rtol=1e-3, atol=1e-6)
-            others = [k for k in range(agents) if k != a]
-            assert not mine[i][others].any()
-    learner.update(1)
-    if prioritised:
-        kept = learner.replay._with_priorities().get(batch.index)
-        torch.testing.assert_close(kept, (errors.double() + 1e-6) ** 0.6)
+    for name in ("q", "q-target"):  # other ones than those whose memories are stored
+        perturbed(learner, name)
+    begun = learner.tensors()
+    networks = [PlainRecurrentQ(begun, "q", a) for a in range(agents)]
+    targets = [PlainRecurrentQ(begun, "q-target", a) for a in range(agents)]
+    optimisers = [torch.optim.Adam(n.parameters(), config.learning_rate) for n in networks]
+    ends = {"terminated": False, "truncated": False, "reset": False}
+    for _ in range(3):
+        beta = priority_beta(config, 40) if prioritised else None
+        batch = learner.replay.sample(generators_of(learner), 5, beta)
+        ends = {name: seen | bool(getattr(batch, name).any()) for name, seen in ends.items()}
+        metrics = learner.update(1)
+        learnt, memory = learner.tensors(), learner.memory()
+        for a in range(agents):
+            loss, priorities = plain_loss(networks[a], targets[a], of_agent(batch, a), config)
+            assert metrics["loss"][a] == pytest.approx(loss.item(), rel=1e-4)
+            optimisers[a].zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(networks[a].parameters(), 0.5)
+            optimisers[a].step()
+            check_same(learnt, "q/head", a, networks[a].head)
+            for name, p in networks[a].cell.named_parameters():
+                mine = learnt[f"model/q/lstm.{name}"][a]
+                torch.testing.assert_close(mine, p.detach(), rtol=1e-4, atol=2e-6)
+            with torch.no_grad():
+                pairs = zip(targets[a].parameters(), networks[a].parameters(), strict=True)
+                for p, q in pairs:
+                    p.lerp_(q, 0.3)
+            check_same(learnt, "q-target/head", a, targets[a].head)
+            if prioritised:
+                kept = memory["priority"][a][batch.index[a]]
+                expected = (torch.tensor(priorities).double() + 1e-6) ** 0.6
+                torch.testing.assert_close(kept, expected, rtol=1e-4, atol=1e-5)
+    assert all(ends.values()), ends
 
 
 @pytest.mark.parametrize("prioritised", [True, False])
@@ -155,7 +161,7 @@ def test_what_happens_out_of_play_is_nobodys_experience(prioritised):
 def test_memory_moves_on_with_every_step_and_ends_with_the_episode():
     learner = small(2, num_envs=2)
     gen = torch.Generator().manual_seed(0)
-    twins = [[PlainRecurrentQ(learner._q, a) for _ in range(2)] for a in range(2)]
+    twins = [[PlainRecurrentQ(learner.tensors(), "q", a) for _ in range(2)] for a in range(2)]
     states = {(a, e): (torch.zeros(6), torch.zeros(6)) for a in range(2) for e in range(2)}
     fresh = torch.ones(2, 2, dtype=torch.bool)
     for t in range(9):

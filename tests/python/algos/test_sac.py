@@ -7,13 +7,15 @@ import torch
 from tests.python.algos.off_policy_tasks import (
     Chain,
     Steering,
+    anything,
     batch_of,
     check_alone,
     check_out_of_play,
     check_same,
-    copies,
+    generators_of,
     of_agent,
     plain,
+    plain_layer,
     remember,
     score,
     train,
@@ -31,12 +33,7 @@ from socialgrid.models.task_spec import TaskSpec
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def small(agents=1, ids=None, num_envs=1, **options):
@@ -50,12 +47,8 @@ def discrete(agents=1, ids=None, **options):
     return DiscreteSAC(task, SACConfig(**{**SMALL, **options}), seed=3, agent_ids=ids)
 
 
-def linear(layer, agent):
-    found = nn.Linear(layer.weight.shape[2], layer.weight.shape[1])
-    found.load_state_dict(
-        {"weight": layer.weight[agent].detach(), "bias": layer.bias[agent].detach()}
-    )
-    return found
+def heads_of(tensors, name, agent):
+    return nn.ModuleList(plain(tensors, f"{name}/heads.{k}", agent) for k in range(2))
 
 
 class PlainSAC(nn.Module):
@@ -65,16 +58,17 @@ class PlainSAC(nn.Module):
         super().__init__()
         self.config, self.learner = learner.config, learner
         self.gsde = self.config.state_dependent_noise
-        self.body = plain(learner._actor.body, agent)
-        self.mean = linear(learner._actor.mean, agent)
+        tensors = learner.tensors()
+        self.body = plain(tensors, "actor/body", agent, open_ended=False)
+        self.mean = plain_layer(tensors, "actor/mean", agent)
         if self.gsde:
-            self.log_std = nn.Parameter(learner._actor.log_std[agent].detach().clone())
+            self.log_std = nn.Parameter(tensors["model/actor/log_std"][agent].clone())
             spread = [self.log_std]
         else:
-            self.log_std = linear(learner._actor.log_std, agent)
+            self.log_std = plain_layer(tensors, "actor/log_std", agent)
             spread = list(self.log_std.parameters())
-        self.critics = nn.ModuleList(plain(h, agent) for h in learner._critic.heads)
-        self.critic_targets = nn.ModuleList(plain(h, agent) for h in learner._critic_target.heads)
+        self.critics = heads_of(tensors, "critic", agent)
+        self.critic_targets = heads_of(tensors, "critic-target", agent)
         self.log_alpha = nn.Parameter(torch.zeros(()))
         rate = self.config.learning_rate
         self.actor_adam = torch.optim.Adam(
@@ -153,34 +147,29 @@ def test_gradient_steps_are_those_of_plain_networks(agents, gsde):
     remember(learner, 30)
     twins = [PlainSAC(learner, a) for a in range(agents)]
     for _ in range(3):
-        generators = copies(learner._generators)
+        generators = generators_of(learner)
         batch = batch_of(learner, generators)
         shape = (8, 2) if gsde else (2, 12, 2)
         noise = [torch.randn(shape, generator=g) for g in generators]
         metrics = learner.update(1)
+        learnt = learner.tensors()
         for a, twin in enumerate(twins):
             numbers = twin.step(of_agent(batch, a), noise[a])
             names = ("critic_loss", "actor_loss", "entropy", "temperature")
             for name, expected in zip(names, numbers, strict=True):
                 assert metrics[name][a] == pytest.approx(expected, rel=1e-3, abs=1e-4), name
-            check_same(learner._actor.body, a, twin.body)
-            torch.testing.assert_close(
-                learner._actor.mean.weight[a], twin.mean.weight, rtol=1e-4, atol=2e-6
-            )
+            check_same(learnt, "actor/body", a, twin.body)
+            check_same(learnt, "actor/mean", a, twin.mean)
             if gsde:
-                torch.testing.assert_close(
-                    learner._actor.log_std[a], twin.log_std, rtol=1e-4, atol=2e-6
-                )
+                spread = learnt["model/actor/log_std"][a]
+                torch.testing.assert_close(spread, twin.log_std.detach(), rtol=1e-4, atol=2e-6)
             else:
-                torch.testing.assert_close(
-                    learner._actor.log_std.weight[a], twin.log_std.weight, rtol=1e-4, atol=2e-6
-                )
+                check_same(learnt, "actor/log_std", a, twin.log_std)
             for k in range(2):
-                check_same(learner._critic.heads[k], a, twin.critics[k])
-                check_same(learner._critic_target.heads[k], a, twin.critic_targets[k])
-            torch.testing.assert_close(
-                learner._temperature.log[a, 0].detach(), twin.log_alpha.detach()
-            )
+                check_same(learnt, f"critic/heads.{k}", a, twin.critics[k])
+                check_same(learnt, f"critic-target/heads.{k}", a, twin.critic_targets[k])
+            log = learnt["model/temperature/log"][a, 0]
+            torch.testing.assert_close(log, twin.log_alpha.detach())
 
 
 class PlainDiscreteSAC(nn.Module):
@@ -189,9 +178,10 @@ class PlainDiscreteSAC(nn.Module):
     def __init__(self, learner, agent):
         super().__init__()
         self.config = learner.config
-        self.actor = plain(learner._actor.body, agent)
-        self.critics = nn.ModuleList(plain(h, agent) for h in learner._critic.heads)
-        self.targets = nn.ModuleList(plain(h, agent) for h in learner._critic_target.heads)
+        tensors = learner.tensors()
+        self.actor = plain(tensors, "actor/body", agent)
+        self.critics = heads_of(tensors, "critic", agent)
+        self.targets = heads_of(tensors, "critic-target", agent)
         self.log_alpha = torch.zeros((), requires_grad=True)
         rate = self.config.learning_rate
         self.adams = [
@@ -243,20 +233,20 @@ def test_discrete_gradient_steps_are_those_of_plain_networks(agents):
     remember(learner, 30)
     twins = [PlainDiscreteSAC(learner, a) for a in range(agents)]
     for _ in range(3):
-        batch = batch_of(learner, copies(learner._generators))
+        batch = batch_of(learner, generators_of(learner))
         metrics = learner.update(1)
+        learnt = learner.tensors()
         for a, twin in enumerate(twins):
             numbers = twin.step(of_agent(batch, a))
             names = ("critic_loss", "actor_loss", "entropy", "temperature")
             for name, expected in zip(names, numbers, strict=True):
                 assert metrics[name][a] == pytest.approx(expected, rel=1e-3, abs=1e-4), name
-            check_same(learner._actor.body, a, twin.actor)
+            check_same(learnt, "actor/body", a, twin.actor)
             for k in range(2):
-                check_same(learner._critic.heads[k], a, twin.critics[k])
-                check_same(learner._critic_target.heads[k], a, twin.targets[k])
-            torch.testing.assert_close(
-                learner._temperature.log[a, 0].detach(), twin.log_alpha.detach()
-            )
+                check_same(learnt, f"critic/heads.{k}", a, twin.critics[k])
+                check_same(learnt, f"critic-target/heads.{k}", a, twin.targets[k])
+            log = learnt["model/temperature/log"][a, 0]
+            torch.testing.assert_close(log, twin.log_alpha.detach())
 
 
 @pytest.mark.parametrize("make", [small, discrete])
@@ -336,7 +326,7 @@ def test_truncation_bootstraps_and_termination_does_not(make, ends, value):
     end = {name: torch.full((2, 1), name == ends) for name in ("terminated", "truncated")}
     obs = torch.ones(2, 1, 5)
     for _ in range(64):
-        learner.store(obs, learner._random(1), torch.ones(2, 1), obs, **end)
+        learner.store(obs, anything(learner), torch.ones(2, 1), obs, **end)
     learner.update(300)
     torch.testing.assert_close(learner.values(obs), torch.full((2, 1), value), rtol=0.06, atol=0.0)
     assert learner.temperature.tolist() == [0.0, 0.0]
@@ -394,7 +384,7 @@ def test_discrete_actions_follow_their_probabilities():
     obs = torch.randn(2, 1, 5).expand(2, 20_000, 5)
     drawn = learner.propose(obs)
     for a in range(2):
-        p = plain(learner._actor.body, a)(obs[a, 0]).softmax(0).detach()
+        p = plain(learner.tensors(), "actor/body", a)(obs[a, 0]).softmax(0).detach()
         share = torch.bincount(drawn[a], minlength=3) / 20_000
         torch.testing.assert_close(share, p, rtol=0.0, atol=0.02)
         assert (learner.propose(obs, explore=False)[a] == p.argmax()).all()
@@ -407,8 +397,8 @@ def test_critics_value_whatever_is_proposed():
     found = learner.q_values(obs, learner.task.unscaled(2 * u - 1))
     chosen = other.q_values(obs, numbers)
     for a in range(2):
-        critics = [plain(h, a) for h in learner._critic.heads]
-        tables = [plain(h, a) for h in other._critic.heads]
+        critics = heads_of(learner.tensors(), "critic", a)
+        tables = heads_of(other.tensors(), "critic", a)
         for m in range(3):
             for k in range(4):
                 seen = torch.cat((obs[a, m], 2 * u[a, m, k] - 1))

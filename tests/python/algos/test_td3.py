@@ -4,11 +4,12 @@ import pytest
 import torch
 from tests.python.algos.off_policy_tasks import (
     Steering,
+    anything,
     batch_of,
     check_alone,
     check_out_of_play,
     check_same,
-    copies,
+    generators_of,
     of_agent,
     plain,
     remember,
@@ -24,12 +25,7 @@ from socialgrid.models.task_spec import TaskSpec
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def task_of(agents):
@@ -40,16 +36,21 @@ def small(agents=1, ids=None, **options):
     return TD3(task_of(agents), TD3Config(**{**SMALL, **options}), seed=3, agent_ids=ids)
 
 
+def heads_of(tensors, name, agent):
+    return nn.ModuleList(plain(tensors, f"{name}/heads.{k}", agent) for k in range(2))
+
+
 class PlainTD3(nn.Module):
     """One agent's networks, trained with loops over samples."""
 
     def __init__(self, learner, agent):
         super().__init__()
         self.config = learner.config
-        self.actor = plain(learner._actor.body, agent)
-        self.actor_target = plain(learner._actor_target.body, agent)
-        self.critics = nn.ModuleList(plain(h, agent) for h in learner._critic.heads)
-        self.critic_targets = nn.ModuleList(plain(h, agent) for h in learner._critic_target.heads)
+        tensors = learner.tensors()
+        self.actor = plain(tensors, "actor/body", agent)
+        self.actor_target = plain(tensors, "actor-target/body", agent)
+        self.critics = heads_of(tensors, "critic", agent)
+        self.critic_targets = heads_of(tensors, "critic-target", agent)
         rate = self.config.learning_rate
         self.actor_adam = torch.optim.Adam(self.actor.parameters(), rate)
         self.critic_adam = torch.optim.Adam(self.critics.parameters(), rate)
@@ -96,19 +97,20 @@ def test_gradient_steps_are_those_of_plain_networks(agents):
     remember(learner, 30)
     twins = [PlainTD3(learner, a) for a in range(agents)]
     for update in range(1, 5):
-        generators = copies(learner._generators)
+        generators = generators_of(learner)
         batch = batch_of(learner, generators)
         noise = [torch.randn(12, 2, generator=g) for g in generators]
         metrics = learner.update(1)
+        learnt = learner.tensors()
         assert ("actor_loss" in metrics) == (update % 2 == 0)
         for a, twin in enumerate(twins):
             loss = twin.step(of_agent(batch, a), noise[a], with_actor=update % 2 == 0)
             assert metrics["critic_loss"][a] == pytest.approx(loss, rel=1e-3)
-            check_same(learner._actor.body, a, twin.actor)
-            check_same(learner._actor_target.body, a, twin.actor_target)
+            check_same(learnt, "actor/body", a, twin.actor)
+            check_same(learnt, "actor-target/body", a, twin.actor_target)
             for k in range(2):
-                check_same(learner._critic.heads[k], a, twin.critics[k])
-                check_same(learner._critic_target.heads[k], a, twin.critic_targets[k])
+                check_same(learnt, f"critic/heads.{k}", a, twin.critics[k])
+                check_same(learnt, f"critic-target/heads.{k}", a, twin.critic_targets[k])
 
 
 def test_every_agent_of_a_stack_is_what_it_is_alone():
@@ -126,7 +128,7 @@ def test_truncation_bootstraps_and_termination_does_not(ends, value):
     end = {name: torch.full((2, 1), name == ends) for name in ("terminated", "truncated")}
     obs = torch.ones(2, 1, 5)
     for _ in range(64):
-        learner.store(obs, learner._random(1), torch.ones(2, 1), obs, **end)
+        learner.store(obs, anything(learner), torch.ones(2, 1), obs, **end)
     learner.update(300)
     torch.testing.assert_close(learner.values(obs), torch.full((2, 1), value), rtol=0.05, atol=0.0)
 
@@ -161,7 +163,7 @@ def test_critics_value_whatever_is_proposed():
     obs, u = torch.randn(2, 7, 5), torch.rand(2, 7, 4, 2)
     found = learner.q_values(obs, learner.task.unscaled(2 * u - 1))
     for a in range(2):
-        critics = [plain(h, a) for h in learner._critic.heads]
+        critics = heads_of(learner.tensors(), "critic", a)
         for m in range(7):
             for k in range(4):
                 seen = torch.cat((obs[a, m], 2 * u[a, m, k] - 1))
