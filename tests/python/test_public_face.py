@@ -13,7 +13,14 @@ PACKAGE = "socialgrid"
 # Tests of what the compiled extension itself is: its stub, its symbols, what it does alone.
 OF_THE_EXTENSION = {"test_stubs.py", "test_packaging.py", "test_extension.py"}
 # Still to be rewritten.
-LATER = ("algos/", "models/", "social/", "test_crossplay")
+LATER = (
+    "algos/test_a3c",
+    "algos/test_ppo",
+    "algos/test_workers",
+    "models/",
+    "social/",
+    "test_crossplay",
+)
 BY_NAME = {"setattr", "delattr", "getattr", "hasattr"}
 
 

@@ -62,9 +62,8 @@ def plain_loss(network, target, part, config):
 @pytest.mark.parametrize("double", [True, False])
 @pytest.mark.parametrize("prioritised", [True, False])
 def test_gradient_steps_are_those_of_plain_networks(agents, double, prioritised):
-    learner = small(
-        agents, double=double, prioritised=prioritised, max_grad_norm=0.5, tau=0.3, gamma=0.9
-    )
+    options = {"max_grad_norm": 0.5, "tau": 0.3, "gamma": 0.9, "priority_beta_steps": 50}
+    learner = small(agents, double=double, prioritised=prioritised, **options)
     config = learner.config
     remember(learner, 30)
     perturbed(learner, "q-target")

@@ -98,9 +98,8 @@ def plain_loss(network, target, part, config):
 @pytest.mark.parametrize("prioritised", [True, False])
 @pytest.mark.parametrize("options", [{}, {"burn_in": 0, "double": False}])
 def test_gradient_steps_are_those_of_plain_networks(agents, prioritised, options):
-    learner = small(
-        agents, prioritised=prioritised, tau=0.3, learning_rate=2e-3, max_grad_norm=0.5, **options
-    )
+    options |= {"tau": 0.3, "learning_rate": 2e-3, "max_grad_norm": 0.5, "priority_beta_steps": 50}
+    learner = small(agents, prioritised=prioritised, **options)
     config = learner.config
     remember(learner, 40)
     for name in ("q", "q-target"):  # other ones than those whose memories are stored

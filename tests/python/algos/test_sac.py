@@ -69,7 +69,7 @@ class PlainSAC(nn.Module):
             spread = list(self.log_std.parameters())
         self.critics = heads_of(tensors, "critic", agent)
         self.critic_targets = heads_of(tensors, "critic-target", agent)
-        self.log_alpha = nn.Parameter(torch.zeros(()))
+        self.log_alpha = nn.Parameter(tensors["model/temperature/log"][agent, 0].clone())
         rate = self.config.learning_rate
         self.actor_adam = torch.optim.Adam(
             [*self.body.parameters(), *self.mean.parameters(), *spread], rate
@@ -143,7 +143,8 @@ class PlainSAC(nn.Module):
 @pytest.mark.parametrize("agents", [1, 3])
 @pytest.mark.parametrize("gsde", [True, False])
 def test_gradient_steps_are_those_of_plain_networks(agents, gsde):
-    learner = small(agents, state_dependent_noise=gsde, log_std_init=-0.5, tau=0.2, gamma=0.9)
+    options = {"log_std_init": -0.5, "tau": 0.2, "gamma": 0.9, "initial_temperature": 0.3}
+    learner = small(agents, state_dependent_noise=gsde, **options)
     remember(learner, 30)
     twins = [PlainSAC(learner, a) for a in range(agents)]
     for _ in range(3):
@@ -182,7 +183,7 @@ class PlainDiscreteSAC(nn.Module):
         self.actor = plain(tensors, "actor/body", agent)
         self.critics = heads_of(tensors, "critic", agent)
         self.targets = heads_of(tensors, "critic-target", agent)
-        self.log_alpha = torch.zeros((), requires_grad=True)
+        self.log_alpha = tensors["model/temperature/log"][agent, 0].clone().requires_grad_()
         rate = self.config.learning_rate
         self.adams = [
             torch.optim.Adam(self.critics.parameters(), rate),
@@ -229,7 +230,7 @@ class PlainDiscreteSAC(nn.Module):
 
 @pytest.mark.parametrize("agents", [1, 3])
 def test_discrete_gradient_steps_are_those_of_plain_networks(agents):
-    learner = discrete(agents, tau=0.2, gamma=0.9)
+    learner = discrete(agents, tau=0.2, gamma=0.9, initial_temperature=0.3)
     remember(learner, 30)
     twins = [PlainDiscreteSAC(learner, a) for a in range(agents)]
     for _ in range(3):
