@@ -6,7 +6,8 @@
 Both checkouts are built with the interpreter at hand. Each trains every arm of ``arms.py`` for a
 few updates, in its own words, and goes on with the run where the arm says so; then all rows of
 metrics are compared exactly, but for times and rates. A name that changed between the two stands in
-``RENAMED``; nothing else may differ.
+``RENAMED``; nothing else may differ. Networks do without the compiled kernels, which round
+otherwise than PyTorch's operators; tests hold them against those.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ TIMES = {"seconds", "time", "env_steps_per_second", "agent_steps_per_second"}
 
 # Runs in the checkout that is measured; says one JSON line an arm.
 RECORD = """
-import contextlib, importlib.util, io, json, pathlib, sys, tempfile
+import contextlib, importlib.util, io, json, os, pathlib, sys, tempfile
+os.environ["SOCIALGRID_KERNELS"] = "off"
 out = sys.stdout
 spec = importlib.util.spec_from_file_location("arms", sys.argv[1])
 arms = importlib.util.module_from_spec(spec)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from socialgrid.models import kernels
 from socialgrid.models.layers import uniform_parameter
 from socialgrid.models.products import affine, products, products_plus
 
@@ -29,6 +30,7 @@ class StackedLSTM(nn.Module):
         self.bias_ih = uniform_parameter(generators, (4 * hidden,), bound)
         # What acting needs of the weights, until they change.
         self._kept: tuple[object, tuple[Tensor, Tensor, Tensor]] | None = None
+        self._ready: tuple[object, Tensor] | None = None
         self.bias_hh = uniform_parameter(generators, (4 * hidden,), bound)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,6 +46,10 @@ class StackedLSTM(nn.Module):
             and ``c`` in float32 without gradient (gradients flow inside the sequence).
         """
         agents, steps, count, inputs = x.shape
+        own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        if kernels.usable(x, h, c, *own):
+            weights = kernels.Weights(*own)
+            return kernels.unroll(x, weights, self._packed(weights), h, c, reset)
         weight, recurrent, bias = self._weights(x.dtype)
         gates = affine(x.reshape(agents, steps * count, inputs), weight, bias)
         outputs: tuple[Tensor, Tensor] = _Unroll.apply(  # type: ignore[no-untyped-call]
@@ -72,14 +78,26 @@ class StackedLSTM(nn.Module):
         q = cell.mul_(2.0).sigmoid_()
         return torch.addcmul(-o, o, q, value=2.0).to(x.dtype)
 
+    def _packed(self, weights: kernels.Weights) -> Tensor | None:
+        """The weights as kernels read them, kept until they change; None with gradient."""
+        if torch.is_grad_enabled():
+            return None
+        key = self._key(None)
+        if self._ready is None or self._ready[0] != key:
+            self._ready = (key, weights.packed())
+        return self._ready[1]
+
+    def _key(self, dtype: torch.dtype | None) -> object:
+        own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return (dtype, *((p.data_ptr(), p._version) for p in own))
+
     def _weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Input weights, recurrent weights and bias as ``_Unroll`` wants them.
 
         tanh(x) = 2 sigmoid(2 x) - 1: with doubled weights of the cell gate, one sigmoid does for
         all gates, and PyTorch's is ten times as fast as its tanh. Doubling is exact.
         """
-        own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        key = (dtype, *((p.data_ptr(), p._version) for p in own))
+        key = self._key(dtype)
         if not torch.is_grad_enabled() and self._kept is not None and self._kept[0] == key:
             return self._kept[1]
         double = torch.ones(4 * self.hidden, device=self.bias_ih.device)

@@ -1,0 +1,100 @@
+// Vectors of floats as wide as the set of kernels that is being compiled. Everything is local to
+// the file that includes this: files of one name are compiled once for every set.
+#pragma once
+
+#include <cstdint>
+
+namespace socialgrid::learning {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kRows = 6;  // rows of a block: 4 x 6 sums stay in 32 registers
+#elif defined(__AVX2__)
+constexpr int kLanes = 8, kRows = 3;
+#elif defined(__aarch64__)
+constexpr int kLanes = 4, kRows = 6;
+#else
+constexpr int kLanes = 4, kRows = 2;
+#endif
+
+typedef float Lanes __attribute__((vector_size(4 * kLanes)));
+typedef std::int32_t Bits __attribute__((vector_size(4 * kLanes)));
+typedef float LooseLanes __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+
+#define SOCIALGRID_INLINE [[gnu::always_inline]] inline
+
+SOCIALGRID_INLINE Lanes load(const float* from) {
+  return *reinterpret_cast<const LooseLanes*>(from);
+}
+SOCIALGRID_INLINE void store(float* to, Lanes value) { *reinterpret_cast<LooseLanes*>(to) = value; }
+
+SOCIALGRID_INLINE Lanes load_some(const float* from, std::int64_t count) {
+  float all[kLanes] = {};
+  for (std::int64_t i = 0; i < count; ++i) all[i] = from[i];
+  return load(all);
+}
+SOCIALGRID_INLINE void store_some(float* to, Lanes value, std::int64_t count) {
+  float all[kLanes];
+  store(all, value);
+  for (std::int64_t i = 0; i < count; ++i) to[i] = all[i];
+}
+
+SOCIALGRID_INLINE Lanes all(float value) { return value - Lanes{}; }
+
+// a * b, rounded. The compiler fuses products with the sums they stand in; of two products in one
+// sum it might choose either, and results would depend on which loop they were computed in.
+SOCIALGRID_INLINE Lanes product(Lanes a, Lanes b) {
+  Lanes found = a * b;
+#if defined(__AVX512F__)
+  asm("" : "+v"(found));
+#elif defined(__x86_64__)
+  asm("" : "+x"(found));
+#elif defined(__aarch64__)
+  asm("" : "+w"(found));
+#else
+  asm("" : "+m"(found));
+#endif
+  return found;
+}
+
+// e^x within 2 units in the last place; beyond +-87 that of the bound; NaN for NaN.
+SOCIALGRID_INLINE Lanes exponential(Lanes x) {
+  const Lanes high = all(87.0f), low = all(-87.0f);
+  x = x > high ? high : x;
+  x = x < low ? low : x;
+  // Adding 1.5 * 2^23 leaves the nearest integer in the lowest bits.
+  const Lanes shift = all(12582912.0f);
+  const Lanes shifted = x * 1.44269504088896341f + shift;
+  const Lanes whole = shifted - shift;
+  x = x - whole * 0.693359375f;
+  x = x + whole * 2.12194440e-4f;
+  Lanes y = all(1.9875691500e-4f);
+  y = y * x + 1.3981999507e-3f;
+  y = y * x + 8.3334519073e-3f;
+  y = y * x + 4.1665795894e-2f;
+  y = y * x + 1.6666665459e-1f;
+  y = y * x + 5.0000001201e-1f;
+  y = y * product(x, x) + (x + 1.0f);
+  const Bits power = ((Bits)shifted << 23) + (127 << 23);
+  return y * (Lanes)power;
+}
+
+SOCIALGRID_INLINE Lanes sigmoid(Lanes x) { return 1.0f / (1.0f + exponential(-x)); }
+SOCIALGRID_INLINE Lanes tanh(Lanes x) { return 2.0f * sigmoid(x + x) - 1.0f; }
+
+template <int Count>
+struct Rows {};
+
+// Calls work(Rows<n>, first row) for blocks of kRows rows, then for what is left over.
+template <typename Work>
+SOCIALGRID_INLINE void in_blocks(std::int64_t begin, std::int64_t end, const Work& work) {
+  for (; end - begin >= kRows; begin += kRows) work(Rows<kRows>{}, begin);
+  if (kRows > 5 && end - begin == 5) work(Rows<5>{}, begin);
+  if (kRows > 4 && end - begin == 4) work(Rows<4>{}, begin);
+  if (kRows > 3 && end - begin == 3) work(Rows<3>{}, begin);
+  if (kRows > 2 && end - begin == 2) work(Rows<2>{}, begin);
+  if (kRows > 1 && end - begin == 1) work(Rows<1>{}, begin);
+}
+
+}  // namespace
+}  // namespace socialgrid::learning

@@ -1,0 +1,155 @@
+"""The compiled kernels of networks on CPUs, and when they are used.
+
+They are part of the extension and work on the memory of float32 tensors, whatever the version of
+PyTorch. ``SOCIALGRID_KERNELS=off`` in the environment does without them; other values choose one of
+the sets that the processor can run (``avx512``, ``avx2``, ``portable``), of which the fastest is
+taken otherwise. Results differ from those without kernels by rounding, at most 3e-6 of the largest
+of them. What is computed for a row depends neither on the number of threads nor on the other rows
+of a call.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from socialgrid import _core
+
+
+def chosen(name: str | None) -> _core.Kernels | None:
+    """The set of kernels of a name; None for "off", and where there are none.
+
+    Raises:
+        ValueError: the processor has no set of this name.
+    """
+    sets = _core.kernel_sets()
+    if name == "off" or not (name or sets):
+        return None
+    if name and name not in sets:
+        known = ", ".join(("off", *sets))
+        raise ValueError(f"SOCIALGRID_KERNELS={name}: here it must be one of {known}")
+    return _core.Kernels(name or sets[0])
+
+
+KERNELS = chosen(os.environ.get("SOCIALGRID_KERNELS"))
+
+
+def usable(*tensors: Tensor) -> bool:
+    """Whether kernels can work on these tensors, and are wanted."""
+    if KERNELS is None or torch.compiler.is_compiling():
+        return False
+    return all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """An LSTM's weights: ``[A, 4 * hidden, inputs]``, ``[A, 4 * hidden, hidden]``, two biases
+    ``[A, 4 * hidden]``; gates in the order input, forget, cell, output.
+    """
+
+    input: Tensor
+    recurrent: Tensor
+    bias_input: Tensor
+    bias_recurrent: Tensor
+
+    def packed(self, *, backward: bool = False) -> Tensor:
+        """In the order in which ``unroll`` reads them, forward or backward."""
+        assert KERNELS is not None
+        agents, width, inputs = self.input.shape
+        parts = [x.detach().contiguous() for x in (self.input, self.recurrent)]
+        biases = [x.detach().contiguous() for x in (self.bias_input, self.bias_recurrent)]
+        out = self.input.new_empty((agents, KERNELS.packed(inputs, width // 4)))
+        where = (*_addresses(*parts), *((0, 0) if backward else _addresses(*biases)))
+        KERNELS.pack((*where, out.data_ptr()), agents, inputs, width // 4)
+        return out
+
+
+def unroll(
+    x: Tensor, weights: Weights, ready: Tensor | None, h: Tensor, c: Tensor, reset: Tensor
+) -> tuple[Tensor, Tensor]:
+    """An LSTM over time.
+
+    Args:
+        x: ``[A, T, N, inputs]``.
+        weights: of every agent.
+        ready: those ``packed``, or None.
+        h, c: ``[A, N, hidden]``, state before the first step; no gradient reaches them.
+        reset: bool ``[A, T, N]``; the state is zeroed before the step where True.
+
+    Returns:
+        ``h`` and ``c`` after every step, ``[A, T, N, hidden]``, ``c`` without gradient.
+    """
+    own = (weights.input, weights.recurrent, weights.bias_input, weights.bias_recurrent)
+    outputs: tuple[Tensor, Tensor] = _Unroll.apply(  # type: ignore[no-untyped-call]
+        x, *own, ready, h, c, reset
+    )
+    return outputs
+
+
+class _Unroll(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        recurrent: Tensor,
+        bias: Tensor,
+        recurrent_bias: Tensor,
+        ready: Tensor | None,
+        h: Tensor,
+        c: Tensor,
+        reset: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        assert KERNELS is not None
+        weights = Weights(weight, recurrent, bias, recurrent_bias)
+        ready = weights.packed() if ready is None else ready
+        x, reset = x.contiguous(), reset.contiguous()
+        h, c = _dense_rows(h), _dense_rows(c)
+        out = x.new_empty((*x.shape[:3], recurrent.shape[2]))
+        cells = torch.empty_like(out)
+        keeping = any(ctx.needs_input_grad)
+        gates = x.new_empty((*x.shape[:3], recurrent.shape[1])) if keeping else None
+        kept = (x, h, c, reset, gates, out, cells)
+        KERNELS.unroll(
+            _addresses(ready, *kept), _sizes(x, recurrent, h, c), torch.get_num_threads()
+        )
+        if keeping:
+            ctx.save_for_backward(weight, recurrent, bias, recurrent_bias, *kept)
+        ctx.mark_non_differentiable(cells)
+        return out, cells
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        assert KERNELS is not None
+        *own, x, h, c, reset, gates, out, cells = ctx.saved_tensors
+        ready = Weights(*own).packed(backward=True)
+        weight, recurrent, bias, _ = own
+        wanted = ctx.needs_input_grad
+        d_x = torch.empty_like(x) if wanted[0] else None
+        d_weights: list[Tensor | None] = [None, None, None]
+        if any(wanted[1:5]):
+            d_weights = [torch.empty_like(one) for one in (weight, recurrent, bias)]
+        grad, d_gates = grads[0].contiguous(), torch.empty_like(gates)
+        KERNELS.unroll_back(
+            _addresses(ready, x, h, c, reset, gates, out, cells),
+            _sizes(x, recurrent, h, c),
+            _addresses(grad, d_gates, d_x, *d_weights),
+            torch.get_num_threads(),
+        )
+        return d_x, *d_weights, d_weights[2], None, None, None, None
+
+
+def _dense_rows(state: Tensor) -> Tensor:
+    return state if state.stride(-1) == 1 else state.contiguous()
+
+
+def _addresses(*tensors: Tensor | None) -> tuple[int, ...]:
+    return tuple(0 if x is None else x.data_ptr() for x in tensors)
+
+
+def _sizes(x: Tensor, recurrent: Tensor, h: Tensor, c: Tensor) -> tuple[int, ...]:
+    return (*x.shape, recurrent.shape[2], *h.stride()[:2], *c.stride()[:2])
