@@ -175,10 +175,10 @@ def batch_of(learner, generators, beta=None):
     return learner.replay.sample_by_priority(generators, size, beta)
 
 
-def generators_of(learner):
-    """Generators that will draw what the agents draw next."""
-    found = [torch.Generator() for _ in range(learner.num_agents)]
-    for generator, state in zip(found, learner.tensors()["generator"], strict=True):
+def generators_of(tensors):
+    """Generators that will draw what the agents draw next, of what they save."""
+    found = [torch.Generator() for _ in tensors["generator"]]
+    for generator, state in zip(found, tensors["generator"], strict=True):
         generator.set_state(state.clone())
     return found
 
@@ -220,8 +220,11 @@ def plain_layer(tensors, name, agent):
     return layer
 
 
-def depth(tensors, name):
-    return sum(k.startswith(f"model/{name}.layers.") and k.endswith("weight") for k in tensors)
+def layers_of(tensors, name):
+    """Names of a perceptron's layers, its own within a network after a dot or a slash."""
+    wanted = (f"model/{name}.layers.", f"model/{name}/layers.")
+    names = [k for k in tensors if k.startswith(wanted) and k.endswith(".weight")]
+    return [k.removeprefix("model/").removesuffix(".weight") for k in names]
 
 
 def plain(tensors, name, agent, *, open_ended=True):
@@ -230,20 +233,20 @@ def plain(tensors, name, agent, *, open_ended=True):
     Rectified after every layer, but for the last one where it is ``open_ended``.
     """
     layers = []
-    for i in range(depth(tensors, name)):
-        layers += [plain_layer(tensors, f"{name}.layers.{i}", agent), nn.ReLU()]
+    for layer in layers_of(tensors, name):
+        layers += [plain_layer(tensors, layer, agent), nn.ReLU()]
     return nn.Sequential(*layers[:-1] if open_ended else layers)
 
 
-def check_same(tensors, name, agent, network):
+def check_same(tensors, name, agent, network, rtol=1e-4, atol=2e-6):
     """One agent's layers, by their name in a learner's tensors, equal a plain network."""
     layers = [network] if isinstance(network, nn.Linear) else list(network)
     layers = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    names = [f"{name}.layers.{i}" for i in range(depth(tensors, name))] or [name]
+    names = layers_of(tensors, name) or [name]
     for ours, theirs in zip(names, layers, strict=True):
         for part, q in theirs.named_parameters():
             p = tensors[f"model/{ours}.{part}"][agent]
-            torch.testing.assert_close(p, q.detach(), rtol=1e-4, atol=2e-6)
+            torch.testing.assert_close(p, q.detach(), rtol=rtol, atol=atol)
 
 
 def check_alone(make, num_agents, updates, steps=40):

@@ -73,7 +73,7 @@ def test_gradient_steps_are_those_of_plain_networks(agents, double, prioritised)
     optimisers = [torch.optim.Adam(n.parameters(), config.learning_rate) for n in networks]
     for _ in range(3):
         beta = priority_beta(config, 30) if prioritised else None
-        batch = batch_of(learner, generators_of(learner), beta)
+        batch = batch_of(learner, generators_of(learner.tensors()), beta)
         metrics = learner.update(1)
         learnt = learner.tensors()
         for a in range(agents):

@@ -148,7 +148,7 @@ def test_gradient_steps_are_those_of_plain_networks(agents, gsde):
     remember(learner, 30)
     twins = [PlainSAC(learner, a) for a in range(agents)]
     for _ in range(3):
-        generators = generators_of(learner)
+        generators = generators_of(learner.tensors())
         batch = batch_of(learner, generators)
         shape = (8, 2) if gsde else (2, 12, 2)
         noise = [torch.randn(shape, generator=g) for g in generators]
@@ -234,7 +234,7 @@ def test_discrete_gradient_steps_are_those_of_plain_networks(agents):
     remember(learner, 30)
     twins = [PlainDiscreteSAC(learner, a) for a in range(agents)]
     for _ in range(3):
-        batch = batch_of(learner, generators_of(learner))
+        batch = batch_of(learner, generators_of(learner.tensors()))
         metrics = learner.update(1)
         learnt = learner.tensors()
         for a, twin in enumerate(twins):

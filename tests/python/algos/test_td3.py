@@ -97,7 +97,7 @@ def test_gradient_steps_are_those_of_plain_networks(agents):
     remember(learner, 30)
     twins = [PlainTD3(learner, a) for a in range(agents)]
     for update in range(1, 5):
-        generators = generators_of(learner)
+        generators = generators_of(learner.tensors())
         batch = batch_of(learner, generators)
         noise = [torch.randn(12, 2, generator=g) for g in generators]
         metrics = learner.update(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.python.algos.off_policy_tasks import check_same, generators_of, plain, remember
 from torch import Tensor, nn
 
 from socialgrid.algos.learner import NonFiniteError
@@ -31,12 +31,7 @@ SMALL = LeCTRConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class TableValues:
@@ -102,12 +97,13 @@ def wander(adviser: LeCTR, steps: int, seed: int = 0) -> list[Tensor]:
 
 def settle(adviser: LeCTR, ask: list[float], answer: list[list[float]]) -> None:
     """Let every agent's advising policies say the same everywhere: logits by agent."""
-    with torch.no_grad():
-        for part in (adviser._policies.student, adviser._policies.teacher):
-            part.layers[-1].weight.zero_()
-        for a, logits in enumerate(answer):
-            adviser._policies.student.layers[-1].bias[a] = torch.tensor([0.0, ask[a]])
-            adviser._policies.teacher.layers[-1].bias[a] = torch.tensor(logits)
+    tensors, last = adviser.tensors(), len(adviser.config.hidden)
+    student, teacher = (f"model/policies/{who}.layers.{last}" for who in ("student", "teacher"))
+    for part in (student, teacher):
+        tensors[f"{part}.weight"].zero_()
+    tensors[f"{student}.bias"] = torch.tensor([[0.0, one] for one in ask])
+    tensors[f"{teacher}.bias"] = torch.tensor(answer)
+    adviser.load_tensors(tensors)
 
 
 # -- pure formulas -----------------------------------------------------------------------------
@@ -224,13 +220,18 @@ def test_following_advice_costs() -> None:
 
 
 def test_the_threshold_follows_the_mean_estimate() -> None:
-    adviser = LeCTR(random_table(2), replace(SMALL, threshold_rate=0.25), PAIR, seed=0)
-    first = adviser._estimation_gain(torch.tensor([[0.0, 4.0], [1.0, 1.0]]))
+    config = replace(SMALL, threshold_rate=0.25, interval=1, learning_starts=1000)
+    adviser = LeCTR(random_table(2), config, PAIR, seed=0)
+    proposals, obs = torch.zeros(2, 2, 2, dtype=torch.int64), torch.zeros(2, 2, 1)
+    # Nothing follows: an estimate is the reward.
+    for estimates in ([[0.0, 4.0], [1.0, 1.0]], [[2.5, 9.5], [1.0, 1.0]], [[2.5, 3.5], [1.5, 0.5]]):
+        decided, ends = adviser(proposals, obs), torch.ones(2, 2, dtype=torch.bool)
+        adviser.observe(step_of(obs, *decided, reward=torch.tensor(estimates), terminated=ends))
+    adviser(proposals, obs)
+    first, second, third = adviser.replay.tensors()["reward"].split(2, 1)
     assert first.tolist() == [[0.0, 1.0], [0.0, 0.0]]
     # Now 2 and 1; then 2 + 0.25 (6 - 2) = 3 and 1.
-    second = adviser._estimation_gain(torch.tensor([[2.5, 9.5], [1.0, 1.0]]))
     assert second.tolist() == [[1.0, 1.0], [0.0, 0.0]]
-    third = adviser._estimation_gain(torch.tensor([[2.5, 3.5], [1.5, 0.5]]))
     assert third.tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
@@ -298,9 +299,9 @@ def test_networks_scale_values_by_the_largest_that_their_owner_ever_gave() -> No
     proposals = torch.zeros(4, 2, 1, dtype=torch.int64)
     # Agents 0 and 1 are at places 0 and 1, agents 2 and 3 at place 0.
     adviser(proposals, torch.tensor([0.0, 1.0, 0.0, 0.0])[:, None, None])
-    assert adviser._scale.tolist() == pytest.approx([5.0, 2.0, 0.0, 7.0], abs=1e-6)
+    assert adviser.tensors()["scale"].tolist() == pytest.approx([5.0, 2.0, 0.0, 7.0], abs=1e-6)
     adviser(proposals, torch.zeros(4, 1, 1))
-    assert adviser._scale.tolist() == pytest.approx([5.0, 2.0, 0.0, 7.0], abs=1e-6)
+    assert adviser.tensors()["scale"].tolist() == pytest.approx([5.0, 2.0, 0.0, 7.0], abs=1e-6)
 
 
 def test_policies_explore() -> None:
@@ -318,17 +319,6 @@ def test_policies_explore() -> None:
 # -- networks ----------------------------------------------------------------------------------
 
 
-def plain(layers: Any, agent: int) -> nn.Sequential:
-    """One agent's network made of PyTorch's own layers; nothing is shared."""
-    found: list[nn.Module] = []
-    for layer in layers.layers:
-        linear = nn.Linear(layer.weight.shape[2], layer.weight.shape[1])
-        weights = {"weight": layer.weight[agent].detach(), "bias": layer.bias[agent].detach()}
-        linear.load_state_dict(weights)
-        found += [linear, nn.ReLU()]
-    return nn.Sequential(*found[:-1])
-
-
 def readable(q: Tensor, scale: Tensor) -> Tensor:
     """One agent's values of one observation."""
     best, worst = q.max(), q.min()
@@ -338,16 +328,18 @@ def readable(q: Tensor, scale: Tensor) -> Tensor:
 class Twin:
     """The advising networks of one group, a sample and an agent at a time."""
 
-    def __init__(self, adviser: LeCTR) -> None:
+    NETWORKS = ("policies/student", "policies/teacher", "critic")
+    TARGETS = ("policies-target/student", "policies-target/teacher", "critic-target")
+
+    def __init__(self, adviser: LeCTR, actions: int) -> None:
         self.config, self.count = adviser.config, len(adviser.members.owners)
-        self.scale, self.actions = adviser._scale.clone(), adviser._task.num_actions
-        agents = range(self.count)
-        self.students = [plain(adviser._policies.student, a) for a in agents]
-        self.teachers = [plain(adviser._policies.teacher, a) for a in agents]
-        self.critics = [plain(adviser._critic, a) for a in agents]
-        old = adviser._trained["policies"].target
-        targets = (old.student, old.teacher, adviser._trained["critic"].target)
-        self.old = tuple([plain(layers, a) for a in agents] for layers in targets)
+        self.actions, tensors = actions, adviser.tensors()
+        self.scale = tensors["scale"]
+        now, self.old = (
+            tuple([plain(tensors, name, a) for a in range(self.count)] for name in names)
+            for names in (self.NETWORKS, self.TARGETS)
+        )
+        self.students, self.teachers, self.critics = now
         rate = self.config.learning_rate
         self.policies = [
             torch.optim.Adam([*s.parameters(), *t.parameters()], rate)
@@ -429,43 +421,46 @@ class Twin:
         optimiser.step()
 
     def check(self, adviser: LeCTR) -> None:
-        ours = (adviser._policies.student, adviser._policies.teacher, adviser._critic)
-        old = adviser._trained["policies"].target
-        targets = (old.student, old.teacher, adviser._trained["critic"].target)
-        for stacked, alone in zip((*ours, *targets), self.everything(), strict=True):
+        tensors = adviser.tensors()
+        everything = (self.students, self.teachers, self.critics, *self.old)
+        for name, alone in zip((*self.NETWORKS, *self.TARGETS), everything, strict=True):
             for a, network in enumerate(alone):
-                linear = [layer for layer in network if isinstance(layer, nn.Linear)]
-                for mine, theirs in zip(stacked.layers, linear, strict=True):
-                    for p, q in ((mine.weight, theirs.weight), (mine.bias, theirs.bias)):
-                        torch.testing.assert_close(p[a].detach(), q.detach(), rtol=1e-3, atol=2e-5)
-
-    def everything(self) -> tuple[list[Any], ...]:
-        return (self.students, self.teachers, self.critics, *self.old)
+                check_same(tensors, name, a, network, rtol=1e-3, atol=2e-5)
 
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_gradient_steps_are_those_of_plain_networks(count: int) -> None:
     members = Members(1, count, tuple(range(count)))
-    config = replace(SMALL, learning_starts=1000, tau=0.3, max_grad_norm=0.5, cost=0.3)
+    config = replace(SMALL, learning_starts=1, tau=0.3, max_grad_norm=0.5, cost=0.3)
     adviser = LeCTR(random_table(count), config, members, seed=1)
-    wander(adviser, 21)
-    with torch.no_grad():
-        for part in adviser._trained.values():
-            part._target_flat.block *= 3.0  # so that targets differ from the networks
-    twin = Twin(adviser)
-    for _ in range(3):
-        batch = adviser.replay.sample(adviser._generators, config.batch_size)
-        adviser._learn(batch)
+    # What remembers the same, but does not learn.
+    still = LeCTR(random_table(count), replace(config, learning_starts=1000), members, seed=1)
+    wander(still, 20)
+    begun = still.tensors()
+    for name in begun:
+        if "-target/" in name:
+            begun[name] *= 3.0  # so that targets differ from the networks
+    adviser.load_tensors(begun)
+    twin = Twin(adviser, actions=3)
+    for interval in range(3):
+        begun = adviser.tensors()
+        still.load_tensors(begun)
+        for each in (adviser, still):
+            wander(each, 1, seed=interval)  # it looks back and learns before anything else
+        batch = still.replay.sample(generators_of(begun), config.batch_size)
+        twin.scale = begun["scale"]
         twin.learn(batch.tensors())
         twin.check(adviser)
+        wander(adviser, config.interval - 1, seed=interval + 10)
+    assert adviser.updates == 3
 
 
 def test_a_loss_reaches_only_those_who_took_part() -> None:
     members = Members(2, 3, (0, 1, 2))
     adviser = LeCTR(random_table(6), SMALL, members, seed=1)
     wander(adviser, 13)
-    batch = adviser.replay.sample(adviser._generators, 5)
-    policies = adviser._policies
+    batch = adviser.replay.sample(generators_of(adviser.tensors()), 5)
+    policies = adviser.policies
     for loss, reached in (
         (adviser.policy_loss(batch)[1], {"student": [1], "teacher": [0, 2]}),
         (adviser.policy_loss(batch)[3], {"student": [3], "teacher": [4, 5]}),
@@ -475,21 +470,22 @@ def test_a_loss_reaches_only_those_who_took_part() -> None:
             grads = torch.autograd.grad(loss, parameters, retain_graph=True)
             for a in range(6):
                 assert any(g[a].any() for g in grads) == (a in agents), (name, a)
-        critics = list(adviser._critic.parameters())
+        critics = list(adviser.critic.parameters())
         assert torch.autograd.grad(loss, critics, allow_unused=True) == (None,) * len(critics)
     grads = torch.autograd.grad(
         adviser.critic_loss(batch)[1],
-        [*adviser._critic.parameters(), *policies.parameters()],
+        [*adviser.critic.parameters(), *policies.parameters()],
         allow_unused=True,
     )
     known = [g for g in grads if g is not None]
-    assert len(known) == len(list(adviser._critic.parameters()))
+    assert len(known) == len(list(adviser.critic.parameters()))
     assert all(g[1].any() and not g[[0, 2, 3, 4, 5]].any() for g in known)
 
 
 def test_the_learner_of_the_task_is_left_alone() -> None:
     task = TaskSpec(2, (1,), num_actions=3)
-    learner = DQN(task, DQNConfig(hidden=(8,), buffer_size=16), num_envs=2)
+    config = DQNConfig(hidden=(8,), buffer_size=16, batch_size=4, learning_starts=0)
+    learner, unasked = (DQN(task, config, num_envs=2) for _ in range(2))
     before = learner.tensors()
     adviser = LeCTR(learner, SMALL, PAIR, seed=0)
     weights = adviser.tensors()
@@ -497,7 +493,11 @@ def test_the_learner_of_the_task_is_left_alone() -> None:
     assert adviser.updates == 4
     after = learner.tensors()
     assert all(torch.equal(x, after[name]) for name, x in before.items())
-    assert all(p.grad is None for p in learner._q.parameters())
+    for each in (learner, unasked):
+        remember(each, 5)
+        each.update(2)
+    after = unasked.tensors()
+    assert all(torch.equal(x, after[name]) for name, x in learner.tensors().items())
     now = adviser.tensors()
     for name, x in weights.items():
         if name.startswith("model/") and "-target" not in name and name.endswith("weight"):

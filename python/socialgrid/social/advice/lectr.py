@@ -188,12 +188,12 @@ class LeCTR:
         self._generators = [agent_generator(seed, a, _DRAWS) for a in range(agents)]
         one = self._actions + 2
         sizes = (self._size + one, self._size + 2 * one)
-        self._policies = _Policies(weights, sizes, config.hidden, self._actions)
+        self.policies = _Policies(weights, sizes, config.hidden, self._actions)
         critic_sizes = (self._size + n * one, *config.hidden, self._actions + 1)
-        self._critic = _Layers(weights, critic_sizes)
+        self.critic = _Layers(weights, critic_sizes)
         self._trained = {
             name: Trained(network.to(self.device), agents, config.learning_rate, (0.9, 0.999), 1e-8)
-            for name, network in (("policies", self._policies), ("critic", self._critic))
+            for name, network in (("policies", self.policies), ("critic", self.critic))
         }
         self._own_slot = torch.arange(agents, device=self.device) % n
         self._is_other = F.one_hot(self._own_slot, n)[:, None] == 0
@@ -427,7 +427,7 @@ class LeCTR:
     def _behaviour(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """P(ask) ``[A, M]`` and P(answer) ``[A, M, n, K + 1]`` with exploration."""
         student, teacher, _ = self._inputs(seen)
-        ask, answers = self._log_probs(self._policies, student, teacher)
+        ask, answers = self._log_probs(self.policies, student, teacher)
         epsilon = self.config.epsilon
         asking = (1.0 - epsilon) * ask[..., 1].exp() + epsilon / 2
         return asking, (1.0 - epsilon) * answers.exp() + epsilon / (self._actions + 1)
@@ -501,7 +501,7 @@ class LeCTR:
             values = self._trained["critic"].target(everything)
             expected = (self._outcomes(*policies) * values).sum(-1)
             target = batch.reward + self.config.gamma * ~batch.terminated * expected
-        values = self._critic(self._inputs(batch.obs)[2])
+        values = self.critic(self._inputs(batch.obs)[2])
         taken = values.gather(-1, batch.action[..., None]).squeeze(-1)
         return F.smooth_l1_loss(taken, target, reduction="none").mean(1)
 
@@ -515,10 +515,10 @@ class LeCTR:
         """
         student, teacher, everything = self._inputs(batch.obs)
         with torch.no_grad():
-            values = self._critic(everything)
+            values = self.critic(everything)
             values = values - values.mean(-1, keepdim=True)
             values = values / values.abs().mean((1, 2), keepdim=True).clamp(min=1e-8)
-        ask, answers = self._log_probs(self._policies, student, teacher)
+        ask, answers = self._log_probs(self.policies, student, teacher)
         expected = (self._outcomes(ask, answers) * values).sum(-1)
         answering = -(answers.exp() * answers).sum(-1) * self._is_other
         entropy = answering.sum(-1) / (self._owners - 1) - (ask.exp() * ask).sum(-1)
