@@ -431,7 +431,8 @@ class Twin:
 @pytest.mark.parametrize("count", [2, 3])
 def test_gradient_steps_are_those_of_plain_networks(count: int) -> None:
     members = Members(1, count, tuple(range(count)))
-    config = replace(SMALL, learning_starts=1, tau=0.3, max_grad_norm=0.5, cost=0.3)
+    changes = {"tau": 0.3, "max_grad_norm": 0.5, "cost": 0.3, "entropy_coef": 0.5}
+    config = replace(SMALL, learning_starts=1, **changes)
     adviser = LeCTR(random_table(count), config, members, seed=1)
     # What remembers the same, but does not learn.
     still = LeCTR(random_table(count), replace(config, learning_starts=1000), members, seed=1)
