@@ -26,8 +26,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from socialgrid.config import load_config
 from socialgrid.report import read_metrics
-from socialgrid.train.build import load_config
 
 Array = NDArray[Any]
 
@@ -161,7 +161,7 @@ def tables(experiment: Experiment, runs: Mapping[str, Path]) -> str:
         shares = followed(run)
         if shares is None:
             continue
-        for place, row in zip(load_config(run).players.owners(), shares, strict=True):
+        for place, row in zip(load_config(run).roster.slots, shares, strict=True):
             lines.append(f"| {arm} | {place} | {', '.join(f'{100 * s:.0f}' for s in row)} |")
     return "\n".join(lines)
 

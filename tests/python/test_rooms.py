@@ -54,7 +54,6 @@ LONG = {
     "python/socialgrid/algos/off_policy/off_policy_learner.py",
     "python/socialgrid/algos/on_policy/recurrent_learner.py",
     "python/socialgrid/social/advice/lectr.py",
-    "python/socialgrid/train/build.py",
     "python/socialgrid/train/on_policy/asynchronous.py",
     "python/socialgrid/train/on_policy/trainer.py",
 }

@@ -24,16 +24,15 @@ from socialgrid.report.console import number
 from socialgrid.report.figures import new_figure, save_figure
 from socialgrid.report.metrics_file import finite, read_metrics
 from socialgrid.report.summary import mean_outcome, mean_return, tenth
-from socialgrid.train import build
 from socialgrid.train.on_policy.evaluation import Played, play_episodes
-from socialgrid.train.worlds import Worlds, can_be_absent, derived_seed
+from socialgrid.train.seeds import CLOSING_WORLDS, derived_seed
+from socialgrid.train.worlds import Worlds, can_be_absent, phase_at
 
 if TYPE_CHECKING:
     from socialgrid.train.on_policy.asynchronous import AsyncTrainer
     from socialgrid.train.on_policy.trainer import Trainer
 
 FILE = "closing.json"
-_PURPOSE = 5  # of the worlds' seed
 
 
 @dataclass(frozen=True)
@@ -90,22 +89,22 @@ def _play(
 ) -> tuple[Played, tuple[int, ...]]:
     """Episodes of a condition, and who was there."""
     config = Course(trainer.config).configs[-1].in_condition(condition)
-    players = build.parse_players(config)
-    present = tuple(range(len(players)))
+    everybody = range(len(config.players.kinds))
+    present = tuple(everybody)
     if condition.alone:
         present = trainer.slots
         if not can_be_absent(config.env.game):
             raise UsageError(f"{config.env.game}: its agents cannot be absent")
-    absent = [slot for slot in range(len(players)) if slot not in present]
-    phase = build.phase_at(config, players, trainer.episodes)
+    absent = [slot for slot in everybody if slot not in present]
+    phase = phase_at(config, trainer.episodes)
     trials = config.closing.trials
     try:
         worlds = Worlds(
             config.env.game,
             trials,
-            [player.scripted for player in players],
+            config.roster.scripted,
             dataclasses.replace(phase, num_solo=trials if absent else 0),
-            seed=derived_seed(config.run.seed, _PURPOSE),
+            seed=derived_seed(config.run.seed, CLOSING_WORLDS),
             num_threads=config.env.num_threads,
             obs_mode=config.obs_mode,
             absent=absent,
@@ -211,7 +210,7 @@ def draw_moments(config: TrainConfig, closing: Closing, path: Path) -> Path | No
     played = closing.episodes
     if played.influence is None:
         return None
-    slots = config.players.owners()
+    slots = config.roster.slots
     influence = played.influence.sum(-1)  # [T, E, A]
     steps = np.arange(1, len(influence) + 1)
     opened = np.array([episode.get("box_step", math.nan) for episode in played.outcomes])

@@ -89,7 +89,7 @@ def evaluate(
     run = load_config(run_dir)
     config = evaluation_config(run, options, extra)
     check_imports(config, run_dir, [*imports, options.game])
-    from socialgrid.train.off_policy.trainer import shares_worlds
+    from socialgrid.train.off_policy.make_tasks import shares_worlds
 
     if config.off_policy and not (shares_worlds(run) or shares_worlds(config)):
         if config.players != run.players:

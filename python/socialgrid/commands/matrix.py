@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 import socialgrid
-from socialgrid.config import TrainConfig, load_config
+from socialgrid.config import TrainConfig, load_config, parse_player
 from socialgrid.config.errors import UsageError
 from socialgrid.config.evaluation import EvalOptions, MatrixOptions, evaluation_config
 from socialgrid.report.figures import Values
 from socialgrid.report.matrix import Matrix
-from socialgrid.train import build
 from socialgrid.train.cast import Seat, seats_of
+from socialgrid.train.off_policy.tasks import has_several_agents
 from socialgrid.train.on_policy.evaluation import play_seats
 
 _SIDES = ("row", "column")
@@ -81,7 +81,7 @@ def _world(
     run: Path, config: TrainConfig, options: EvalOptions, extra: Mapping[str, Any], *, own: bool
 ) -> TrainConfig:
     """Where a run's agents meet others."""
-    if config.advised or config.env.gymnasium_id or not build.has_several_agents(config.env.game):
+    if config.advised or config.env.gymnasium_id or not has_several_agents(config.env.game):
         raise UsageError(f"{run}: its agents have tasks of their own and never meet others")
     if own and len(_learners(config)) < 2:
         raise UsageError(
@@ -93,8 +93,7 @@ def _world(
 
 
 def _learners(config: TrainConfig) -> list[int]:
-    players = build.parse_players(config)
-    return [slot for slot, player in enumerate(players) if player.kind == "learner"]
+    return list(config.roster.learning_slots)
 
 
 def _check_worlds(
@@ -140,14 +139,14 @@ def _seatings(
     def agent(side: tuple[Path, TrainConfig], place: int) -> Seat:
         run, config = side
         there = place in _learners(config)
-        slot = place if there else build.network_of(config, run, None)
+        slot = place if there else config.roster.network(run, None)
         return Seat(f"checkpoint:{run}#{slot}", run, slot)
 
     sides = dict(zip(_SIDES, (row, column), strict=True))
     if players:
         others = [kind if kind not in _SIDES else "random" for kind in players]
         named = [
-            Seat(kind) if build.parse_player(kind).scripted else seats_of(*row, [kind])[0]
+            Seat(kind) if parse_player(kind).scripted else seats_of(*row, [kind])[0]
             for kind in others
         ]
         seats = [

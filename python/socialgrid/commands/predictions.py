@@ -15,11 +15,11 @@ from socialgrid.config import load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.report.figures import new_figure, save_figure
 from socialgrid.report.pictures import view_image
-from socialgrid.train import build
-from socialgrid.train.build import AnyLearner
 from socialgrid.train.cast import Recurrent, companies, seats_of
+from socialgrid.train.on_policy.learner import AnyLearner
 from socialgrid.train.on_policy.session import Session
-from socialgrid.train.worlds import Phase, Worlds, derived_seed
+from socialgrid.train.seeds import PREDICTIONS, derived_seed
+from socialgrid.train.worlds import Phase, Worlds, phase_at
 
 ACTIONS = {"left": 0, "right": 1, "forward": 2}
 
@@ -60,21 +60,20 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
         raise UsageError(f"{run_dir}: trained with aux {aux}; predicted views need prediction")
     schedule = dataclasses.replace(run.schedule, solo_fraction="0", options={})
     config = dataclasses.replace(run, schedule=schedule)
-    players = build.parse_players(config)
-    options = build.phase_at(config, players, 0).options
+    options = phase_at(config, 0).options
     worlds = Worlds(
         config.env.game,
         1,
-        [player.scripted for player in players],
+        config.roster.scripted,
         Phase(options, 0),
-        seed=derived_seed(seed, 4),
+        seed=derived_seed(seed, PREDICTIONS),
         num_threads=1,
         obs_mode=config.obs_mode,
     )
     seats = seats_of(run_dir, run, run.players.kinds)
     company = companies(seats, worlds.env, torch.device("cpu"))[0]
     assert isinstance(company, Recurrent), "learners with a prediction loss remember"
-    watched = build.network_of(run, run_dir, None)
+    watched = run.roster.network(run_dir, None)
     moments = _episode(worlds, company.learner, company.seats, watched)
     worlds.close()
     return watched, moments

@@ -8,6 +8,7 @@ from socialgrid.config.overrides import option_paths, to_dict
 from socialgrid.config.phases import PhaseConfig, described, measured, told_of_phase
 from socialgrid.config.presets import Preset, load_preset, preset_names
 from socialgrid.config.reading import check_imports, from_dict, group_key, load_config
+from socialgrid.config.roster import Player, Roster, parse_player
 from socialgrid.config.schedule import Schedule
 from socialgrid.config.schema import TrainConfig
 from socialgrid.config.sections import (
@@ -39,8 +40,10 @@ __all__ = [
     "EvaluationConfig",
     "LoggingConfig",
     "PhaseConfig",
+    "Player",
     "PlayersConfig",
     "Preset",
+    "Roster",
     "RunConfig",
     "Schedule",
     "ScheduleConfig",
@@ -57,6 +60,7 @@ __all__ = [
     "load_preset",
     "measured",
     "option_paths",
+    "parse_player",
     "parse_train",
     "plain_line",
     "preset_names",

@@ -16,6 +16,7 @@ from socialgrid.algos.options import (
     PPOConfig,
 )
 from socialgrid.config.errors import UsageError, nearest
+from socialgrid.config.roster import slots_of
 from socialgrid.config.sections import ScheduleConfig, Sections
 from socialgrid.social.options import OFF_POLICY_MECHANISMS
 
@@ -30,6 +31,7 @@ class Regime(ABC):
         algorithms: that learn so.
         others: algorithms that learn in another way.
         obs_mode: what the simulator writes unless a run says; ``None``: the game's own default.
+        everybody: whether scripted players are among the agents that rows of metrics are of.
         closes: whether agents play closing trials when a run is over.
     """
 
@@ -37,6 +39,7 @@ class Regime(ABC):
     algorithms: tuple[str, ...]
     others: tuple[str, ...]
     obs_mode: str | None
+    everybody: bool
     closes: bool
 
     def check(self, config: Sections) -> None:
@@ -82,7 +85,7 @@ class OnPolicy(Regime):
     """From fresh batches."""
 
     name, algorithms, others = "on-policy", ON_POLICY, OFF_POLICY
-    obs_mode, closes = "rgb", True
+    obs_mode, everybody, closes = "rgb", True, True
 
     def has(self, mechanism: str) -> bool:
         """See ``Regime``."""
@@ -135,7 +138,7 @@ class OffPolicy(Regime):
     """From a memory of what has been."""
 
     name, algorithms, others = "off-policy", OFF_POLICY, ON_POLICY
-    obs_mode, closes = None, False
+    obs_mode, everybody, closes = None, False, False
 
     def has(self, mechanism: str) -> bool:
         """See ``Regime``."""
@@ -147,7 +150,7 @@ class OffPolicy(Regime):
 
     def check_members(self, config: Sections) -> None:
         """See ``Regime``."""
-        owners = len(config.players.owners())
+        owners = len(slots_of(config.players.kinds))
         if config.advised and config.peers.choice == "others" and len(config.players.kinds) < 2:
             raise UsageError("peers.choice: others, but players.kinds names one member only")
         if "lectr" in config.social.mechanisms and owners < 2:
@@ -157,7 +160,8 @@ class OffPolicy(Regime):
             )
 
     def _check(self, config: Sections) -> None:
-        name, peers, owners = config.algorithm.name, config.peers, len(config.players.owners())
+        name, peers = config.algorithm.name, config.peers
+        owners = len(slots_of(config.players.kinds))
         for algorithm in peers.algorithms:
             if algorithm not in self.algorithms:
                 raise UsageError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from socialgrid.config.closing import ConditionConfig
@@ -15,6 +16,7 @@ from socialgrid.config.errors import UsageError
 from socialgrid.config.overrides import override
 from socialgrid.config.phases import PhaseConfig
 from socialgrid.config.regimes import Regime, regime_of
+from socialgrid.config.roster import Roster, slots_of
 from socialgrid.config.sections import Sections
 
 
@@ -31,6 +33,15 @@ class TrainConfig(Sections):
     def regime(self) -> Regime:
         """How the agents learn."""
         return regime_of(self.algorithm)
+
+    @cached_property
+    def roster(self) -> Roster:
+        """Who plays.
+
+        Raises:
+            UsageError: an entry of ``players.kinds`` is wrong, or nobody learns.
+        """
+        return Roster.of(self, everybody=self.regime.everybody)
 
     @property
     def off_policy(self) -> bool:
@@ -81,7 +92,7 @@ class TrainConfig(Sections):
         """
         kinds = condition.players or self.players.kinds
         players = dataclasses.replace(self.players, kinds=kinds)
-        if players.owners() != self.players.owners() or len(kinds) != len(self.players.kinds):
+        if slots_of(kinds) != self.roster.slots or len(kinds) != len(self.players.kinds):
             raise UsageError(
                 f"learners must stay in their places: {', '.join(self.players.kinds)}, not "
                 f"{', '.join(kinds)}"

@@ -122,14 +122,6 @@ class PlayersConfig:
         if not self.kinds:
             raise UsageError("players.kinds: at least one agent is needed")
 
-    def owners(self) -> tuple[int, ...]:
-        """Places of those that have networks, whether they learn or not."""
-        return tuple(
-            place
-            for place, kind in enumerate(self.kinds)
-            if kind.partition(":")[0] in ("learner", "checkpoint", "novice")
-        )
-
 
 @dataclass(frozen=True)
 class ScheduleConfig:

@@ -57,7 +57,8 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
     """
     edges, shares = binned_shares(run)
     ends = np.stack([edges[:-1], edges[1:]], 1).ravel()
-    groups, kinds = run.groups(), run.members()
+    roster = run.config.roster
+    groups, kinds = roster.learners(), roster.members()
     learners = range(len(groups[0]))[:_MOST_ASKERS]
     members = [f"{place} {_brief(kind)}" for place, kind in enumerate(kinds)]
     rows = len(learners) + 1
@@ -67,7 +68,7 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
     for row in range(rows):
         everybody = row == rows - 1
         askers = [group if everybody else [group[row]] for group in groups]
-        who = "all learners" if everybody else f"peer{run.place(groups[0][row])}"
+        who = "all learners" if everybody else f"peer{roster.place_of(groups[0][row])}"
         flat = [agent for group in askers for agent in group]
         stacked, opinions, learning = axes[row]
         areas = np.repeat(shares[:, flat].mean(1), 2, axis=0).T

@@ -55,7 +55,7 @@ def followed_others(run: RunCurves, agents: Sequence[int]) -> Curve:
     counts = run.table("peers", "followed")
     if counts is None:
         return Curve(run.steps, np.full(len(run.steps), np.nan))
-    places = [run.place(agent) for agent in agents]
+    places = [run.config.roster.place_of(agent) for agent in agents]
     own = np.stack([counts[:, agent, place] for agent, place in zip(agents, places, strict=True)])
     total = np.stack([counts[:, agent].sum(-1) for agent in agents])
     with np.errstate(invalid="ignore"):
@@ -108,7 +108,7 @@ def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Refere
     titles = group_titles(runs)
     panels: dict[str, dict[str, list[Curve]]] = {}
     for run in runs:
-        for agents in run.groups():
+        for agents in run.config.roster.learners():
             for title, curve in (
                 (_EVALUATED,
                  mean_over_agents(run, agents, "evaluation", "return")),

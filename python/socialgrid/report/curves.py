@@ -48,7 +48,7 @@ def _panels(runs: Sequence[RunCurves]) -> list[Panel]:
 
     def measured(*keys: str) -> bool:
         return any(np.isfinite(run.values(*keys, agent=slot)).any()
-                   for run in runs for slot in run.learning_slots())  # fmt: skip
+                   for run in runs for slot in run.config.roster.learning_slots)  # fmt: skip
 
     panels = [Panel("return per episode", ("return",), True)]
     if measured("solo_return"):
@@ -60,7 +60,7 @@ def _panels(runs: Sequence[RunCurves]) -> list[Panel]:
         name
         for name in sorted({name for run in runs for name in run.losses()})
         if any(np.nan_to_num(run.values("learner", name, agent=slot)).any()
-               for run in runs for slot in run.learning_slots())
+               for run in runs for slot in run.config.roster.learning_slots)
     ]  # fmt: skip
     losses += [name for name in _SOCIAL if measured("learner", name)]
     return panels + [Panel(name.replace("_", " "), ("learner", name), True) for name in losses]
@@ -135,7 +135,7 @@ def _draw_agents(
     """A line for each agent of each run."""
     named: set[tuple[str, bool]] = set()
     for run in runs:
-        learning = run.learning_slots()
+        learning = run.config.roster.learning_slots
         for slot, kind in enumerate(run.config.players.kinds):
             values = run.values(*keys, agent=slot)
             if not np.isfinite(values).any():

@@ -64,7 +64,7 @@ def compare_group_sizes(runs: Sequence[RunCurves]) -> dict[str, list[GroupSize]]
     for run, arm in zip(runs, arms(runs), strict=True):
         sizes = found.setdefault(arm, {})
         seeds = sizes.setdefault(len(run.config.players.kinds), [])
-        for agents in run.groups():
+        for agents in run.config.roster.learners():
             values = mean_over_agents(run, agents, "evaluation", "return").known().values
             if not len(values):
                 raise UsageError(f"{run.run_dir}: no evaluations (evaluation.interval)")

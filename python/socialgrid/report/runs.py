@@ -96,32 +96,6 @@ class RunCurves:
         except (TypeError, ValueError, OverflowError):  # no table of numbers
             return None
 
-    def groups(self) -> list[list[int]]:
-        """Agents that learn, as places in the lists of a row, group by group.
-
-        Groups of peers are independent of each other; in all other runs there is one.
-        """
-        config = self.config
-        if not config.off_policy:
-            return [self.learning_slots()]
-        owners, kinds = config.players.owners(), config.players.kinds
-        learning = [k for k, place in enumerate(owners) if kinds[place].startswith("learner")]
-        return [[group * len(owners) + k for k in learning] for group in range(config.peers.groups)]
-
-    def place(self, agent: int) -> int:
-        """Place in its group of an agent of an off-policy run."""
-        owners = self.config.players.owners()
-        return owners[agent % len(owners)]
-
-    def members(self) -> list[str]:
-        """What the members of a group are; where they learn by several algorithms, by which."""
-        players, algorithms = self.config.players, self.config.peers.algorithms
-        names = list(players.kinds)
-        if len(set(algorithms)) > 1:
-            for place, name in zip(players.owners(), algorithms, strict=True):
-                names[place] += f" ({name})"
-        return names
-
     def advised(self) -> bool:
         """Whether it was measured who followed whom."""
         return self.table("peers", "followed") is not None
@@ -134,11 +108,6 @@ class RunCurves:
     def outcomes(self) -> list[str]:
         """Names of what was measured of the group."""
         return list(dict.fromkeys(name for row in self._rows for name in row.get("episode") or ()))
-
-    def learning_slots(self) -> list[int]:
-        """Slots of agents that learn."""
-        kinds = self.config.players.kinds
-        return [slot for slot, kind in enumerate(kinds) if kind.partition(":")[0] == "learner"]
 
 
 def _is_number(value: object) -> bool:

@@ -15,12 +15,14 @@ from torch import Tensor
 
 import socialgrid
 from socialgrid.algos.off_policy.off_policy_learner import Actor
-from socialgrid.config import TrainConfig, load_config
+from socialgrid.config import TrainConfig, load_config, parse_player
 from socialgrid.config.errors import UsageError
 from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.train import build
-from socialgrid.train.build import AnyLearner
+from socialgrid.train import checkpoint
+from socialgrid.train.off_policy.learner import adopt_off_policy, lone_learner
+from socialgrid.train.on_policy.learner import AnyLearner, learner_of
+from socialgrid.train.worlds import phase_at
 
 _TEAM = {"influence": "lead each other", "comm": "talk to each other"}
 # Options that decide what a view of a given size shows.
@@ -73,15 +75,15 @@ def seats_of(run_dir: Path, run: TrainConfig, kinds: Sequence[str]) -> tuple[Sea
     Raises:
         UsageError: somebody does not exist, or there are no networks at all.
     """
-    own = build.parse_players(run)
+    own = run.roster.players
     if tuple(kinds) == run.players.kinds:
         return tuple(
             Seat(kind, None if player.scripted else run_dir, slot)
             for slot, (kind, player) in enumerate(zip(kinds, own, strict=True))
         )
-    learners = [slot for slot, player in enumerate(own) if player.kind == "learner"]
-    named = [build.parse_player(kind) for kind in kinds]
-    asked = sum(player.kind == "learner" and player.source is None for player in named)
+    learners = list(run.roster.learning_slots)
+    named = [parse_player(kind) for kind in kinds]
+    asked = sum(player.learns and player.source is None for player in named)
     if asked > len(learners):
         raise UsageError(f"players: {asked} learners, {run_dir} has {len(learners)}")
     seats: list[Seat] = []
@@ -89,7 +91,7 @@ def seats_of(run_dir: Path, run: TrainConfig, kinds: Sequence[str]) -> tuple[Sea
         if player.scripted is not None:
             seats.append(Seat(kind))
         elif player.kind == "novice":
-            seats.append(Seat(kind, run_dir, build.learner_slots(own)[0], born=True))
+            seats.append(Seat(kind, run_dir, run.roster.slots[0], born=True))
         elif player.source is None:
             seats.append(Seat(kind, run_dir, learners.pop(0)))
         else:
@@ -98,7 +100,7 @@ def seats_of(run_dir: Path, run: TrainConfig, kinds: Sequence[str]) -> tuple[Sea
                 source, config = run_dir, run  # one name for one run, however it was spelt
             else:
                 config = load_config(source)
-            seats.append(Seat(kind, source, build.network_of(config, source, slot)))
+            seats.append(Seat(kind, source, config.roster.network(source, slot)))
     if all(seat.run is None for seat in seats):
         raise UsageError(f"players: there are no networks among {', '.join(kinds)}")
     return tuple(seats)
@@ -112,7 +114,7 @@ def eyes_of(seats: Sequence[Seat], options: Mapping[str, Any]) -> list[list[str]
         hidden = given
         if seat.run is not None:
             config = load_config(seat.run)
-            hidden = build.phase_at(config, build.parse_players(config), 0).options.get("hide", [])
+            hidden = phase_at(config, 0).options.get("hide", [])
             place = 0 if config.advised else seat.slot  # noqa: PLW2901
         if not any(isinstance(item, str) for item in hidden):
             hidden = hidden[place] if place < len(hidden) else []
@@ -235,7 +237,7 @@ def at_home(seats: Sequence[Seat], run_dir: Path, run: TrainConfig) -> bool:
         len(seats) == len(run.players.kinds)
         and all(not seat.born and seat.run == run_dir for _, seat in there)
         and [(place, seat.slot) for place, seat in there]
-        == [(slot, slot) for slot in build.learner_slots(build.parse_players(run))]
+        == [(slot, slot) for slot in run.roster.slots]
     )
 
 
@@ -247,7 +249,7 @@ def _engage(
     assert run is not None, "these seats have networks"
     born, slots = seats[places[0]].born, [seats[place].slot for place in places]
     config = load_config(run)
-    networks = build.learner_slots(build.parse_players(config))
+    networks = config.roster.slots
     home = _home(run, config, world.obs_mode)
     try:
         for place, slot in zip(places, slots, strict=True):
@@ -273,11 +275,11 @@ def _engage(
         spec = ViewSpec.of(home, tuple(slots))
         if spec.atlas is not None:  # numbers of tiles are those of the world that is played
             spec = dataclasses.replace(spec, atlas=np.asarray(world.tile_atlas))
-        learner = build.learner_of(_one_rate(config), spec, places, device)
+        learner = learner_of(_one_rate(config), spec, places, device)
         if not born:
             tensors, weights = learner.tensors(), _weights(run)
             for position, slot in enumerate(slots):
-                tensors = build.adopted(tensors, position, weights, networks.index(slot), run)
+                tensors = checkpoint.adopted(tensors, position, weights, networks.index(slot), run)
             learner.load_tensors(tensors)
         return Recurrent(learner, places, hears)
     finally:
@@ -286,12 +288,11 @@ def _engage(
 
 def _home(run: Path, config: TrainConfig, obs_mode: str) -> Any:
     """A world like the one that a run's agents learnt in."""
-    players = build.parse_players(config)
     if config.env.gymnasium_id is not None:
         raise UsageError(f"{run}: its agents learnt {config.env.game}, which is no grid game")
     options = {
         name: value
-        for name, value in build.phase_at(config, players, 0).options.items()
+        for name, value in phase_at(config, 0).options.items()
         if not (config.advised and name == "hide")
     }
     try:
@@ -299,7 +300,7 @@ def _home(run: Path, config: TrainConfig, obs_mode: str) -> Any:
             config.env.game,
             num_threads=1,
             obs_mode=obs_mode,
-            num_agents=1 if config.advised else len(players),
+            num_agents=1 if config.advised else len(config.players.kinds),
             **options,
         )
     except (ValueError, TypeError) as error:
@@ -349,9 +350,9 @@ def _off_policy(
         spec = TaskSpec(1, home.obs_shape, home.obs_dtype.name, home.action_counts[agent])
     else:
         spec = TaskSpec.of_view(ViewSpec.of(home, (agent,)), 1, home.obs_dtype.name)
-    learner = build.lone_learner(config, slot, spec, device)
+    learner = lone_learner(config, slot, spec, device)
     if not born:
-        build.adopt_off_policy(learner, 0, run, slot)
+        adopt_off_policy(learner, 0, run, slot)
     return learner
 
 
@@ -365,7 +366,7 @@ def _one_rate(config: TrainConfig) -> TrainConfig:
 
 def _weights(run: Path) -> Mapping[str, Tensor]:
     """Weights of a run's newest checkpoint."""
-    stored, complaints = build.load_weights(run)
+    stored, complaints = checkpoint.load_weights(run)
     for complaint in complaints:
         print(f"refused a damaged checkpoint: {complaint}", file=sys.stderr)
     return stored.weights

@@ -208,6 +208,45 @@ def load_newest(folder: Path, config: str | None = None) -> tuple[Path, Checkpoi
     raise CheckpointError(f"{folder}: no checkpoint there")
 
 
+def load_weights(run: Path) -> tuple[Checkpoint, list[str]]:
+    """The newest whole checkpoint of a run.
+
+    Returns:
+        it, and a complaint for each newer one that was refused.
+
+    Raises:
+        UsageError: there is none, or none is whole and of the run's configuration.
+    """
+    _, identity = run_files.read_config(run)
+    _, stored, complaints = load_newest(run / "checkpoints", identity)
+    return stored, complaints
+
+
+def adopted(
+    own: dict[str, Tensor], position: int, other: Mapping[str, Tensor], index: int, run: Path
+) -> dict[str, Tensor]:
+    """Replace the networks of agent ``position`` by those of agent ``index`` of ``other``.
+
+    Raises:
+        UsageError: the networks differ.
+    """
+    for name, tensor in own.items():
+        if name.startswith("model/"):
+            there = other.get(name)
+            if (
+                there is None
+                or there.shape[1:] != tensor.shape[1:]
+                or there.dtype != tensor.dtype
+                or len(there) <= index
+            ):
+                raise UsageError(
+                    f"{run}: its network differs from this run's in {name.removeprefix('model/')}; "
+                    "sizes, view and actions must agree"
+                )
+            tensor[position] = there[index]
+    return own
+
+
 def check_counters(state: Mapping[str, Any]) -> None:
     """Check that the counters among a checkpoint's values are whole numbers from 0 on.
 

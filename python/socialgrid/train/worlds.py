@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import socialgrid
-from socialgrid.config.errors import UsageError
+from socialgrid.config import Player, TrainConfig, UsageError, about
 from socialgrid.players import Team, make_player
 
 Array = npt.NDArray[Any]
@@ -23,12 +23,6 @@ class Phase:
 
     options: Mapping[str, Any]
     num_solo: int
-
-
-def derived_seed(*words: int) -> int:
-    """A seed of 63 bits for a purpose of its own, mixed from a run's seed and what it is for."""
-    mixed = np.random.SeedSequence(list(words)).generate_state(1, np.uint64)
-    return int(mixed[0] >> np.uint64(1))
 
 
 class Part:
@@ -260,3 +254,76 @@ def can_be_absent(game: str) -> bool:
 def num_solo_envs(fraction: float, num_envs: int) -> int:
     """Whole number of solo environments nearest to a share of the batch."""
     return math.floor(fraction * num_envs + 0.5)
+
+
+def phase_at(config: TrainConfig, episodes: int) -> Phase:
+    """What the schedules say after some episodes.
+
+    Raises:
+        UsageError: there is no such game, or nobody learns.
+    """
+    options = dict(config.env.options)
+    schedules = config.schedule.game_options()
+    whole = _integer_options(config.env.game) if schedules else set()
+    for name, schedule in schedules.items():
+        value = schedule.at(episodes)
+        options[name] = int(value) if name in whole and value.is_integer() else value
+    if config.players.hide_from_learners:
+        given = options.get("hide", [])
+        everybody = given if any(isinstance(item, str) for item in given) else None
+        options["hide"] = [
+            list(everybody if everybody is not None else (given[slot] if given else []))
+            + (list(config.players.hide_from_learners) if _is_fresh(player) else [])
+            for slot, player in enumerate(config.roster.players)
+        ]
+    solo = num_solo_envs(config.schedule.solo().at(episodes), config.env.num_envs)
+    return Phase(options, solo)
+
+
+def _integer_options(game: str) -> set[str]:
+    try:
+        return {option.name for option in socialgrid.game_options(game) if option.type == "int"}
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _is_fresh(player: Player) -> bool:
+    return player.learns and player.source is None
+
+
+def build_worlds(
+    config: TrainConfig,
+    phase: Phase,
+    seed: int,
+    *,
+    num_envs: int | None = None,
+    first_env: int = 0,
+) -> Worlds:
+    """Make the environments and scripted players of a run, or of a share of it.
+
+    Args:
+        config: of the run.
+        phase: as ``phase_at`` says.
+        seed: of the environments and of the scripted players.
+        num_envs: another number of environments than the run's.
+        first_env: index of the first environment's random streams.
+
+    Raises:
+        UsageError: the game or a player refuses its options, or nobody learns.
+    """
+    roster = config.roster
+    try:
+        return Worlds(
+            config.env.game,
+            num_envs or config.env.num_envs,
+            roster.scripted,
+            phase,
+            seed=seed,
+            num_threads=config.env.num_threads,
+            obs_mode=config.obs_mode,
+            double_buffer=config.env.double_buffer,
+            absent=roster.silent,
+            first_env=first_env,
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(about(config.env.game, error)) from None

@@ -12,9 +12,11 @@ from socialgrid.commands.evaluate import evaluate
 from socialgrid.config import UsageError, load_config
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.models import ViewSpec
-from socialgrid.train import build, checkpoint
+from socialgrid.train import checkpoint
 from socialgrid.train.cast import _ears, eyes_of, seats_of
-from socialgrid.train.worlds import Phase, Worlds, derived_seed
+from socialgrid.train.on_policy.learner import learner_of
+from socialgrid.train.seeds import derived_seed
+from socialgrid.train.worlds import Phase, Worlds
 
 E = 24
 OPTIONS = EvalOptions(episodes=E, seeds=(4,))
@@ -71,7 +73,7 @@ def by_hand(*agents):
     for seat, (path, slot) in enumerate(agents):
         config = load_config(path)
         spec = ViewSpec.of(env, (seat,))
-        learner = build.learner_of(config, spec, [seat], torch.device("cpu"))
+        learner = learner_of(config, spec, [seat], torch.device("cpu"))
         stored = checkpoint.load_newest(path / "checkpoints")[1].weights
         for name, parameter in learner.model.named_parameters():
             parameter.data[0] = stored[f"model/{name}"][slot]

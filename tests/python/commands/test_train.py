@@ -14,12 +14,12 @@ import pytest
 from tests.python.train.runs import command, run, tiny
 
 from socialgrid.commands import cli
-from socialgrid.train.off_policy import trainer
+from socialgrid.train.off_policy import greedy
 
 STARTED_TOGETHER = """
 import sys, time
 from socialgrid.commands import cli
-from socialgrid.train.off_policy import trainer
+from socialgrid.train.off_policy import greedy
 own, *words = sys.argv[1:]
 assert cli.train([words[0], "--run-dir", own, "--total-steps", "128"]) == 0  # all is loaded now
 print("ready", flush=True)
@@ -224,7 +224,7 @@ def test_an_environment_that_reuses_its_array_teaches_the_same(train_on):
 
 
 def test_an_evaluation_that_does_not_end_keeps_what_was_learnt(train_on, capsys, monkeypatch):
-    monkeypatch.setattr(trainer, "LONGEST_EPISODE", 30)
+    monkeypatch.setattr(greedy, "LONGEST_EPISODE", 30)
     code, run_dir = train_on("Endless", "--checkpoint-minutes", "60")
     assert code == 2
     assert "has not ended after 30 steps: give the task a time limit" in capsys.readouterr().err

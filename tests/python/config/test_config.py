@@ -14,7 +14,6 @@ from socialgrid.algos.off_policy_config import (
 from socialgrid.algos.options import A3CConfig, PPOConfig
 from socialgrid.config import (
     OFF_POLICY,
-    PlayersConfig,
     Preset,
     Schedule,
     TrainConfig,
@@ -184,7 +183,7 @@ def test_games_have_observations_for_the_algorithm_at_hand():
 
 def test_members_with_networks_are_told_from_those_without():
     kinds = ("expert", "learner", "novice", "checkpoint:x#1", "adversary", "learner:y", "random")
-    assert PlayersConfig(kinds).owners() == (1, 2, 3, 5)
+    assert from_dict({"players": {"kinds": kinds}}).roster.slots == (1, 2, 3, 5)
 
 
 @pytest.mark.parametrize(

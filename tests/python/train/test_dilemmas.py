@@ -26,11 +26,12 @@ from socialgrid.config.evaluation import EvalOptions
 from socialgrid.measures.episodes import equality
 from socialgrid.report import RunCurves, draw_curves, read_metrics, read_references, with_curves
 from socialgrid.report.console import influence_said
-from socialgrid.train import build, checkpoint
+from socialgrid.train import checkpoint
 from socialgrid.train.on_policy.evaluation import play_episodes
 from socialgrid.train.on_policy.film import episode_frames
+from socialgrid.train.on_policy.learner import build_learner
 from socialgrid.train.on_policy.trainer import create_run, mean_outcomes, resume_run
-from socialgrid.train.worlds import Phase, Worlds
+from socialgrid.train.worlds import Phase, Worlds, build_worlds, phase_at
 
 TINY = """
 [run]
@@ -230,14 +231,14 @@ def test_every_variant_of_every_preset_makes_its_learner(name):
             if variant in ALGORITHMS
             else found.choose(social=[variant])
         )
-        players = build.parse_players(config)
-        if len(players) < 2 and {"influence", "comm", "moa"} & set(config.social.mechanisms):
+        leading = {"influence", "comm", "moa"} & set(config.social.mechanisms)
+        if leading and len(config.players.kinds) < 2:
             continue
         small = {"env": {"num_envs": 2, "rollout_steps": 32, "num_threads": 1}}
         config = from_dict(small | {"algorithm": {"workers": 1}} if config.algorithm.name == "a3c"
                            else small, config)  # fmt: skip
-        worlds = build.build_worlds(config, players, build.phase_at(config, players, 0), 0)
-        learner = build.build_learner(config, players, worlds.env, torch.device("cpu"))
+        worlds = build_worlds(config, phase_at(config, 0), 0)
+        learner = build_learner(config, worlds.env, torch.device("cpu"))
         assert learner.social == config.social
         worlds.close()
 
@@ -318,11 +319,10 @@ def test_evaluation_tells_of_the_group_with_confidence(finished, capsys):
 
 def test_long_episodes_are_played_in_stretches_with_the_same_result(finished):
     run = load_config(finished / "plain")
-    players = build.parse_players(run)
     played = []
     for longest in (5, 128):  # 4 stretches of 5 steps, the last two steps beyond the episode
         worlds = Worlds(run.env.game, 3, [None] * 3, Phase(run.env.options, 0), seed=7)
-        learner = build.build_learner(run, players, worlds.env, torch.device("cpu"))
+        learner = build_learner(run, worlds.env, torch.device("cpu"))
         played.append(play_episodes(worlds, learner, (0, 1, 2), greedy=True, stretch=longest))
         worlds.close()
     np.testing.assert_array_equal(played[0].returns, played[1].returns)
@@ -348,12 +348,10 @@ def test_box_trapped_tells_when_the_box_was_opened(tmp_path):
 
 def film(run_dir, max_frames=300):
     run = load_config(run_dir)
-    players = build.parse_players(run)
-    slots = build.learner_slots(players)
     worlds = Worlds(run.env.game, 1, [None] * 3, Phase(run.env.options, 0), seed=3, num_threads=1)
-    learner = build.build_learner(run, players, worlds.env, torch.device("cpu"))
-    names = build.agent_names(run)
-    return list(episode_frames(worlds, learner, slots, names, max_frames))
+    learner = build_learner(run, worlds.env, torch.device("cpu"))
+    roster = run.roster
+    return list(episode_frames(worlds, learner, roster.slots, roster.names(), max_frames))
 
 
 def test_films_show_influence_and_rewards_below_the_map(finished):

@@ -47,7 +47,11 @@ from socialgrid.report import (
     read_metrics,
     report_runs,
 )
-from socialgrid.train import build, checkpoint
+from socialgrid.train import checkpoint
+from socialgrid.train.device import prepare_torch
+from socialgrid.train.off_policy.learner import build_off_policy_learner
+from socialgrid.train.off_policy.make_tasks import make_tasks
+from socialgrid.train.off_policy.tasks import has_several_agents
 from socialgrid.train.on_policy.trainer import make_trainer
 
 TINY = """
@@ -116,9 +120,8 @@ def finished(tmp_path_factory):
 def learner_of(**sections):
     """The learner of a tiny configuration, for vectors of 4 numbers and 4 actions."""
     config = from_dict({"algorithm": {"name": "dqn"}} | sections)
-    players = build.parse_players(config)
-    spec = TaskSpec(config.peers.groups * len(config.players.owners()), (4,), "float32", 4)
-    return build.build_off_policy_learner(config, players, spec, torch.device("cpu"))
+    spec = TaskSpec(config.peers.groups * len(config.roster.slots), (4,), "float32", 4)
+    return build_off_policy_learner(config, spec, torch.device("cpu"))
 
 
 def small(name="dqn", **options):
@@ -229,9 +232,9 @@ def test_peers_are_evaluated_by_themselves(finished, capsys):
 def test_agents_are_named_by_group_and_place():
     kinds = {"players": {"kinds": ["learner", "expert", "novice"]}}
     dqn = {"algorithm": {"name": "dqn"}}
-    assert build.peer_names(from_dict(dqn | kinds)) == ["agent0 learner", "agent2 novice"]
+    assert from_dict(dqn | kinds).roster.names() == ["agent0 learner", "agent2 novice"]
     groups = {"social": {"mechanisms": ["peers"]}, "peers": {"groups": 2}}
-    assert build.peer_names(from_dict(dqn | kinds | groups)) == [
+    assert from_dict(dqn | kinds | groups).roster.names() == [
         "group0 peer0 learner", "group0 peer2 novice",
         "group1 peer0 learner", "group1 peer2 novice",
     ]  # fmt: skip
@@ -240,23 +243,23 @@ def test_agents_are_named_by_group_and_place():
         "peers": {"algorithms": ["dqn", "sac"]},
         "social": {"mechanisms": ["peers"]},
     }
-    assert build.peer_names(from_dict(dqn | mixed)) == [
+    assert from_dict(dqn | mixed).roster.names() == [
         "peer0 learner (dqn)",
         "peer2 learner (sac)",
     ]
-    assert build.member_names(from_dict(dqn | mixed))[1] == "expert"
-    assert build.has_several_agents("GoalCycle-v0")
-    assert not build.has_several_agents("Room-v0")
+    assert from_dict(dqn | mixed).roster.members()[1] == "expert"
+    assert has_several_agents("GoalCycle-v0")
+    assert not has_several_agents("Room-v0")
     with pytest.raises(UsageError):
-        build.has_several_agents("Rom-v0")
+        has_several_agents("Rom-v0")
 
 
 def test_a_run_says_how_exactly_matrices_are_multiplied():
     before = torch.get_float32_matmul_precision()
     try:
-        build.prepare_torch(RunConfig(matmul_precision="medium"))
+        prepare_torch(RunConfig(matmul_precision="medium"))
         assert torch.get_float32_matmul_precision() == "medium"
-        build.prepare_torch(RunConfig())
+        prepare_torch(RunConfig())
         assert torch.get_float32_matmul_precision() == "highest"
     finally:
         torch.set_float32_matmul_precision(before)
@@ -363,12 +366,11 @@ def test_a_run_leaves_pictures_a_film_and_a_table(finished, tiny, tmp_path, caps
 def test_films_show_every_world_and_stand_still_at_its_end(finished):
     from socialgrid.train.off_policy.evaluation import load_off_policy
     from socialgrid.train.off_policy.film import task_frames
-    from socialgrid.train.off_policy.trainer import make_tasks
 
     config = load_config(finished)
     tasks = make_tasks(config, 1, 3)
     learner = load_off_policy(finished, config, tasks.spec, torch.device("cpu"))
-    names = build.peer_names(config)
+    names = config.roster.names()
     pictures = list(task_frames(tasks, learner, names))
     assert len(pictures) == 8
     assert {picture.shape for picture in pictures} == {pictures[0].shape}
@@ -389,12 +391,10 @@ def test_evaluation_plays_without_exploration_and_without_advice(finished, capsy
     assert "mean return of group 1" in out
     data = json.loads((finished / "eval-training-world-max_steps=9.json").read_text())
     assert [entry["agent"] for entry in data["results"]] == [0, 1, 2, 3] * 2
-    assert {entry["kind"] for entry in data["results"]} == set(
-        build.peer_names(load_config(finished))
-    )
+    assert {entry["kind"] for entry in data["results"]} == set(load_config(finished).roster.names())
 
     import socialgrid
-    from socialgrid.train.worlds import derived_seed
+    from socialgrid.train.seeds import derived_seed
 
     _, stored, _ = checkpoint.load_newest(finished / "checkpoints")
     env = socialgrid.make_vec(
@@ -507,7 +507,7 @@ def made_up(
             "run": {"seed": seed},
         }
     )
-    agents = groups * len(config.players.owners())
+    agents = groups * len(config.roster.slots)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(to_dict(config)))
     rows = []
@@ -553,8 +553,8 @@ def drawn(monkeypatch):
 
 def test_agents_are_found_in_rows_by_group_and_place(tmp_path):
     run = made_up(tmp_path / "run", ("random", "novice", "learner", "checkpoint:x", "learner"))
-    assert run.groups() == [[1, 3], [5, 7]]
-    assert [run.place(agent) for agent in range(8)] == [1, 2, 3, 4] * 2
+    assert run.config.roster.learners() == [[1, 3], [5, 7]]
+    assert [run.config.roster.place_of(agent) for agent in range(8)] == [1, 2, 3, 4] * 2
     assert run.advised()
     assert run.table("peers", "trust").shape == (4, 8, 3)
     assert run.table("peers", "agent_values").shape == (4, 2, 3)
@@ -575,7 +575,7 @@ def test_means_and_intervals_are_those_of_the_groups(tmp_path, drawn):
     curves = [
         mean_over_agents(run, agents, "evaluation", "return")
         for run in runs
-        for agents in run.groups()
+        for agents in run.config.roster.learners()
     ]
     steps, mean, low, high = mean_and_band(curves)
     np.testing.assert_array_equal(steps, [200, 400])

@@ -13,8 +13,10 @@ from torch import Tensor
 from socialgrid.config import TrainConfig, UsageError, from_dict
 from socialgrid.report import MetricsFile, PlainConsole
 from socialgrid.train import checkpoint
+from socialgrid.train.off_policy.greedy import greedy_returns
+from socialgrid.train.off_policy.make_tasks import make_tasks
 from socialgrid.train.off_policy.tasks import TaskStep
-from socialgrid.train.off_policy.trainer import PeerTrainer, greedy_returns, make_tasks
+from socialgrid.train.off_policy.trainer import PeerTrainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

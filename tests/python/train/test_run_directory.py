@@ -445,9 +445,9 @@ def test_moved_runs_say_what_is_different(run):
 def test_affinity_bounds_the_threads_of_simulator_and_torch():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "import torch, socialgrid\nfrom socialgrid.train import build\n"
+        "import torch, socialgrid\nfrom socialgrid.train.device import prepare_torch\n"
         "from socialgrid.config import RunConfig\n"
-        "torch.set_num_threads(4)\nbuild.prepare_torch(RunConfig())\n"
+        "torch.set_num_threads(4)\nprepare_torch(RunConfig())\n"
         "print(socialgrid.make_vec('Empty-v0').num_threads, torch.get_num_threads())"
     )
     done = subprocess.run(

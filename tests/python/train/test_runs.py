@@ -28,8 +28,9 @@ from socialgrid.config import (
     to_dict,
 )
 from socialgrid.report import read_metrics
-from socialgrid.train import build, checkpoint
+from socialgrid.train import checkpoint
 from socialgrid.train.on_policy.trainer import Trainer, create_run, resume_run
+from socialgrid.train.worlds import phase_at
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -233,8 +234,7 @@ def test_novices_do_not_see_what_is_hidden_from_them(tmp_path):
     config = tiny_config(
         tmp_path, {"players": {"kinds": ["expert", "learner"], "hide_from_learners": ["goal"]}}
     )
-    players = build.parse_players(config)
-    assert build.phase_at(config, players, 0).options["hide"] == [[], ["goal"]]
+    assert phase_at(config, 0).options["hide"] == [[], ["goal"]]
     trainer = Trainer(config, tmp_path / "run")
     trainer.start()
     yellow = np.array([255, 255, 0], np.uint8)

@@ -14,9 +14,12 @@ from socialgrid.config.errors import UsageError
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.report.evaluation import OF_GROUP, Evaluation, Result, outcomes_of
-from socialgrid.train import build
-from socialgrid.train.off_policy.trainer import greedy_returns, make_tasks
-from socialgrid.train.worlds import derived_seed
+from socialgrid.train.checkpoint import load_weights
+from socialgrid.train.device import choose_device
+from socialgrid.train.off_policy.greedy import greedy_returns
+from socialgrid.train.off_policy.learner import AnyOffPolicyLearner, build_off_policy_learner
+from socialgrid.train.off_policy.make_tasks import make_tasks
+from socialgrid.train.seeds import EVALUATED_WORLDS, derived_seed
 
 
 def evaluate_tasks(run_dir: Path, config: TrainConfig, options: EvalOptions) -> Evaluation:
@@ -25,28 +28,24 @@ def evaluate_tasks(run_dir: Path, config: TrainConfig, options: EvalOptions) -> 
     Raises:
         UsageError: the run's networks do not fit the tasks, or there is no whole checkpoint.
     """
-    device, names = build.choose_device(options.device), build.peer_names(config)
-    players = build.parse_players(config)
-    slots = build.learner_slots(players)
-    learning = [
-        agent for agent, slot in enumerate(slots) if players[slot].kind == "learner"
-    ] or slice(None)
-    learner: build.AnyOffPolicyLearner | None = None
+    device, roster = choose_device(options.device), config.roster
+    learning = roster.learners()[0] or slice(None)  # the same in every group
+    learner: AnyOffPolicyLearner | None = None
     results: list[Result] = []
     outcomes: list[tuple[dict[str, float], ...]] = []
     for seed in options.seeds:
-        tasks = make_tasks(config, options.episodes, derived_seed(seed, 2))
+        tasks = make_tasks(config, options.episodes, derived_seed(seed, EVALUATED_WORLDS))
         if learner is None:
             learner = load_off_policy(run_dir, config, tasks.spec, device)
         returns = greedy_returns(tasks, learner)
         tasks.close()
-        for agent, name in enumerate(names):
-            group = f" of group {agent // len(slots)}" if config.peers.groups > 1 else ""
-            plays = f"{run_dir}#{slots[agent % len(slots)]}{group}"
+        for agent, name in enumerate(roster.names()):
+            group = f" of group {roster.group_of(agent)}" if roster.groups > 1 else ""
+            plays = f"{run_dir}#{roster.place_of(agent)}{group}"
             results.append(
                 Result("alone", seed, agent, name, plays, tuple(returns[agent].tolist()))
             )
-        groups = returns.view(config.peers.groups, -1, options.episodes)
+        groups = returns.view(roster.groups, -1, options.episodes)
         by_group = groups[:, learning].mean(1)
         outcomes.append(tuple(_by_group(each) for each in by_group.T.tolist()))
     metric, *each = outcomes_of(outcomes, (0, "kl"))
@@ -64,15 +63,14 @@ def _by_group(returns: Sequence[float]) -> dict[str, float]:
 
 def load_off_policy(
     run_dir: Path, config: TrainConfig, spec: TaskSpec, device: torch.device
-) -> build.AnyOffPolicyLearner:
+) -> AnyOffPolicyLearner:
     """The learner of a run's newest checkpoint, for tasks with the same observations and actions.
 
     Raises:
         UsageError: there is no whole checkpoint, or the networks are of other shapes.
     """
-    players = [dataclasses.replace(one, source=None) for one in build.parse_players(config)]
-    learner = build.build_off_policy_learner(config, players, spec, device)
-    stored, complaints = build.load_weights(run_dir)
+    learner = build_off_policy_learner(config, spec, device, begun=True)
+    stored, complaints = load_weights(run_dir)
     for complaint in complaints:
         print(f"refused a damaged checkpoint: {complaint}", file=sys.stderr)
     try:

@@ -12,10 +12,11 @@ from torch import Tensor
 from socialgrid.algos.off_policy.off_policy_learner import Actor
 from socialgrid.report.pictures import Image
 from socialgrid.report.video import frame, side_by_side
-from socialgrid.train.build import AnyOffPolicyLearner
+from socialgrid.train.off_policy.learner import AnyOffPolicyLearner
+from socialgrid.train.off_policy.make_tasks import make_tasks
 from socialgrid.train.off_policy.tasks import OwnGames, SharedWorlds, Tasks
-from socialgrid.train.off_policy.trainer import PeerTrainer, make_tasks
-from socialgrid.train.worlds import derived_seed
+from socialgrid.train.off_policy.trainer import PeerTrainer
+from socialgrid.train.seeds import FILM, derived_seed
 
 _MOST_WORLDS = 4  # side by side
 _WORLD = 252  # pixels of the height of a world among others
@@ -23,7 +24,7 @@ _WORLD = 252  # pixels of the height of a world among others
 
 def frames(run: PeerTrainer) -> Iterator[Image]:
     """Play one episode of a run with the present weights, and draw it."""
-    tasks = make_tasks(run.config, 1, derived_seed(run.config.run.seed, 3))
+    tasks = make_tasks(run.config, 1, derived_seed(run.config.run.seed, FILM))
     try:
         yield from task_frames(tasks, run.learner, run.names, run.config.logging.video_frames)
     finally:

@@ -24,7 +24,7 @@ from socialgrid.models.task_spec import TaskSpec
 from socialgrid.report.pictures import Image
 from socialgrid.train.off_policy.gymnasium_copy import Copy, make_copy
 from socialgrid.train.off_policy.tasks import TaskStep
-from socialgrid.train.worlds import derived_seed
+from socialgrid.train.seeds import derived_seed
 
 Array = npt.NDArray[Any]
 

@@ -303,3 +303,17 @@ class SharedWorlds:
     def close(self) -> None:
         """See ``Tasks``."""
         self.worlds.close()
+
+
+def has_several_agents(game: str) -> bool:
+    """Whether several agents can meet in a world of a game.
+
+    Raises:
+        UsageError: there is no such game.
+    """
+    try:
+        options = {option.name: option for option in socialgrid.game_options(game)}
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    highest = options["num_agents"].high
+    return highest is None or highest > 1

@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from socialgrid.algos.off_policy.mixed import MixedLearner
-from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.config import TrainConfig
 from socialgrid.config.errors import CheckpointError, UsageError
 from socialgrid.players.advisers import ScriptedAdviser, make_adviser
@@ -21,108 +19,14 @@ from socialgrid.report.metrics_file import finite
 from socialgrid.social.advice.lectr import LeCTR
 from socialgrid.social.advice.peers import Panel, PeerAdviser
 from socialgrid.social.protocols import AdvisedStep, Adviser, Members
-from socialgrid.train import build, checkpoint
+from socialgrid.train import checkpoint, seeds
 from socialgrid.train.interrupt import Abandoned
-from socialgrid.train.off_policy.tasks import OwnGames, SharedWorlds, Tasks, TaskStep
+from socialgrid.train.off_policy.greedy import greedy_returns
+from socialgrid.train.off_policy.learner import AnyOffPolicyLearner, build_off_policy_learner
+from socialgrid.train.off_policy.make_tasks import make_tasks, shares_worlds
+from socialgrid.train.off_policy.tasks import Tasks, TaskStep
 from socialgrid.train.on_policy.trainer import SynchronousRun
-from socialgrid.train.worlds import derived_seed
-
-_EVALUATION, _ADVISERS = 5, 6  # purposes of seeds
-LONGEST_EPISODE = 100_000  # steps after which an episode is taken to have no end
-
-AnyOffPolicyLearner = OffPolicyLearner | MixedLearner
-
-
-def members_of(config: TrainConfig) -> Members:
-    """Who is who in the groups of a run whose agents have tasks of their own."""
-    players = build.parse_players(config)
-    return Members(config.peers.groups, len(players), build.learner_slots(players))
-
-
-def shares_worlds(config: TrainConfig) -> bool:
-    """Whether the players meet in one world instead of each having a task of its own."""
-    alone = len(config.players.kinds) == 1 or config.env.gymnasium_id is not None
-    return not config.advised and not alone and build.has_several_agents(config.env.game)
-
-
-def make_tasks(
-    config: TrainConfig, num_envs: int, seed: int, *, asynchronous: bool = False
-) -> Tasks:
-    """Make the tasks of all agents of a run.
-
-    Args:
-        config: of the run.
-        num_envs: E, copies for each agent.
-        seed: of the tasks.
-        asynchronous: every copy of a Gymnasium environment in a process of its own.
-
-    Raises:
-        UsageError: the game or a player refuses its options.
-    """
-    env, players = config.env, build.parse_players(config)
-    slots = build.learner_slots(players)
-    if shares_worlds(config):
-        if config.peers.groups > 1:
-            raise UsageError(
-                f"peers.groups: {config.peers.groups} groups need tasks of their own; "
-                f"in {env.game} the players share a world"
-            )
-        phase = build.phase_at(config, players, 0)
-        moved = build.with_num_envs(config, num_envs)
-        return SharedWorlds(build.build_worlds(moved, players, phase, seed), slots)
-    count = config.peers.groups * len(slots)
-    if env.gymnasium_id is not None:
-        from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks  # noqa: PLC0415 (an extra)
-
-        return GymnasiumTasks(
-            env.gymnasium_id,
-            count,
-            num_envs,
-            env.options,
-            seed=seed,
-            asynchronous=asynchronous,
-        )
-    return OwnGames(
-        env.game,
-        count,
-        num_envs,
-        env.options,
-        seed=seed,
-        num_threads=env.num_threads,
-        obs_mode=config.obs_mode,
-    )
-
-
-def greedy_returns(tasks: Tasks, learner: AnyOffPolicyLearner, seed: int | None = None) -> Tensor:
-    """Undiscounted returns of one episode in every copy, played without exploration or advice.
-
-    Args:
-        tasks: with any number E of copies.
-        learner: plays; nothing of it changes.
-        seed: of the episodes; ``None``: the next ones of the tasks' streams.
-
-    Returns:
-        float64 ``[A, E]``.
-
-    Raises:
-        UsageError: an episode does not end.
-    """
-    actor = learner.actor()
-    obs = tasks.reset(seed)
-    lead = (tasks.spec.num_agents, tasks.num_envs)
-    returns, going = torch.zeros(lead, dtype=torch.float64), torch.ones(lead, dtype=torch.bool)
-    begins = torch.ones(lead, dtype=torch.bool)
-    for _ in range(LONGEST_EPISODE):
-        step = tasks.step(actor(obs, begins))
-        returns += torch.where(going & step.in_play, step.reward.double(), 0.0)
-        going &= ~step.done
-        obs, begins = step.obs, step.done | ~step.in_play
-        if not bool(going.any()):
-            return returns
-    raise UsageError(
-        f"an evaluation episode has not ended after {LONGEST_EPISODE} steps: give the task a time "
-        "limit, as in --set max_episode_steps=1000"
-    )
+from socialgrid.train.seeds import derived_seed
 
 
 class PeerTrainer(SynchronousRun):
@@ -144,18 +48,17 @@ class PeerTrainer(SynchronousRun):
             UsageError: an option does not fit the task, the players or the machine.
         """
         super().__init__(config, run_dir)
-        self.players = build.parse_players(config, run_dir)
-        self.slots = build.learner_slots(self.players)
-        self.names = build.peer_names(config)
-        self.members = members_of(config)
+        roster = config.roster
+        self.players, self.slots, self.names = roster.players, roster.slots, roster.names()
+        self.members = Members(roster.groups, len(roster.players), roster.slots)
         env = config.env
         self.tasks = make_tasks(
             config, env.num_envs, config.run.seed, asynchronous=env.num_threads > 1
         )
         self.exact = self.tasks.exact
         spec = self.tasks.spec
-        self.learner: AnyOffPolicyLearner = build.build_off_policy_learner(
-            config, self.players, spec, self.device, run_dir / "dumps"
+        self.learner: AnyOffPolicyLearner = build_off_policy_learner(
+            config, spec, self.device, run_dir / "dumps", begun=self.begun
         )
         self._scripted: dict[tuple[int, int], ScriptedAdviser] = {}
         self.adviser = self._make_adviser()
@@ -190,7 +93,7 @@ class PeerTrainer(SynchronousRun):
                         self._scripted[group, place] = make_adviser(
                             config.env.game,
                             player.scripted,
-                            derived_seed(seed, _ADVISERS, group, place),
+                            derived_seed(seed, seeds.ADVISERS, group, place),
                             self.tasks.spec,
                         )
             if "lectr" in config.social.mechanisms:
@@ -406,7 +309,7 @@ class PeerTrainer(SynchronousRun):
     def _evaluate(self) -> Tensor:
         """Returns ``[A, E]`` of episodes without exploration."""
         episodes = self.config.evaluation.episodes
-        seed = derived_seed(self.config.run.seed, _EVALUATION, self._evaluations)
+        seed = derived_seed(self.config.run.seed, seeds.EVALUATIONS, self._evaluations)
         self._evaluations += 1
         if shares_worlds(self.config):  # scripted players begin with the seed of their worlds
             tasks = make_tasks(self.config, episodes, seed)

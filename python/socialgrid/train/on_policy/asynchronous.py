@@ -45,10 +45,13 @@ from socialgrid.config.phases import told_of_phase
 from socialgrid.report.console import Console, make_console
 from socialgrid.report.events import Events
 from socialgrid.report.metrics_file import MetricsFile
-from socialgrid.train import build, checkpoint
+from socialgrid.train import checkpoint
+from socialgrid.train.device import prepare_torch
 from socialgrid.train.interrupt import Interrupt
+from socialgrid.train.on_policy.learner import build_learner, check_phases, set_options
 from socialgrid.train.on_policy.trainer import Trainer
-from socialgrid.train.worlds import derived_seed
+from socialgrid.train.seeds import WORKER_ACTIONS, WORKER_WORLDS, derived_seed
+from socialgrid.train.worlds import build_worlds, phase_at
 
 _PATIENCE = 3  # a worker that fails so often in a row, without an update, ends the run
 _POLL_SECONDS = 0.2  # how soon Ctrl-C is noticed
@@ -113,10 +116,8 @@ def algorithm_of(config: TrainConfig) -> A3CConfig:
     return config.algorithm
 
 
-def _build_learner(
-    share: TrainConfig, players: Sequence[build.PlayerSpec], env: Any, dump_dir: Path | None
-) -> A3C:
-    learner = build.build_learner(share, players, env, torch.device("cpu"), dump_dir)
+def _build_learner(share: TrainConfig, env: Any, dump_dir: Path | None, *, begun: bool) -> A3C:
+    learner = build_learner(share, env, torch.device("cpu"), dump_dir, begun=begun)
     if not isinstance(learner, A3C):
         raise AssertionError("algorithm_of has let another algorithm through")
     return learner
@@ -148,26 +149,22 @@ class ActorLearner(Trainer):
         """
         self.index, self.life, self.shared = index, life, shared
         share, first = share_of(config, index)
-        super().__init__(share, run_dir / f"worker-{index}", first)
+        # Whatever its agents began with is among the shared parameters.
+        super().__init__(share, run_dir / f"worker-{index}", first, begun=True)
         seed = config.run.seed
-        self.learner.draw_from(derived_seed(seed, 5, index, life))
+        self.learner.draw_from(derived_seed(seed, WORKER_ACTIONS, index, life))
         # Its parameters are the shared ones; self.learner acts and computes with a copy of them.
-        self.centre = _build_learner(share, self.players, self.worlds.env, self.learner.dump_dir)
+        self.centre = _build_learner(share, self.worlds.env, self.learner.dump_dir, begun=True)
         self.centre.join(shared.learner)
         algorithm = algorithm_of(config)
         self.synchronous, self.max_staleness = algorithm.synchronous, algorithm.max_staleness
         self.version = self.staleness = 0
         self.dropped = False
 
-    def _parse_players(self) -> tuple[build.PlayerSpec, ...]:
-        """See ``Trainer``; whatever they began with is among the shared parameters."""
-        players = build.parse_players(self.config)
-        return tuple(replace(player, begun=True) for player in players)
-
     def _env_seed(self) -> int:
         if self.life == 0:
             return super()._env_seed()
-        return derived_seed(self.config.run.seed, 6, self.index, self.life, self.builds)
+        return derived_seed(self.config.run.seed, WORKER_WORLDS, self.index, self.life, self.builds)
 
     def catch_up(self) -> None:
         """Copy parameters and counters as they are now, and be in the phase that it is."""
@@ -177,7 +174,7 @@ class ActorLearner(Trainer):
             if (index, start) != (self.course.index, self.course.start):
                 self.course.go_to(index, start)
                 for learner in (self.learner, self.centre):
-                    build.set_options(learner, self.course.config)
+                    set_options(learner, self.course.config)
         self.version = int(shared.versions.sum())
         self.env_steps, self.episodes = int(shared.env_steps.sum()), int(shared.episodes.sum())
         self.agent_steps = int(shared.agent_steps.sum())
@@ -324,18 +321,18 @@ class AsyncTrainer:
                 f"run.device: {config.run.device} is for one learner; algorithm.workers "
                 f"{self.num_workers} compute on the cpu"
             )
-        build.prepare_torch(config.run)
-        self.players = build.parse_players(config, run_dir)
-        self.names = build.agent_names(config)
-        self.slots = build.learner_slots(self.players)
+        prepare_torch(config.run)
+        begun = bool(checkpoint.found(run_dir / "checkpoints"))
+        roster = config.roster
+        self.players, self.slots, self.names = roster.players, roster.slots, roster.names()
         self.course = Course(config)
-        self.phase = build.phase_at(self.course.config, self.players, 0)
+        self.phase = phase_at(self.course.config, 0)
         self.shares = [share_of(config, index) for index in range(self.num_workers)]
         share = self.shares[0][0]
-        worlds = build.build_worlds(share, self.players, self.phase, config.run.seed)
-        self.learner = _build_learner(share, self.players, worlds.env, run_dir / "dumps")
+        worlds = build_worlds(share, self.phase, config.run.seed)
+        self.learner = _build_learner(share, worlds.env, run_dir / "dumps", begun=begun)
         worlds.close()
-        build.check_phases(self.learner, self.course, self.players)
+        check_phases(self.learner, self.course)
         self.update = self.env_steps = self.agent_steps = self.episodes = self.restarted = 0
         self.seconds = 0.0
         self.shared = self._share()
@@ -365,7 +362,7 @@ class AsyncTrainer:
     def _enter_phase(self) -> None:
         """Go on with the numbers of the phase that the run is in, and let workers know."""
         self.shared.phase[:] = torch.tensor([self.course.index, self.course.start])
-        build.set_options(self.learner, self.course.config)
+        set_options(self.learner, self.course.config)
 
     # -- state ------------------------------------------------------------------------------
 

@@ -27,8 +27,6 @@ from socialgrid.measures.coordination import (
 )
 from socialgrid.measures.episodes import EpisodeMetrics
 from socialgrid.report.evaluation import Evaluation, Outcome, Result, outcomes_of
-from socialgrid.train import build
-from socialgrid.train.build import AnyLearner
 from socialgrid.train.cast import (
     Company,
     Recurrent,
@@ -38,8 +36,11 @@ from socialgrid.train.cast import (
     eyes_of,
     seats_of,
 )
+from socialgrid.train.device import choose_device
+from socialgrid.train.on_policy.learner import AnyLearner
 from socialgrid.train.on_policy.session import Session
-from socialgrid.train.worlds import Phase, Worlds, can_be_absent, derived_seed
+from socialgrid.train.seeds import EVALUATED_WORLDS, derived_seed
+from socialgrid.train.worlds import Phase, Worlds, can_be_absent, phase_at
 
 Array = npt.NDArray[Any]
 
@@ -207,8 +208,8 @@ def play_seats(
     Raises:
         UsageError: the game refuses, or networks do not fit.
     """
-    device = build.choose_device(options.device)
-    phase = build.phase_at(config, build.parse_players(config), 0)
+    device = choose_device(options.device)
+    phase = phase_at(config, 0)
     if hide:
         rest = {name: value for name, value in phase.options.items() if name != "hide"}
         hidden = eyes_of(seats, phase.options)
@@ -236,11 +237,11 @@ def learning_seats(seats: Sequence[Seat], run_dir: Path, run: TrainConfig) -> li
 
     All others are scripted, frozen, untrained, or of other runs.
     """
-    own = build.parse_players(run)
+    own = run.roster.players
     return [
         place
         for place, seat in enumerate(seats)
-        if seat.run == run_dir and not seat.born and own[seat.slot].kind == "learner"
+        if seat.run == run_dir and not seat.born and own[seat.slot].learns
     ]
 
 
@@ -314,7 +315,7 @@ def _worlds(
             episodes,
             [seat.scripted for seat in seats],
             dataclasses.replace(phase, num_solo=episodes if absent else 0),
-            seed=derived_seed(seed, 2),
+            seed=derived_seed(seed, EVALUATED_WORLDS),
             num_threads=config.env.num_threads,
             obs_mode=config.obs_mode,
             absent=absent,

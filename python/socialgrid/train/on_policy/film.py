@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from socialgrid.report.pictures import Image
 from socialgrid.report.video import frame, go_on, with_curves
-from socialgrid.train import build
-from socialgrid.train.build import AnyLearner
+from socialgrid.train.on_policy.learner import AnyLearner
 from socialgrid.train.on_policy.session import Session
-from socialgrid.train.worlds import Phase, Worlds, derived_seed
+from socialgrid.train.seeds import FILM, derived_seed
+from socialgrid.train.worlds import Phase, Worlds, phase_at
 
 if TYPE_CHECKING:
     from socialgrid.train.on_policy.asynchronous import AsyncTrainer
@@ -25,13 +25,13 @@ Array = npt.NDArray[Any]
 def frames(run: Trainer | AsyncTrainer) -> Iterator[Image]:
     """Play one episode of a run with everybody and the present weights, and draw it."""
     config = run.config
-    phase = build.phase_at(config, run.players, run.episodes)
+    phase = phase_at(config, run.episodes)
     worlds = Worlds(
         config.env.game,
         1,
-        [player.scripted for player in run.players],
+        config.roster.scripted,
         Phase(phase.options, 0),
-        seed=derived_seed(config.run.seed, 3),
+        seed=derived_seed(config.run.seed, FILM),
         num_threads=1,
         obs_mode=config.obs_mode,
     )

@@ -30,9 +30,17 @@ from socialgrid.measures.episodes import EpisodeMetrics
 from socialgrid.report.console import Console, make_console
 from socialgrid.report.events import Events
 from socialgrid.report.metrics_file import MetricsFile
-from socialgrid.train import build, checkpoint, resolved
+from socialgrid.train import checkpoint, resolved
+from socialgrid.train.device import choose_device, prepare_torch
 from socialgrid.train.interrupt import PATIENCE, Abandoned, Interrupt
-from socialgrid.train.worlds import Phase, Worlds, derived_seed
+from socialgrid.train.on_policy.learner import (
+    build_learner,
+    build_rollout,
+    check_phases,
+    set_options,
+)
+from socialgrid.train.seeds import REBUILT_WORLDS, derived_seed
+from socialgrid.train.worlds import Phase, Worlds, build_worlds, phase_at
 
 if TYPE_CHECKING:
     from socialgrid.train.off_policy.trainer import PeerTrainer
@@ -56,6 +64,7 @@ class SynchronousRun(ABC):
         names: what the agents are called in tables and curves.
         update, env_steps, episodes: counters.
         seconds: time spent, earlier sessions of a resumed run included.
+        begun: whether it has checkpoints; then its weights are there, and not those of other runs.
         exact: whether a resumed run is what it would have been without the break.
         lock: of the run's directory, while it is trained.
         identity: of the configuration, which checkpoints name.
@@ -69,15 +78,21 @@ class SynchronousRun(ABC):
     lock: run_files.RunLock | None = None
     identity = ""
 
-    def __init__(self, config: TrainConfig, run_dir: Path) -> None:
+    def __init__(self, config: TrainConfig, run_dir: Path, *, begun: bool | None = None) -> None:
         """Set torch up; nothing is written yet.
+
+        Args:
+            config: the resolved configuration.
+            run_dir: where everything of the run goes.
+            begun: see the attributes; looked up by default.
 
         Raises:
             UsageError: this machine does not have the device.
         """
         self.config, self.run_dir = config, run_dir
-        build.prepare_torch(config.run)
-        self.device = build.choose_device(config.run.device)
+        self.begun = bool(checkpoint.found(run_dir / "checkpoints")) if begun is None else begun
+        prepare_torch(config.run)
+        self.device = choose_device(config.run.device)
         if self.device.type == "cuda":  # a resumed run must be the same run
             torch.backends.cudnn.benchmark = False
             torch.use_deterministic_algorithms(True, warn_only=True)
@@ -257,31 +272,38 @@ class Trainer(SynchronousRun):
 
     goes_back = True
 
-    def __init__(self, config: TrainConfig, run_dir: Path, first_env: int = 0) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        run_dir: Path,
+        first_env: int = 0,
+        *,
+        begun: bool | None = None,
+    ) -> None:
         """Make everything that training needs; nothing is written yet.
 
         Args:
             config: the resolved configuration.
             run_dir: where everything of the run goes.
             first_env: index of the first environment's random streams.
+            begun: see ``SynchronousRun``.
 
         Raises:
             UsageError: an option does not fit the game, the players or the machine.
         """
-        super().__init__(config, run_dir)
+        super().__init__(config, run_dir, begun=begun)
         self.first_env = first_env
-        self.players = self._parse_players()
-        self.names = build.agent_names(config)
-        self.slots = build.learner_slots(self.players)
+        roster = config.roster
+        self.players, self.slots, self.names = roster.players, roster.slots, roster.names()
         self.builds = 0
         self.course = Course(config)
-        self.phase = build.phase_at(self.course.config, self.players, 0)
+        self.phase = phase_at(self.course.config, 0)
         self.worlds = self._build_worlds()
-        self.learner = build.build_learner(
-            config, self.players, self.worlds.env, self.device, run_dir / "dumps"
+        self.learner = build_learner(
+            config, self.worlds.env, self.device, run_dir / "dumps", begun=self.begun
         )
-        build.check_phases(self.learner, self.course, self.players)
-        self.rollout = build.build_rollout(
+        check_phases(self.learner, self.course)
+        self.rollout = build_rollout(
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
         self._parts = self._split_rollout()
@@ -302,20 +324,15 @@ class Trainer(SynchronousRun):
         """See ``SynchronousRun``."""
         return self.course.over(self.env_steps)
 
-    def _parse_players(self) -> tuple[build.PlayerSpec, ...]:
-        return build.parse_players(self.config, self.run_dir)
-
     # -- state ------------------------------------------------------------------------------
 
     def _env_seed(self) -> int:
         """Seed of the environments; every change of phase takes another one."""
         seed = self.config.run.seed
-        return seed if self.builds == 0 else derived_seed(seed, 1, self.builds)
+        return seed if self.builds == 0 else derived_seed(seed, REBUILT_WORLDS, self.builds)
 
     def _build_worlds(self) -> Worlds:
-        return build.build_worlds(
-            self.config, self.players, self.phase, self._env_seed(), self.first_env
-        )
+        return build_worlds(self.config, self.phase, self._env_seed(), first_env=self.first_env)
 
     def _split_rollout(self) -> list[Any]:
         """Views of the storage, one for each half of the batch."""
@@ -347,7 +364,7 @@ class Trainer(SynchronousRun):
 
     def follow_schedule(self) -> bool:
         """Rebuild the environments when the schedules ask for other ones."""
-        phase = build.phase_at(self.course.config, self.players, self.episodes)
+        phase = phase_at(self.course.config, self.episodes)
         if phase == self.phase:
             return False
         self.phase = phase
@@ -400,7 +417,7 @@ class Trainer(SynchronousRun):
             self._metrics_bytes = int(state["metrics_bytes"])
             if self.config.phases:
                 self.course.set_state(state["phases"])
-                build.set_options(self.learner, self.course.config)
+                set_options(self.learner, self.course.config)
             phase = Phase(dict(state["options"]), int(state["num_solo"]))
             if phase != self.phase or self.builds:
                 self.worlds.close()
@@ -549,7 +566,7 @@ class Trainer(SynchronousRun):
     def follow_phases(self, row: dict[str, Any]) -> None:
         """Note in a row which phase it belongs to, and enter the next one when that is over."""
         if self.course.follow(row):
-            build.set_options(self.learner, self.course.config)
+            set_options(self.learner, self.course.config)
 
     def learn(self) -> dict[str, Tensor]:
         """Learn from the batch collected last; returns the learner's metrics."""

@@ -1,0 +1,35 @@
+"""Where and how torch computes."""
+
+from __future__ import annotations
+
+import torch
+
+from socialgrid._core import usable_cores
+from socialgrid.config import RunConfig, UsageError
+
+
+def prepare_torch(run: RunConfig) -> None:
+    """Set what a run says of how torch computes."""
+    threads = run.threads or min(torch.get_num_threads(), usable_cores())
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(run.matmul_precision)
+
+
+def choose_device(name: str) -> torch.device:
+    """Device by name; "auto" takes cuda, then mps, then cpu.
+
+    Raises:
+        UsageError: this machine does not have it.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, here in available.items() if here))
+    if not available[name]:
+        here = ", ".join(kind for kind, yes in available.items() if yes)
+        raise UsageError(f"run.device: {name} is not available on this machine ({here})")
+    return torch.device(name)

@@ -1,0 +1,152 @@
+"""From a configuration to the learner of an on-policy run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from socialgrid.algos.on_policy.a3c import A3C
+from socialgrid.algos.on_policy.ppo import PPO
+from socialgrid.algos.options import A3CConfig, PPOConfig
+from socialgrid.config import Course, TrainConfig, UsageError, load_config
+from socialgrid.data.rollout import Rollout
+from socialgrid.models import ViewSpec
+from socialgrid.train import checkpoint
+from socialgrid.train.worlds import Worlds, phase_at
+
+AnyLearner = PPO | A3C
+
+
+def build_learner(
+    config: TrainConfig,
+    env: Any,
+    device: torch.device,
+    dump_dir: Path | None = None,
+    *,
+    begun: bool = False,
+) -> AnyLearner:
+    """Make the learner of all agents that have networks, with the weights they begin with.
+
+    Args:
+        config: of the run.
+        env: one of its simulators.
+        device: where networks live and updates happen.
+        dump_dir: where to write a batch that made something non-finite.
+        begun: the run has weights of its own; those of other runs are not looked at.
+
+    Raises:
+        UsageError: the network does not fit the views, the social mechanisms do not fit the
+            agents, or weights do not fit the network.
+    """
+    roster, slots = config.roster, config.roster.slots
+    try:
+        spec = ViewSpec.of(env, slots)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    learner = learner_of(config, spec, slots, device, dump_dir)
+    for position, slot in enumerate(slots):
+        source = roster.players[slot].source
+        if source is not None and not begun:
+            _adopt(learner, position, *source)
+    learner.set_learning(roster.trained)
+    return learner
+
+
+def learner_of(
+    config: TrainConfig,
+    spec: ViewSpec,
+    agent_ids: Sequence[int],
+    device: torch.device,
+    dump_dir: Path | None = None,
+) -> AnyLearner:
+    """Make the on-policy learner of the agents of ``spec``, newly born.
+
+    Raises:
+        UsageError: the network or the social mechanisms do not fit.
+    """
+    common: dict[str, Any] = {
+        "seed": config.run.seed,
+        "device": device,
+        "agent_ids": agent_ids,
+        "social": config.social,
+        "dump_dir": dump_dir,
+    }
+    try:
+        if isinstance(config.algorithm, A3CConfig):
+            return A3C(spec, config.network, config.algorithm, **common)
+        assert isinstance(config.algorithm, PPOConfig), "off-policy learners are built below"
+        return PPO(spec, config.network, config.algorithm, **common)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def set_options(learner: AnyLearner, config: TrainConfig) -> None:
+    """Let a learner go on with the numbers of a phase.
+
+    Raises:
+        ValueError: the number of learning rates is not that of its agents.
+    """
+    if isinstance(learner, A3C):
+        assert isinstance(config.algorithm, A3CConfig), "phases keep the algorithm"
+        learner.set_options(config.algorithm, config.social)
+    else:
+        assert isinstance(config.algorithm, PPOConfig), "phases keep the algorithm"
+        learner.set_options(config.algorithm, config.social)
+
+
+def check_phases(learner: AnyLearner, course: Course) -> None:
+    """Try the numbers of all phases of a run on, those of the first one last.
+
+    Raises:
+        UsageError: some do not fit the agents or the game.
+    """
+    if len(course.configs) < 2 and course.name is None:
+        return
+    for config in course.configs[::-1]:
+        try:
+            set_options(learner, config)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        phase_at(config, 0)
+
+
+def build_rollout(
+    num_steps: int, slots: Sequence[int], worlds: Worlds, learner: AnyLearner
+) -> Rollout:
+    """Allocate the storage of one batch of ``num_steps`` steps of all environments."""
+    env = worlds.env
+    return Rollout(
+        num_steps,
+        worlds.num_envs,
+        env.num_agents,
+        env.obs_shape,
+        state_size=learner.state_size,
+        agents=slots,
+        obs_dtype=env.obs_dtype.name,
+        events=len(env.event_names),
+        channels=learner.channels,
+        pin=learner.device.type == "cuda",
+        device=learner.device,
+    )
+
+
+def _adopt(learner: AnyLearner, position: int, run: Path, slot: int | None) -> None:
+    """Give one agent of a learner the networks of an agent of another run."""
+    config = load_config(run)
+    slots = config.roster.slots
+    slot = config.roster.network(run, slot)
+    place = learner.channels.slots[position]
+    if place != slot and {"visible-actions", "influence", "comm", "moa"} & {
+        *config.social.mechanisms,
+        *learner.social.mechanisms,
+    }:
+        raise UsageError(
+            f"{run}: its agent {slot} cannot play as agent {place}: whom it hears, leads or models "
+            f"goes by place; give it place {slot}"
+        )
+    stored, _ = checkpoint.load_weights(run)
+    own, there = learner.tensors(), slots.index(slot)
+    learner.load_tensors(checkpoint.adopted(own, position, stored.weights, there, run))
