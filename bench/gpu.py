@@ -180,8 +180,7 @@ class Bench:
 
         def act() -> None:
             obs, reset = part.inputs(0)
-            memory, last = trainer._memory[0], part.last_actions[0]
-            part.record(0, trainer.learner.act(obs, memory, reset, last_actions=last))
+            part.record(0, trainer.learner.act(obs, trainer._memory[0], reset, last=part.last(0)))
 
         self.count(f"{name}: an act", act)
         trainer.collect()

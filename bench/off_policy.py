@@ -35,7 +35,7 @@ from socialgrid.algos.off_policy.dqn import DQN
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.off_policy.sac import SAC
 from socialgrid.algos.off_policy.td3 import TD3
-from socialgrid.algos.off_policy_config import DQNConfig, SACConfig, TD3Config
+from socialgrid.algos.options import DQNConfig, SACConfig, TD3Config
 from socialgrid.commands.allocation import keep_freed_memory
 from socialgrid.models.task_spec import TaskSpec
 

@@ -26,7 +26,7 @@ from socialgrid.algos.off_policy.dqn import DQN
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.off_policy.sac import SAC
 from socialgrid.algos.off_policy.td3 import TD3
-from socialgrid.algos.off_policy_config import DQNConfig, OffPolicyConfig, SACConfig, TD3Config
+from socialgrid.algos.options import DQNConfig, OffPolicyConfig, SACConfig, TD3Config
 from socialgrid.models.task_spec import TaskSpec
 
 EPISODES = 20

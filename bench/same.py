@@ -23,7 +23,7 @@ from arms import ARMS
 from checkouts import ROOT, Checkout, build
 
 # Names in rows of metrics: as they were -> as they are.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {"message_loss": "comm_loss", "message_entropy": "comm_entropy"}
 TIMES = {"seconds", "time", "env_steps_per_second", "agent_steps_per_second"}
 
 # Runs in the checkout that is measured; says one JSON line an arm.

@@ -43,8 +43,8 @@ from socialgrid.algos.options import A3CConfig
 from socialgrid.commands.allocation import keep_freed_memory
 from socialgrid.config import from_dict, load_preset
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import ModelConfig, ViewSpec
+from socialgrid.models.recall import Recall
 from socialgrid.report import read_metrics
 from socialgrid.train.on_policy.trainer import make_trainer
 
@@ -203,11 +203,11 @@ class PlainLearners:
                 view = agent.predict(core.flatten(0, 1), action.flatten())
             log_probs = logits.float().log_softmax(-1)
             log_prob = log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-            ratio = (log_prob - part.log_prob[i]).exp()
+            ratio = (log_prob - part.decisions["action"].log_prob[i]).exp()
             clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
-            advantage = part.advantage[i]
+            advantage = part.decisions["action"].advantage[i]
             policy_loss = -(torch.minimum(ratio * advantage, clipped * advantage)).mean()
-            value_loss = F.mse_loss(value.float(), part.target[i])
+            value_loss = F.mse_loss(value.float(), part.decisions["action"].target[i])
             entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
             target = obs[i, 1:].flatten(0, 1).float() / 255
             error = (view.float() - target).abs().mean((1, 2, 3))
@@ -234,12 +234,12 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
     rollout = Rollout(32, envs, agents, spec.obs_shape, state_size=learner.state_size)
     rollout.obs.copy_(torch.randint(0, 256, rollout.obs.shape, dtype=torch.uint8, generator=gen))
     rollout.action.copy_(torch.randint(0, 7, rollout.action.shape, generator=gen))
-    rollout.log_prob.fill_(-2.0)
+    rollout.decisions["action"].log_prob.fill_(-2.0)
     rollout.active.fill_(True)
     state = torch.randn(rollout.state.shape[1:], generator=gen)
     reset = torch.rand(envs, agents, generator=gen) < 0.01
-    batch = SequenceBatch(rollout, learner.model, learner.device)
-    batch.advantage.normal_(generator=gen)
+    batch = Recall(rollout, learner.model, learner.device)
+    batch.decisions["action"].advantage.normal_(generator=gen)
     members = list(range(agents))
     starts, places = batch.sample([gen] * agents, sequences, length)
     part = batch.minibatches(members, starts, places, length, sequences)[0]()
@@ -248,7 +248,7 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
 
     def stacked_step() -> None:
         learner._sampled_gradients(
-            *(batch, learner.model, members, learner._loss), sequences=sequences, length=length
+            *(batch, learner.model, members, learner.loss), sequences=sequences, length=length
         )
         learner.optimiser.step(learner.model, members, members)
 
@@ -326,7 +326,7 @@ def compare_small(agents: int, args: argparse.Namespace) -> list[Comparison]:
     rollout.action.copy_(torch.randint(0, 8, rollout.action.shape, generator=gen))
     rollout.reward.normal_(generator=gen)
     rollout.active.fill_(True)
-    advantage = torch.randn(rollout.value.shape, generator=gen)
+    advantage = torch.randn(rollout.action.shape, generator=gen)
 
     @torch.no_grad()
     def act() -> None:

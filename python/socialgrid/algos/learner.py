@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from socialgrid.data.rollout import Recorded, Rollout
-from socialgrid.models.hearing import Channels
+from socialgrid.models.hearing import Hearing
 
 
 @dataclass
@@ -26,21 +25,6 @@ class ActOutput(Recorded):
     state: Tensor = field(kw_only=True)
 
 
-class NonFiniteError(RuntimeError):
-    """A loss, reward, observation or parameter stopped being a finite number.
-
-    Attributes:
-        agent: index (among the learner's agents) of the first agent concerned.
-        step: number of the update in which it happened.
-        dump: file with the batch (safetensors), or ``None`` if no directory was given.
-    """
-
-    def __init__(self, what: str, step: int, agent: int, dump: Path | None = None) -> None:
-        where = f"; the batch is in {dump}" if dump else "; set dump_dir to keep the batch"
-        super().__init__(f"non-finite {what} in update {step}, agent {agent}{where}")
-        self.what, self.step, self.agent, self.dump = what, step, agent, dump
-
-
 class Learner(Protocol):
     """Independent learners of ``A`` agents behind one interface.
 
@@ -52,7 +36,7 @@ class Learner(Protocol):
     num_agents: int
     state_size: int
     device: torch.device
-    channels: Channels
+    hearing: Hearing
 
     def initial_state(self, num_envs: int) -> Tensor:
         """Zero memory, float32 ``[E, A, S]``."""
@@ -64,7 +48,7 @@ class Learner(Protocol):
         state: Tensor,
         reset: Tensor,
         *,
-        last_actions: Tensor | None = None,
+        last: Mapping[str, Tensor] | None = None,
         greedy: bool = False,
     ) -> ActOutput:
         """Choose actions.
@@ -73,8 +57,8 @@ class Learner(Protocol):
             obs: ``[E, A, *obs_shape]`` as the simulator wrote it, on any device.
             state: float32 ``[E, A, S]`` of the previous step.
             reset: bool ``[E, A]``; memory is zeroed before the step where True.
-            last_actions: int32 ``[E, N]``, everybody's last action, -1 for none; needed where
-                agents see each other's actions; ``[A, E, N]`` where each agent hears others.
+            last: what everybody did and got before, ``Rollout.last``; needed where agents hear of
+                it; ``[A, E, N]`` each where every agent hears others.
             greedy: the most probable action instead of a sample (draws no random numbers).
         """
         ...

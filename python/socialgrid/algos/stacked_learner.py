@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from socialgrid.algos.learner import NonFiniteError
-from socialgrid.models.actor_critic import agent_generator
+from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.streams import agent_generator
 
 _FORMAT = 1
 

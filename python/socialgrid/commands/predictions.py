@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from socialgrid.algos.off_policy_config import OffPolicyConfig
+from socialgrid.algos.options import OffPolicyConfig
 from socialgrid.config import load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.report.figures import new_figure, save_figure

@@ -149,8 +149,8 @@ class ResumeOptions:
 
 
 def _finish(trainer: Any) -> int:
-    from socialgrid.algos.learner import NonFiniteError
     from socialgrid.commands.pictures import leave_pictures
+    from socialgrid.models.finite import NonFiniteError
     from socialgrid.report.summary import summarise
 
     print(f"run directory: {trainer.run_dir}", flush=True)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from socialgrid.algos.off_policy_config import RecurrentDQNConfig
 from socialgrid.algos.options import (
     OFF_POLICY,
     ON_POLICY,
-    A3CConfig,
     AlgorithmConfig,
-    PPOConfig,
+    OnPolicyConfig,
+    RecurrentDQNConfig,
 )
 from socialgrid.config.errors import UsageError, nearest
 from socialgrid.config.roster import slots_of
@@ -99,21 +98,16 @@ class OnPolicy(Regime):
 
     def _check(self, config: Sections) -> None:
         env, off_policy, algorithm = config.env, ", ".join(self.others), config.algorithm
-        assert isinstance(algorithm, PPOConfig | A3CConfig), "it names this regime"
+        assert isinstance(algorithm, OnPolicyConfig), "it names this regime"
         if algorithm.aux not in _AUX_LOSSES:
             raise UsageError(
                 f"algorithm.aux: {algorithm.aux!r} is not one of {', '.join(_AUX_LOSSES)}"
                 + nearest(algorithm.aux, _AUX_LOSSES)
             )
-        if isinstance(algorithm, PPOConfig) and algorithm.sequence_length > env.rollout_steps:
-            raise UsageError(
-                f"algorithm.sequence_length: {algorithm.sequence_length} is longer than "
-                f"env.rollout_steps {env.rollout_steps}"
-            )
-        if isinstance(algorithm, A3CConfig) and algorithm.workers > env.num_envs:
-            raise UsageError(
-                f"algorithm.workers: {algorithm.workers} cannot share env.num_envs {env.num_envs}"
-            )
+        try:
+            algorithm.check_batch(env.num_envs, env.rollout_steps)
+        except ValueError as error:
+            raise UsageError(f"algorithm.{error}") from None
         if env.gymnasium_id:
             raise UsageError(
                 f"env.game: {algorithm.name} plays grid games only; {off_policy} play {env.game}"

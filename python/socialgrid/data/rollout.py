@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from socialgrid.models.hearing import Channels
-
 _OBS_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
+
+
+def as_signed(obs: Tensor) -> Tensor:
+    """The same 16-bit tile numbers under a type that every device computes with; others as is."""
+    return obs.view(torch.int16) if obs.dtype == torch.uint16 else obs
+
+
+@dataclass
+class Decision:
+    """What the heads of one kind decided, every tensor ``[..., E, A]``.
+
+    Attributes:
+        choice: int64.
+        log_prob: float32, log-probability of ``choice`` under the acting policy.
+        value: float32, value estimate of the state decided in.
+    """
+
+    choice: Tensor
+    log_prob: Tensor
+    value: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Decision:
+        """The same with every tensor changed."""
+        return Decision(change(self.choice), change(self.log_prob), change(self.value))
 
 
 @dataclass
@@ -19,23 +41,19 @@ class Recorded:
     """What a learner adds to one step of a rollout.
 
     Attributes:
-        action: int64 ``[E, A]``.
-        log_prob: float32 ``[E, A]``, log-probability of ``action`` under the acting policy.
-        value: float32 ``[E, A]``, value estimate of the state acted in.
+        decisions: by name, ``action`` and what is decided besides, ``[E, A]``.
         state_before: float32 ``[E, A, S]``, memory that went into the step, resets applied.
         tokens: int16 ``[E, A, K]``, what was heard in the step, where there are channels.
-        message: int64 ``[E, A]``, symbol sent, where agents talk.
-        message_log_prob, message_value: float32 ``[E, A]``, of the message.
     """
 
-    action: Tensor
-    log_prob: Tensor
-    value: Tensor
+    decisions: Mapping[str, Decision]
     state_before: Tensor
     tokens: Tensor | None = None
-    message: Tensor | None = None
-    message_log_prob: Tensor | None = None
-    message_value: Tensor | None = None
+
+    @property
+    def action(self) -> Tensor:
+        """int64 ``[E, A]``."""
+        return self.decisions["action"].choice
 
 
 class Rollout:
@@ -57,11 +75,11 @@ class Rollout:
         last_actions: int32 ``[T + 1, E, N]``, everybody's action before, -1 for none.
         visible: uint8 ``[T + 1, E, N, N]``: agent i sees agent j before step ``t``.
         events: uint8 ``[T, E, N, K]``, what happened in step ``t``, counted (K may be 0).
+        last_rewards: float32 ``[T + 1, E, N]``, what everybody got before, 0 for new episodes.
         taken: int32 ``[T, E, N]``, everybody's action in step ``t``.
     Learner side (on ``device``):
-        action int64, log_prob and value float32 ``[T, E, A]``; state float32 ``[T, E, A, S]``.
-        tokens int16 ``[T, E, A, columns]``; message int64, message_log_prob and message_value
-        float32 ``[T, E, A]``: empty where there are no channels or nobody talks.
+        decisions by name, ``[T, E, A]``: ``action`` and what is decided besides.
+        state float32 ``[T, E, A, S]``; tokens int16 ``[T, E, A, columns]``, where any are heard.
     Last views of finished episodes, ``F`` of them, compact:
         final_index: int64 ``[F, 2]`` rows (t, e); final_obs ``[F, N, *obs_shape]``.
 
@@ -89,7 +107,8 @@ class Rollout:
         agents: Sequence[int] | None = None,
         obs_dtype: str = "uint8",
         events: int = 0,
-        channels: Channels | None = None,
+        columns: int = 0,
+        further: Sequence[str] = (),
         pin: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -104,7 +123,8 @@ class Rollout:
             agents: the environment's agents that the learner owns; all by default.
             obs_dtype: "uint8" or "uint16".
             events: K, kinds of events that the game counts.
-            channels: what agents hear, ``learner.channels``.
+            columns: tokens that an agent hears in a step.
+            further: names of what agents decide besides their actions.
             pin: page-locked simulator side, for a learner on a CUDA device.
             device: where the learner side lives.
 
@@ -142,20 +162,35 @@ class Rollout:
         self.visible = host(steps + 1, *lead, num_agents, dtype=torch.uint8)
         self.events = host(steps, *lead, events, dtype=torch.uint8)
         self.taken = host(steps, *lead, dtype=torch.int32)
-        heard = channels or Channels()
-        tokens = (steps, *own, heard.columns)
-        self.tokens = torch.full(tokens, -1, dtype=torch.int16, device=self.device)
-        spoken = (steps, *own) if heard.speakers else (steps, num_envs, 0)
-        self.message = torch.zeros(spoken, dtype=torch.int64, device=self.device)
-        self.message_log_prob = torch.zeros(spoken, device=self.device)
-        self.message_value = torch.zeros(spoken, device=self.device)
-        self.action = torch.zeros((steps, *own), dtype=torch.int64, device=self.device)
-        self.log_prob = torch.zeros((steps, *own), device=self.device)
-        self.value = torch.zeros((steps, *own), device=self.device)
-        self.state = torch.zeros((steps, *own, state_size), device=self.device)
+        self.last_rewards = host(steps + 1, *lead, dtype=torch.float32)
+
+        def learner(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros((steps, *own, *shape), dtype=dtype, device=self.device)
+
+        self.tokens = learner(columns, dtype=torch.int16).fill_(-1)
+        self.decisions = {
+            name: Decision(learner(dtype=torch.int64), learner(), learner())
+            for name in ("action", *further)
+        }
+        self.state = learner(state_size)
         self._final_scratch = host(*lead, *self.obs_shape, dtype=obs_type)
         self._final_rows: list[tuple[int, Tensor, Tensor]] = []
         self._first_env = 0
+
+    @property
+    def action(self) -> Tensor:
+        """int64 ``[T, E, A]``."""
+        return self.decisions["action"].choice
+
+    @property
+    def log_prob(self) -> Tensor:
+        """float32 ``[T, E, A]``, of the actions."""
+        return self.decisions["action"].log_prob
+
+    @property
+    def value(self) -> Tensor:
+        """float32 ``[T, E, A]``, of the states acted in."""
+        return self.decisions["action"].value
 
     @property
     def num_learners(self) -> int:
@@ -187,11 +222,13 @@ class Rollout:
         part.num_envs, part._first_env = count, self._first_env + first
         for name in (
             *("obs", "reward", "terminated", "truncated", "done", "active", "reset"),
-            *("last_actions", "visible", "events", "taken", "tokens"),
-            *("action", "log_prob", "value", "state"),
-            *("message", "message_log_prob", "message_value"),
+            *("last_actions", "last_rewards", "visible", "events", "taken", "tokens", "state"),
         ):
             setattr(part, name, getattr(self, name).narrow(1, first, count))
+        part.decisions = {
+            name: decision.each(lambda x: x.narrow(1, first, count))
+            for name, decision in self.decisions.items()
+        }
         part._final_scratch = self._final_scratch.narrow(0, first, count)
         return part
 
@@ -218,6 +255,7 @@ class Rollout:
         active: Tensor,
         last_actions: Tensor | None = None,
         visible: Tensor | None = None,
+        last_rewards: Tensor | None = None,
     ) -> None:
         """Start a batch from a fresh reset.
 
@@ -226,10 +264,12 @@ class Rollout:
             active: bool ``[E, N]``.
             last_actions: int32 ``[E, N]``; none by default.
             visible: uint8 ``[E, N, N]``; nobody by default.
+            last_rewards: float32 ``[E, N]``; none by default.
         """
         self.obs[0].copy_(torch.as_tensor(obs))
         self.active[0].copy_(torch.as_tensor(active))
         self.last_actions[0] = -1 if last_actions is None else torch.as_tensor(last_actions)
+        self.last_rewards[0] = 0.0 if last_rewards is None else torch.as_tensor(last_rewards)
         self.visible[0] = 0 if visible is None else torch.as_tensor(visible)
         self.reset[0].fill_(True)
         self._final_rows.clear()
@@ -240,6 +280,7 @@ class Rollout:
         self.active[0].copy_(self.active[-1])
         self.reset[0].copy_(self.reset[-1])
         self.last_actions[0].copy_(self.last_actions[-1])
+        self.last_rewards[0].copy_(self.last_rewards[-1])
         self.visible[0].copy_(self.visible[-1])
         self._final_rows.clear()
 
@@ -247,16 +288,20 @@ class Rollout:
         """Observations ``[E, A, *obs_shape]`` and resets bool ``[E, A]`` before step ``t``."""
         return self.own(self.obs[t], 1), self.own(self.reset[t], 1)
 
+    def last(self, t: int) -> dict[str, Tensor]:
+        """What everybody did and got in the step before ``t``, ``[E, N]``, for ``act``."""
+        return {"actions": self.last_actions[t], "rewards": self.last_rewards[t]}
+
     def record(self, t: int, recorded: Recorded) -> None:
         """Store what the learner did in step ``t``."""
-        self.action[t].copy_(recorded.action)
+        for name, decision in recorded.decisions.items():
+            own = self.decisions[name]
+            own.choice[t].copy_(decision.choice)
+            own.log_prob[t].copy_(decision.log_prob)
+            own.value[t].copy_(decision.value)
         self.taken[t][:, list(self.agents)] = recorded.action.to("cpu", torch.int32)
-        for name in ("tokens", "message", "message_log_prob", "message_value"):
-            given = getattr(recorded, name)
-            if given is not None:
-                getattr(self, name)[t].copy_(given)
-        self.log_prob[t].copy_(recorded.log_prob)
-        self.value[t].copy_(recorded.value)
+        if recorded.tokens is not None:
+            self.tokens[t].copy_(recorded.tokens)
         self.state[t].copy_(recorded.state_before)
 
     def take(self, t: int, actions: Tensor) -> None:
@@ -268,6 +313,7 @@ class Rollout:
         done = self.done[t]
         goes_on = self.active[t] & self.active[t + 1]
         torch.logical_or(done[:, None], ~goes_on, out=self.reset[t + 1])
+        torch.mul(self.reward[t], ~done[:, None], out=self.last_rewards[t + 1])
         if bool(done.any()):
             envs = done.nonzero().squeeze(1)
             self._final_rows.append((t, envs + self._first_env, self._final_scratch[envs]))

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from socialgrid.models.config import ModelConfig
-from socialgrid.models.decision import MessageHeads
+from socialgrid.models.decision import DecisionHeads
 from socialgrid.models.decoder import Decoder
 from socialgrid.models.encoders import Encoder
 from socialgrid.models.heads import Head
-from socialgrid.models.hearing import Channels
-from socialgrid.models.moa import ModelOfOthers
+from socialgrid.models.hearing import Hearing
 from socialgrid.models.recurrent import StackedLSTM
 from socialgrid.models.spec import ViewSpec
+from socialgrid.models.streams import agent_generator
+
+Branch = Callable[[Sequence[torch.Generator], "ActorCritic"], nn.Module | None]
+"""Makes a further part of a network, from its agents' random streams and the parts before it."""
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def agent_generator(seed: int, agent_id: int, purpose: int = 0) -> torch.Generator:
-    """Random stream of one agent; other agents, seeds and purposes have unrelated ones."""
-    words = np.random.SeedSequence((seed, agent_id, purpose)).generate_state(2, np.uint32)
-    generator = torch.Generator()
-    generator.manual_seed(int(words[0]) << 32 | int(words[1]))
-    return generator
 
 
 class ActorCritic(nn.Module):
@@ -46,9 +40,8 @@ class ActorCritic(nn.Module):
         config: ModelConfig | None = None,
         *,
         decoder: bool = True,
-        channels: Channels | None = None,
-        message_embedding: int = 32,
-        moa_memory: int = 0,
+        hearing: Hearing | None = None,
+        branches: Mapping[str, Branch] | None = None,
         seed: int = 0,
         agent_ids: Sequence[int] | None = None,
         precision: str = "fp32",
@@ -59,10 +52,9 @@ class ActorCritic(nn.Module):
             spec: views and numbers of actions.
             config: sizes; the paper's by default.
             decoder: with the auxiliary branch that predicts views.
-            channels: what agents hear besides their views; nothing by default. With speakers the
-                network has message heads.
-            message_embedding: units between the memory and the message heads.
-            moa_memory: units of the LSTM of the model of other agents; 0: without that branch.
+            hearing: what agents hear besides their views; nothing by default.
+            branches: what makes further parts, by name; those that are ``DecisionHeads`` decide
+                something in every step.
             seed: of the run.
             agent_ids: one integer >= 0 for each agent, its own within the run; 0 to A - 1 by
                 default.
@@ -83,24 +75,19 @@ class ActorCritic(nn.Module):
         self.own_slots = spec.slots
         self.dtype = _DTYPES[precision]
         generators = [agent_generator(seed, agent) for agent in ids]
-        self.channels = channels or Channels(slots=spec.slots)
+        self.hearing = hearing or Hearing(slots=spec.slots)
         self.encoder = Encoder(generators, spec, config)
-        heard = config.features[-1] + self.channels.width
+        heard = config.features[-1] + self.hearing.width
         self.lstm = StackedLSTM(generators, heard, config.memory)
         self.value_head = Head(generators, config.memory, config.heads, 1)
         self.policy_head = Head(generators, config.memory, config.heads, spec.num_actions)
         # Drawn last, so that the other weights are the same with and without it.
         self.decoder = Decoder(generators, spec, config) if decoder else None
-        self.messages = (
-            MessageHeads(generators, config.memory, message_embedding, self.channels.vocabulary)
-            if self.channels.speakers
-            else None
-        )
-        self.moa = (
-            ModelOfOthers(generators, spec, self.encoder.flat, config.features, moa_memory)
-            if moa_memory
-            else None
-        )
+        self.branches = nn.ModuleDict()
+        for name, make in (branches or {}).items():
+            branch = make(generators, self)
+            if branch is not None:
+                self.branches[name] = branch
         self._register_action_mask(spec)
 
     def _register_action_mask(self, spec: ViewSpec) -> None:
@@ -112,8 +99,22 @@ class ActorCritic(nn.Module):
 
     @property
     def state_size(self) -> int:
-        """S: numbers in one agent's memory: h, c, and 1 + its last message if it sends any."""
-        return 2 * self.config.memory + self.channels.message_size
+        """S: numbers in one agent's memory: h, c, and 1 + its last choice of each further head."""
+        return 2 * self.config.memory + len(self.further)
+
+    @property
+    def further(self) -> dict[str, DecisionHeads]:
+        """Heads that decide something besides the action, by name."""
+        return {
+            name: branch
+            for name, branch in self.branches.items()
+            if isinstance(branch, DecisionHeads)
+        }
+
+    @property
+    def heads(self) -> dict[str, ActorCritic | DecisionHeads]:
+        """All that decide, with ``logits`` and ``value``: this network the action, and others."""
+        return {"action": self, **self.further}
 
     def prepare(self, obs: Tensor) -> Tensor:
         """Observations ``[..., *obs_shape]`` in the layout ``encode`` reads, still integers."""
@@ -142,9 +143,9 @@ class ActorCritic(nn.Module):
 
     def hear(self, features: Tensor, tokens: Tensor | None) -> Tensor:
         """What the memory reads: features ``[..., F]`` and the code of tokens ``[..., K]``."""
-        if not self.channels.columns or tokens is None:
+        if not self.hearing.columns or tokens is None:
             return features
-        return torch.cat((features, self.channels.one_hot(tokens, features.dtype)), -1)
+        return torch.cat((features, self.hearing.one_hot(tokens, features.dtype)), -1)
 
     def value(self, core: Tensor) -> Tensor:
         """Value estimates float32 ``[A, N]`` of memory outputs ``[A, N, memory]``."""
@@ -173,7 +174,7 @@ class ActorCritic(nn.Module):
 
         Returns:
             memory output ``[A, N, memory]`` and float32 state ``[A, N, S]`` after the step; the
-            place of a message in it is 0.
+            places of choices in it are 0.
         """
         return self.advance(self.encode(views), state, reset, tokens)
 
@@ -184,8 +185,7 @@ class ActorCritic(nn.Module):
         heard = self.hear(features, tokens)
         h, c = self.remember(heard[:, None], state, reset[:, None])
         parts = [h[:, 0].float(), c[:, 0]]
-        if self.channels.message_size:
-            parts.append(torch.zeros_like(parts[0][..., :1]))
+        parts += [torch.zeros_like(parts[0][..., :1]) for _ in self.further]
         return h[:, 0], torch.cat(parts, -1)
 
     def predict_view(self, core: Tensor, action: Tensor) -> Tensor:
@@ -223,9 +223,9 @@ class ActorCritic(nn.Module):
         self.encoder.compile()
         self.value_head.compile()
         self.policy_head.compile()
-        if self.messages is not None:
-            self.messages.policy_head.compile()
-            self.messages.value_head.compile()
+        for heads in self.further.values():
+            heads.policy_head.compile()
+            heads.value_head.compile()
         if self.decoder is not None:
             self.decoder.compile()
 
@@ -235,7 +235,7 @@ class ActorCritic(nn.Module):
         shared: dict[int, object] = {
             id(self.spec): self.spec,
             id(self.config): self.config,
-            id(self.channels): self.channels,
+            id(self.hearing): self.hearing,
             id(self.encoder.first.atlas): self.encoder.first.atlas,
             id(self.action_mask): self.action_mask[rows],
         }

@@ -1,4 +1,4 @@
-"""Message heads: what to say next, and what saying it is worth (Jaques et al. 2019, section 4)."""
+"""A further decision of every agent in every step, besides its action."""
 
 from __future__ import annotations
 
@@ -10,22 +10,35 @@ from torch import Tensor, nn
 from socialgrid.models.heads import Head
 
 
-class MessageHeads(nn.Module):
-    """A second policy and value head on the memory, each with one embedding layer."""
+class DecisionHeads(nn.Module):
+    """A second policy and value head on the memory, each with one embedding layer.
+
+    Attributes:
+        weight: of this decision's policy and value loss; an action's is 1.
+        entropy_coef: of its entropy in the whole loss.
+    """
 
     def __init__(
-        self, generators: Sequence[torch.Generator], memory: int, embedding: int, vocabulary: int
+        self,
+        generators: Sequence[torch.Generator],
+        memory: int,
+        embedding: int,
+        choices: int,
+        *,
+        weight: float,
+        entropy_coef: float,
     ) -> None:
         super().__init__()
-        self.policy_head = Head(generators, memory, (embedding,), vocabulary)
+        self.weight, self.entropy_coef = weight, entropy_coef
+        self.policy_head = Head(generators, memory, (embedding,), choices)
         self.value_head = Head(generators, memory, (embedding,), 1)
 
     def logits(self, core: Tensor) -> Tensor:
-        """Logits of the symbols, float32 ``[A, N, V]`` of memory outputs ``[A, N, memory]``."""
+        """Logits of the choices, float32 ``[A, N, V]`` of memory outputs ``[A, N, memory]``."""
         logits: Tensor = self.policy_head(core)
         return logits
 
     def value(self, core: Tensor) -> Tensor:
-        """Value of speaking, float32 ``[A, N]``."""
+        """Value of choosing well, float32 ``[A, N]``."""
         value: Tensor = self.value_head(core)
         return value.squeeze(-1)

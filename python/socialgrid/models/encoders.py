@@ -46,11 +46,6 @@ def from_patches(patches: Tensor, spec: ViewSpec) -> Tensor:
     return grid.reshape(*lead, spec.rows * t, spec.cols * t, 3)
 
 
-def as_signed(obs: Tensor) -> Tensor:
-    """The same 16-bit tile numbers under a type that every device computes with; others as is."""
-    return obs.view(torch.int16) if obs.dtype == torch.uint16 else obs
-
-
 class TileConv(nn.Module):
     """First convolution (kernel = stride = tile size) and leaky ReLU.
 

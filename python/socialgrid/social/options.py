@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-MECHANISMS = (
-    "visible-actions",
-    "influence",
-    "comm",
-    "moa",
-    "inequity",
-    "prosocial",
-    "collective",
-    "peers",
-    "lectr",
-)
-OFF_POLICY_MECHANISMS = ("peers", "lectr")
+MECHANISMS = {
+    "visible-actions": ("hearing", "socialgrid.social.visible:VisibleActions"),
+    "inequity": ("reward", "socialgrid.social.rewards:InequityAverseReward"),
+    "prosocial": ("reward", "socialgrid.social.rewards:ProsocialReward"),
+    "collective": ("reward", "socialgrid.social.rewards:CollectiveReward"),
+    "influence": ("influence", "socialgrid.social.influence.leaders:BasicInfluence"),
+    "comm": ("influence", "socialgrid.social.influence.communication:Communication"),
+    "moa": ("influence", "socialgrid.social.influence.moa:ModelledInfluence"),
+    "peers": ("adviser", ""),
+    "lectr": ("adviser", ""),
+}
+"""Every mechanism's role and class, in the order in which they change rewards."""
+EXCLUSIVE = ("reward", "influence", "adviser")
+"""Roles that one mechanism at most can have."""
+OFF_POLICY_MECHANISMS = tuple(name for name, (role, _) in MECHANISMS.items() if role == "adviser")
 """Those that need an off-policy algorithm; all others need an on-policy one."""
 
 
@@ -76,12 +79,10 @@ class SocialConfig:
                 raise ValueError(f"mechanism {name!r}: must be one of {', '.join(MECHANISMS)}")
         if len(set(self.mechanisms)) != len(self.mechanisms):
             raise ValueError(f"mechanisms {self.mechanisms}: each at most once")
-        if len({"influence", "comm", "moa"} & set(self.mechanisms)) > 1:
-            raise ValueError("influence, comm and moa: their influence rewards exclude each other")
-        if {"peers", "lectr"} <= set(self.mechanisms):
-            raise ValueError("peers and lectr: only one of them can decide who is followed")
-        if len({"inequity", "prosocial", "collective"} & set(self.mechanisms)) > 1:
-            raise ValueError("inequity, prosocial and collective: at most one of them")
+        for role in EXCLUSIVE:
+            found = [name for name in self.mechanisms if MECHANISMS[name][0] == role]
+            if len(found) > 1:
+                raise ValueError(f"{' and '.join(found)}: one {role} mechanism at most")
         for name in ("num_influencers", "vocabulary", "message_embedding", "moa_memory"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")

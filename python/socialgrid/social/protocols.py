@@ -9,33 +9,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch
-from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.task_spec import TaskSpec
-
-
-@dataclass
-class Outputs:
-    """What the network made of a minibatch, with gradients.
-
-    Attributes:
-        model: the network itself, for further branches.
-        core: ``[A, L * S, memory]``, the LSTM's output, steps before sequences.
-        logits: float32 ``[A, L * S, n]``.
-        value: float32 ``[A, L * S]``.
-        convolved: ``[A, L * S, ...]``, the convolutions' output, where a model of other agents
-            reads it.
-        message: logits float32 ``[A, L * S, V]`` and value ``[A, L * S]`` of messages, where
-            agents talk.
-    """
-
-    model: ActorCritic
-    core: Tensor
-    logits: Tensor
-    value: Tensor
-    convolved: Tensor | None = None
-    message: tuple[Tensor, Tensor] | None = None
+from socialgrid.social.mechanism import Outputs
 
 
 class AuxLoss(Protocol):
@@ -48,14 +24,6 @@ class AuxLoss(Protocol):
 
     def __call__(self, outputs: Outputs, batch: Minibatch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Compute the loss."""
-        ...
-
-
-class RewardTerm(Protocol):
-    """Something added to the environment's reward before learning."""
-
-    def __call__(self, rollout: Rollout) -> Tensor:
-        """Return float32 ``[T, E, A]``, for the agents that the learner owns."""
         ...
 
 

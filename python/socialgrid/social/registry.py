@@ -1,21 +1,37 @@
-"""Names of the social mechanisms, for configurations."""
+"""From the names in a configuration to mechanisms and losses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
-from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch
+from socialgrid.lookup import find_code
+from socialgrid.models.spec import ViewSpec
+from socialgrid.social.mechanism import Mechanism, Outputs
+from socialgrid.social.options import MECHANISMS, SocialConfig
 from socialgrid.social.prediction import prediction_loss
-from socialgrid.social.protocols import AuxLoss, Outputs, RewardTerm
+from socialgrid.social.protocols import AuxLoss
 from socialgrid.social.reconstruction import reconstruction_loss
+
+
+def make_mechanisms(config: SocialConfig, spec: ViewSpec) -> list[Mechanism]:
+    """The mechanisms in force for a recurrent learner.
+
+    Raises:
+        ValueError: these agents cannot have one of them.
+    """
+    made = []
+    for name, (_, where) in MECHANISMS.items():
+        if name in config.mechanisms:
+            made.append(find_code(where)(name, config, spec))
+    return made
 
 
 def no_loss(outputs: Outputs, batch: Minibatch) -> tuple[Tensor, Mapping[str, Tensor]]:
     """No auxiliary loss: the paper's "vanilla" arm."""
-    return outputs.value.new_zeros(batch.weight.shape[0]), {}
+    return outputs.core.new_zeros(batch.weight.shape[0], dtype=batch.weight.dtype), {}
 
 
 AUX_LOSSES: dict[str, AuxLoss] = {
@@ -34,24 +50,3 @@ def find_aux_loss(name: str) -> AuxLoss:
     if name not in AUX_LOSSES:
         raise ValueError(f"auxiliary loss {name!r}: must be one of {sorted(AUX_LOSSES)}")
     return AUX_LOSSES[name]
-
-
-def learning_reward(rollout: Rollout, terms: Sequence[RewardTerm] = ()) -> Tensor:
-    """Reward to learn from: the environment's plus all terms.
-
-    Returns:
-        float32 ``[T, E, A]``, a new tensor.
-
-    Raises:
-        ValueError: a term has another shape.
-    """
-    reward = rollout.own(rollout.reward).clone()
-    for term in terms:
-        extra = term(rollout)
-        if extra.shape != reward.shape:
-            raise ValueError(
-                f"reward term {getattr(term, '__name__', type(term).__name__)} returned shape "
-                f"{tuple(extra.shape)}, expected {tuple(reward.shape)} (steps, envs, agents)"
-            )
-        reward += extra
-    return reward

@@ -13,12 +13,15 @@ are all agents of the world, also scripted ones and ones that have left play.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.social.mechanism import Mechanism, Rewards
 from socialgrid.social.options import SocialConfig
 
 
@@ -48,31 +51,6 @@ class RewardTransform(Protocol):
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what ``tensors`` gave; ValueError where it does not fit."""
         ...
-
-
-def make_reward_transform(
-    config: SocialConfig, num_envs: int, num_agents: int
-) -> RewardTransform | None:
-    """The transform among the configuration's mechanisms; None if there is none.
-
-    Args:
-        config: which mechanisms, and their numbers.
-        num_envs: E.
-        num_agents: N, everybody in the world.
-    """
-    if "inequity" in config.mechanisms:
-        return InequityAversion(
-            num_envs,
-            num_agents,
-            alpha=config.inequity_alpha,
-            beta=config.inequity_beta,
-            smoothing=config.inequity_smoothing,
-        )
-    if "prosocial" in config.mechanisms:
-        return Prosocial(config.prosocial_eta)
-    if "collective" in config.mechanisms:
-        return Prosocial(1.0)
-    return None
 
 
 def prosocial_reward(reward: Tensor, eta: float) -> Tensor:
@@ -215,3 +193,69 @@ class InequityAversion:
 def _check_names(tensors: Mapping[str, Tensor], expected: Collection[str]) -> None:
     if set(tensors) != set(expected):
         raise ValueError(f"remembered {sorted(tensors)}: expected {sorted(expected)}")
+
+
+class OtherRegarding(Mechanism):
+    """A mechanism that puts a transform of everybody's rewards in place of an agent's own."""
+
+    _transform: RewardTransform | None = None
+
+    @abstractmethod
+    def transform(self, num_envs: int, num_agents: int) -> RewardTransform:
+        """Begin with nothing remembered."""
+
+    def set_options(self, config: SocialConfig, network: ActorCritic) -> None:
+        """See ``Mechanism``; what was remembered stays."""
+        super().set_options(config, network)
+        self.load_tensors(self.tensors())
+
+    def reward(self, rewards: Rewards) -> None:
+        """See ``Mechanism``."""
+        rollout = rewards.rollout
+        if self._transform is None:
+            self._transform = self.transform(rollout.num_envs, rollout.num_agents)
+        own = rollout.own(rollout.reward)
+        changed = self._transform(rollout.reward, rollout.done, rollout.agents)
+        rewards.of["action"] = rewards.of["action"] + (changed - own).to(rewards.batch.device)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See ``Mechanism``."""
+        return {} if self._transform is None else self._transform.tensors()
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """See ``Mechanism``."""
+        self._transform = None
+        if tensors:
+            envs = len(next(iter(tensors.values())))
+            self._transform = self.transform(envs, len(self.spec.world_action_counts))
+            self._transform.load_tensors(tensors)
+
+
+class CollectiveReward(OtherRegarding):
+    """The mechanism ``collective``: everybody gets the sum."""
+
+    def transform(self, num_envs: int, num_agents: int) -> RewardTransform:
+        """See ``OtherRegarding``."""
+        return Prosocial(1.0)
+
+
+class ProsocialReward(OtherRegarding):
+    """The mechanism ``prosocial``."""
+
+    def transform(self, num_envs: int, num_agents: int) -> RewardTransform:
+        """See ``OtherRegarding``."""
+        return Prosocial(self.config.prosocial_eta)
+
+
+class InequityAverseReward(OtherRegarding):
+    """The mechanism ``inequity``."""
+
+    def transform(self, num_envs: int, num_agents: int) -> RewardTransform:
+        """See ``OtherRegarding``."""
+        return InequityAversion(
+            num_envs,
+            num_agents,
+            alpha=self.config.inequity_alpha,
+            beta=self.config.inequity_beta,
+            smoothing=self.config.inequity_smoothing,
+        )

@@ -135,13 +135,13 @@ class Company(Protocol):
         """Forget everything: new episodes begin in so many worlds."""
         ...
 
-    def act(self, obs: Tensor, reset: Tensor, last_actions: Tensor, greedy: bool) -> Tensor:
+    def act(self, obs: Tensor, reset: Tensor, last: Mapping[str, Tensor], greedy: bool) -> Tensor:
         """Choose actions.
 
         Args:
             obs: of everybody, ``[E, N, *obs_shape]``.
             reset: bool ``[E, N]``.
-            last_actions: int32 ``[E, N]``.
+            last: what everybody did and got before, ``Rollout.last``.
             greedy: the most probable actions instead of samples.
 
         Returns:
@@ -168,16 +168,16 @@ class Recurrent:
         """See ``Company``."""
         self._memory = self.learner.initial_state(num_envs)
 
-    def act(self, obs: Tensor, reset: Tensor, last_actions: Tensor, greedy: bool) -> Tensor:
+    def act(self, obs: Tensor, reset: Tensor, last: Mapping[str, Tensor], greedy: bool) -> Tensor:
         """See ``Company``."""
         columns = list(self.seats)
         if self._hears is not None:
-            last_actions = last_actions[:, self._hears].transpose(0, 1)
+            last = {name: x[:, self._hears].transpose(0, 1) for name, x in last.items()}
         out = self.learner.act(
             obs[:, columns],
             self._memory,
             reset[:, columns],
-            last_actions=last_actions,
+            last=last,
             greedy=greedy,
         )
         self._memory = out.state
@@ -200,9 +200,9 @@ class ValueBased:
         """See ``Company``."""
         self._actors: list[Actor] = [learner.actor() for learner in self._learners]
 
-    def act(self, obs: Tensor, reset: Tensor, last_actions: Tensor, greedy: bool) -> Tensor:
+    def act(self, obs: Tensor, reset: Tensor, last: Mapping[str, Tensor], greedy: bool) -> Tensor:
         """See ``Company``."""
-        del last_actions, greedy
+        del last, greedy
         chosen = [
             actor(obs[None, :, seat], reset[None, :, seat])[0].cpu()
             for actor, seat in zip(self._actors, self.seats, strict=True)

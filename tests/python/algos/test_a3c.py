@@ -8,11 +8,11 @@ from bench.plain_agent import PlainAgent, copy_from_stack
 from safetensors.torch import load_file
 from tests.python.algos.tiny import MODEL, Buttons, collect, new_rollout
 
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.on_policy import a3c
 from socialgrid.algos.on_policy.a3c import A3C
 from socialgrid.algos.options import A3CConfig
-from socialgrid.data.sequences import SequenceBatch, chosen_log_prob
+from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.recall import Recall, chosen_log_prob
 
 QUICK = A3CConfig(gamma=0.9, learning_rate=1e-2, learning_rate_end=None)
 
@@ -122,16 +122,18 @@ def test_gradients_are_those_of_a_plain_actor_critic_for_each_agent(agents, ends
 def test_ratio_is_one_before_the_first_step_over_a_whole_unroll():
     learner, env = make()
     rollout = second_rollout(learner, env, 17)
-    batch = SequenceBatch(rollout, learner.model, learner.device)
+    batch = Recall(rollout, learner.model, learner.device)
     every = torch.arange(env.num_envs).expand(2, -1)
     part = batch.minibatches([0, 1], torch.zeros_like(every), every, 17, 6)[0]()
     assert part.reset[:, 1:].any()
     features = learner.model.encode(part.views[:, :-1].flatten(1, 2)).view(2, 17, 6, -1)
     h, _ = learner.model.remember(features, part.state, part.reset)
     log_prob = chosen_log_prob(learner.model.logits(h.flatten(1, 2)), part.action.flatten(1))
-    torch.testing.assert_close(log_prob, part.log_prob.flatten(1), rtol=0, atol=2e-6)
+    torch.testing.assert_close(
+        log_prob, part.decisions["action"].log_prob.flatten(1), rtol=0, atol=2e-6
+    )
     value = learner.model.value(h.flatten(1, 2)).view(2, 17, 6).permute(1, 2, 0)
-    torch.testing.assert_close(value, rollout.value, rtol=0, atol=2e-6)
+    torch.testing.assert_close(value, rollout.decisions["action"].value, rtol=0, atol=2e-6)
 
 
 def test_a_time_limit_bootstraps_and_a_termination_does_not():
@@ -139,9 +141,10 @@ def test_a_time_limit_bootstraps_and_a_termination_does_not():
         learner, env = make()
         env.ends_by_termination = ends_by_termination
         rollout = second_rollout(learner, env, 7)
-        batch = SequenceBatch(rollout, learner.model, learner.device)
+        batch = Recall(rollout, learner.model, learner.device)
         reward = rollout.own(rollout.reward)
-        _, target = learner._advantages(batch, reward, learner.model, [0, 1])
+        learner.estimate(batch, {"action": reward}, learner.model, [0, 1])
+        target = batch.decisions["action"].target
         _, final = batch.bootstrap(learner.model, [0, 1])
         t, e = rollout.final_index[0]
         expected = reward[t, e] + (0.0 if ends_by_termination else 0.9) * final[t, e]
@@ -282,7 +285,7 @@ def test_nothing_is_learnt_from_what_is_not_finite(what, tmp_path):
     if what == "reward":
         rollout.reward[3, 2, 1] = float("nan")
     else:
-        rollout.value[3, 2, 1] = float("inf")
+        rollout.decisions["action"].value[3, 2, 1] = float("inf")
     before = state_of(learner)
     with pytest.raises(NonFiniteError, match=f"non-finite {what} in update 2, agent 1") as error:
         learner.update(rollout)
@@ -305,12 +308,13 @@ def test_a_gradient_that_is_not_finite_changes_nothing():
 def test_normalised_advantages_have_mean_0_and_deviation_1():
     learner, env = make(replace(QUICK, normalize_advantages=True))
     rollout = second_rollout(learner, env, 12)
-    batch = SequenceBatch(rollout, learner.model, learner.device)
+    batch = Recall(rollout, learner.model, learner.device)
     reward = rollout.own(rollout.reward)
-    advantage, target = learner._advantages(batch, reward, learner.model, [0, 1])
+    learner.estimate(batch, {"action": reward}, learner.model, [0, 1])
+    advantage, target = batch.decisions["action"].advantage, batch.decisions["action"].target
     assert advantage.mean((0, 1)).abs().max() < 1e-6
     torch.testing.assert_close(advantage.std((0, 1), False), torch.ones(2))
-    values = target - batch.value
+    values = target - batch.values["action"]
     assert values.std((0, 1)).sub(1).abs().min() > 0.1
 
 
@@ -321,7 +325,7 @@ def test_replicas_have_the_same_weights_and_draw_other_numbers():
     state = learner.initial_state(64)
     other.draw_from(7)
     ours, theirs = learner.act(obs, state, reset), other.act(obs, state, reset)
-    assert torch.equal(ours.value, theirs.value)
+    assert torch.equal(ours.decisions["action"].value, theirs.decisions["action"].value)
     for agent in (0, 1):
         assert not torch.equal(ours.action[:, agent], theirs.action[:, agent])
     learner.draw_from(7)

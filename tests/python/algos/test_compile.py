@@ -27,7 +27,7 @@ def test_compiled_networks_agree_with_plain_ones():
         learner = PPO(env.spec, MODEL, replace(config, compile=compiled), seed=1)
         rollout = experience(learner, env)
         metrics = learner.update(rollout)
-        results.append((rollout.log_prob, metrics, learner.tensors()))
+        results.append((rollout.decisions["action"].log_prob, metrics, learner.tensors()))
     torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-4, atol=1e-5)
     for name in ("value_loss", "prediction_error"):
         torch.testing.assert_close(results[0][1][name], results[1][1][name], rtol=1e-3, atol=1e-5)

@@ -22,10 +22,10 @@ from tests.python.algos.off_policy_tasks import (
     train,
 )
 
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.off_policy.dqn import DQN
-from socialgrid.algos.off_policy_config import DQNConfig, OffPolicyConfig
+from socialgrid.algos.options import DQNConfig, OffPolicyConfig
 from socialgrid.models import ModelConfig, ViewSpec
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.task_spec import TaskSpec
 
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.off_policy.dqn import DQN
 from socialgrid.algos.off_policy.mixed import MixedLearner
 from socialgrid.algos.off_policy.recurrent_dqn import RecurrentDQN
 from socialgrid.algos.off_policy.sac import SAC, DiscreteSAC
 from socialgrid.algos.off_policy.td3 import TD3
-from socialgrid.algos.off_policy_config import (
+from socialgrid.algos.options import (
     DQNConfig,
     RecurrentDQNConfig,
     SACConfig,
     TD3Config,
 )
 from socialgrid.models import ModelConfig, ViewSpec
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.task_spec import TaskSpec
 
 SMALL = {

@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 from tests.python.algos.tiny import MODEL, Buttons, collect, experience, new_rollout
 
 from socialgrid.algos import PPOConfig
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.on_policy.ppo import PPO
 from socialgrid.data.returns import gae, next_values
-from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import ViewSpec
+from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.recall import Recall
 
 QUICK = PPOConfig(
     num_minibatches=4,
@@ -51,7 +51,7 @@ def same(before, after, agent, prefix=("model/", "optimiser/")):
 
 
 def first_minibatch(learner, rollout, length=6):
-    batch = SequenceBatch(rollout, learner.model, learner.device)
+    batch = Recall(rollout, learner.model, learner.device)
     agents = list(range(learner.num_agents))
     starts, envs = batch.sample([torch.Generator().manual_seed(a) for a in agents], 64, length)
     part = batch.minibatches(agents, starts, envs, length, 64)[0]()
@@ -63,7 +63,7 @@ def test_ratio_is_one_before_the_first_step_across_episode_borders():
     rollout = experience(learner, env, steps=17)
     _, part = first_minibatch(learner, rollout)
     assert part.reset[:, 1:].any(), "some subsequence must cross a border"
-    _, numbers = learner._loss(learner.model, part)
+    _, numbers = learner.loss(learner.model, part)
     assert numbers["kl"].abs().max() < 1e-7
     assert not numbers["clip_fraction"].any()
     agents, length, sequences = part.action.shape
@@ -72,7 +72,7 @@ def test_ratio_is_one_before_the_first_step_across_episode_borders():
     h, _ = learner.model.remember(features, part.state, part.reset)
     log_prob = learner.model.logits(h.flatten(1, 2)).log_softmax(-1)
     log_prob = log_prob.gather(-1, part.action.flatten(1).unsqueeze(-1)).squeeze(-1)
-    ratio = (log_prob - part.log_prob.flatten(1)).exp()
+    ratio = (log_prob - part.decisions["action"].log_prob.flatten(1)).exp()
     torch.testing.assert_close(ratio, torch.ones_like(ratio), rtol=0, atol=2e-6)
 
 
@@ -99,10 +99,16 @@ def test_losses_are_those_of_the_paper():
     learner, env = make(config)
     _, part = first_minibatch(learner, experience(learner, env, steps=17))
     gen = torch.Generator().manual_seed(3)
-    part.log_prob += 0.3 * torch.randn(part.log_prob.shape, generator=gen)
-    part.advantage = torch.randn(part.advantage.shape, generator=gen)
-    part.target = torch.randn(part.target.shape, generator=gen)
-    loss, numbers = learner._loss(learner.model, part)
+    part.decisions["action"].log_prob += 0.3 * torch.randn(
+        part.decisions["action"].log_prob.shape, generator=gen
+    )
+    part.decisions["action"].advantage = torch.randn(
+        part.decisions["action"].advantage.shape, generator=gen
+    )
+    part.decisions["action"].target = torch.randn(
+        part.decisions["action"].target.shape, generator=gen
+    )
+    loss, numbers = learner.loss(learner.model, part)
     agents, length, sequences = part.action.shape
     features = learner.model.encode(part.views[:, :-1].flatten(1, 2))
     features = features.view(agents, length, sequences, -1)
@@ -113,12 +119,15 @@ def test_losses_are_those_of_the_paper():
         value = learner.model.value(core)[agent].detach().numpy()
         p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
         action = part.action[agent].flatten().numpy()
-        old = part.log_prob[agent].flatten().numpy()
+        old = part.decisions["action"].log_prob[agent].flatten().numpy()
         log_prob = np.log(p[np.arange(len(p)), action])
-        ratio, advantage = np.exp(log_prob - old), part.advantage[agent].flatten().numpy()
+        ratio, advantage = (
+            np.exp(log_prob - old),
+            part.decisions["action"].advantage[agent].flatten().numpy(),
+        )
         gain = np.minimum(ratio * advantage, np.clip(ratio, 0.8, 1.2) * advantage)
         policy = -gain.mean()
-        squares = ((value - part.target[agent].flatten().numpy()) ** 2).mean()
+        squares = ((value - part.decisions["action"].target[agent].flatten().numpy()) ** 2).mean()
         entropy = -(p * np.log(p)).sum(-1).mean()
         kl = (old - log_prob).mean()
         outside = ((ratio < 0.8) | (ratio > 1.2)).mean()
@@ -302,29 +311,42 @@ def test_time_limits_bootstrap_with_the_last_view_and_terminations_do_not():
         learner, env = make(replace(QUICK, normalize_advantages=False))
         env.ends_by_termination = by_termination
         rollout = experience(learner, env)
-        batch = SequenceBatch(rollout, learner.model, learner.device)
-        learner._estimate(batch, (rollout.reward, None), learner.model, [0, 1])
+        batch = Recall(rollout, learner.model, learner.device)
+        learner.estimate(batch, {"action": rollout.reward}, learner.model, [0, 1])
         last, final = batch.bootstrap(learner.model, [0, 1])
         assert rollout.done.any()
-        following = next_values(rollout.value, last, rollout.terminated, rollout.truncated, final)
+        following = next_values(
+            rollout.decisions["action"].value, last, rollout.terminated, rollout.truncated, final
+        )
         ended = rollout.done
         want = torch.zeros_like(final[ended]) if by_termination else final[ended]
         assert want.any() != by_termination
         torch.testing.assert_close(following[ended], want)
         continues = ~(rollout.terminated | rollout.truncated)
-        advantage = gae(rollout.reward, rollout.value, following, continues, gamma=0.993, lam=0.97)
-        torch.testing.assert_close(batch.advantage, advantage)
-        torch.testing.assert_close(batch.target, advantage + rollout.value)
+        advantage = gae(
+            rollout.reward,
+            rollout.decisions["action"].value,
+            following,
+            continues,
+            gamma=0.993,
+            lam=0.97,
+        )
+        torch.testing.assert_close(batch.decisions["action"].advantage, advantage)
+        torch.testing.assert_close(
+            batch.decisions["action"].target, advantage + rollout.decisions["action"].value
+        )
 
 
 def test_advantages_are_normalised_over_steps_in_play():
     learner, env = make()
     rollout = experience(learner, env)
     rollout.active[2:5, 1, 0] = False
-    batch = SequenceBatch(rollout, learner.model, learner.device)
-    learner._estimate(batch, (rollout.reward + torch.rand(12, 6, 2), None), learner.model, [0, 1])
+    batch = Recall(rollout, learner.model, learner.device)
+    learner.estimate(
+        batch, {"action": rollout.reward + torch.rand(12, 6, 2)}, learner.model, [0, 1]
+    )
     for agent in range(2):
-        seen = batch.advantage[..., agent][batch.mask[..., agent]]
+        seen = batch.decisions["action"].advantage[..., agent][batch.mask[..., agent]]
         assert seen.mean().abs() < 1e-5
         assert seen.std(correction=0) == pytest.approx(1.0, abs=1e-4)
 
@@ -334,16 +356,16 @@ def test_options_of_the_public_code():
         replace(QUICK, delta="public", value_target="discounted_return", normalize_advantages=False)
     )
     rollout = experience(learner, env)
-    batch = SequenceBatch(rollout, learner.model, learner.device)
-    learner._estimate(batch, (rollout.reward, None), learner.model, [0, 1])
+    batch = Recall(rollout, learner.model, learner.device)
+    learner.estimate(batch, {"action": rollout.reward}, learner.model, [0, 1])
     last, _final = batch.bootstrap(learner.model, [0, 1])
     # One step before the end of the batch both are sums of one term.
     t = -1
     inside = ~rollout.done[t]
-    delta = rollout.reward[t] + 0.993 * (last - rollout.value[t])
+    delta = rollout.reward[t] + 0.993 * (last - rollout.decisions["action"].value[t])
     target = rollout.reward[t] + 0.993 * last
-    torch.testing.assert_close(batch.advantage[t][inside], delta[inside])
-    torch.testing.assert_close(batch.target[t][inside], target[inside])
+    torch.testing.assert_close(batch.decisions["action"].advantage[t][inside], delta[inside])
+    torch.testing.assert_close(batch.decisions["action"].target[t][inside], target[inside])
 
 
 def test_refreshing_uses_current_parameters():
@@ -352,14 +374,14 @@ def test_refreshing_uses_current_parameters():
         learner, env = make(replace(QUICK, refresh_interval=interval, learning_rate=0.02))
         rollout = experience(learner, env)
         calls = []
-        original = SequenceBatch.refresh
+        original = Recall.refresh
 
         def counted(self, *args, original=original, calls=calls, **options):
             calls.append(1)
             return original(self, *args, **options)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(SequenceBatch, "refresh", counted)
+            patch.setattr(Recall, "refresh", counted)
             metrics = learner.update(rollout)
         used.append((len(calls), metrics["value_mean"].clone()))
     assert [count for count, _ in used] == [0, 3]
@@ -369,11 +391,15 @@ def test_refreshing_uses_current_parameters():
 def test_recorded_experience_is_not_changed_by_learning():
     learner, env = make()
     rollout = experience(learner, env)
-    before = (rollout.state.clone(), rollout.value.clone(), rollout.log_prob.clone())
+    before = (
+        rollout.state.clone(),
+        rollout.decisions["action"].value.clone(),
+        rollout.decisions["action"].log_prob.clone(),
+    )
     learner.update(rollout)
     assert torch.equal(rollout.state, before[0])
-    assert torch.equal(rollout.value, before[1])
-    assert torch.equal(rollout.log_prob, before[2])
+    assert torch.equal(rollout.decisions["action"].value, before[1])
+    assert torch.equal(rollout.decisions["action"].log_prob, before[2])
 
 
 def test_runs_repeat_bit_for_bit_and_continue_from_saved_tensors(tmp_path):
@@ -468,7 +494,7 @@ def test_non_finite_losses_stop_the_run_and_undo_the_update(tmp_path):
     assert same(before, learner.tensors(), 1)
     assert caught.value.dump is not None
     dumped = load_file(caught.value.dump)
-    assert {"views", "action", "advantage", "values"} <= dumped.keys()
+    assert {"views", "action/choice", "action/advantage", "values"} <= dumped.keys()
 
 
 def test_non_finite_parameters_are_never_left_behind():
@@ -512,18 +538,6 @@ def test_learning_rates_can_change():
     after = learner.tensors()
     assert same(before, after, 0, prefix="model/")
     assert not same(before, after, 1, prefix="model/")
-
-
-def test_reward_terms_are_added():
-    class Bonus:
-        def __call__(self, rollout):
-            return torch.full(rollout.log_prob.shape, 2.0)
-
-    learner, env = make(reward_terms=[Bonus()])
-    rollout = experience(learner, env)
-    metrics = learner.update(rollout)
-    plain = rollout.reward.mean((0, 1))
-    torch.testing.assert_close(metrics["reward_mean"], plain + 2)
 
 
 @pytest.mark.parametrize(

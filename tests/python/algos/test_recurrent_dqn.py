@@ -16,7 +16,7 @@ from tests.python.algos.off_policy_tasks import (
 from torch import nn
 
 from socialgrid.algos.off_policy.recurrent_dqn import RecurrentDQN
-from socialgrid.algos.off_policy_config import RecurrentDQNConfig
+from socialgrid.algos.options import RecurrentDQNConfig
 from socialgrid.models import ModelConfig
 from socialgrid.models.task_spec import TaskSpec
 

@@ -25,7 +25,7 @@ from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
 from socialgrid.algos.off_policy.sac import SAC, DiscreteSAC
-from socialgrid.algos.off_policy_config import SACConfig
+from socialgrid.algos.options import SACConfig
 from socialgrid.models import ModelConfig
 from socialgrid.models.policies import StateDependentPolicy, squashed_log_prob
 from socialgrid.models.task_spec import TaskSpec

@@ -19,7 +19,7 @@ from tests.python.algos.off_policy_tasks import (
 from torch import nn
 
 from socialgrid.algos.off_policy.td3 import TD3
-from socialgrid.algos.off_policy_config import TD3Config
+from socialgrid.algos.options import TD3Config
 from socialgrid.models.task_spec import TaskSpec
 
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}

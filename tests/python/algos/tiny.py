@@ -73,7 +73,8 @@ def new_rollout(learner, env, steps, agents=None):
         env.obs_shape,
         state_size=learner.state_size,
         agents=agents,
-        channels=learner.channels,
+        columns=learner.hearing.columns,
+        further=tuple(learner.model.further),
     )
 
 
@@ -81,7 +82,7 @@ def collect(learner, env, rollout, state):
     """Fill a rollout that has been begun; returns the memory after it."""
     for t in range(rollout.num_steps):
         obs, reset = rollout.inputs(t)
-        out = learner.act(obs, state, reset, last_actions=rollout.last_actions[t])
+        out = learner.act(obs, state, reset, last=rollout.last(t))
         rollout.record(t, out)
         env.step(out.action, rollout.slot(t))
         rollout.finish_step(t)

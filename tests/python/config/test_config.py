@@ -5,13 +5,14 @@ import json
 import pytest
 
 import socialgrid
-from socialgrid.algos.off_policy_config import (
+from socialgrid.algos.options import (
+    A3CConfig,
     DQNConfig,
+    PPOConfig,
     RecurrentDQNConfig,
     SACConfig,
     TD3Config,
 )
-from socialgrid.algos.options import A3CConfig, PPOConfig
 from socialgrid.config import (
     OFF_POLICY,
     Preset,
@@ -98,7 +99,7 @@ def test_the_paper_preset_is_the_papers():
         ({"algorithm": {"sequence_length": 251}}, "longer than env.rollout_steps 250"),
         ({"social": {"mechanisms": "moa"}}, "social.mechanisms: 'moa' is not a list"),
         ({"social": {"mechanisms": ["mao"]}}, "social: mechanism 'mao'"),
-        ({"social": {"mechanisms": ["moa", "comm"]}}, "exclude each other"),
+        ({"social": {"mechanisms": ["moa", "comm"]}}, "one influence mechanism at most"),
         ({"social": {"moa_coeff": 1}}, "did you mean 'social.moa_coef'?"),
         ({"algorithm": {"name": "dqn", "clip": 0.1}}, "'algorithm.clip': only ppo has it"),
         ({"algorithm": {"aux": "none", "name": "sac"}}, "'algorithm.aux': only ppo, a3c has it"),
@@ -106,7 +107,7 @@ def test_the_paper_preset_is_the_papers():
         ({"algorithm": {"name": "td3", "tau": 0.0}}, "algorithm: tau 0.0: must be in (0, 1]"),
         ({"social": {"mechanisms": ["peers"]}}, "ppo has no peers; dqn, recurrent-dqn, sac, td3"),
         (DQN | {"social": {"mechanisms": ["moa"]}}, "dqn has no moa; ppo, a3c have it"),
-        (DQN | {"social": {"mechanisms": ["peers", "lectr"]}}, "only one of them can decide"),
+        (DQN | {"social": {"mechanisms": ["peers", "lectr"]}}, "one adviser mechanism at most"),
         ({"evaluation": {"interval": 10}}, "evaluation.interval: ppo has no use for it"),
         ({"peers": {"groups": 2}}, "peers.groups: ppo has no use for it"),
         (DQN | {"evaluation": {"interval": -1}}, "evaluation.interval: -1 is out of range"),
@@ -492,7 +493,7 @@ def test_peers_are_asked_for_in_a_few_words():
         ("--algorithm.name a3c --clip 0.1", "--algorithm.clip: only ppo has it"),
         ("--social infuence", "did you mean 'influence'?"),
         ("--social", "none, or names with commas"),
-        ("--social moa,comm", "exclude each other"),
+        ("--social moa,comm", "one influence mechanism at most"),
         ("--social moa --curriculum -1", "curriculum -1.0: must be 0 or more"),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from socialgrid.data.rollout import Recorded, Rollout
+from socialgrid.data.rollout import Decision, Recorded, Rollout
 
 
 def rollout(**options):
@@ -92,7 +92,8 @@ def test_parts_share_memory_with_the_whole():
     assert not store.obs[1, :2].any()
     assert store.final_index.tolist() == [[0, 3]]
     assert first.slot(0)["obs"].is_contiguous()
-    recorded = Recorded(*(torch.full((2, 3), 5.0),) * 3, torch.full((2, 3, 6), 7.0))
+    decision = Decision(*(torch.full((2, 3), 5.0),) * 3)
+    recorded = Recorded({"action": decision}, torch.full((2, 3, 6), 7.0))
     first.record(1, recorded)
     assert store.action[1, :2].eq(5).all()
     assert store.state[1, :2].eq(7).all()
@@ -110,7 +111,6 @@ def test_learners_see_their_own_agents(agents, view):
     assert reset.shape == (4, 2)
     assert (obs.data_ptr() == store.obs[0, 0, agents[0]].data_ptr()) == view
     assert store.action.shape == (3, 4, 2)
-    assert store.mask().shape == (3, 4, 2)
 
 
 def test_sixteen_bit_tiles():

@@ -6,7 +6,7 @@ from tests.python.algos.tiny import MODEL, Buttons, experience
 
 from socialgrid.algos import PPOConfig
 from socialgrid.algos.on_policy.ppo import PPO
-from socialgrid.data.sequences import SequenceBatch
+from socialgrid.models.recall import Recall
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -17,12 +17,13 @@ def case():
     learner = PPO(env.spec, MODEL, PPOConfig(aux="none"), seed=1)
     rollout = experience(learner, env, steps=11)
     rollout.active[3:6, 2, 1] = False
-    return learner, rollout, SequenceBatch(rollout, learner.model, learner.device)
+    return learner, rollout, Recall(rollout, learner.model, learner.device)
 
 
 def test_pieces_hold_the_right_rows_and_weights(case):
     learner, rollout, batch = case
-    batch.advantage.copy_(torch.rand(batch.advantage.shape))
+    judged = batch.decisions["action"]
+    judged.advantage.copy_(torch.rand(judged.advantage.shape))
     agents, length = [2, 1], 4
     generators = [torch.Generator().manual_seed(a) for a in agents]
     starts, envs = batch.sample(generators, 7, length)
@@ -40,10 +41,11 @@ def test_pieces_hold_the_right_rows_and_weights(case):
             views = learner.model.prepare(rollout.obs[t : t + length + 1, e, agent])
             assert torch.equal(part.views[row, :, i], views)
             assert torch.equal(part.action[row, :, i], rollout.action[own, e, agent])
-            assert torch.equal(part.log_prob[row, :, i], rollout.log_prob[own, e, agent])
+            seen, done = part.decisions["action"], rollout.decisions["action"]
+            assert torch.equal(seen.log_prob[row, :, i], done.log_prob[own, e, agent])
             assert torch.equal(part.reset[row, :, i], rollout.reset[own, e, agent])
             assert torch.equal(part.state[row, i], rollout.state[t, e, agent])
-            assert torch.equal(part.advantage[row, :, i], batch.advantage[own, e, agent])
+            assert torch.equal(seen.advantage[row, :, i], judged.advantage[own, e, agent])
             in_play.append(rollout.active[own, e, agent])
             after = rollout.active[t + 1 : t + length + 1, e, agent] & ~rollout.done[own, e]
             comparable.append(in_play[-1] & after)
@@ -75,8 +77,9 @@ def test_refreshing_with_unchanged_parameters_changes_nothing(case):
     rollout.active.fill_(True)
     log_prob = batch.refresh(learner.model, [0, 1, 2], policy=True)
     torch.testing.assert_close(batch.state, rollout.state, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(batch.value, rollout.value, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(log_prob, rollout.log_prob, rtol=1e-5, atol=1e-6)
+    made = rollout.decisions["action"]
+    torch.testing.assert_close(batch.values["action"], made.value, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(log_prob, made.log_prob, rtol=1e-5, atol=1e-6)
 
 
 def test_refreshing_some_agents_leaves_the_others(case):
@@ -87,7 +90,8 @@ def test_refreshing_some_agents_leaves_the_others(case):
     batch.refresh(learner.model.take_agents([2]), [2])
     assert torch.equal(batch.state[:, :, :2], rollout.state[:, :, :2])
     assert not torch.allclose(batch.state[1:, :, 2], rollout.state[1:, :, 2])
-    assert torch.equal(batch.value[:, :, :2], rollout.value[:, :, :2])
+    before = rollout.decisions["action"].value
+    assert torch.equal(batch.values["action"][:, :, :2], before[:, :, :2])
 
 
 def test_bootstrap_values_are_those_of_acting_on(case):
@@ -95,7 +99,7 @@ def test_bootstrap_values_are_those_of_acting_on(case):
 
     def values(obs, state):
         going_on = torch.zeros(state.shape[:2], dtype=torch.bool)
-        return learner.act(obs, state, going_on, greedy=True).value
+        return learner.act(obs, state, going_on, greedy=True).decisions["action"].value
 
     last, final = batch.bootstrap(learner.model, [0, 1, 2])
     state = learner.initial_state(5)

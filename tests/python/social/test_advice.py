@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from socialgrid.algos.learner import NonFiniteError
-from socialgrid.models.actor_critic import agent_generator
+from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.streams import agent_generator
 from socialgrid.social.advice.options import PeersConfig
 from socialgrid.social.advice.peers import (
     Panel,

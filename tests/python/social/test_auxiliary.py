@@ -1,4 +1,4 @@
-"""Auxiliary losses and reward terms."""
+"""Auxiliary losses."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,9 @@ from tests.python.algos.tiny import MODEL, Buttons, experience
 
 from socialgrid.algos import PPOConfig
 from socialgrid.algos.on_policy.ppo import PPO
-from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models.encoders import from_patches
-from socialgrid.social.protocols import Outputs
-from socialgrid.social.registry import AUX_LOSSES, find_aux_loss, learning_reward
+from socialgrid.models.recall import Recall
+from socialgrid.social.registry import AUX_LOSSES, find_aux_loss
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +26,10 @@ def case():
     learner = PPO(env.spec, MODEL, PPOConfig(aux="prediction"), seed=0)
     rollout = experience(learner, env, steps=11)
     rollout.active[6:, 1, 0] = False
-    batch = SequenceBatch(rollout, learner.model, learner.device)
+    batch = Recall(rollout, learner.model, learner.device)
     starts, envs = batch.sample([torch.Generator().manual_seed(a) for a in (0, 1)], 9, 5)
     part = batch.minibatches([0, 1], starts, envs, 5, 9)[0]()
-    features = learner.model.encode(part.views[:, :-1].flatten(1, 2)).view(2, 5, 9, -1)
-    core = learner.model.remember(features, part.state, part.reset)[0].flatten(1, 2)
-    outputs = Outputs(learner.model, core, learner.model.logits(core), learner.model.value(core))
+    outputs = learner.outputs(learner.model, part)
     return rollout, part, outputs, starts, envs
 
 
@@ -42,8 +39,8 @@ def test_error_is_the_mean_over_comparable_steps(case, name):
     # no next view of their own.
     rollout, part, outputs, starts, envs = case
     loss, metrics = AUX_LOSSES[name](outputs, part)
-    predicted = outputs.model.predict_view(outputs.core, part.action.flatten(1))
-    predicted = from_patches(predicted, outputs.model.spec).view(2, 5, 9, 2, 2, 3)
+    predicted = outputs.network.predict_view(outputs.core, part.action.flatten(1))
+    predicted = from_patches(predicted, outputs.network.spec).view(2, 5, 9, 2, 2, 3)
     ahead = 1 if name == "prediction" else 0
     for agent in range(2):
         errors = []
@@ -60,7 +57,7 @@ def test_error_is_the_mean_over_comparable_steps(case, name):
         assert loss[agent].item() == pytest.approx(np.mean(errors), abs=1e-6)
     assert torch.equal(metrics[f"{name}_error"], loss.detach())
     loss.sum().backward()
-    reached = {n for n, p in outputs.model.named_parameters() if p.grad is not None}
+    reached = {n for n, p in outputs.network.named_parameters() if p.grad is not None}
     assert {"decoder.weight", "lstm.weight_hh", "encoder.first.weight"} <= reached
     assert not any(n.startswith(("value_head", "policy_head")) for n in reached)
 
@@ -74,22 +71,3 @@ def test_no_loss_is_zero(case):
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="none"):
         find_aux_loss("nothing")
-
-
-def test_rewards_are_composed(case):
-    rollout = case[0]
-
-    def shared(rollout):
-        total = rollout.reward.sum(-1, keepdim=True)
-        return (total - rollout.reward) * 0.5
-
-    def wrong(rollout):
-        return torch.zeros(3)
-
-    plain = learning_reward(rollout)
-    assert torch.equal(plain, rollout.reward)
-    assert plain.data_ptr() != rollout.reward.data_ptr()
-    want = rollout.reward + 0.5 * rollout.reward.flip(-1) + 0.5 * rollout.reward.flip(-1)
-    torch.testing.assert_close(learning_reward(rollout, [shared, shared]), want)
-    with pytest.raises(ValueError, match="wrong returned shape"):
-        learning_reward(rollout, [wrong])

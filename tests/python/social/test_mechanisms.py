@@ -10,8 +10,8 @@ from tests.python.algos.tiny import Buttons, collect, experience, new_rollout
 from socialgrid.algos.on_policy.a3c import A3C
 from socialgrid.algos.on_policy.ppo import PPO
 from socialgrid.algos.options import A3CConfig, PPOConfig
-from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import ModelConfig, ViewSpec
+from socialgrid.models.recall import Recall
 from socialgrid.social.options import SocialConfig
 
 SMALL = ModelConfig(channels=(6,), features=(8,), memory=8, heads=())
@@ -89,6 +89,17 @@ def check_listening(learner, given):
     assert np.nanmax(got) > 1e-3
 
 
+def credited(learner, rollout):
+    """What agents are rewarded for as influence, [T, E, A], before it is clipped."""
+    mechanism = learner.mechanisms[0]
+    exerted = learner.influence(rollout)
+    return mechanism.credited(exerted, learner.model)
+
+
+def rewards_of(learner, rollout, progress=0.0):
+    return learner.rewards(rollout, Recall(rollout, learner.model, learner.device), progress)
+
+
 def one_view(learner, batch, view, state, reset, tokens):
     """Policy [A, n] and memory output of all agents, for one environment at a time."""
     network = learner.model
@@ -103,7 +114,7 @@ def test_basic_influence_is_what_enumeration_gives(kind):
     learner, env = make("ppo", "influence", divergence=kind)
     rollout = experience(learner, env, steps=7)
     got = learner.influence(rollout).numpy()
-    batch = SequenceBatch(rollout, learner.model, learner.device)
+    batch = Recall(rollout, learner.model, learner.device)
     want, given_to = np.zeros_like(got), {}
     with torch.no_grad():
         for t in range(7):
@@ -125,7 +136,7 @@ def test_basic_influence_is_what_enumeration_gives(kind):
     np.testing.assert_allclose(got, want, atol=2e-5)
     assert np.abs(got).max() > 1e-3
     check_listening(learner, given_to)
-    c = learner._influence(batch).numpy()
+    c = credited(learner, rollout).numpy()
     np.testing.assert_allclose(c[..., :2], got[..., :2, 2])
     np.testing.assert_allclose(c[..., 2], 0.5 * got[..., 2].sum(-1), rtol=1e-6)
 
@@ -135,7 +146,7 @@ def test_influence_of_messages_is_what_enumeration_gives(kind):
     learner, env = make("ppo", "comm", divergence=kind)
     rollout = experience(learner, env, steps=7)
     got = learner.influence(rollout).numpy()
-    batch = SequenceBatch(rollout, learner.model, learner.device)
+    batch = Recall(rollout, learner.model, learner.device)
     last = batch.last_state(learner.model)
     want, given_to = np.zeros_like(got), {}
     with torch.no_grad():
@@ -145,7 +156,9 @@ def test_influence_of_messages_is_what_enumeration_gives(kind):
                     continue
                 now = (batch.views[t, e], batch.state[t, e], batch.reset[t, e])
                 _, core = one_view(learner, batch, *now, batch.tokens[t, e])
-                intention = learner.model.messages.logits(core)[:, 0].softmax(-1).double().numpy()
+                intention = (
+                    learner.model.heads["comm"].logits(core)[:, 0].softmax(-1).double().numpy()
+                )
                 state = batch.state[t + 1, e] if t < 6 else last[e]
                 heard = batch.tokens[t + 1, e] if t < 6 else batch.last_tokens[e]
                 then = (batch.views[t + 1, e], state, torch.zeros(3, dtype=torch.bool))
@@ -158,7 +171,7 @@ def test_influence_of_messages_is_what_enumeration_gives(kind):
                         tokens[:, speaker] = symbol
                         conditional.append(one_view(learner, batch, *then, tokens)[0])
                     marginal = sum(intention[speaker][c] * conditional[c] for c in range(4))
-                    p = conditional[rollout.message[t, e, speaker]]
+                    p = conditional[rollout.decisions["comm"].choice[t, e, speaker]]
                     for other in {0, 1, 2} - {speaker}:
                         given_to.setdefault((speaker, other), []).append(
                             [p[other] for p in conditional]
@@ -178,8 +191,8 @@ def test_modelled_influence_is_what_enumeration_gives(kind):
     rollout = experience(learner, env, steps=7)
     rollout.visible[:, 1, 0, 2] = 0
     got = learner.influence(rollout).numpy()
-    batch = SequenceBatch(rollout, learner.model, learner.device)
-    moa = learner.model.moa
+    batch = Recall(rollout, learner.model, learner.device)
+    moa = learner.model.branches["moa"]
     want, given_to = np.zeros_like(got), {}
     memory = torch.zeros((3, env.num_envs, moa.state_size))
     none = torch.zeros((3, 1, 1), dtype=torch.bool)
@@ -254,28 +267,23 @@ def test_recomputed_probabilities_are_those_acted_with(name):
     # Across the ends of episodes too, before the first gradient step.
     learner, env = make("ppo", name)
     rollout = experience(learner, env, steps=11)
-    batch = SequenceBatch(rollout, learner.model, learner.device)
-    learner._rewards(rollout, batch, 0.0)
+    batch = Recall(rollout, learner.model, learner.device)
+    learner.rewards(rollout, batch, 0.0)  # mechanisms leave in the batch what they learn from
     starts = torch.zeros((3, 4), dtype=torch.int64)
     part = batch.minibatches([0, 1, 2], starts, torch.arange(4).expand(3, -1), 11, 4)[0]()
-    outputs = learner._outputs(learner.model, part)
+    outputs = learner.outputs(learner.model, part)
 
     def log_prob(logits, action):
         return logits.log_softmax(-1).gather(-1, action.flatten(1).unsqueeze(-1)).squeeze(-1)
 
-    torch.testing.assert_close(
-        log_prob(outputs.logits, part.action), part.log_prob.flatten(1), rtol=0, atol=1e-5
-    )
-    torch.testing.assert_close(
-        outputs.value, rollout.value.permute(2, 0, 1).flatten(1), rtol=0, atol=1e-5
-    )
-    if name == "comm":
+    assert list(outputs.decisions) == (["action", "comm"] if name == "comm" else ["action"])
+    for kind, (logits, value) in outputs.decisions.items():
+        made = part.decisions[kind]
         torch.testing.assert_close(
-            log_prob(outputs.message[0], part.message.action),
-            part.message.log_prob.flatten(1),
-            rtol=0,
-            atol=1e-5,
+            log_prob(logits, made.choice), made.log_prob.flatten(1), rtol=0, atol=1e-5
         )
+        stored = rollout.decisions[kind].value.permute(2, 0, 1).flatten(1)
+        torch.testing.assert_close(value, stored, rtol=0, atol=1e-5)
 
 
 def test_messages_reach_everybody_one_step_later_and_only_then():
@@ -285,23 +293,23 @@ def test_messages_reach_everybody_one_step_later_and_only_then():
     assert starts.any()
     for t in range(1, 9):
         for e in range(env.num_envs):
-            want = [-1] * 3 if starts[t, e] else rollout.message[t - 1, e].tolist()
+            want = [-1] * 3 if starts[t, e] else rollout.decisions["comm"].choice[t - 1, e].tolist()
             for agent in range(3):
                 assert rollout.tokens[t, e, agent].tolist() == want
     # What is said now changes nothing now: another draw of messages, the same policies.
     obs, reset = rollout.inputs(4)
     first = learner.act(obs, rollout.state[4], reset)
-    for generator in learner._generators:
-        torch.rand(17, generator=generator)
-    second = learner.act(obs, rollout.state[4], reset)
-    assert not torch.equal(first.message, second.message)
-    torch.testing.assert_close(first.value, second.value, rtol=0, atol=0)
+    second = learner.act(obs, rollout.state[4], reset)  # draws further numbers
+    said, then_said = first.decisions["comm"], second.decisions["comm"]
+    assert not torch.equal(said.choice, then_said.choice)
+    assert torch.equal(first.decisions["action"].value, second.decisions["action"].value)
     torch.testing.assert_close(first.state[..., :-1], second.state[..., :-1], rtol=0, atol=0)
     # What was said before does.
     other = rollout.state[4].clone()
     other[..., -1] = (other[..., -1] + 1) % 5
     changed = learner.act(obs, other, torch.zeros_like(reset))
-    assert not torch.equal(changed.value, learner.act(obs, rollout.state[4], reset & False).value)
+    same = learner.act(obs, rollout.state[4], reset & False)
+    assert not torch.equal(changed.decisions["action"].value, same.decisions["action"].value)
 
 
 def test_the_influenced_see_what_influencers_do_now():
@@ -319,7 +327,7 @@ def test_visible_actions_are_those_of_the_others_a_step_before():
     assert torch.equal(rollout.tokens, want.to(torch.int16))
     assert torch.equal(want[1:, :, 0, 1][want[1:, :, 0, 1] >= 0],
                        rollout.action[:-1, :, 1][want[1:, :, 0, 1] >= 0].int())  # fmt: skip
-    with pytest.raises(ValueError, match="last_actions"):
+    with pytest.raises(ValueError, match="last actions"):
         learner.act(rollout.obs[0], rollout.state[0], rollout.reset[0])
 
 
@@ -331,17 +339,16 @@ def test_no_gradient_flows_through_the_influence_reward(name):
         learner, env = make("a3c", name, influence_weight=3.0)
         rollout = experience(learner, env, steps=6)
         if given:
-            measure = learner._influence
-            batch = SequenceBatch(rollout, learner.model, learner.device)
-            numbers = measure(batch).clone()
+            mechanism = learner.mechanisms[0]
+            numbers = learner.influence(rollout)
             assert not numbers.requires_grad
-            learner._carried.clear()
+            measure = mechanism.exerted
 
-            def constant(batch, measure=measure, numbers=numbers):
-                measure(batch)
+            def constant(network, batch, heard, measure=measure, numbers=numbers):
+                measure(network, batch, heard)  # leaves in the batch what is learnt from
                 return numbers
 
-            learner._influence = constant
+            mechanism.exerted = constant
         learner.compute_gradients(rollout)
         gradients.append([p.grad.clone() for p in learner.model.parameters()])
     for first, second in zip(*gradients, strict=True):
@@ -351,30 +358,28 @@ def test_no_gradient_flows_through_the_influence_reward(name):
 def test_actions_learn_from_the_environment_alone_where_agents_talk():
     learner, env = make("a3c", "comm", influence_weight=3.0, environment_weight=0.5)
     rollout = experience(learner, env, steps=6)
-    batch = SequenceBatch(rollout, learner.model, learner.device)
-    reward, said, metrics = learner._rewards(rollout, batch, 0.0)
-    c = learner._influence(batch)
-    assert torch.equal(reward, rollout.reward)
-    torch.testing.assert_close(said, 0.5 * rollout.reward + 3.0 * c)
-    torch.testing.assert_close(metrics["influence"], c.mean((0, 1)))
+    c = credited(learner, rollout)
+    rewards = rewards_of(learner, rollout)
+    assert torch.equal(rewards.of["action"], rollout.reward)
+    torch.testing.assert_close(rewards.of["comm"], 0.5 * rollout.reward + 3.0 * c)
+    torch.testing.assert_close(rewards.numbers["influence"], c.mean((0, 1)))
 
 
 @pytest.mark.parametrize("name", ["influence", "moa"])
 def test_the_reward_mixes_environment_and_influence(name):
     learner, env = make("a3c", name, influence_weight=3.0, environment_weight=0.5, curriculum=2.0)
     rollout = experience(learner, env, steps=6)
-    batch = SequenceBatch(rollout, learner.model, learner.device)
-    c = learner._influence(batch)
-    reward, said, _ = learner._rewards(rollout, batch, 1e6)
-    assert said is None
-    torch.testing.assert_close(reward, 0.5 * rollout.reward + 1.5 * c)
+    c = credited(learner, rollout)
+    rewards = rewards_of(learner, rollout, 1e6)
+    assert list(rewards.of) == ["action"]
+    torch.testing.assert_close(rewards.of["action"], 0.5 * rollout.reward + 1.5 * c)
 
 
 def test_influence_is_clipped_where_asked():
-    learner, env = make("a3c", "influence", influence_clip=0.01)
-    batch = SequenceBatch(experience(learner, env, steps=6), learner.model, learner.device)
-    c = learner._influence(batch)
-    assert c.max() == pytest.approx(0.01)
+    learner, env = make("a3c", "influence", influence_clip=0.01, environment_weight=0.0)
+    rollout = experience(learner, env, steps=6)
+    assert credited(learner, rollout).max() > 0.01
+    assert rewards_of(learner, rollout).of["action"].max() == pytest.approx(0.001)
 
 
 class Partners(Buttons):
@@ -398,7 +403,7 @@ def test_the_model_of_others_learns_a_scripted_partner():
     for _ in range(60):
         for t in range(12):
             obs, reset = rollout.inputs(t)
-            out = learner.act(obs, state, reset, last_actions=rollout.last_actions[t])
+            out = learner.act(obs, state, reset, last=rollout.last(t))
             rollout.record(t, out)
             actions = torch.cat((out.action, script[:, None]), 1)
             rollout.take(t, actions)
@@ -461,17 +466,17 @@ def test_training_goes_on_bit_for_bit(kind, name):
 
 def test_what_does_not_fit_is_refused():
     learner, env = make("ppo", "moa")
-    with pytest.raises(ValueError, match="carried tensor"):
-        learner.load_carried({"moa": torch.zeros((4, 2, 14))})
-    with pytest.raises(ValueError, match="no mechanism that remembers"):
-        learner.load_carried({"reward/smoothed": torch.zeros((4, 3))})
+    with pytest.raises(ValueError, match="moa's memory"):
+        learner.load_carried({"moa/memory": torch.zeros((4, 2, 14))})
+    with pytest.raises(ValueError, match="not of this learner"):
+        learner.load_carried({"inequity/smoothed": torch.zeros((4, 3))})
     with pytest.raises(ValueError, match="influencers 3"):
         PPO(env.spec, SMALL, social=SocialConfig(mechanisms=("influence",), num_influencers=3))
     alone = Buttons(4, 1).spec
     for name, message in (("moa", "no other agent"), ("comm", "at least two")):
         with pytest.raises(ValueError, match=message):
             PPO(alone, SMALL, social=SOCIAL[name])
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(ValueError, match="one influence mechanism at most"):
         SocialConfig(mechanisms=("influence", "moa"))
     with pytest.raises(ValueError, match="visible-action"):
         SocialConfig(mechanisms=("visible-action",))

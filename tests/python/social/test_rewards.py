@@ -6,14 +6,23 @@ import numpy as np
 import pytest
 import torch
 
+from socialgrid.models import ViewSpec
 from socialgrid.social import rewards
 from socialgrid.social.options import SocialConfig
+from socialgrid.social.registry import make_mechanisms
 from socialgrid.social.rewards import (
     InequityAversion,
+    OtherRegarding,
     inequity_averse_reward,
-    make_reward_transform,
     prosocial_reward,
 )
+
+
+def make_reward_transform(config, num_envs, num_agents):
+    """What the configuration puts in place of rewards; None: nothing."""
+    spec = ViewSpec(2, 2, 1, (3,) * max(2, num_agents))
+    found = [m for m in make_mechanisms(config, spec) if isinstance(m, OtherRegarding)]
+    return found[0].transform(num_envs, num_agents) if found else None
 
 
 def twin_smoothed(reward, done, decay):

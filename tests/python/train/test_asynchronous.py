@@ -13,8 +13,8 @@ import torch
 from tests.python.algos.tiny import copy_ends
 from tests.python.train.runs import command
 
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.config import CheckpointError, UsageError, from_dict
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.report import read_metrics
 from socialgrid.train import checkpoint
 from socialgrid.train.on_policy import asynchronous

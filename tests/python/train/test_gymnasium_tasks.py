@@ -10,10 +10,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.off_policy.sac import SAC
-from socialgrid.algos.off_policy_config import SACConfig
+from socialgrid.algos.options import SACConfig
 from socialgrid.config import UsageError, from_dict, load_preset, to_dict
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.train.checkpoint import load_newest
 from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks
 from socialgrid.train.on_policy.trainer import create_run, resume_run

@@ -17,7 +17,6 @@ import pytest
 import torch
 from tests.python.train.runs import Silent, command, run, tiny
 
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.commands import cli
 from socialgrid.config import (
     CheckpointError,
@@ -27,6 +26,7 @@ from socialgrid.config import (
     preset_names,
     to_dict,
 )
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.report import read_metrics
 from socialgrid.train import checkpoint
 from socialgrid.train.on_policy.trainer import Trainer, create_run, resume_run

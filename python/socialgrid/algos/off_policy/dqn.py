@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
-from socialgrid.algos.off_policy_config import DQNConfig
+from socialgrid.algos.options import DQNConfig
 from socialgrid.data.replay import Transitions
 from socialgrid.models.q_network import QNetwork
 from socialgrid.models.task_spec import TaskSpec

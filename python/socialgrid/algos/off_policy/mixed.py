@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.off_policy.off_policy_learner import Actor, OffPolicyLearner
-from socialgrid.algos.off_policy_config import OffPolicyConfig
+from socialgrid.algos.options import OffPolicyConfig
+from socialgrid.models.finite import NonFiniteError
 
 _FORMAT = 1
 

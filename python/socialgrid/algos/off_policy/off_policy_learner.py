@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from socialgrid.algos.off_policy_config import OffPolicyConfig
+from socialgrid.algos.options import OffPolicyConfig
 from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.data.replay import Priorities, Replay, Transitions
+from socialgrid.data.rollout import as_signed
 from socialgrid.data.sequence_replay import Sequences
-from socialgrid.models.actor_critic import agent_generator
 from socialgrid.models.config import ModelConfig
-from socialgrid.models.encoders import as_signed
+from socialgrid.models.streams import agent_generator
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.models.trained import Trained
 

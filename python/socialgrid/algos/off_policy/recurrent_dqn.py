@@ -10,10 +10,10 @@ from torch import Tensor
 
 from socialgrid.algos.off_policy.dqn import chosen, weighted_mean
 from socialgrid.algos.off_policy.off_policy_learner import Actor, OffPolicyLearner
-from socialgrid.algos.off_policy_config import RecurrentDQNConfig
+from socialgrid.algos.options import RecurrentDQNConfig
 from socialgrid.data.replay import Priorities
+from socialgrid.data.rollout import as_signed
 from socialgrid.data.sequence_replay import SequenceReplay, Sequences
-from socialgrid.models.encoders import as_signed
 from socialgrid.models.q_network import RecurrentQNetwork
 from socialgrid.models.task_spec import TaskSpec
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from socialgrid.algos.off_policy.dqn import chosen, weighted_mean
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
-from socialgrid.algos.off_policy_config import SACConfig
+from socialgrid.algos.options import SACConfig
 from socialgrid.data.replay import Transitions
 from socialgrid.models.policies import (
     CategoricalPolicy,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from socialgrid.algos.off_policy.dqn import weighted_mean
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
-from socialgrid.algos.off_policy_config import TD3Config
+from socialgrid.algos.options import TD3Config
 from socialgrid.data.replay import Transitions
 from socialgrid.models.policies import DeterministicPolicy
 from socialgrid.models.q_network import Critic

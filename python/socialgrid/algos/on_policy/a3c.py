@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
-from socialgrid.algos.options import A3CConfig, annealed_rates
-from socialgrid.data.returns import gae, next_values, standardised
+from socialgrid.algos.options import A3CConfig
+from socialgrid.data.returns import gae
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch, SequenceBatch, piece_length
-from socialgrid.models.actor_critic import ActorCritic, agent_generator
+from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.models.adam import clip_gradients
+from socialgrid.models.recall import Recall, piece_length
+from socialgrid.models.streams import agent_generator
 
 _FEWEST_ENVS = 8  # fewer are not worth a thread of their own
 
@@ -66,30 +67,29 @@ class A3C(RecurrentLearner[A3CConfig]):
         Raises:
             NonFiniteError: a reward or a loss.
         """
-        batch = SequenceBatch(rollout, self.model, self.device)
-        reward, message_reward, metrics = self._rewards(rollout, batch, progress)
+        batch = Recall(rollout, self.model, self.device)
+        rewards = self.rewards(rollout, batch, progress)
         self.stepping = self._learners(batch)
         self.model.zero_grad(set_to_none=True)
         if not self.stepping:
             return {}
         network, members = self._network_of(self.stepping)
-        advantage, target = self._advantages(batch, reward, network, members)
-        batch.advantage[..., members], batch.target[..., members] = advantage, target
-        if message_reward is not None:
-            said = self._advantages(batch, message_reward, network, members, messages=True)
-            batch.message_advantage[..., members], batch.message_target[..., members] = said
-        numbers = self._gradients(self._pieces(batch, members), network, members, self._loss)
+        self.estimate(batch, rewards.of, network, members)
+        numbers = self._gradients(self._pieces(batch, members), network, members, self.loss)
         if network is not self.model:
             for p, part in zip(self.model.parameters(), network.parameters(), strict=True):
                 if part.grad is not None:
                     p.grad = torch.zeros_like(p)
                     p.grad[members] = part.grad
         seen = batch.mask[..., members]
-        values = (batch.value[..., members] * seen).sum((0, 1))
+        values = (batch.values["action"][..., members] * seen).sum((0, 1))
         numbers["value_mean"] = values / seen.sum((0, 1)).clamp(min=1)
         rows = [members.index(agent) for agent in self.stepping]
         own = {name: self._spread(x[rows], self.stepping) for name, x in numbers.items()}
-        whole = {name: self._spread(x[self.stepping], self.stepping) for name, x in metrics.items()}
+        whole = {
+            name: self._spread(x[self.stepping], self.stepping)
+            for name, x in rewards.numbers.items()
+        }
         return own | whole
 
     def apply_gradients(
@@ -109,7 +109,7 @@ class A3C(RecurrentLearner[A3CConfig]):
         """
         agents = self.stepping if agents is None else list(agents)
         if self.config.learning_rate_end is not None:
-            self.optimiser.set_rate(annealed_rates(self.config, progress))
+            self.optimiser.set_rate(self.config.rates(progress))
         norms = torch.zeros(0)
         if agents:
             limit = self.config.max_grad_norm
@@ -147,38 +147,21 @@ class A3C(RecurrentLearner[A3CConfig]):
             moments.second[name] = shared[f"optimiser/second/{name}"]
         moments.steps, moments.rate = shared["optimiser/steps"], shared["optimiser/rate"]
 
-    def _advantages(
-        self,
-        batch: SequenceBatch,
-        reward: Tensor,
-        network: ActorCritic,
-        members: list[int],
-        *,
-        messages: bool = False,
+    def advantages(
+        self, reward: Tensor, value: Tensor, following: Tensor, continues: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Advantages and value targets ``[T, E, len(members)]`` of actions or of messages.
+        """See ``RecurrentLearner``.
 
-        They come from the values recorded while acting, which are those of the present
-        parameters: a rollout is learnt from once, at once.
+        Values are those recorded while acting, which are those of the present parameters: a
+        rollout is learnt from once, at once.
         """
         config = self.config
-        last, final = batch.bootstrap(network, members, messages=messages)
-        value = (batch.message_value if messages else batch.value)[..., members]
-        following = next_values(
-            value, last, batch.terminated[..., members], batch.truncated[..., members], final
-        )
-        continues = batch.continues[..., members]
         advantage = gae(
-            *(reward[..., members], value, following, continues),
-            gamma=config.gamma,
-            lam=config.gae_lambda,
+            reward, value, following, continues, gamma=config.gamma, lam=config.gae_lambda
         )
-        target = advantage + value
-        if config.normalize_advantages:
-            advantage = standardised(advantage, batch.mask[..., members])
-        return advantage, target
+        return advantage, advantage + value
 
-    def _pieces(self, batch: SequenceBatch, members: list[int]) -> list[Callable[[], Minibatch]]:
+    def _pieces(self, batch: Recall, members: list[int]) -> list[Callable[[], Minibatch]]:
         """The whole rollout from its first step, some environments at a time."""
         length, count = batch.num_steps, batch.num_envs
         largest = piece_length(self.model, len(members), length)
@@ -187,40 +170,12 @@ class A3C(RecurrentLearner[A3CConfig]):
         every = torch.arange(count, device=self.device).expand(len(members), -1)
         return batch.minibatches(members, torch.zeros_like(every), every, length, piece)
 
-    def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of each agent, [A], and its ingredients."""
-        config, social = self.config, self.social
-        outputs = self._outputs(network, part)
-        weight = part.weight.flatten(1)
-        policy_loss, entropy = _policy_loss(outputs.logits, part.action, part.advantage, weight)
-        value_loss = _value_loss(outputs.value, part.target, weight)
-        aux_loss, aux_numbers = self._aux_loss(outputs, part)
-        social_loss, social_numbers = self._social_loss(outputs, part)
-        loss = (
-            policy_loss
-            + config.value_coef * value_loss
-            + config.aux_coef * aux_loss
-            - config.entropy_coef * entropy
-            + social_loss
-        )
-        numbers = {
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "entropy": entropy,
-            "aux_loss": aux_loss,
-            **aux_numbers,
-            **social_numbers,
-        }
-        if outputs.message is not None and part.message is not None:
-            (logits, value), said = outputs.message, part.message
-            message_loss, entropy = _policy_loss(logits, said.action, said.advantage, weight)
-            message_loss = message_loss + config.value_coef * _value_loss(
-                value, said.target, weight
-            )
-            loss = loss + social.message_coef * message_loss
-            loss = loss - social.message_entropy_coef * entropy
-            numbers |= {"message_loss": message_loss, "message_entropy": entropy}
-        return loss, {name: x.detach() for name, x in numbers.items()}
+    def policy_loss(
+        self, log_probs: Tensor, made: Judged, weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Policy-gradient loss."""
+        log_prob = log_probs.gather(-1, made.choice.flatten(1).unsqueeze(-1)).squeeze(-1)
+        return -(log_prob * made.advantage.flatten(1) * weight).sum(1), {}
 
     def _spread(self, values: Tensor, agents: Sequence[int]) -> Tensor:
         """Numbers of some agents as float32 ``[A]`` on the CPU, NaN for the others."""
@@ -233,17 +188,3 @@ def shareable(x: Tensor) -> Tensor:
     """Move the memory of ``x`` to where other processes can reach it; returns ``x``."""
     shared: Tensor = x.share_memory_()  # type: ignore[no-untyped-call]
     return shared
-
-
-def _policy_loss(
-    logits: Tensor, action: Tensor, advantage: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Policy-gradient loss and entropy, each ``[A]``, of logits ``[A, L * S, n]``."""
-    log_probs = logits.log_softmax(-1)
-    log_prob = log_probs.gather(-1, action.flatten(1).unsqueeze(-1)).squeeze(-1)
-    entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
-    return -(log_prob * advantage.flatten(1) * weight).sum(1), entropy
-
-
-def _value_loss(value: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    return ((value - target.flatten(1)).square() * weight).sum(1)

@@ -11,10 +11,11 @@ from torch import Tensor
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.options import CloningConfig
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob
+from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import clip_gradients
 from socialgrid.models.config import ModelConfig
+from socialgrid.models.recall import Recall, chosen_log_prob
 from socialgrid.models.spec import ViewSpec
 
 
@@ -61,7 +62,7 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
         """
         self.updates += 1
         config = self.config
-        batch = SequenceBatch(rollout, self.model, self.device)
+        batch = Recall(rollout, self.model, self.device)
         learners = self._learners(batch)
         snapshot = self._snapshot(learners)
         sums = {name: torch.zeros(self.num_agents) for name in ("cross_entropy", "accuracy")}
@@ -73,7 +74,7 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
                     if i == 0 or (config.refresh_interval and i % config.refresh_interval == 0):
                         self._refresh(batch, network, members, policy=False)
                     numbers = self._sampled_gradients(
-                        *(batch, network, members, self._loss),
+                        *(batch, network, members, self.loss),
                         sequences=config.minibatch_sequences,
                         length=config.sequence_length,
                     )
@@ -95,9 +96,24 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
             mean[silent] = float("nan")
         return means
 
-    def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = self._outputs(network, part).logits
-        action, weight = part.action.flatten(1), part.weight.flatten(1)
-        loss = -(chosen_log_prob(logits, action) * weight).sum(1)
-        accuracy = ((logits.detach().argmax(-1) == action) * weight).sum(1)
-        return loss, {"cross_entropy": loss.detach(), "accuracy": accuracy}
+    def loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy of each agent, [A], and its accuracy."""
+        logits, _ = self.outputs(network, part).decisions["action"]
+        made, weight = part.decisions["action"], part.weight.flatten(1)
+        loss, numbers = self.policy_loss(logits.log_softmax(-1), made, weight)
+        return loss, {"cross_entropy": loss.detach(), **numbers}
+
+    def policy_loss(
+        self, log_probs: Tensor, made: Judged, weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy of the recorded actions, in nats."""
+        action = made.choice.flatten(1)
+        loss = -(chosen_log_prob(log_probs, action) * weight).sum(1)
+        right = log_probs.detach().argmax(-1) == action
+        return loss, {"accuracy": (right * weight).sum(1)}
+
+    def advantages(
+        self, reward: Tensor, value: Tensor, following: Tensor, continues: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """None: rewards are not looked at."""
+        return torch.zeros_like(value), torch.zeros_like(value)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
-from socialgrid.algos.options import PPOConfig, annealed_rates
-from socialgrid.data.returns import discounted_returns, gae, next_values, standardised
+from socialgrid.algos.options import PPOConfig
+from socialgrid.data.returns import discounted_returns, gae
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Messages, Minibatch, SequenceBatch
-from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.data.sequences import Judged
 from socialgrid.models.adam import clip_gradients
+from socialgrid.models.recall import Recall
 
 
 class PPO(RecurrentLearner[PPOConfig]):
@@ -39,14 +39,14 @@ class PPO(RecurrentLearner[PPOConfig]):
         """
         self.updates += 1
         if self.config.learning_rate_end is not None:
-            self.optimiser.set_rate(annealed_rates(self.config, progress))
-        batch = SequenceBatch(rollout, self.model, self.device)
-        reward, message_reward, social = self._rewards(rollout, batch, progress)
+            self.optimiser.set_rate(self.config.rates(progress))
+        batch = Recall(rollout, self.model, self.device)
+        rewards = self.rewards(rollout, batch, progress)
         learners = self._learners(batch)
         snapshot = self._snapshot(learners)
         log = _Metrics(self.num_agents)
         try:
-            self._optimise(batch, (reward, message_reward), learners, snapshot, log)
+            self._optimise(batch, rewards.of, learners, snapshot, log)
             self._check_parameters(learners)
         except BaseException:
             for agent in learners:
@@ -54,15 +54,15 @@ class PPO(RecurrentLearner[PPOConfig]):
             raise
         for agent in learners:
             seen = batch.mask[..., agent]
-            log.set(agent, "value_mean", batch.value[..., agent][seen].mean())
-            for name, x in social.items():
+            log.set(agent, "value_mean", batch.values["action"][..., agent][seen].mean())
+            for name, x in rewards.numbers.items():
                 log.set(agent, name, x[agent])
         return log.means()
 
     def _optimise(
         self,
-        batch: SequenceBatch,
-        rewards: tuple[Tensor, Tensor | None],
+        batch: Recall,
+        rewards: dict[str, Tensor],
         learners: list[int],
         snapshot: dict[int, dict[str, Tensor]],
         log: _Metrics,
@@ -72,15 +72,15 @@ class PPO(RecurrentLearner[PPOConfig]):
             return
         going, moved = list(learners), set[int]()
         network, members = self._network_of(going)
-        self._estimate(batch, rewards, network, members)
+        self.estimate(batch, rewards, network, members)
         for i in range(config.num_minibatches):
             if not going:
                 break
             if i and config.refresh_interval and i % config.refresh_interval == 0:
                 self._refresh(batch, network, members, policy=False)
-                self._estimate(batch, rewards, network, members)
+                self.estimate(batch, rewards, network, members)
             numbers = self._sampled_gradients(
-                *(batch, network, members, self._loss),
+                *(batch, network, members, self.loss),
                 sequences=config.minibatch_sequences,
                 length=config.sequence_length,
             )
@@ -114,7 +114,7 @@ class PPO(RecurrentLearner[PPOConfig]):
 
     def _undo_divergence(
         self,
-        batch: SequenceBatch,
+        batch: Recall,
         moved: list[int],
         snapshot: dict[int, dict[str, Tensor]],
         log: _Metrics,
@@ -129,125 +129,47 @@ class PPO(RecurrentLearner[PPOConfig]):
             raise AssertionError("refresh(policy=True) returns log-probabilities")
         for agent in moved:
             seen = batch.mask[..., agent]
-            change = batch.log_prob[..., agent] - log_prob[..., members.index(agent)]
+            change = (
+                batch.decisions["action"].log_prob[..., agent] - log_prob[..., members.index(agent)]
+            )
             kl = float(change[seen].mean())
             log.set(agent, "kl_final", kl)
             if kl > limit or log.get(agent, "restored") == 1.0:
                 log.set(agent, "restored", 1.0)
                 self._restore(agent, snapshot[agent])
 
-    def _estimate(
-        self,
-        batch: SequenceBatch,
-        rewards: tuple[Tensor, Tensor | None],
-        network: ActorCritic,
-        members: list[int],
-    ) -> None:
-        """Advantages and value targets of the network's agents from stored values."""
-        reward, message_reward = rewards
-        advantage, target = self._advantages(batch, reward, network, members)
-        batch.advantage[..., members], batch.target[..., members] = advantage, target
-        if message_reward is not None:
-            said = self._advantages(batch, message_reward, network, members, messages=True)
-            batch.message_advantage[..., members], batch.message_target[..., members] = said
-
-    def _advantages(
-        self,
-        batch: SequenceBatch,
-        reward: Tensor,
-        network: ActorCritic,
-        members: list[int],
-        *,
-        messages: bool = False,
+    def advantages(
+        self, reward: Tensor, value: Tensor, following: Tensor, continues: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Advantages and value targets ``[T, E, len(members)]`` of actions or of messages."""
+        """See ``RecurrentLearner``."""
         config = self.config
-        last, final = batch.bootstrap(network, members, messages=messages)
-        value = (batch.message_value if messages else batch.value)[..., members]
-        reward = reward[..., members]
-        following = next_values(
-            value, last, batch.terminated[..., members], batch.truncated[..., members], final
-        )
-        continues = batch.continues[..., members]
         advantage = gae(
-            *(reward, value, following, continues),
+            reward,
+            value,
+            following,
+            continues,
             gamma=config.gamma,
             lam=config.gae_lambda,
             delta=config.delta,
         )
         if config.value_target == "lambda_return":
-            target = advantage + value
-        else:
-            target = discounted_returns(reward, following, continues, gamma=config.gamma)
-        if config.normalize_advantages:
-            advantage = standardised(advantage, batch.mask[..., members])
-        return advantage, target
+            return advantage, advantage + value
+        return advantage, discounted_returns(reward, following, continues, gamma=config.gamma)
 
-    def _loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of each agent, [A], and its ingredients."""
-        config = self.config
-        outputs = self._outputs(network, part)
-        weight = part.weight.flatten(1)
-        policy_loss, entropy, change, beyond = self._clipped(
-            *(outputs.logits, part.action, part.log_prob, part.advantage, weight)
-        )
-        value_loss = ((outputs.value - part.target.flatten(1)).square() * weight).sum(1)
-        aux_loss, aux_numbers = self._aux_loss(outputs, part)
-        social_loss, social_numbers = self._social_loss(outputs, part)
-        loss = (
-            policy_loss
-            + config.value_coef * value_loss
-            + config.aux_coef * aux_loss
-            - config.entropy_coef * entropy
-            + social_loss
-        )
-        numbers = {
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "entropy": entropy,
-            "aux_loss": aux_loss,
-            "kl": -change,
-            "clip_fraction": beyond,
-            **aux_numbers,
-            **social_numbers,
-        }
-        if outputs.message is not None and part.message is not None:
-            message_loss, entropy = self._message_loss(*outputs.message, part.message, weight)
-            numbers |= {"message_loss": message_loss, "message_entropy": entropy}
-            loss = loss + self.social.message_coef * message_loss
-            loss = loss - self.social.message_entropy_coef * entropy
-        return loss, {name: x.detach() for name, x in numbers.items()}
-
-    def _message_loss(
-        self, logits: Tensor, value: Tensor, said: Messages, weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Loss of messages, policy and value together, and their entropy, each [A]."""
-        policy_loss, entropy, _, _ = self._clipped(
-            *(logits, said.action, said.log_prob, said.advantage, weight)
-        )
-        value_loss = ((value - said.target.flatten(1)).square() * weight).sum(1)
-        return policy_loss + self.config.value_coef * value_loss, entropy
-
-    def _clipped(
-        self, logits: Tensor, action: Tensor, log_prob: Tensor, advantage: Tensor, weight: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Clipped policy loss, entropy, mean change of log-probability and share of clipped
-        ratios, each [A]; ``weight`` flat ``[A, L * S]``, the others as in ``Minibatch``.
-        """
+    def policy_loss(
+        self, log_probs: Tensor, made: Judged, weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Clipped loss; ``kl``, mean change of log-probability, and share of clipped ratios."""
         limit = self.config.clip
-        log_probs = logits.log_softmax(-1)
-        chosen = log_probs.gather(-1, action.flatten(1).unsqueeze(-1)).squeeze(-1)
-        change = chosen - log_prob.flatten(1)
-        ratio, advantage = change.exp(), advantage.flatten(1)
+        chosen = log_probs.gather(-1, made.choice.flatten(1).unsqueeze(-1)).squeeze(-1)
+        change = chosen - made.log_prob.flatten(1)
+        ratio, advantage = change.exp(), made.advantage.flatten(1)
         clipped = ratio.clamp(1.0 - limit, 1.0 + limit)
         gain = torch.minimum(ratio * advantage, clipped * advantage)
-        entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
-        return (
-            -(gain * weight).sum(1),
-            entropy,
-            (change * weight).sum(1),
-            ((ratio != clipped) * weight).sum(1),
-        )
+        return -(gain * weight).sum(1), {
+            "kl": -(change * weight).sum(1),
+            "clip_fraction": ((ratio != clipped) * weight).sum(1),
+        }
 
 
 _ALWAYS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,31 +12,29 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.learner import ActOutput
-from socialgrid.algos.options import A3CConfig, CloningConfig, PPOConfig
+from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.algos.workers import Workers
-from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch, SequenceBatch, chosen_log_prob, piece_length
+from socialgrid.data.returns import next_values, standardised
+from socialgrid.data.rollout import Decision, Rollout, as_signed
+from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.models.actor_critic import ActorCritic, put_agent, take_agent
 from socialgrid.models.adam import StackedAdam
 from socialgrid.models.config import ModelConfig
-from socialgrid.models.encoders import as_signed, from_patches
-from socialgrid.models.hearing import Channels
+from socialgrid.models.encoders import from_patches
+from socialgrid.models.hearing import Before, Hearing
+from socialgrid.models.recall import Recall, chosen_log_prob, piece_length
 from socialgrid.models.spec import ViewSpec
-from socialgrid.social.influence.communication import message_influence
-from socialgrid.social.influence.leaders import basic_influence
-from socialgrid.social.influence.listening import Listening
-from socialgrid.social.influence.moa import moa_loss, modelled_influence
+from socialgrid.social.influence.leaders import Influence
+from socialgrid.social.mechanism import Outputs, Rewards
 from socialgrid.social.options import SocialConfig
-from socialgrid.social.protocols import Outputs, RewardTerm
-from socialgrid.social.registry import find_aux_loss, learning_reward
-from socialgrid.social.rewards import RewardTransform, make_reward_transform
+from socialgrid.social.registry import find_aux_loss, make_mechanisms
 
 # Fewer environments than this are not worth a thread of their own.
 _FEWEST_ENVS, _FEWEST_ENVS_ACTING = 16, 64
 _FEWEST_SEQUENCES = 16
 _Piece = tuple[tuple[Tensor | None, ...], dict[str, Tensor]]
-Config = TypeVar("Config", bound=PPOConfig | A3CConfig | CloningConfig)
+Config = TypeVar("Config", bound=OnPolicyConfig)
 LossOf = Callable[[ActorCritic, Minibatch], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -55,7 +54,6 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         device: torch.device | str = "cpu",
         agent_ids: Sequence[int] | None = None,
         social: SocialConfig | None = None,
-        reward_terms: Sequence[RewardTerm] = (),
         dump_dir: Path | str | None = None,
     ) -> None:
         """Initialise networks, optimisers and random streams.
@@ -69,7 +67,6 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             agent_ids: integers that tell the agents' random streams apart, by default 0 to A - 1.
                 An agent's initial weights and draws depend on (seed, id) alone.
             social: social mechanisms; none by default.
-            reward_terms: added to the environment's reward.
             dump_dir: where to write the batch that made something non-finite.
 
         Raises:
@@ -77,22 +74,23 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
                 few agents for a mechanism.
         """
         config = config or self.default_config()
-        aux = "none" if isinstance(config, CloningConfig) else config.aux
-        self._aux_loss = find_aux_loss(aux)
+        self._aux_loss = find_aux_loss(config.aux)
         super().__init__(
             spec.num_agents, seed=seed, device=device, agent_ids=agent_ids, dump_dir=dump_dir
         )
         self.config = config
         self.social = social or SocialConfig()
-        self.reward_terms = tuple(reward_terms)
-        self.channels = Channels.of(self.social, spec)
+        self.mechanisms = make_mechanisms(self.social, spec)
+        self.hearing = Hearing(
+            [channel for mechanism in self.mechanisms for channel in mechanism.channels()],
+            spec.slots,
+        )
         self.model = ActorCritic(
             spec,
             model or ModelConfig(),
-            decoder=aux != "none",
-            channels=self.channels,
-            message_embedding=self.social.message_embedding,
-            moa_memory=self.social.moa_memory if "moa" in self.social.mechanisms else 0,
+            decoder=config.aux != "none",
+            hearing=self.hearing,
+            branches={mechanism.name: mechanism.branch for mechanism in self.mechanisms},
             seed=seed,
             agent_ids=self.agent_ids,
             precision=config.precision,
@@ -104,8 +102,6 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         if config.compile:
             self.model.compile_parts()
         self._workers = Workers()
-        self._transform: RewardTransform | None = None
-        self._carried: dict[str, Tensor] = {}
         self._pairs: dict[str, Tensor] = {}
 
     def initial_state(self, num_envs: int) -> Tensor:
@@ -119,22 +115,20 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         state: Tensor,
         reset: Tensor,
         *,
-        last_actions: Tensor | None = None,
+        last: Mapping[str, Tensor] | None = None,
         greedy: bool = False,
     ) -> ActOutput:
-        """Choose actions, and messages where agents talk; see ``Learner.act``.
+        """Decide; see ``Learner.act``.
 
         Raises:
-            ValueError: last_actions are needed and missing.
+            ValueError: something that is heard of the last step is missing.
         """
         obs = as_signed(obs).to(self.device, non_blocking=True)
         state = state.to(self.device)
         reset = reset.to(self.device, non_blocking=True)
         before = state.masked_fill(reset.unsqueeze(-1), 0.0)
-        uniform = None if greedy else self._uniform(len(obs))
-        talking = self.model.messages is not None
-        uniform_said = self._uniform(len(obs)) if talking and not greedy else None
-        heard = self._heard(before, last_actions)
+        uniform = {name: None if greedy else self._uniform(len(obs)) for name in self.model.heads}
+        heard = self._heard(before, last)
         share = max(_FEWEST_ENVS_ACTING, -(-len(obs) // self._workers.count(self.device)))
 
         @torch.no_grad()
@@ -143,47 +137,48 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             views, memory, zeroed = self._agents_first(obs[envs], state[envs], reset[envs])
             features = self.model.encode(views)
             tokens = None if heard is None else heard[:, envs]
-
-            def look() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-                core, after = self.model.advance(features, memory, zeroed, tokens)
-                logits = self.model.logits(core)
-                return core, after, logits, _choose(logits, uniform, envs)
-
-            core, after, logits, chosen = look()
-            if self.channels.influencers and tokens is not None:
-                led, leaders = chosen, self.channels.influencers
-                tokens = self.channels.tell(tokens, led)
-                core, after, logits, chosen = look()
-                chosen[:leaders] = led[:leaders]
-            found = [chosen.t(), chosen_log_prob(logits, chosen).t(), self.model.value(core).t()]
-            if tokens is not None:
-                found.append(tokens.transpose(0, 1))
-            if self.model.messages is not None:
-                logits = self.model.messages.logits(core)
-                said = _choose(logits, uniform_said, envs)
-                after[..., -1] = said + 1
-                value = self.model.messages.value(core)
-                found += [said.t(), chosen_log_prob(logits, said).t(), value.t()]
+            led = None
+            if tokens is not None and self.hearing.leaders:
+                core, _ = self.model.advance(features, memory, zeroed, tokens)
+                led = _choose(self.model.logits(core), uniform["action"], envs)
+                tokens = self.hearing.tell(tokens, led)
+            core, after = self.model.advance(features, memory, zeroed, tokens)
+            found = [] if tokens is None else [tokens.transpose(0, 1)]
+            for place, (name, heads) in enumerate(self.model.heads.items()):
+                logits = heads.logits(core)
+                chosen = _choose(logits, uniform[name], envs)
+                if name == "action" and led is not None:
+                    chosen[: self.hearing.leaders] = led[: self.hearing.leaders]
+                if name != "action":
+                    after[..., 2 * self.model.config.memory + place - 1] = chosen + 1
+                log_prob = chosen_log_prob(logits, chosen)
+                found += [chosen.t(), log_prob.t(), heads.value(core).t()]
             return after.transpose(0, 1), *found
 
         parts = self._workers.map(act, range(0, len(obs), share), self.device)
         after, *found = (torch.cat(x) for x in zip(*parts, strict=True))
-        action, log_prob, value, *rest = found
-        return ActOutput(action, log_prob, value, before, *rest, state=after)
+        tokens = None if heard is None else found.pop(0)
+        threes = zip(*[iter(found)] * 3, strict=True)
+        decisions = {
+            name: Decision(*three) for name, three in zip(self.model.heads, threes, strict=True)
+        }
+        return ActOutput(decisions, before, tokens, state=after)
 
-    def _heard(self, before: Tensor, last_actions: Tensor | None) -> Tensor | None:
+    def _heard(self, before: Tensor, last: Mapping[str, Tensor] | None) -> Tensor | None:
         """Tokens ``[A, E, K]`` before a step; nothing without channels."""
-        if not self.channels.columns:
+        if not self.hearing.columns:
             return None
-        if last_actions is not None:
-            last_actions = torch.as_tensor(last_actions).to(self.device)
-        messages = before[..., -1].long() - 1 if self.channels.speakers else None
-        if last_actions is None and messages is None:
-            # Only influencers are heard: their columns are filled in when they have acted.
-            last_actions = torch.full((len(before), 1), -1, device=self.device)
-            if self.channels.world:
-                raise ValueError("visible-actions: act() needs last_actions [E, N]")
-        return self.channels.tokens(last_actions, messages)
+        known = {name: torch.as_tensor(x).to(self.device) for name, x in (last or {}).items()}
+        choices = before[..., 2 * self.model.config.memory :].long() - 1
+        return self.hearing.tokens(
+            Before(
+                len(before),
+                self.device,
+                known.get("actions"),
+                known.get("rewards"),
+                dict(zip(self.model.further, choices.unbind(-1), strict=True)),
+            )
+        )
 
     @torch.no_grad()
     def predict_views(self, obs: Tensor, state: Tensor, reset: Tensor) -> Tensor:
@@ -217,6 +212,8 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         """
         self.set_learning_rate(config.learning_rate)
         self.config, self.social = config, social
+        for mechanism in self.mechanisms:
+            mechanism.set_options(social, self.model)
 
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
         """Change learning rates: one for all agents or one for each."""
@@ -249,33 +246,30 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
 
     def carried(self) -> dict[str, Tensor]:
         """What mechanisms remember from one batch to the next, CPU tensors ``[E, ...]`` by name."""
-        found = {name: x.cpu().clone() for name, x in self._carried.items()}
-        if self._transform is not None:
-            found |= {f"reward/{name}": x.cpu() for name, x in self._transform.tensors().items()}
-        return found
+        return {
+            f"{mechanism.name}/{name}": x
+            for mechanism in self.mechanisms
+            for name, x in mechanism.tensors().items()
+        }
 
     def load_carried(self, tensors: Mapping[str, Tensor]) -> None:
         """Inverse of ``carried``; an empty mapping forgets everything.
 
         Raises:
-            ValueError: a shape does not fit the learner.
+            ValueError: a name or a shape does not fit the learner.
         """
-        prefix = "reward/"
-        own = {name: x for name, x in tensors.items() if not name.startswith(prefix)}
-        for name, x in own.items():
-            if name != "moa" or self.model.moa is None or x.dim() != 3:
-                raise ValueError(f"carried tensor {name} {tuple(x.shape)}: not of this learner")
-            if x.shape[1:] != (self.num_agents, self.model.moa.state_size):
-                raise ValueError(f"carried tensor {name} {tuple(x.shape)}: other agents or sizes")
-        rest = {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)}
-        self._transform = None
-        if rest:
-            envs = len(next(iter(rest.values())))
-            self._reward_transform(envs, len(self.model.spec.world_action_counts))
-            if self._transform is None:
-                raise ValueError("carried rewards, but no mechanism that remembers them")
-            self._transform.load_tensors(rest)
-        self._carried = {name: x.to(self.device).clone() for name, x in own.items()}
+        known = tuple(f"{mechanism.name}/" for mechanism in self.mechanisms)
+        for name in tensors:
+            if not name.startswith(known):
+                raise ValueError(f"carried tensor {name}: not of this learner")
+        for mechanism, start in zip(self.mechanisms, known, strict=True):
+            mechanism.load_tensors(
+                {
+                    name.removeprefix(start): x
+                    for name, x in tensors.items()
+                    if name.startswith(start)
+                }
+            )
 
     def influence(self, rollout: Rollout) -> Tensor | None:
         """Influence in every recorded step, float32 ``[T, E, A, N]`` on the CPU: exerted by agent
@@ -284,143 +278,128 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         Memories of mechanisms start at zero, and nothing is carried on: meant for rollouts that
         begin with an episode. ``None`` without a mechanism that measures influence.
         """
-        batch = SequenceBatch(rollout, self.model, self.device)
-        carried, self._carried = self._carried, {}
-        try:
-            found = self._exerted(batch)
-        finally:
-            self._carried = carried
-        return None if found is None else found.cpu()
+        for mechanism in self.mechanisms:
+            if isinstance(mechanism, Influence):
+                batch = Recall(rollout, self.model, self.device)
+                carried = mechanism.tensors()
+                mechanism.load_tensors({})
+                try:
+                    found, self._pairs = mechanism.measured(self.model, batch)
+                    return found.cpu()
+                finally:
+                    mechanism.load_tensors(carried)
+        return None
 
     def pairs(self) -> dict[str, Tensor]:
-        """Means of the batch learnt from last (or measured by ``influence``), by name, float32
-        ``[A, N]`` of agent ``a`` of the learner for agent ``n`` of the world: influence, per step
-        in play, and value_of_listening (``Listening``), NaN where there is none. Empty without a
-        mechanism that measures influence.
+        """What mechanisms measured between agents in the batch learnt from last (or by
+        ``influence``), by name, float32 ``[A, N]`` of agent ``a`` of the learner for agent ``n`` of
+        the world; NaN where there is nothing.
         """
         return dict(self._pairs)
 
-    def _reward_transform(self, num_envs: int, num_agents: int) -> RewardTransform | None:
-        if self._transform is None:
-            self._transform = make_reward_transform(self.social, num_envs, num_agents)
-        return self._transform
+    @abstractmethod
+    def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
+        """See ``Learner``."""
 
-    def _exerted(self, batch: SequenceBatch) -> Tensor | None:
-        """Influence float32 ``[T, E, A, N]`` as the mechanism in force measures it."""
-        social = self.social
-        heard = Listening(self.num_agents, batch.taken.shape[-1])
-        if "influence" in social.mechanisms:
-            found = basic_influence(self.model, batch, social, heard)
-        elif "comm" in social.mechanisms:
-            found = message_influence(self.model, batch, social, heard)
-        elif self.model.moa is not None:
-            found = self._modelled_influence(batch, heard, self.model.moa.state_size)
-        else:
-            return None
-        steps = batch.mask.sum((0, 1)).clamp(min=1)
-        self._pairs = {
-            "influence": (found.sum((0, 1)) / steps[:, None]).cpu(),
-            "value_of_listening": heard.value(),
-        }
-        return found
+    @abstractmethod
+    def advantages(
+        self, reward: Tensor, value: Tensor, following: Tensor, continues: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets; all as ``data.returns`` describes."""
 
-    def _modelled_influence(self, batch: SequenceBatch, heard: Listening, size: int) -> Tensor:
-        """Goes on from the memory of the batch before, and leaves the new one."""
-        shape = (batch.num_envs, self.num_agents, size)
-        state = self._carried.get("moa", batch.value.new_zeros(shape))
-        found, self._carried["moa"] = modelled_influence(
-            self.model, batch, self.social, state, heard
-        )
-        return found
+    @abstractmethod
+    def policy_loss(
+        self, log_probs: Tensor, made: Judged, weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a policy and numbers, each ``[A]``.
 
-    def _influence(self, batch: SequenceBatch) -> Tensor | None:
-        """c, float32 ``[T, E, A]``: the influence that each agent is rewarded for."""
-        exerted = self._exerted(batch)
-        if exerted is None:
-            return None
-        c = exerted.sum(-1)
-        if "influence" in self.social.mechanisms:
-            received = exerted.sum(-2)[..., list(self.model.own_slots)]
-            c = c + self.social.influencee_weight * received
-        limit = self.social.influence_clip
-        return c if limit is None else c.clamp(max=limit)
+        Args:
+            log_probs: ``[A, L * S, n]``.
+            made: the decisions.
+            weight: flat ``[A, L * S]``.
+        """
 
-    def _rewards(
-        self, rollout: Rollout, batch: SequenceBatch, progress: float
-    ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
-        """What actions and messages are rewarded with.
-
-        Returns:
-            reward of actions and of messages (``None`` where nobody talks), float32 ``[T, E, A]``,
-            and metrics float32 ``[A]``: reward_mean, and influence, value_of_listening (to an
-            agent, by who listens most) and influence_weight.
+    def rewards(self, rollout: Rollout, batch: Recall, progress: float) -> Rewards:
+        """What each kind of decisions is rewarded with, and numbers to be logged.
 
         Raises:
             NonFiniteError: a reward is not finite.
         """
-        social = self.social
-        reward = learning_reward(rollout, self.reward_terms)
-        transform = self._reward_transform(rollout.num_envs, rollout.num_agents)
-        if transform is not None:
-            own = rollout.own(rollout.reward)
-            reward += transform(rollout.reward, rollout.done, rollout.agents) - own
-        reward = reward.to(self.device)
-        self._check_finite("reward", reward.permute(2, 0, 1), range(self.num_agents))
-        c = self._influence(batch)
-        metrics: dict[str, Tensor] = {}
-        message_reward = None
-        if c is not None:
-            self._check_finite("influence", c.permute(2, 0, 1), range(self.num_agents))
-            beta = social.beta(progress)
-            mixed = social.environment_weight * reward + beta * c
-            if batch.message.shape[-1]:
-                message_reward = mixed
-            else:
-                reward = mixed
-            metrics["influence"] = _mean_in_play(c, batch.mask)
-            listened = self._pairs["value_of_listening"]
-            metrics["value_of_listening"] = listened.nan_to_num(0.0).amax(1)
-            metrics["influence_weight"] = torch.full((self.num_agents,), beta)
-        metrics["reward_mean"] = _mean_in_play(reward, batch.mask)
-        return reward, message_reward, metrics
+        own = rollout.own(rollout.reward).to(self.device)
+        rewards = Rewards(rollout, batch, self.model, progress, {"action": own})
+        self._check_finite("reward", own.permute(2, 0, 1), range(self.num_agents))
+        for mechanism in self.mechanisms:
+            mechanism.reward(rewards)
+            for x in rewards.of.values():
+                self._check_finite(mechanism.name, x.permute(2, 0, 1), range(self.num_agents))
+        rewards.log("reward_mean", rewards.of["action"])
+        self._pairs = rewards.pairs
+        return rewards
 
-    def _outputs(self, network: ActorCritic, part: Minibatch) -> Outputs:
+    def estimate(
+        self,
+        batch: Recall,
+        rewards: Mapping[str, Tensor],
+        network: ActorCritic,
+        members: list[int],
+    ) -> None:
+        """Advantages and value targets of the network's agents from stored values."""
+        for name, reward in rewards.items():
+            last, final = batch.bootstrap(network, members, name)
+            value = batch.values[name][..., members]
+            following = next_values(
+                value, last, batch.terminated[..., members], batch.truncated[..., members], final
+            )
+            continues = batch.continues[..., members]
+            advantage, target = self.advantages(reward[..., members], value, following, continues)
+            if self.config.normalize_advantages:
+                advantage = standardised(advantage, batch.mask[..., members])
+            made = batch.decisions[name]
+            made.advantage[..., members], made.target[..., members] = advantage, target
+
+    def outputs(self, network: ActorCritic, part: Minibatch) -> Outputs:
         """What a network makes of a minibatch."""
         agents, length, sequences = part.action.shape
-        views = part.views[:, :-1].flatten(1, 2)
-        if network.moa is None:
-            convolved, features = None, network.encode(views)
-        else:
-            convolved = network.encoder.convolved(views, network.dtype)
-            features = network.encoder.features(convolved)
+        convolved = network.encoder.convolved(part.views[:, :-1].flatten(1, 2), network.dtype)
+        features = network.encoder.features(convolved)
         tokens = None if part.tokens is None else part.tokens.flatten(1, 2)
         heard = network.hear(features, tokens)
         h, _ = network.remember(heard.view(agents, length, sequences, -1), part.state, part.reset)
         core = h.flatten(1, 2)
-        outputs = Outputs(network, core, network.logits(core), network.value(core), convolved)
-        if network.messages is not None:
-            outputs.message = network.messages.logits(core), network.messages.value(core)
-        return outputs
+        decisions = {
+            name: (heads.logits(core), heads.value(core)) for name, heads in network.heads.items()
+        }
+        return Outputs(network, core, convolved, decisions)
 
-    def _social_loss(
-        self, outputs: Outputs, part: Minibatch
-    ) -> tuple[Tensor | float, dict[str, Tensor]]:
-        """Loss of each agent ``[A]`` of the mechanisms that learn something themselves, weighted,
-        and numbers ``[A]`` that add up over pieces.
-        """
-        if outputs.model.moa is None:
-            return 0.0, {}
-        loss, numbers = moa_loss(outputs, part, self.social)
-        return self.social.moa_coef * loss, dict(numbers)
-
-    @staticmethod
-    def _finished(numbers: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Numbers of a whole minibatch: shares computed from what added up over pieces."""
-        if "moa_predictions" in numbers:
-            predictions = numbers.pop("moa_predictions").clamp(min=1e-12)
-            numbers["moa_accuracy"] = numbers.pop("moa_correct") / predictions
-            numbers["moa_loss"] = numbers["moa_loss"] / predictions
-        return numbers
+    def loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of each agent, [A], and its ingredients."""
+        config, weight = self.config, part.weight.flatten(1)
+        outputs = self.outputs(network, part)
+        loss = torch.zeros_like(weight[:, 0])
+        numbers: dict[str, Tensor] = {}
+        for name, (logits, value) in outputs.decisions.items():
+            made = part.decisions[name]
+            log_probs = logits.log_softmax(-1)
+            policy_loss, found = self.policy_loss(log_probs, made, weight)
+            value_loss = ((value - made.target.flatten(1)).square() * weight).sum(1)
+            entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
+            further = network.further.get(name)
+            whole = policy_loss + config.value_coef * value_loss
+            if further is None:
+                loss = loss + whole - config.entropy_coef * entropy
+                numbers |= {"policy_loss": policy_loss, "value_loss": value_loss}
+                numbers |= {"entropy": entropy, **found}
+            else:
+                loss = loss + further.weight * whole - further.entropy_coef * entropy
+                numbers |= {f"{name}_loss": whole, f"{name}_entropy": entropy}
+        aux_loss, aux_numbers = self._aux_loss(outputs, part)
+        loss = loss + config.aux_coef * aux_loss
+        numbers |= {"aux_loss": aux_loss, **aux_numbers}
+        for mechanism in self.mechanisms:
+            own, found = mechanism.loss(outputs, part)
+            loss = loss + own
+            numbers |= found
+        return loss, {name: x.detach() for name, x in numbers.items()}
 
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""
@@ -454,7 +433,7 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             self.model.put_agents(members, network)
 
     def _refresh(
-        self, batch: SequenceBatch, network: ActorCritic, members: Sequence[int], *, policy: bool
+        self, batch: Recall, network: ActorCritic, members: Sequence[int], *, policy: bool
     ) -> Tensor | None:
         """Recompute memories and values of the network's agents, environments side by side."""
         share = max(_FEWEST_ENVS, -(-batch.num_envs // self._workers.count(self.device)))
@@ -468,7 +447,7 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
 
     def _sampled_gradients(
         self,
-        batch: SequenceBatch,
+        batch: Recall,
         network: ActorCritic,
         members: Sequence[int],
         loss_of: LossOf,
@@ -532,9 +511,11 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             p.grad = torch.stack(known).sum(0) if len(known) > 1 else (known or [None])[0]
         names = done[0][1]
         sums = {name: torch.stack([n[name] for _, n in done]).sum(0) for name in names}
-        return self._finished(sums)
+        for mechanism in self.mechanisms:
+            mechanism.finish(sums)
+        return sums
 
-    def _learners(self, batch: SequenceBatch) -> list[int]:
+    def _learners(self, batch: Recall) -> list[int]:
         """Agents that learn and were in play at all."""
         played = batch.mask.flatten(0, 1).any(0).tolist()
         return [a for a in range(self.num_agents) if bool(self._learning[a]) and played[a]]
@@ -564,11 +545,6 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         ]
         if rows:
             self._check_finite("parameter", torch.stack(rows).detach(), agents)
-
-
-def _mean_in_play(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean of ``x`` [T, E, A] over the steps in play, ``[A]`` on the CPU."""
-    return ((x * mask).sum((0, 1)) / mask.sum((0, 1)).clamp(min=1)).cpu()
 
 
 def _choose(logits: Tensor, uniform: Tensor | None, envs: slice) -> Tensor:

@@ -50,10 +50,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.data.replay import Replay, Transitions
-from socialgrid.models.actor_critic import agent_generator
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.layers import StackedLinear
+from socialgrid.models.streams import agent_generator
 from socialgrid.models.trained import Trained
 from socialgrid.social.advice.lectr_options import LeCTRConfig
 from socialgrid.social.protocols import AdvisedStep, Members, PeerLearner

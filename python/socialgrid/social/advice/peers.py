@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from socialgrid.algos.learner import NonFiniteError
-from socialgrid.models.actor_critic import agent_generator
+from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.streams import agent_generator
 from socialgrid.social.advice.options import PeersConfig
 from socialgrid.social.protocols import AdvisedStep, Members, PeerLearner
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.hearing import silenced
+from socialgrid.models.recall import Recall
 
 _BLOCK = 1024
 
@@ -47,7 +48,7 @@ class Block:
             column: number of the token.
             columns: where its values lie in the one-hot code of tokens.
         """
-        heard = model.hear(self.features, model.channels.silenced(self.tokens, column))
+        heard = model.hear(self.features, silenced(self.tokens, column))
         first = self.features.shape[-1]
         memory = model.config.memory
         core = model.lstm.alternatives(
@@ -59,12 +60,12 @@ class Block:
         return model.logits(core.flatten(1, 2)).view(*core.shape[:3], -1)
 
 
-def before_steps(model: ActorCritic, batch: SequenceBatch) -> Iterator[Block]:
+def before_steps(model: ActorCritic, batch: Recall) -> Iterator[Block]:
     """All samples before steps 0 to T - 1."""
     yield from _blocks(model, batch.views[:-1], batch.state, batch.reset[:-1], batch.tokens)
 
 
-def after_steps(model: ActorCritic, batch: SequenceBatch) -> Iterator[Block]:
+def after_steps(model: ActorCritic, batch: Recall) -> Iterator[Block]:
     """All samples after steps 0 to T - 1: what is seen and heard next.
 
     Where an episode ended these are of the next one; whoever uses them leaves them out.

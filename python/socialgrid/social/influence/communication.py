@@ -7,70 +7,102 @@ would have been on average over the symbols that the speaker might have sent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.decision import DecisionHeads
+from socialgrid.models.hearing import Before, Channel
+from socialgrid.models.recall import Recall
+from socialgrid.models.spec import ViewSpec
 from socialgrid.social.influence.blocks import after_steps, before_steps
 from socialgrid.social.influence.divergence import influence
+from socialgrid.social.influence.leaders import Influence
 from socialgrid.social.influence.listening import Listening
 from socialgrid.social.options import SocialConfig
 
 
-@torch.no_grad()
-def message_influence(
-    model: ActorCritic,
-    batch: SequenceBatch,
-    config: SocialConfig,
-    listened: Listening | None = None,
-) -> Tensor:
-    """Influence of the message sent in every step, on what the others do in the next.
+class LastMessages(Channel):
+    """The last message of every agent of the learner, the own included."""
 
-    It is credited to the step that sent the message, so that it belongs to the same batch; the
-    paper adds it to the next step's reward. A message at the end of an episode has no listeners.
+    def __init__(self, name: str, agents: int, vocabulary: int) -> None:
+        self.name, self.columns, self.symbols = name, agents, vocabulary
 
-    Args:
-        model: the network that acted, all agents of it.
-        batch: what they did and said.
-        config: the divergence.
-        listened: takes in how the listeners' next policies depend on the symbol.
+    def tokens(self, before: Before) -> Tensor:
+        """See ``Channel``."""
+        return before.choices[self.name].to(torch.int16).expand(self.columns, -1, -1)
 
-    Returns:
-        float32 ``[T, E, A, N]``: exerted by agent ``a`` of the learner on agent ``n`` of the world.
 
-    Raises:
-        ValueError: the network has no message heads.
-    """
-    if model.messages is None:
-        raise ValueError("the network has no message heads; choose the mechanism comm")
-    channels, agents = model.channels, model.num_agents
-    said = batch.message.flatten(0, 1).t()
-    following = batch.next_taken[..., list(model.own_slots)].flatten(0, 1).t()
-    listening = batch.next_mask.flatten(0, 1).t()
-    intentions = [
-        model.messages.logits(block.core(model)).softmax(-1) for block in before_steps(model, batch)
-    ]
-    found = said.new_zeros((*said.shape, batch.taken.shape[-1]), dtype=torch.float32)
-    for block, weights in zip(after_steps(model, batch), intentions, strict=True):
-        rows = block.rows
-        for speaker in range(agents):
-            column = channels.message_column(speaker)
-            others = block.alternatives(model, column, channels.message_columns(speaker))
-            for other in range(agents):
-                if other == speaker:
-                    continue
-                exerted = influence(
-                    others[other],
-                    weights[speaker],
-                    said[speaker, rows],
-                    config.divergence,
-                    following[other, rows].clamp(min=0),
+class Communication(Influence):
+    """The mechanism ``comm``: messages are further decisions, rewarded for influence."""
+
+    def __init__(self, name: str, config: SocialConfig, spec: ViewSpec) -> None:
+        super().__init__(name, config, spec)
+        if spec.num_agents < 2:
+            raise ValueError("comm: messages need at least two learning agents")
+        self.rewarded = name
+        self.channel = LastMessages(name, spec.num_agents, config.vocabulary)
+
+    def channels(self) -> Sequence[Channel]:
+        """See ``Mechanism``."""
+        return (self.channel,)
+
+    def branch(self, generators: Sequence[torch.Generator], network: ActorCritic) -> DecisionHeads:
+        """See ``Mechanism``."""
+        config = self.config
+        return DecisionHeads(
+            generators,
+            network.config.memory,
+            config.message_embedding,
+            config.vocabulary,
+            weight=config.message_coef,
+            entropy_coef=config.message_entropy_coef,
+        )
+
+    def set_options(self, config: SocialConfig, network: ActorCritic) -> None:
+        """See ``Mechanism``."""
+        super().set_options(config, network)
+        heads = network.further[self.name]
+        heads.weight, heads.entropy_coef = config.message_coef, config.message_entropy_coef
+
+    @torch.no_grad()
+    def exerted(self, network: ActorCritic, batch: Recall, heard: Listening) -> Tensor:
+        """Influence of the message sent in every step, on what the others do in the next.
+
+        It is credited to the step that sent the message, so that it belongs to the same batch; the
+        paper adds it to the next step's reward. A message at the end of an episode has no
+        listeners.
+        """
+        hearing, heads, agents = network.hearing, network.further[self.name], network.num_agents
+        first = hearing.column(self.channel)
+        said = batch.decisions[self.name].choice.flatten(0, 1).t()
+        following = batch.next_taken[..., list(network.own_slots)].flatten(0, 1).t()
+        listening = batch.next_mask.flatten(0, 1).t()
+        intentions = [
+            heads.logits(block.core(network)).softmax(-1) for block in before_steps(network, batch)
+        ]
+        found = said.new_zeros((*said.shape, batch.taken.shape[-1]), dtype=torch.float32)
+        for block, weights in zip(after_steps(network, batch), intentions, strict=True):
+            rows = block.rows
+            for speaker in range(agents):
+                others = block.alternatives(
+                    network, first + speaker, hearing.code(self.channel, speaker)
                 )
-                heard = listening[speaker, rows] & listening[other, rows]
-                if listened is not None:
-                    listened.add(speaker, model.own_slots[other], others[other], heard)
-                if config.divergence == "pmi":  # of a response that is known
-                    heard = heard & (following[other, rows] >= 0)
-                found[speaker, rows, model.own_slots[other]] = exerted * heard
-    return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])
+                for other in range(agents):
+                    if other == speaker:
+                        continue
+                    exerted = influence(
+                        others[other],
+                        weights[speaker],
+                        said[speaker, rows],
+                        self.config.divergence,
+                        following[other, rows].clamp(min=0),
+                    )
+                    counts = listening[speaker, rows] & listening[other, rows]
+                    heard.add(speaker, network.own_slots[other], others[other], counts)
+                    if self.config.divergence == "pmi":  # of a response that is known
+                        counts = counts & (following[other, rows] >= 0)
+                    found[speaker, rows, network.own_slots[other]] = exerted * counts
+        return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])

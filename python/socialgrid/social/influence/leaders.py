@@ -1,66 +1,135 @@
-"""Basic social influence: reward for actions that change what others do (Jaques et al. 2019).
+"""Social influence: reward for actions that change what others do (Jaques et al. 2019).
 
-Influencers act first; the others see what they do in this very step. The influence of an
-influencer is how far the others' policies are from what they would have been on average over its
-alternatives (section 3, eq. 1 and 2).
+``Influence`` is what all kinds of it have in common. In the basic kind influencers act first; the
+others see what they do in this very step. The influence of an influencer is how far the others'
+policies are from what they would have been on average over its alternatives (section 3, eq. 1 and
+2).
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.hearing import Before, Channel
+from socialgrid.models.recall import Recall
+from socialgrid.models.spec import ViewSpec
 from socialgrid.social.influence.blocks import before_steps
 from socialgrid.social.influence.divergence import influence
 from socialgrid.social.influence.listening import Listening
+from socialgrid.social.mechanism import Mechanism, Rewards
 from socialgrid.social.options import SocialConfig
 
 
-@torch.no_grad()
-def basic_influence(
-    model: ActorCritic,
-    batch: SequenceBatch,
-    config: SocialConfig,
-    heard: Listening | None = None,
-) -> Tensor:
-    """Influence of every step's actions on the others' actions in the same step.
+class Influence(Mechanism):
+    """Reward for influence: ``environment_weight * e + beta * c`` for one kind of decisions."""
 
-    Args:
-        model: the network that acted, all agents of it.
-        batch: what they did.
-        config: the divergence.
-        heard: takes in how the others' policies depend on an influencer's action of this step.
+    rewarded = "action"
+    """Whose reward it is."""
 
-    Returns:
-        float32 ``[T, E, A, N]``: exerted by agent ``a`` of the learner on agent ``n`` of the
-        world; only influencers exert any, and only on the learner's other agents.
-    """
-    channels, leaders = model.channels, model.channels.influencers
-    action = batch.action.flatten(0, 1).t()
-    playing = batch.mask.flatten(0, 1).t()
-    found = action.new_zeros((*action.shape, batch.taken.shape[-1]), dtype=torch.float32)
-    for block in before_steps(model, batch):
-        rows = block.rows
-        own = model.logits(block.core(model)).softmax(-1)
-        for leader in range(leaders):
-            policies = block.alternatives(
-                model, channels.world + leader, channels.action_columns(leader)
+    @abstractmethod
+    def exerted(self, network: ActorCritic, batch: Recall, heard: Listening) -> Tensor:
+        """Influence float32 ``[T, E, A, N]``: exerted by agent ``a`` of the learner on agent ``n``
+        of the world. ``heard`` takes in how what ``n`` does depends on what ``a`` may do.
+        """
+
+    def credited(self, exerted: Tensor, network: ActorCritic) -> Tensor:
+        """c, float32 ``[T, E, A]``: the influence that each agent is rewarded for."""
+        return exerted.sum(-1)
+
+    def measured(self, network: ActorCritic, batch: Recall) -> tuple[Tensor, dict[str, Tensor]]:
+        """Influence as ``exerted`` has it, and means over the batch, float32 ``[A, N]`` on the
+        CPU: influence, per step in play, and value_of_listening (``Listening``), NaN where there is
+        none.
+        """
+        heard = Listening(network.num_agents, batch.taken.shape[-1])
+        found = self.exerted(network, batch, heard)
+        steps = batch.mask.sum((0, 1)).clamp(min=1)
+        influence_on = (found.sum((0, 1)) / steps[:, None]).cpu()
+        return found, {"influence": influence_on, "value_of_listening": heard.value()}
+
+    def reward(self, rewards: Rewards) -> None:
+        """See ``Mechanism``."""
+        config = self.config
+        exerted, pairs = self.measured(rewards.network, rewards.batch)
+        rewards.pairs |= pairs
+        c = self.credited(exerted, rewards.network)
+        if config.influence_clip is not None:
+            c = c.clamp(max=config.influence_clip)
+        beta = config.beta(rewards.progress)
+        environment = rewards.of["action"]
+        rewards.of[self.rewarded] = config.environment_weight * environment + beta * c
+        rewards.log("influence", c)
+        listened = pairs["value_of_listening"].nan_to_num(0.0).amax(1)
+        rewards.numbers["value_of_listening"] = listened
+        rewards.numbers["influence_weight"] = torch.full((c.shape[-1],), beta)
+
+
+class LeadersNow(Channel):
+    """What each influencer does in this very step; silent for the influencers themselves."""
+
+    def __init__(self, spec: ViewSpec, leaders: int) -> None:
+        self.agents, self.leaders, self.columns = spec.num_agents, leaders, leaders
+        self.symbols = max(spec.world_action_counts)
+
+    def tokens(self, before: Before) -> Tensor:
+        """See ``Channel``."""
+        shape = (self.agents, before.num_envs, self.columns)
+        return torch.full(shape, -1, dtype=torch.int16, device=before.device)
+
+
+class BasicInfluence(Influence):
+    """The mechanism ``influence``."""
+
+    def __init__(self, name: str, config: SocialConfig, spec: ViewSpec) -> None:
+        super().__init__(name, config, spec)
+        if config.num_influencers >= spec.num_agents:
+            raise ValueError(
+                f"num_influencers {config.num_influencers}: the learner has {spec.num_agents} "
+                "agents, and at least one must be left to be influenced"
             )
-            count = min(channels.actions, own.shape[-1])
-            possible = model.spec.action_counts[leader]
-            for other in range(leaders, model.num_agents):
-                exerted = influence(
-                    policies[other, :, :count],
-                    own[leader, :, :count],
-                    action[leader, rows],
-                    config.divergence,
-                    action[other, rows],
+        self.channel = LeadersNow(spec, config.num_influencers)
+
+    def channels(self) -> Sequence[Channel]:
+        """See ``Mechanism``."""
+        return (self.channel,)
+
+    @torch.no_grad()
+    def exerted(self, network: ActorCritic, batch: Recall, heard: Listening) -> Tensor:
+        """See ``Influence``; only influencers exert any, and only on the learner's others."""
+        hearing, leaders = network.hearing, self.channel.leaders
+        first = hearing.column(self.channel)
+        action = batch.action.flatten(0, 1).t()
+        playing = batch.mask.flatten(0, 1).t()
+        found = action.new_zeros((*action.shape, batch.taken.shape[-1]), dtype=torch.float32)
+        for block in before_steps(network, batch):
+            rows = block.rows
+            own = network.logits(block.core(network)).softmax(-1)
+            for leader in range(leaders):
+                policies = block.alternatives(
+                    network, first + leader, hearing.code(self.channel, leader)
                 )
-                counts = playing[leader, rows] & playing[other, rows]
-                slot = model.own_slots[other]
-                found[leader, rows, slot] = exerted * counts
-                if heard is not None:
+                count = min(self.channel.symbols, own.shape[-1])
+                possible = network.spec.action_counts[leader]
+                for other in range(leaders, network.num_agents):
+                    exerted = influence(
+                        policies[other, :, :count],
+                        own[leader, :, :count],
+                        action[leader, rows],
+                        self.config.divergence,
+                        action[other, rows],
+                    )
+                    counts = playing[leader, rows] & playing[other, rows]
+                    slot = network.own_slots[other]
+                    found[leader, rows, slot] = exerted * counts
                     heard.add(leader, slot, policies[other, :, :possible], counts)
-    return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])
+        return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])
+
+    def credited(self, exerted: Tensor, network: ActorCritic) -> Tensor:
+        """See ``Influence``; the influenced may get a share of it."""
+        received = exerted.sum(-2)[..., list(network.own_slots)]
+        return exerted.sum(-1) + self.config.influencee_weight * received

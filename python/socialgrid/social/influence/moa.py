@@ -6,163 +6,156 @@ had it acted otherwise: no agent looks into another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from socialgrid.data.sequences import Minibatch, SequenceBatch
+from socialgrid.data.sequences import Minibatch
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.moa import ModelOfOthers
+from socialgrid.models.recall import Recall
+from socialgrid.models.spec import ViewSpec
 from socialgrid.social.influence.blocks import before_steps
 from socialgrid.social.influence.divergence import influence
+from socialgrid.social.influence.leaders import Influence
 from socialgrid.social.influence.listening import Listening
+from socialgrid.social.mechanism import Outputs
 from socialgrid.social.options import SocialConfig
-from socialgrid.social.protocols import Outputs
 
 _BLOCK = 1024  # samples at a time
 
 
-def model_of_others(model: ActorCritic) -> ModelOfOthers:
-    """The branch of a network that models others.
+class ModelledInfluence(Influence):
+    """The mechanism ``moa``."""
 
-    Raises:
-        ValueError: there is none.
-    """
-    if model.moa is None:
-        raise ValueError("the network has no model of other agents; choose the mechanism moa")
-    return model.moa
+    def __init__(self, name: str, config: SocialConfig, spec: ViewSpec) -> None:
+        super().__init__(name, config, spec)
+        if spec.world_agents < 2:
+            raise ValueError("moa: there is no other agent in the world to model")
+        self._memory: Tensor | None = None
 
+    def branch(self, generators: Sequence[torch.Generator], network: ActorCritic) -> ModelOfOthers:
+        """See ``Mechanism``."""
+        features, memory = network.config.features, self.config.moa_memory
+        return ModelOfOthers(generators, self.spec, network.encoder.flat, features, memory)
 
-@torch.no_grad()
-def modelled_influence(
-    model: ActorCritic,
-    batch: SequenceBatch,
-    config: SocialConfig,
-    state: Tensor,
-    heard: Listening | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Influence of every action on what visible others are predicted to do next.
+    def _model(self, network: ActorCritic) -> ModelOfOthers:
+        branch = network.branches[self.name]
+        assert isinstance(branch, ModelOfOthers), "see branch()"
+        return branch
 
-    Leaves the model's memories before every step in ``batch.moa_state``, for ``moa_loss``.
+    @torch.no_grad()
+    def exerted(self, network: ActorCritic, batch: Recall, heard: Listening) -> Tensor:
+        """Influence of every action on what visible others are predicted to do next.
 
-    Args:
-        model: the network that acted, all agents of it.
-        batch: what was seen and done.
-        config: the divergence.
-        state: float32 ``[E, A, M]``, memory of the model of others before the first step.
-        heard: takes in how the others' next policies depend on an agent's action, as its model of
-            them has it.
+        Leaves in the batch what ``loss`` learns from, and remembers the memory after it.
+        """
+        moa = self._model(network)
+        shape, agents, half = batch.action.shape, network.num_agents, moa.memory
+        taken = batch.taken.flatten(0, 1).expand(agents, -1, -1)
+        inputs, policies = [], []
+        for block in before_steps(network, batch):
+            inputs.append(moa.inputs(block.convolved, taken[:, block.rows], network.own_slots))
+            policies.append(network.logits(block.core(network)).softmax(-1))
+        x, policy = torch.cat(inputs, 1), torch.cat(policies, 1)
+        reset = batch.reset[:-1].permute(2, 0, 1)
+        state = self._memory
+        if state is None:
+            state = policy.new_zeros((shape[1], agents, moa.state_size))
+        first = state.to(policy.device).transpose(0, 1).contiguous()
+        h, c = moa.remember(x.view(agents, *shape[:2], -1), first, reset)
+        memories = torch.cat((h.float(), c), -1)
+        self._memory = memories[:, -1].transpose(0, 1).contiguous()
+        before = torch.cat((first[:, None], memories[:, :-1]), 1)
+        before = before.masked_fill(reset.unsqueeze(-1), 0.0)
+        batch.memories["moa"] = before.permute(1, 2, 0, 3).contiguous()
+        batch.extras["taken"] = batch.taken.unsqueeze(2)
+        batch.extras["next_taken"] = batch.next_taken.unsqueeze(2)
+        batch.extras["visible"] = batch.visible
 
-    Returns:
-        influence float32 ``[T, E, A, N]``, exerted by agent ``a`` of the learner on agent ``n`` of
-        the world, and the memory after the last step, float32 ``[E, A, M]``.
-
-    Raises:
-        ValueError: the network has no model of others.
-    """
-    moa = model_of_others(model)
-    shape, agents, half = batch.action.shape, model.num_agents, moa.memory
-    taken = batch.taken.flatten(0, 1).expand(agents, -1, -1)
-    inputs, policies = [], []
-    for block in before_steps(model, batch):
-        inputs.append(moa.inputs(block.convolved, taken[:, block.rows], model.own_slots))
-        policies.append(model.logits(block.core(model)).softmax(-1))
-    x, policy = torch.cat(inputs, 1), torch.cat(policies, 1)
-    reset = batch.reset[:-1].permute(2, 0, 1)
-    first = state.transpose(0, 1).contiguous()
-    h, c = moa.remember(x.view(agents, *shape[:2], -1), first, reset)
-    memories = torch.cat((h.float(), c), -1)
-    before = torch.cat((first[:, None], memories[:, :-1]), 1)
-    before = before.masked_fill(reset.unsqueeze(-1), 0.0)
-    batch.moa_state = before.permute(1, 2, 0, 3).contiguous()
-
-    action, mask = batch.action.flatten(0, 1).t(), batch.mask.flatten(0, 1).t()
-    done = batch.done.flatten()
-    following = batch.next_taken.flatten(0, 1).t()
-    visible = batch.visible[:-1].flatten(0, 1).transpose(0, 1).bool()
-    before = before.flatten(1, 2)
-    x[..., moa.own_columns] = 0.0
-    found = x.new_zeros((*action.shape, moa.world), dtype=torch.float32)
-    for start in range(0, x.shape[1], _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        memory = before[:, rows]
-        core = moa.lstm.alternatives(
-            x[:, rows], memory[..., :half], memory[..., half:], moa.own_columns
-        )
-        count = policy.shape[-1]
-        predicted = moa.logits(core)[:, :, :count].transpose(2, 3)  # [A, M, N, C, n]
-        then = following[:, rows].t().expand(agents, -1, -1)
-        exerted = influence(
-            predicted,
-            policy[:, rows, None],
-            action[:, rows, None],
-            config.divergence,
-            then.clamp(min=0),
-        )
-        # At the end of an episode nobody does anything next.
-        counts = visible[:, rows] & (mask & ~done)[:, rows, None]
-        for agent, slot in enumerate(model.own_slots):
-            counts[agent, :, slot] = False
-        if heard is not None:
+        action, mask = batch.action.flatten(0, 1).t(), batch.mask.flatten(0, 1).t()
+        done = batch.done.flatten()
+        following = batch.next_taken.flatten(0, 1).t()
+        visible = batch.visible[:-1].flatten(0, 1).transpose(0, 1).bool()
+        before = before.flatten(1, 2)
+        x[..., moa.own_columns] = 0.0
+        found = x.new_zeros((*action.shape, moa.world), dtype=torch.float32)
+        for start in range(0, x.shape[1], _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            memory = before[:, rows]
+            core = moa.lstm.alternatives(
+                x[:, rows], memory[..., :half], memory[..., half:], moa.own_columns
+            )
+            count = policy.shape[-1]
+            predicted = moa.logits(core)[:, :, :count].transpose(2, 3)  # [A, M, N, C, n]
+            then = following[:, rows].t().expand(agents, -1, -1)
+            exerted = influence(
+                predicted,
+                policy[:, rows, None],
+                action[:, rows, None],
+                self.config.divergence,
+                then.clamp(min=0),
+            )
+            # At the end of an episode nobody does anything next.
+            counts = visible[:, rows] & (mask & ~done)[:, rows, None]
+            for agent, slot in enumerate(network.own_slots):
+                counts[agent, :, slot] = False
             for agent in range(agents):
-                possible = model.spec.action_counts[agent]
-                for other in set(range(moa.world)) - {model.own_slots[agent]}:
+                possible = network.spec.action_counts[agent]
+                for other in set(range(moa.world)) - {network.own_slots[agent]}:
                     given = predicted[agent, :, other, :possible]
                     heard.add(agent, other, given, counts[agent, :, other])
-        if config.divergence == "pmi":
-            counts = counts & (then >= 0)
-        found[:, rows] = exerted * counts
-    found = found.transpose(0, 1).reshape(*shape, moa.world)
-    return found, memories[:, -1].transpose(0, 1).contiguous()
+            if self.config.divergence == "pmi":
+                counts = counts & (then >= 0)
+            found[:, rows] = exerted * counts
+        return found.transpose(0, 1).reshape(*shape, moa.world)
 
+    def loss(self, outputs: Outputs, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy of everybody else's next action, in nats, a mean over all steps and others.
 
-def moa_loss(
-    outputs: Outputs, batch: Minibatch, config: SocialConfig
-) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Cross-entropy of everybody else's next action, in nats, a mean over all steps and others.
+        Steps whose next one is unknown or of another episode add nothing, nor, with
+        ``moa_visible_only``, do agents out of sight. The weights of right and of all predictions
+        add up with it: ratios to the last are the mean error of a prediction and the accuracy.
+        """
+        moa, slots = self._model(outputs.network), outputs.network.own_slots
+        following = part.extras["next_taken"]
+        x = moa.inputs(outputs.convolved, part.extras["taken"].flatten(1, 2), slots)
+        x = x.view(*part.action.shape, -1)
+        h, _ = moa.remember(x, part.memories["moa"], part.reset)
+        logits = moa.logits(h)
+        error = F.cross_entropy(
+            logits.flatten(0, 3), following.flatten(), ignore_index=-1, reduction="none"
+        ).view(following.shape)
+        counts = following >= 0
+        for agent, slot in enumerate(slots):
+            counts[agent, ..., slot] = False
+        if self.config.moa_visible_only:
+            counts &= part.extras["visible"].bool()
+        weight = part.weight.unsqueeze(-1) * counts / max(1, moa.world - 1)
+        loss = (error * weight).flatten(1).sum(1)
+        right = (logits.detach().argmax(-1) == following) * weight
+        return self.config.moa_coef * loss, {
+            "moa_loss": loss.detach(),
+            "moa_correct": right.flatten(1).sum(1),
+            "moa_predictions": weight.flatten(1).sum(1),
+        }
 
-    Steps whose next one is unknown or of another episode add nothing, nor, with
-    ``moa_visible_only``, do agents out of sight.
+    def finish(self, numbers: dict[str, Tensor]) -> None:
+        """See ``Mechanism``."""
+        predictions = numbers.pop("moa_predictions").clamp(min=1e-12)
+        numbers["moa_accuracy"] = numbers.pop("moa_correct") / predictions
+        numbers["moa_loss"] = numbers["moa_loss"] / predictions
 
-    Args:
-        outputs: what the network made of the minibatch, ``convolved`` included.
-        batch: the minibatch, with ``others``.
-        config: whether only visible agents count.
+    def tensors(self) -> dict[str, Tensor]:
+        """``memory``, float32 ``[E, A, M]``, after the last batch."""
+        return {} if self._memory is None else {"memory": self._memory.cpu().clone()}
 
-    Returns:
-        loss float32 ``[A]``; moa_loss, moa_correct and moa_predictions (weights of right and of all
-        predictions, so that ratios to the last are the mean error of a prediction and the
-        accuracy), float32 ``[A]``.
-
-    Raises:
-        ValueError: something needed is missing.
-    """
-    model = outputs.model
-    moa = model_of_others(model)
-    others = batch.others
-    if outputs.convolved is None or others is None:
-        raise ValueError("moa: the minibatch was made without a model of other agents")
-    following = others.next_taken
-    agents, length, sequences = batch.action.shape
-    slots = model.own_slots
-    x = moa.inputs(outputs.convolved, others.taken.flatten(1, 2), slots)
-    h, _ = moa.remember(x.view(agents, length, sequences, -1), others.state, batch.reset)
-    logits = moa.logits(h)
-    error = F.cross_entropy(
-        logits.flatten(0, 3), following.flatten(), ignore_index=-1, reduction="none"
-    ).view(following.shape)
-    counts = following >= 0
-    for agent, slot in enumerate(slots):
-        counts[agent, ..., slot] = False
-    if config.moa_visible_only:
-        counts &= others.visible.bool()
-    weight = batch.weight.unsqueeze(-1) * counts / max(1, moa.world - 1)
-    loss = (error * weight).flatten(1).sum(1)
-    right = (logits.detach().argmax(-1) == following) * weight
-    return loss, {
-        "moa_loss": loss.detach(),
-        "moa_correct": right.flatten(1).sum(1),
-        "moa_predictions": weight.flatten(1).sum(1),
-    }
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """See ``Mechanism``."""
+        size = 2 * self.config.moa_memory
+        for name, x in tensors.items():
+            if name != "memory" or x.shape[1:] != (self.spec.num_agents, size):
+                raise ValueError(f"moa's {name} {tuple(x.shape)}: of other agents or sizes")
+        self._memory = tensors["memory"].clone() if tensors else None

@@ -8,25 +8,15 @@ from pathlib import Path
 
 import torch
 
-from socialgrid.algos.off_policy.dqn import DQN
 from socialgrid.algos.off_policy.mixed import MixedLearner
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
-from socialgrid.algos.off_policy.recurrent_dqn import RecurrentDQN
-from socialgrid.algos.off_policy.sac import SAC, DiscreteSAC
-from socialgrid.algos.off_policy.td3 import TD3
-from socialgrid.algos.off_policy_config import OffPolicyConfig
+from socialgrid.algos.options import OffPolicyConfig
 from socialgrid.config import ALGORITHMS, TrainConfig, UsageError, about, load_config
+from socialgrid.lookup import find_code
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train import checkpoint
 
 AnyOffPolicyLearner = OffPolicyLearner | MixedLearner
-
-_OFF_POLICY: dict[str, type[OffPolicyLearner]] = {
-    "dqn": DQN,
-    "recurrent-dqn": RecurrentDQN,
-    "sac": SAC,
-    "td3": TD3,
-}
 
 
 def build_off_policy_learner(
@@ -105,10 +95,12 @@ def lone_learner(
 
 
 def _learner_class(name: str, spec: TaskSpec) -> type[OffPolicyLearner]:
-    """The learner of an algorithm; soft actor-critic has one for each kind of actions."""
-    if name == "sac" and not spec.continuous:
-        return DiscreteSAC
-    return _OFF_POLICY[name]
+    """The learner of an algorithm; some have one for each kind of actions."""
+    config = ALGORITHMS[name]
+    assert issubclass(config, OffPolicyConfig), "off-policy by its name"
+    discrete = "" if spec.continuous else config.discrete_learner
+    learner: type[OffPolicyLearner] = find_code(discrete or config.learner)
+    return learner
 
 
 def _settings(

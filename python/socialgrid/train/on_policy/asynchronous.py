@@ -35,13 +35,13 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from socialgrid._core import usable_cores
-from socialgrid.algos.learner import NonFiniteError
 from socialgrid.algos.on_policy.a3c import A3C, shareable
 from socialgrid.algos.options import A3CConfig
 from socialgrid.config import TrainConfig, run_files
 from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError
 from socialgrid.config.phases import told_of_phase
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.report.console import Console, make_console
 from socialgrid.report.events import Events
 from socialgrid.report.metrics_file import MetricsFile

@@ -101,11 +101,13 @@ def play_episodes(
         returns += (reward * first[..., None]).sum(0, dtype=np.float64)
         for index, outcome in zip(np.argwhere(done)[:, 1].tolist(), finished, strict=True):
             outcomes.setdefault(index, outcome)
+        further = [made.choice for name, made in rollout.decisions.items() if name != "action"]
+        said = further[0] if further else None
         for name, tensor in (
             ("actions", rollout.action),
             ("done", rollout.done),
             ("rewards", rollout.reward),
-            ("messages", rollout.message if rollout.message.numel() else None),
+            ("messages", said),
             ("influence", learner.influence(rollout) if learner and stretches == 1 else None),
         ):
             if tensor is not None:

@@ -8,16 +8,17 @@ from typing import Any
 
 import torch
 
-from socialgrid.algos.on_policy.a3c import A3C
-from socialgrid.algos.on_policy.ppo import PPO
-from socialgrid.algos.options import A3CConfig, PPOConfig
+from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
+from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.config import Course, TrainConfig, UsageError, load_config
 from socialgrid.data.rollout import Rollout
+from socialgrid.lookup import find_code
 from socialgrid.models import ViewSpec
+from socialgrid.social.options import MECHANISMS
 from socialgrid.train import checkpoint
 from socialgrid.train.worlds import Worlds, phase_at
 
-AnyLearner = PPO | A3C
+AnyLearner = RecurrentLearner[Any]
 
 
 def build_learner(
@@ -75,12 +76,12 @@ def learner_of(
         "dump_dir": dump_dir,
     }
     try:
-        if isinstance(config.algorithm, A3CConfig):
-            return A3C(spec, config.network, config.algorithm, **common)
-        assert isinstance(config.algorithm, PPOConfig), "off-policy learners are built below"
-        return PPO(spec, config.network, config.algorithm, **common)
+        assert isinstance(config.algorithm, OnPolicyConfig), "of this regime"
+        make = find_code(config.algorithm.learner)
+        learner: AnyLearner = make(spec, config.network, config.algorithm, **common)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    return learner
 
 
 def set_options(learner: AnyLearner, config: TrainConfig) -> None:
@@ -89,12 +90,7 @@ def set_options(learner: AnyLearner, config: TrainConfig) -> None:
     Raises:
         ValueError: the number of learning rates is not that of its agents.
     """
-    if isinstance(learner, A3C):
-        assert isinstance(config.algorithm, A3CConfig), "phases keep the algorithm"
-        learner.set_options(config.algorithm, config.social)
-    else:
-        assert isinstance(config.algorithm, PPOConfig), "phases keep the algorithm"
-        learner.set_options(config.algorithm, config.social)
+    learner.set_options(config.algorithm, config.social)
 
 
 def check_phases(learner: AnyLearner, course: Course) -> None:
@@ -127,7 +123,8 @@ def build_rollout(
         agents=slots,
         obs_dtype=env.obs_dtype.name,
         events=len(env.event_names),
-        channels=learner.channels,
+        columns=learner.hearing.columns,
+        further=tuple(learner.model.further),
         pin=learner.device.type == "cuda",
         device=learner.device,
     )
@@ -138,11 +135,9 @@ def _adopt(learner: AnyLearner, position: int, run: Path, slot: int | None) -> N
     config = load_config(run)
     slots = config.roster.slots
     slot = config.roster.network(run, slot)
-    place = learner.channels.slots[position]
-    if place != slot and {"visible-actions", "influence", "comm", "moa"} & {
-        *config.social.mechanisms,
-        *learner.social.mechanisms,
-    }:
+    place = learner.hearing.slots[position]
+    social = {*config.social.mechanisms, *learner.social.mechanisms}
+    if place != slot and any(MECHANISMS[name][0] in ("hearing", "influence") for name in social):
         raise UsageError(
             f"{run}: its agent {slot} cannot play as agent {place}: whom it hears, leads or models "
             f"goes by place; give it place {slot}"

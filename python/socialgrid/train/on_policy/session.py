@@ -69,17 +69,15 @@ class Session:
             rollout.carry_over()
         self._started = True
         for t in range(rollout.num_steps):
-            last_actions = rollout.last_actions[t]
+            last = rollout.last(t)
             if self.learner is not None:
                 obs, reset = rollout.inputs(t)
-                out = self.learner.act(
-                    obs, self._memory, reset, last_actions=last_actions, greedy=self.greedy
-                )
+                out = self.learner.act(obs, self._memory, reset, last=last, greedy=self.greedy)
                 rollout.record(t, out)
                 self._memory = out.state
                 worlds.actions[:, self._columns] = out.action.cpu().numpy()
             for others in self.company:
-                chosen = others.act(rollout.obs[t], rollout.reset[t], last_actions, self.greedy)
+                chosen = others.act(rollout.obs[t], rollout.reset[t], last, self.greedy)
                 worlds.actions[:, list(others.seats)] = chosen.cpu().numpy()
             worlds.send(0, worlds.actions, rollout.slot(t))
             rollout.take(t, torch.from_numpy(worlds.actions))

@@ -20,13 +20,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from socialgrid.algos.learner import NonFiniteError
-from socialgrid.algos.options import A3CConfig
+from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.config import TrainConfig, check_imports, from_dict, load_config, run_files, to_dict
 from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError, told
 from socialgrid.config.phases import told_of_phase
 from socialgrid.measures.episodes import EpisodeMetrics
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.report.console import Console, make_console
 from socialgrid.report.events import Events
 from socialgrid.report.metrics_file import MetricsFile
@@ -52,7 +52,7 @@ _LONG_UPDATE = 0.4  # seconds; what came before longer ones is kept, to go back 
 _LONG_STEP = 10.0  # seconds after which a step of tasks is taken to hang
 
 # What the first step of a rollout needs of the last one before.
-_CARRIED = ("obs", "active", "reset", "last_actions", "visible")
+_CARRIED = ("obs", "active", "reset", "last_actions", "last_rewards", "visible")
 
 
 class SynchronousRun(ABC):
@@ -478,9 +478,7 @@ class Trainer(SynchronousRun):
         part = self._parts[half]
         with self._timed("act"):
             obs, reset = part.inputs(t)
-            out = self.learner.act(
-                obs, self._memory[half], reset, last_actions=part.last_actions[t]
-            )
+            out = self.learner.act(obs, self._memory[half], reset, last=part.last(t))
             part.record(t, out)
             self._memory[half] = out.state
             rows = slice(self.worlds.halves[half][0].rows.start,
@@ -612,7 +610,7 @@ def make_trainer(config: TrainConfig, run_dir: Path) -> AnyTrainer:
         from socialgrid.train.off_policy import trainer as peers  # noqa: PLC0415 (it imports this)
 
         return peers.PeerTrainer(config, run_dir)
-    if isinstance(config.algorithm, A3CConfig) and config.algorithm.workers > 1:
+    if isinstance(config.algorithm, OnPolicyConfig) and config.algorithm.workers > 1:
         from socialgrid.train.on_policy import asynchronous  # noqa: PLC0415 (it imports this)
 
         return asynchronous.AsyncTrainer(config, run_dir)
