@@ -17,6 +17,7 @@ from socialgrid.commands.words import (
 from socialgrid.config import check_imports, load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.config.evaluation import EvalOptions, MatrixOptions, evaluation_config
+from socialgrid.config.imports import import_modules
 from socialgrid.config.run_files import user_path
 from socialgrid.config.words import parse
 from socialgrid.report import evaluation as reports
@@ -32,6 +33,7 @@ def main(prog: str, words: list[str]) -> int:
     runs, rest = split_words(words)
     rest, extra = take_pairs(rest)
     rest, imports = take_imports(rest)
+    import_modules(imports)
     options = parse(EvalOptions, join_lists(rest, ("seeds", "players")), f"{prog} RUN...")
     if not runs:
         raise UsageError("which run? socialgrid-eval RUN... | matrix RUN... [--options]")
@@ -59,6 +61,8 @@ def main(prog: str, words: list[str]) -> int:
 def _evaluate_matrix(prog: str, words: list[str]) -> int:
     runs, rest = split_words(words)
     rest, extra = take_pairs(rest)
+    rest, imports = take_imports(rest)
+    import_modules(imports)
     options = parse(MatrixOptions, join_lists(rest, ("seeds", "players")), f"{prog} matrix RUN...")
     if len(runs) < 2:
         raise UsageError("which runs? socialgrid-eval matrix RUN RUN... [--options]")

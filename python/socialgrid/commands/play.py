@@ -13,8 +13,15 @@ import numpy as np
 import socialgrid
 from socialgrid.adapters.screen import half_blocks
 from socialgrid.commands.terminal import beside, keys
-from socialgrid.commands.words import join_lists, need_extras, split_words, take_pairs
+from socialgrid.commands.words import (
+    join_lists,
+    need_extras,
+    split_words,
+    take_imports,
+    take_pairs,
+)
 from socialgrid.config.errors import UsageError, check_encodable
+from socialgrid.config.imports import import_modules
 from socialgrid.config.words import parse
 from socialgrid.players import list_players, make_team
 from socialgrid.report.pictures import enlarge, view_image
@@ -173,6 +180,8 @@ def main(prog: str, words: list[str]) -> int:
     """``socialgrid-play GAME [--options]``. Returns the exit code."""
     need_extras()
     games, rest = split_words(words)
+    rest, imports = take_imports(rest)
+    import_modules(imports)
     rest, extra = take_pairs(rest)
     options = parse(PlayOptions, join_lists(rest, ("players",)), f"{prog} GAME")
     if len(games) != 1:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from socialgrid.commands.words import need_extras, split_words
+from socialgrid.commands.words import need_extras, split_words, take_imports
 from socialgrid.config.errors import UsageError
+from socialgrid.config.imports import import_modules
 from socialgrid.config.run_files import user_path
 from socialgrid.config.words import parse
 from socialgrid.report.advice import draw_peers
@@ -46,6 +47,8 @@ class PlotOptions:
 def main(prog: str, words: list[str]) -> int:
     """``socialgrid-plot [LABEL=]RUN... | groups ... | schelling``. Returns the exit code."""
     need_extras()
+    words, imports = take_imports(words)
+    import_modules(imports)
     if words[:1] == ["schelling"]:
         from socialgrid.commands import schelling
 

@@ -19,17 +19,19 @@ from socialgrid.config import (
     Preset,
     TrainConfig,
     check_imports,
+    from_dict,
     load_config,
     load_preset,
     preset_names,
 )
 from socialgrid.config.errors import UsageError, plain_line, told
+from socialgrid.config.imports import import_modules
 from socialgrid.config.phases import described
 from socialgrid.config.run_files import user_path
 from socialgrid.config.words import combination, parse, parse_train
 
 _USAGE = (
-    "socialgrid-train PRESET [--options] | "
+    "socialgrid-train PRESET [--options] [--import MODULE] | "
     "--resume RUN [--total-steps N] [--import MODULE] | --list"
 )
 
@@ -49,11 +51,14 @@ def main(prog: str, words: list[str]) -> int:
         parse_train(["--help"], Preset("", "", TrainConfig()), f"{prog} PRESET")
     if words[0].startswith("-"):
         raise UsageError(f"{words[0]}: the preset comes first: {_USAGE}")
-    preset = load_preset(words[0])
-    if {"-h", "--help"} & set(words[1:]):
-        print(_about(preset))
     rest, imports = take_imports(words[1:])
+    modules = import_modules(imports)
+    preset = load_preset(words[0])
+    if {"-h", "--help"} & set(rest):
+        print(_about(preset))
     config = parse_train(rest, preset, f"{prog} {words[0]}")
+    named = dict.fromkeys([*config.run.imports, *modules])
+    config = from_dict({"run": {"imports": list(named)}}, config)
     if words[0].endswith(".json"):  # a record, too
         check_imports(config, words[0], [*imports, *_games(rest)])
     note = combination(rest, preset, config)
@@ -120,6 +125,7 @@ def _resume(prog: str, words: list[str]) -> int:
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"{first}: which run? {_USAGE}")
     words, imports = take_imports(rest[1:])
+    import_modules(imports)
     options = parse(ResumeOptions, words, f"{prog} --resume RUN")
     run_dir = user_path(rest[0])
     check_imports(load_config(run_dir), run_dir, imports)  # at once, without waiting for torch

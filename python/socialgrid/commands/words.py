@@ -64,7 +64,7 @@ def join_lists(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def take_imports(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take ``--import NAME`` out of a command line: modules that it allows a record to name.
+    """Take ``--import NAME`` out of a command line: modules from outside the package.
 
     Raises:
         UsageError: no name follows.

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from socialgrid.algos.options import AlgorithmConfig, PPOConfig
 from socialgrid.config.closing import ClosingConfig
 from socialgrid.config.errors import UsageError, check_encodable
+from socialgrid.config.imports import check_imported
 from socialgrid.config.overrides import TABLES
 from socialgrid.config.schedule import Schedule
 from socialgrid.models.config import ModelConfig
@@ -54,8 +55,11 @@ class RunConfig:
     """Minutes between checkpoints; 0: after every update."""
     keep_checkpoints: int = 2
     """How many of the newest checkpoints stay."""
+    imports: tuple[str, ...] = ()
+    """Modules from outside the package that take part, as --import MODULE names them."""
 
     def __post_init__(self) -> None:
+        check_imported(self.imports)
         _at_least("run.seed", self.seed, 0)
         _at_least("run.total_steps", self.total_steps, 1)
         _at_least("run.threads", self.threads, 0)

@@ -61,8 +61,10 @@ def tiny(folder: Path, name: str = "tiny.toml", extra: str = "") -> str:
 
 
 def command(*words: object) -> list[str]:
-    """A command line that runs one of the commands in a process of its own."""
-    return [sys.executable, "-W", "error::UserWarning", "-c", CODE, *map(str, words)]
+    """A command line that runs one of the commands in a process of its own, as installed: no
+    modules are looked for in the working directory.
+    """
+    return [sys.executable, "-P", "-W", "error::UserWarning", "-c", CODE, *map(str, words)]
 
 
 def run(

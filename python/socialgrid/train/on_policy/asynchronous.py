@@ -40,6 +40,7 @@ from socialgrid.algos.options import A3CConfig
 from socialgrid.config import TrainConfig, run_files
 from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError
+from socialgrid.config.imports import import_modules
 from socialgrid.config.phases import told_of_phase
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.report.console import Console, make_console
@@ -250,6 +251,7 @@ def run_worker(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process sees to it
     _end_with_parent()
     try:
+        import_modules(config.run.imports)
         worker = ActorLearner(config, run_dir, index, shared, life)
         worker.start()
         while not bool(shared.stop):

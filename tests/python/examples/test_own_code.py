@@ -1,0 +1,118 @@
+"""Code from outside the package, by the commands: what CONTRIBUTING shows, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.python.train.runs import run, tiny
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A directory with the examples' own modules, in which the commands are run."""
+    for path in (ROOT / "examples").glob("my_*.py"):
+        shutil.copy(path, tmp_path)
+    tiny(tmp_path)
+    return tmp_path
+
+
+def done(folder, *words, code=0):
+    """Run a command where the modules lie; what it said, in all or as an error of one line."""
+    finished = run(*words, cwd=folder)
+    assert finished.returncode == code, finished.stderr + finished.stdout
+    if code:
+        assert finished.stderr.count("\n") == 1, finished.stderr
+        return finished.stderr
+    return finished.stdout
+
+
+def rows_of(run_dir):
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def check_commands(folder, module, *words, steps=(256, 512)):
+    """A run with code of one's own trains, goes on and is evaluated, if it is named each time."""
+    first, goal = map(str, steps)
+    done(folder, "train", "tiny.toml", *words, "--import", module, "--run-dir", "run",
+         "--total-steps", first)  # fmt: skip
+    record = json.loads((folder / "run" / "config.json").read_text())
+    assert record["run"]["imports"] == [module]
+    further = (
+        ("train", "--resume", "run", "--total-steps", goal),
+        ("evaluate", "run", "--episodes", "2", "--seeds", "1"),
+        ("train", "run/config.json", "--run-dir", "again", "--total-steps", first),
+    )
+    for line in further:
+        said = done(folder, *line, code=2)
+        assert f"module {module}," in said
+        assert f"add --import {module}\n" in said
+        done(folder, *line, "--import", module)
+    assert rows_of(folder / "run")[-1]["env_steps"] == int(goal)
+    assert (folder / "again" / "config.json").exists()
+
+
+MAZE = (
+    "--env.game", "Maze-v0", "--env.options", "grid_size=9", "max_steps=24",
+    "--players", "wall-follower,learner",
+)  # fmt: skip
+
+
+def test_a_player_of_ones_own(folder):
+    check_commands(folder, "my_player", *MAZE)
+    done(folder, "plot", "run", "--import", "my_player")
+    assert (folder / "run" / "curves.png").exists()
+    # It is saved in the middle of episodes: the run is that of a run without a break.
+    done(folder, "train", "tiny.toml", *MAZE, "--import", "my_player", "--run-dir", "whole",
+         "--total-steps", "512")  # fmt: skip
+    broken, whole = (
+        [(row["env_steps"], row["return"], row["learner"]) for row in rows_of(folder / name)]
+        for name in ("run", "whole")
+    )
+    assert broken == whole
+
+
+def test_a_player_that_nobody_imported_is_unknown(folder):
+    said = done(folder, "train", "tiny.toml", *MAZE, code=2)
+    assert "no player 'wall-follower' for Maze-v0" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "ModuleNotFoundError: No module named 'nobodys'"),
+        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of"),
+        ("def (", "SyntaxError: invalid syntax (nobodys.py, line 1)"),
+        ("raise ValueError('first\\nsecond')", "ValueError: first"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_line(folder, text, words):
+    if text is not None:
+        (folder / "nobodys.py").write_text(text)
+    said = done(folder, "train", "tiny.toml", "--import", "nobodys", code=2)
+    assert said.startswith(f"socialgrid-train: --import nobodys: cannot be imported: {words}")
+
+
+def test_the_working_directory_replaces_nothing_of_pythons_own(folder):
+    (folder / "random.py").write_text("raise RuntimeError('this is not the random module')")
+    (folder / "tests_of_names.py").write_text("import random\nassert random.random\n")
+    said = done(folder, "train", "--resume", "nowhere", "--import", "tests_of_names", code=2)
+    assert "not a run directory" in said
+
+
+def test_a_record_cannot_choose_code_by_any_door(folder):
+    done(folder, "train", "tiny.toml", "--run-dir", "run", "--total-steps", "128")
+    mark = folder / "ran"
+    (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()")
+    record = json.loads((folder / "run" / "config.json").read_text())
+    record["run"]["imports"] = ["evil"]
+    (folder / "other.json").write_text(json.dumps(record))
+    (folder / "own.toml").write_text("base = 'tiny.toml'\n[run]\nimports = ['evil']\n")
+    for words in (["other.json"], ["own.toml"], ["tiny.toml", "--run.imports", "evil"]):
+        said = done(folder, "train", *words, "--run-dir", "again", code=2)
+        assert "add --import evil" in said
+        assert not mark.exists()
+    assert not (folder / "again").exists()
