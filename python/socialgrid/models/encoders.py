@@ -20,7 +20,7 @@ from socialgrid.models.layers import StackedConv, StackedLinear, by_agent, unifo
 from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
 
-_PIECE = 1024
+PIECE = 1024
 
 
 def to_patches(obs: Tensor, spec: ViewSpec) -> Tensor:
@@ -213,10 +213,10 @@ class Encoder(nn.Module):
     def forward(self, views: Tensor, dtype: torch.dtype) -> Tensor:
         """Prepared views ``[A, N, ...]`` to features ``[A, N, features]``."""
         on_cpu = views.device.type == "cpu"
-        if on_cpu and views.shape[1] > _PIECE and not torch.is_grad_enabled():
+        if on_cpu and views.shape[1] > PIECE and not torch.is_grad_enabled():
             # Nothing is kept, so pieces that fit the cache are faster than everything at once.
-            starts = range(0, views.shape[1], _PIECE)
-            return torch.cat([self(views[:, i : i + _PIECE], dtype) for i in starts], 1)
+            starts = range(0, views.shape[1], PIECE)
+            return torch.cat([self(views[:, i : i + PIECE], dtype) for i in starts], 1)
         return self.features(self.convolved(views, dtype))
 
     def convolved(self, views: Tensor, dtype: torch.dtype) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_ONEDNN_LINEAR: Any = (
+ONEDNN_LINEAR: Any = (
     getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     if torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     else None
@@ -35,7 +35,7 @@ def product(
     """
     if x.dim() == 2 and _by_onednn(x):
         after = "relu" if rectify else "none"
-        found: Tensor = _ONEDNN_LINEAR(x, weight, bias, after, [], "")
+        found: Tensor = ONEDNN_LINEAR(x, weight, bias, after, [], "")
         return found
     if bias is None:
         found = x @ weight.mT
@@ -88,7 +88,7 @@ def _by_onednn(x: Tensor) -> bool:
     # The compiler knows this operator only from its own rewriting.
     if x.dtype != torch.float32 or x.device.type != "cpu" or torch.compiler.is_compiling():
         return False
-    return _ONEDNN_LINEAR is not None and x.numel() > 0
+    return ONEDNN_LINEAR is not None and x.numel() > 0
 
 
 class _Affine(torch.autograd.Function):

@@ -131,7 +131,7 @@ class _Unroll(torch.autograd.Function):
         acts = new((steps, agents, count, width), dtype=torch.float32) if keeping else None
         squashed = torch.empty_like(cells) if keeping else None
         keep = (~reset).unsqueeze(-1)
-        resets_at = _steps_with_reset(reset)
+        resets_at = steps_with_reset(reset)
         h = h.to(dtype)
         first = (h, c)
         for t in range(steps):
@@ -155,7 +155,7 @@ class _Unroll(torch.autograd.Function):
         steps, agents, count, width = acts.shape
         hidden = width // 4
         grad_out = grads[0].transpose(0, 1).float()
-        resets_at = _steps_with_reset(reset)
+        resets_at = steps_with_reset(reset)
         keep = (~reset).unsqueeze(-1)
         backwards = recurrent.transpose(1, 2)
         d_gates = out.new_empty((agents, steps, count, width))
@@ -194,7 +194,7 @@ class _Unroll(torch.autograd.Function):
         return d_gates, d_weight, None, None, None
 
 
-def _steps_with_reset(reset: Tensor) -> list[bool]:
+def steps_with_reset(reset: Tensor) -> list[bool]:
     """Steps at which states have to be zeroed; accelerators zero always rather than ask."""
     if reset.device.type != "cpu":
         return [True] * reset.shape[1]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.python.algos.tiny import copy_ends
+from tests.python.algos.tiny import copy_rollout
 
 from socialgrid.config import TrainConfig, from_dict, load_preset
 from socialgrid.train.on_policy.trainer import make_trainer
@@ -68,28 +68,6 @@ for _algorithm in ("ppo", "a3c"):
     ):
         _name = f"{_algorithm} {'+'.join(_mechanisms)}"
         ARMS[_name] = ("cleanup-mini", _algorithm, _mechanisms, {})
-
-RECORDED = (
-    "obs",
-    "reward",
-    "terminated",
-    "truncated",
-    "done",
-    "active",
-    "reset",
-    "last_actions",
-    "visible",
-    "events",
-    "taken",
-    "tokens",
-    "message",
-    "message_log_prob",
-    "message_value",
-    "action",
-    "log_prob",
-    "value",
-    "state",
-)
 
 
 def merged(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
@@ -159,9 +137,7 @@ def test_an_update_on_the_accelerator_is_the_cpus(arm: str, tmp_path: Path, acce
         cpu.follow_schedule()
         other.follow_schedule()
         cpu.collect()
-        for name in RECORDED:
-            getattr(other.rollout, name).copy_(getattr(cpu.rollout, name))
-        copy_ends(cpu.rollout, other.rollout)
+        copy_rollout(cpu.rollout, other.rollout)
         other.learner.load_carried({k: x.clone() for k, x in cpu.learner.carried().items()})
     before = {k: x.clone() for k, x in cpu.learner.tensors().items()}
     other.learner.load_tensors({k: x.clone() for k, x in before.items()})

@@ -6,7 +6,7 @@ import pytest
 import torch
 from bench.plain_agent import PlainAgent, copy_from_stack
 from safetensors.torch import load_file
-from tests.python.algos.tiny import MODEL, Buttons, collect, new_rollout
+from tests.python.algos.tiny import MODEL, Buttons, collect, copy_rollout, new_rollout
 
 from socialgrid.algos.on_policy import a3c
 from socialgrid.algos.on_policy.a3c import A3C
@@ -17,12 +17,7 @@ from socialgrid.models.recall import Recall, chosen_log_prob
 QUICK = A3CConfig(gamma=0.9, learning_rate=1e-2, learning_rate_end=None)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make(config=QUICK, agents=2, seed=1, envs=6, **options):
@@ -184,24 +179,13 @@ def test_pieces_and_threads_do_not_change_the_gradient(monkeypatch):
     rollout = second_rollout(learner, env, 9)
     numbers = learner.compute_gradients(rollout)
     whole = [p.grad for p in learner.model.parameters()]
-    monkeypatch.setattr(a3c, "_FEWEST_ENVS", 2)
+    monkeypatch.setattr(a3c, "FEWEST_ENVS", 2)
     torch.set_num_threads(3)
     in_pieces = learner.compute_gradients(rollout)
     for p, grad in zip(learner.model.parameters(), whole, strict=True):
         torch.testing.assert_close(p.grad, grad, rtol=1e-4, atol=1e-7)
     for name, x in numbers.items():
         torch.testing.assert_close(in_pieces[name], x, rtol=1e-5, atol=1e-6)
-
-
-def half(rollout, first, count):
-    """The environments ``first`` to ``first + count`` of a rollout as a rollout of its own."""
-    part = rollout.part(first, count)
-    part._final_rows = [
-        (t, envs[mine] - first, views[mine])
-        for t, envs, views in rollout._final_rows
-        if (mine := (envs >= first) & (envs < first + count)).any()
-    ]
-    return part
 
 
 def test_gradients_of_shares_average_to_the_gradient_of_the_whole_batch():
@@ -211,7 +195,9 @@ def test_gradients_of_shares_average_to_the_gradient_of_the_whole_batch():
     whole = [p.grad for p in learner.model.parameters()]
     mean = [torch.zeros_like(g) for g in whole]
     for first, count in [(0, 2), (2, 4)]:
-        learner.compute_gradients(half(rollout, first, count))
+        part = new_rollout(learner, Buttons(count, 2), 12)
+        copy_rollout(rollout, part, first)
+        learner.compute_gradients(part)
         for total, p in zip(mean, learner.model.parameters(), strict=True):
             total.add_(p.grad, alpha=count / 6)
     for total, grad in zip(mean, whole, strict=True):

@@ -8,13 +8,7 @@ from socialgrid.algos import CloningConfig, PPOConfig
 from socialgrid.algos.on_policy.behaviour_cloning import BehaviourCloning
 from socialgrid.algos.on_policy.ppo import PPO
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 FAST = PPOConfig(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.python.algos.tiny import MODEL, Buttons, collect, experience, new_rollout
+from tests.python.algos.tiny import MODEL, Buttons, collect, copy_simulated, experience, new_rollout
 
 from socialgrid.algos import PPOConfig
 from socialgrid.algos.on_policy.ppo import PPO
@@ -25,12 +25,7 @@ QUICK = PPOConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make(config=QUICK, agents=2, seed=1, **options):
@@ -220,10 +215,16 @@ def test_a_stopped_agent_keeps_every_bit_while_others_go_on():
 
 
 def test_the_stop_factor_of_the_public_code():
-    learner, _ = make(replace(QUICK, kl_target=0.01, kl_stop_factor=1.5))
-    assert not learner._beyond(0.014)
-    assert learner._beyond(0.016)
-    assert not make(QUICK)[0]._beyond(1e9)
+    def steps(target, factor):
+        config = replace(QUICK, num_minibatches=8, learning_rate=3e-3, kl_target=target)
+        learner, env = make(replace(config, kl_stop_factor=factor))
+        return learner.update(experience(learner, env))["gradient_steps"].tolist()
+
+    targets = [2.0**-k for k in range(4, 14)]
+    wide = [steps(target, 1.5) for target in targets]
+    assert wide == [steps(1.5 * target, 1.0) for target in targets]
+    assert wide != [steps(target, 1.0) for target in targets]
+    assert steps(None, 1.5) == [8.0, 8.0]
 
 
 def test_changing_one_agents_data_does_not_change_anothers_update():
@@ -269,9 +270,7 @@ def test_an_agent_learns_the_same_whoever_else_there_is():
     rollout = experience(many, env)
     alone = PPO(ViewSpec(2, 2, 1, (3,)), MODEL, QUICK, seed=1, agent_ids=[2])
     single = new_rollout(alone, env, 12, agents=(2,))
-    for name in ("obs", "reward", "terminated", "truncated", "done", "active", "reset"):
-        getattr(single, name).copy_(getattr(rollout, name))
-    single._final_rows = rollout._final_rows
+    copy_simulated(rollout, single)
     state = alone.initial_state(6)
     for t in range(12):
         out = alone.act(*_inputs(single, t, state))

@@ -98,12 +98,32 @@ def experience(learner, env, steps=12):
     return rollout
 
 
-def copy_ends(source, target):
-    """Let a rollout that was given a copy of what happened keep the last views of episodes, too."""
+SIMULATED = (
+    *("obs", "reward", "terminated", "truncated", "done", "active", "reset"),
+    *("last_actions", "last_rewards", "visible", "events", "taken"),
+)
+
+
+def copy_simulated(source, target, first=0):
+    """Let a rollout hold what some environments of another one did, from ``first`` on."""
+    for name in SIMULATED:
+        to = getattr(target, name)
+        to.copy_(getattr(source, name).narrow(1, first, target.num_envs))
     rows = zip(source.final_index.tolist(), source.final_obs, strict=True)
     views = {(t, env): view for (t, env), view in rows}
     for t in range(target.num_steps):
         for env in range(target.num_envs):
-            if (t, env) in views:
-                target.slot(t)["final_obs"][env].copy_(views[t, env])
+            if (t, first + env) in views:
+                target.slot(t)["final_obs"][env].copy_(views[t, first + env])
         target.finish_step(t)
+
+
+def copy_rollout(source, target, first=0):
+    """The same with what the learner recorded."""
+    copy_simulated(source, target, first)
+    part = source.part(first, target.num_envs)
+    target.state.copy_(part.state)
+    target.tokens.copy_(part.tokens)
+    for name, decision in part.decisions.items():
+        for what, x in vars(decision).items():
+            getattr(target.decisions[name], what).copy_(x)

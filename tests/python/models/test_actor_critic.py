@@ -12,21 +12,16 @@ from socialgrid.models.encoders import from_patches, to_patches
 SMALL = ModelConfig(channels=(6, 8), features=(12,), memory=10, heads=(9,))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(params=["by agent", "batched"])
 def strategy(request, monkeypatch):
     """Both ways of convolving, the second being what accelerators run."""
     if request.param == "batched":
-        monkeypatch.setattr(products, "_ONEDNN_LINEAR", None)
+        monkeypatch.setattr(products, "ONEDNN_LINEAR", None)
         monkeypatch.setattr(layers, "agent_by_agent", lambda x: False)
-        monkeypatch.setattr(recurrent, "_steps_with_reset", lambda reset: [True] * reset.shape[1])
+        monkeypatch.setattr(recurrent, "steps_with_reset", lambda reset: [True] * reset.shape[1])
     return request.param
 
 
@@ -258,7 +253,7 @@ def test_large_batches_without_gradient_are_computed_in_equal_pieces(monkeypatch
     views = model.prepare(inputs(2, 1, 11)[0]).flatten(1, 2)
     with torch.no_grad():
         whole = model.encode(views)
-        monkeypatch.setattr(encoders, "_PIECE", 4)
+        monkeypatch.setattr(encoders, "PIECE", 4)
         torch.testing.assert_close(model.encode(views), whole, rtol=1e-5, atol=1e-6)
 
 

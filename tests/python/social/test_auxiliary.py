@@ -11,13 +11,7 @@ from socialgrid.models.encoders import from_patches
 from socialgrid.models.recall import Recall
 from socialgrid.social.registry import AUX_LOSSES, find_aux_loss
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

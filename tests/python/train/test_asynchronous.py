@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.python.algos.tiny import copy_ends
+from tests.python.algos.tiny import copy_rollout
 from tests.python.train.runs import command
 
 from socialgrid.config import CheckpointError, UsageError, from_dict
@@ -183,16 +183,8 @@ def test_a_synchronous_update_is_that_of_one_batch_of_all_environments(tmp_path)
     first, second = (worker.rollout for worker in workers)
     assert (first.num_envs, second.num_envs) == (3, 2)
     whole = Trainer(replace(config, algorithm=replace(config.algorithm, workers=1)), tmp_path)
-    for name in ("obs", "reward", "terminated", "truncated", "done", "active", "reset"):
-        getattr(whole.rollout, name).copy_(
-            torch.cat((getattr(first, name), getattr(second, name)), 1)
-        )
-    for name in ("action", "log_prob", "value", "state", "taken", "last_actions", "visible"):
-        getattr(whole.rollout, name).copy_(
-            torch.cat((getattr(first, name), getattr(second, name)), 1)
-        )
-    copy_ends(first, whole.rollout.part(0, 3))
-    copy_ends(second, whole.rollout.part(3, 2))
+    copy_rollout(first, whole.rollout.part(0, 3))
+    copy_rollout(second, whole.rollout.part(3, 2))
     assert whole.rollout.done.any()
     assert len(whole.rollout.final_obs) == int(whole.rollout.done.sum())
     assert not torch.equal(first.obs[:, :2], second.obs)

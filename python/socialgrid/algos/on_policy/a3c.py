@@ -16,7 +16,7 @@ from socialgrid.models.adam import clip_gradients
 from socialgrid.models.recall import Recall, piece_length
 from socialgrid.models.streams import agent_generator
 
-_FEWEST_ENVS = 8  # fewer are not worth a thread of their own
+FEWEST_ENVS = 8  # fewer are not worth a thread of their own
 
 
 class A3C(RecurrentLearner[A3CConfig]):
@@ -166,7 +166,7 @@ class A3C(RecurrentLearner[A3CConfig]):
         length, count = batch.num_steps, batch.num_envs
         largest = piece_length(self.model, len(members), length)
         share = -(-count // self._workers.count(self.device))
-        piece = max(_FEWEST_ENVS, min(largest, share))
+        piece = max(FEWEST_ENVS, min(largest, share))
         every = torch.arange(count, device=self.device).expand(len(members), -1)
         return batch.minibatches(members, torch.zeros_like(every), every, length, piece)
 

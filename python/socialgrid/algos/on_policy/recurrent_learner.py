@@ -31,7 +31,7 @@ from socialgrid.social.options import SocialConfig
 from socialgrid.social.registry import find_aux_loss, make_mechanisms
 
 # Fewer environments than this are not worth a thread of their own.
-_FEWEST_ENVS, _FEWEST_ENVS_ACTING = 16, 64
+FEWEST_ENVS, FEWEST_ENVS_ACTING = 16, 64
 _FEWEST_SEQUENCES = 16
 _Piece = tuple[tuple[Tensor | None, ...], dict[str, Tensor]]
 Config = TypeVar("Config", bound=OnPolicyConfig)
@@ -129,7 +129,7 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         before = state.masked_fill(reset.unsqueeze(-1), 0.0)
         uniform = {name: None if greedy else self._uniform(len(obs)) for name in self.model.heads}
         heard = self._heard(before, last)
-        share = max(_FEWEST_ENVS_ACTING, -(-len(obs) // self._workers.count(self.device)))
+        share = max(FEWEST_ENVS_ACTING, -(-len(obs) // self._workers.count(self.device)))
 
         @torch.no_grad()
         def act(first: int) -> tuple[Tensor, ...]:
@@ -436,7 +436,7 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         self, batch: Recall, network: ActorCritic, members: Sequence[int], *, policy: bool
     ) -> Tensor | None:
         """Recompute memories and values of the network's agents, environments side by side."""
-        share = max(_FEWEST_ENVS, -(-batch.num_envs // self._workers.count(self.device)))
+        share = max(FEWEST_ENVS, -(-batch.num_envs // self._workers.count(self.device)))
         parts = [slice(e, e + share) for e in range(0, batch.num_envs, share)]
 
         def refresh(envs: slice) -> Tensor | None:
