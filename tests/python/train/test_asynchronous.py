@@ -197,7 +197,7 @@ def test_a_synchronous_update_is_that_of_one_batch_of_all_environments(tmp_path)
     ):
         moved = (q - twin.learner.model.get_parameter(name)).abs().max()
         assert moved > 1e-3, name
-        torch.testing.assert_close(p, q, rtol=0, atol=1e-5, msg=name)
+        torch.testing.assert_close(p, q, rtol=0, atol=5e-5, msg=name)  # a step is 200 times that
 
 
 def stumbling_worker(config, run_dir, index, shared, life, connection):
