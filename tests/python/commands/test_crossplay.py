@@ -7,13 +7,14 @@ import pytest
 import torch
 from tests.python.train.runs import tiny
 
+import socialgrid
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import evaluate
 from socialgrid.config import UsageError, load_config
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.models import ViewSpec
 from socialgrid.train import checkpoint
-from socialgrid.train.cast import _ears, eyes_of, seats_of
+from socialgrid.train.cast import companies, eyes_of, seats_of
 from socialgrid.train.on_policy.learner import learner_of
 from socialgrid.train.seeds import derived_seed
 from socialgrid.train.worlds import Phase, Worlds
@@ -177,11 +178,40 @@ def test_every_kind_of_run_meets_every_other(runs):
     np.testing.assert_array_equal(played(runs / "values", *named)[0], alone)
 
 
+def heard(run, *kinds):
+    """The seats that the agents of a run hear in place of those of their own world, [A, N]."""
+    config = load_config(run)
+    seats = seats_of(run, config, [kind.replace("RUN", str(run)) for kind in kinds])
+    options = {**config.env.options, "num_agents": len(kinds)}
+    world = socialgrid.make_vec(config.env.game, num_threads=1, **options)
+    obs, _ = world.reset(seed=0)
+    (company,) = companies(seats, world, torch.device("cpu"))
+    act, found = company.learner.act, []
+
+    def listening(*args, last, **options):
+        found.append(last["actions"])
+        return act(*args, last=last, **options)
+
+    company.learner.act = listening
+    company.begin(1)
+    everybody = torch.ones(1, len(kinds), dtype=torch.bool)
+    # Everybody did what the number of the own seat says.
+    last = {
+        "actions": torch.arange(len(kinds), dtype=torch.int32)[None],
+        "rewards": torch.zeros(1, len(kinds)),
+    }
+    company.act(torch.from_numpy(obs), everybody, last, True)
+    return found[0][:, 0].tolist()
+
+
 def test_agents_hear_others_where_they_heard_them(runs):
-    assert _ears([0, 1], [0, 1], 2).tolist() == [[0, 1], [0, 1]]
-    assert _ears([1], [0], 2).tolist() == [[1, 0]]  # its own column stays its own
-    assert _ears([2, 0], [0, 1], 3).tolist() == [[1, 2, 0], [1, 2, 0]]  # mates stay mates
-    assert _ears([1, 1], [0, 2], 3).tolist() == [[1, 0, 2], [0, 2, 1]]
+    two, three = runs / "hearing", runs / "three"
+    assert heard(two, "checkpoint:RUN#0", "checkpoint:RUN#1") == [[0, 1], [0, 1]]
+    assert heard(two, "checkpoint:RUN#1", "random") == [[1, 0]]  # its own column stays its own
+    mates = "checkpoint:RUN#2", "checkpoint:RUN#0"
+    assert heard(three, *mates, "random") == [[1, 2, 0], [1, 2, 0]]  # mates stay mates
+    twice = "checkpoint:RUN#1", "random", "checkpoint:RUN#1"
+    assert heard(three, *twice) == [[1, 0, 2], [0, 2, 1]]
     # Both agents of hearing by their own places' names are the run itself.
     named = [f"checkpoint:{runs / 'hearing'}#{slot}" for slot in (0, 1)]
     np.testing.assert_array_equal(played(runs / "hearing", *named)[0], played(runs / "hearing")[0])
