@@ -93,14 +93,6 @@ def evaluate(
     run = load_config(run_dir)
     config = evaluation_config(run, options, extra)
     check_imports(config, run_dir, [*imports, options.game])
-    from socialgrid.train.off_policy.make_tasks import shares_worlds
+    from socialgrid.train.regime import regime_of
 
-    if config.off_policy and not (shares_worlds(run) or shares_worlds(config)):
-        if config.players != run.players:
-            raise UsageError(f"players: in {config.env.game} every agent has a task of its own")
-        from socialgrid.train.off_policy.evaluation import evaluate_tasks
-
-        return evaluate_tasks(run_dir, config, options)
-    from socialgrid.train.on_policy.evaluation import evaluate_seats
-
-    return evaluate_seats(run_dir, run, config, options, extra)
+    return regime_of(config).evaluate(run_dir, run, config, options, extra)

@@ -16,8 +16,8 @@ from socialgrid.config.evaluation import EvalOptions, MatrixOptions, evaluation_
 from socialgrid.report.figures import Values
 from socialgrid.report.matrix import Matrix
 from socialgrid.train.cast import Seat, seats_of
+from socialgrid.train.meeting import play_seats
 from socialgrid.train.off_policy.tasks import has_several_agents
-from socialgrid.train.on_policy.evaluation import play_seats
 
 _SIDES = ("row", "column")
 

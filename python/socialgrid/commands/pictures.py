@@ -3,17 +3,15 @@
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from socialgrid.config.errors import UsageError, plain_line
 
 if TYPE_CHECKING:
-    from socialgrid.report.pictures import Image
-    from socialgrid.train.on_policy.trainer import AnyTrainer
+    from socialgrid.train.run import Run
 
 
-def leave_pictures(trainer: AnyTrainer) -> list[str]:
+def leave_pictures(trainer: Run) -> list[str]:
     """Draw curves and film an episode with the final weights.
 
     Returns:
@@ -39,7 +37,7 @@ def leave_pictures(trainer: AnyTrainer) -> list[str]:
             lines.append(film(trainer))
         except Exception as error:  # encoders and graphics libraries raise what they like
             lines.append(_without("film", error))
-    if trainer.config.closing.trials and not trainer.config.off_policy:
+    if trainer.config.closing.trials and trainer.config.regime.closes:
         lines += _closing(trainer)
     return lines
 
@@ -66,13 +64,7 @@ def film(trainer: Any) -> str:
         UsageError: the video extra is missing, or the task cannot be drawn here.
     """
     from socialgrid.report.video import write_video
+    from socialgrid.train.regime import regime_of
 
-    if trainer.config.off_policy:
-        from socialgrid.train.off_policy import film as tasks
-
-        frames: Iterator[Image] = tasks.frames(trainer)
-    else:
-        from socialgrid.train.on_policy import film as worlds
-
-        frames = worlds.frames(trainer)
+    frames = regime_of(trainer.config).frames(trainer)
     return str(write_video(trainer.run_dir / "episode", frames))

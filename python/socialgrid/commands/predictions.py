@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from socialgrid.algos.options import OffPolicyConfig
 from socialgrid.config import load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.report.figures import new_figure, save_figure
 from socialgrid.report.pictures import view_image
-from socialgrid.train.cast import Recurrent, companies, seats_of
+from socialgrid.train.cast import companies, seats_of
+from socialgrid.train.on_policy.company import Recurrent
 from socialgrid.train.on_policy.learner import AnyLearner
 from socialgrid.train.on_policy.session import Session
 from socialgrid.train.seeds import PREDICTIONS, derived_seed
@@ -55,7 +55,7 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
         UsageError: not a run, or one without the prediction loss.
     """
     run = load_config(run_dir)
-    aux = "none" if isinstance(run.algorithm, OffPolicyConfig) else run.algorithm.aux
+    aux = getattr(run.algorithm, "aux", "none")
     if aux != "prediction":
         raise UsageError(f"{run_dir}: trained with aux {aux}; predicted views need prediction")
     schedule = dataclasses.replace(run.schedule, solo_fraction="0", options={})

@@ -64,7 +64,7 @@ def main(prog: str, words: list[str]) -> int:
     note = combination(rest, preset, config)
     if note:
         print(note, flush=True)
-    from socialgrid.train.on_policy.trainer import create_run
+    from socialgrid.train.start import create_run
 
     if config.run.run_dir:
         return _finish(create_run(config, user_path(config.run.run_dir)))
@@ -129,7 +129,7 @@ def _resume(prog: str, words: list[str]) -> int:
     options = parse(ResumeOptions, words, f"{prog} --resume RUN")
     run_dir = user_path(rest[0])
     check_imports(load_config(run_dir), run_dir, imports)  # at once, without waiting for torch
-    from socialgrid.train.on_policy.trainer import resume_run
+    from socialgrid.train.start import resume_run
 
     trainer, messages = resume_run(run_dir, options.total_steps, imports)
     for message in messages:

@@ -32,6 +32,8 @@ class Regime(ABC):
         obs_mode: what the simulator writes unless a run says; ``None``: the game's own default.
         everybody: whether scripted players are among the agents that rows of metrics are of.
         closes: whether agents play closing trials when a run is over.
+        grouped: whether curves of runs are drawn as arms, means over agents and groups, beside
+            what evaluations say; otherwise each agent's by itself.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Regime(ABC):
     obs_mode: str | None
     everybody: bool
     closes: bool
+    grouped: bool
 
     def check(self, config: Sections) -> None:
         """Whether the sections of a configuration go together.
@@ -84,7 +87,7 @@ class OnPolicy(Regime):
     """From fresh batches."""
 
     name, algorithms, others = "on-policy", ON_POLICY, OFF_POLICY
-    obs_mode, everybody, closes = "rgb", True, True
+    obs_mode, everybody, closes, grouped = "rgb", True, True, False
 
     def has(self, mechanism: str) -> bool:
         """See ``Regime``."""
@@ -132,7 +135,7 @@ class OffPolicy(Regime):
     """From a memory of what has been."""
 
     name, algorithms, others = "off-policy", OFF_POLICY, ON_POLICY
-    obs_mode, everybody, closes = None, False, False
+    obs_mode, everybody, closes, grouped = None, False, False, True
 
     def has(self, mechanism: str) -> bool:
         """See ``Regime``."""

@@ -44,11 +44,6 @@ class TrainConfig(Sections):
         return Roster.of(self, everybody=self.regime.everybody)
 
     @property
-    def off_policy(self) -> bool:
-        """Whether the learners have replay memories."""
-        return self.regime.name == "off-policy"
-
-    @property
     def obs_mode(self) -> str | None:
         """What the simulator is asked to write; ``None``: the game's own default."""
         return self.regime.obs_mode if self.env.obs_mode == "auto" else self.env.obs_mode

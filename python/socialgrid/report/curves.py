@@ -97,7 +97,7 @@ def draw_curves(
         UsageError: matplotlib is missing, the file cannot be written, or there are references
             and no collective return.
     """
-    if any(run.config.off_policy for run in runs):
+    if any(run.config.regime.grouped for run in runs):
         return draw_arms(runs, path, references)
     panels = _panels(runs)
     if references and not any(panel.keys == ("episode", "collective_return") for panel in panels):

@@ -128,10 +128,10 @@ _TELLING_OF_PEERS = (
 def group_titles(runs: Sequence[RunCurves]) -> dict[str, str]:
     """A short title for each group: its label, or what its runs' configurations differ in."""
     titles = {run.group: run.label for run in runs if run.label}
-    off_policy = all(run.config.off_policy for run in runs)
+    grouped = all(run.config.regime.grouped for run in runs)
     found = differences(
         {run.group: json.loads(run.group) for run in runs if not run.label},
-        _TELLING_OF_PEERS if off_policy else _TELLING,
+        _TELLING_OF_PEERS if grouped else _TELLING,
     )
     return {
         **titles,

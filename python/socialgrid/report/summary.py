@@ -100,7 +100,7 @@ def summarise(trainer: Finished) -> str:
         lines += [told_of_phase(row["phase_ended"]) for row in rows if "phase_ended" in row]
         agents = len(trainer.names)
         speed = trainer.agent_steps / max(trainer.seconds, 1e-9)
-        with_networks = agents if trainer.config.off_policy else len(trainer.slots)
+        with_networks = len(trainer.config.roster.trained)
         lines.append(
             f"{trainer.update} updates, {trainer.episodes:,} episodes, "
             f"{trainer.env_steps:,} environment steps in {duration(trainer.seconds)}: "

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 import socialgrid
-from socialgrid.algos.off_policy.off_policy_learner import Actor
 from socialgrid.config import TrainConfig, load_config, parse_player
 from socialgrid.config.errors import UsageError
-from socialgrid.models import ViewSpec
-from socialgrid.models.task_spec import TaskSpec
-from socialgrid.train import checkpoint
-from socialgrid.train.off_policy.learner import adopt_off_policy, lone_learner
-from socialgrid.train.on_policy.learner import AnyLearner, learner_of
+from socialgrid.train.company import Company, Engagement
+from socialgrid.train.regime import regime_of
 from socialgrid.train.worlds import phase_at
 
-_TEAM = {"influence": "lead each other", "comm": "talk to each other"}
 # Options that decide what a view of a given size shows.
 _EYES = (
     "view_size", "view_offset", "tile_size", "see_through_walls", "view_rotation", "show_beams",
@@ -122,94 +113,6 @@ def eyes_of(seats: Sequence[Seat], options: Mapping[str, Any]) -> list[list[str]
     return found
 
 
-class Company(Protocol):
-    """Networks of a run in their seats.
-
-    Attributes:
-        seats: where they play.
-    """
-
-    seats: tuple[int, ...]
-
-    def begin(self, num_envs: int) -> None:
-        """Forget everything: new episodes begin in so many worlds."""
-        ...
-
-    def act(self, obs: Tensor, reset: Tensor, last: Mapping[str, Tensor], greedy: bool) -> Tensor:
-        """Choose actions.
-
-        Args:
-            obs: of everybody, ``[E, N, *obs_shape]``.
-            reset: bool ``[E, N]``.
-            last: what everybody did and got before, ``Rollout.last``.
-            greedy: the most probable actions instead of samples.
-
-        Returns:
-            int64 ``[E, A]``, in the order of the seats.
-        """
-        ...
-
-
-class Recurrent:
-    """Agents of one on-policy run; their memories are its own."""
-
-    def __init__(self, learner: AnyLearner, seats: Sequence[int], hears: Tensor | None) -> None:
-        """Give networks seats.
-
-        Args:
-            learner: of exactly these agents.
-            seats: where they play.
-            hears: int64 ``[A, N]``, the seat of whoever stands for each agent of the world they
-                learnt in; ``None`` where they hear no actions.
-        """
-        self.learner, self.seats, self._hears = learner, tuple(seats), hears
-
-    def begin(self, num_envs: int) -> None:
-        """See ``Company``."""
-        self._memory = self.learner.initial_state(num_envs)
-
-    def act(self, obs: Tensor, reset: Tensor, last: Mapping[str, Tensor], greedy: bool) -> Tensor:
-        """See ``Company``."""
-        columns = list(self.seats)
-        if self._hears is not None:
-            last = {name: x[:, self._hears].transpose(0, 1) for name, x in last.items()}
-        out = self.learner.act(
-            obs[:, columns],
-            self._memory,
-            reset[:, columns],
-            last=last,
-            greedy=greedy,
-        )
-        self._memory = out.state
-        return out.action
-
-
-class ValueBased:
-    """Agents of one off-policy run; they always act without exploration."""
-
-    def __init__(self, learners: Sequence[Any], seats: Sequence[int]) -> None:
-        """Give networks seats.
-
-        Args:
-            learners: one ``OffPolicyLearner`` for each agent.
-            seats: where they play.
-        """
-        self._learners, self.seats = list(learners), tuple(seats)
-
-    def begin(self, num_envs: int) -> None:
-        """See ``Company``."""
-        self._actors: list[Actor] = [learner.actor() for learner in self._learners]
-
-    def act(self, obs: Tensor, reset: Tensor, last: Mapping[str, Tensor], greedy: bool) -> Tensor:
-        """See ``Company``."""
-        del last, greedy
-        chosen = [
-            actor(obs[None, :, seat], reset[None, :, seat])[0].cpu()
-            for actor, seat in zip(self._actors, self.seats, strict=True)
-        ]
-        return torch.stack(chosen, -1)
-
-
 def companies(seats: Sequence[Seat], world: Any, device: torch.device) -> list[Company]:
     """Load the networks of all seats, those of a run together.
 
@@ -245,43 +148,16 @@ def _engage(
     seats: Sequence[Seat], places: Sequence[int], world: Any, device: torch.device
 ) -> Company:
     """Networks of one run."""
-    run = seats[places[0]].run
+    run, slots = seats[places[0]].run, tuple(seats[place].slot for place in places)
     assert run is not None, "these seats have networks"
-    born, slots = seats[places[0]].born, [seats[place].slot for place in places]
     config = load_config(run)
-    networks = config.roster.slots
     home = _home(run, config, world.obs_mode)
     try:
         for place, slot in zip(places, slots, strict=True):
             _check_fit(run, home, 0 if config.advised else slot, world, place)
-        if config.off_policy:
-            return ValueBased(
-                [_off_policy(run, config, slot, home, born, device) for slot in slots], places
-            )
-        for mechanism, what in _TEAM.items():
-            if mechanism in config.social.mechanisms and tuple(slots) != networks:
-                raise UsageError(
-                    f"{run}: its agents {what} ({mechanism}), so all of {list(networks)} must "
-                    f"play, in this order; here {slots} do"
-                )
-        hears = None
-        if "visible-actions" in config.social.mechanisms:
-            if world.num_agents != home.num_agents:
-                raise UsageError(
-                    f"{run}: its agents hear what {home.num_agents} agents do (visible-actions); "
-                    f"here are {world.num_agents}"
-                )
-            hears = _ears(slots, places, home.num_agents)
-        spec = ViewSpec.of(home, tuple(slots))
-        if spec.atlas is not None:  # numbers of tiles are those of the world that is played
-            spec = dataclasses.replace(spec, atlas=np.asarray(world.tile_atlas))
-        learner = learner_of(_one_rate(config), spec, places, device)
-        if not born:
-            tensors, weights = learner.tensors(), _weights(run)
-            for position, slot in enumerate(slots):
-                tensors = checkpoint.adopted(tensors, position, weights, networks.index(slot), run)
-            learner.load_tensors(tensors)
-        return Recurrent(learner, places, hears)
+        born = seats[places[0]].born
+        them = Engagement(run, config, slots, tuple(places), born, home, world, device)
+        return regime_of(config).engage(them)
     finally:
         home.close()
 
@@ -326,47 +202,3 @@ def _check_fit(run: Path, home: Any, slot: int, world: Any, place: int) -> None:
 
 def _actions(env: Any, agent: int) -> tuple[str, ...]:
     return tuple(env.action_names[: env.action_counts[agent]])
-
-
-def _ears(slots: Sequence[int], places: Sequence[int], num_agents: int) -> Tensor:
-    """Whom an agent hears in place of whom: mates as mates, others as others, in their order."""
-    found = []
-    for own_slot, own_place in zip(slots, places, strict=True):
-        heard = {own_slot: own_place}
-        for slot, place in zip(slots, places, strict=True):
-            if slot not in heard:
-                heard[slot] = place
-        others = iter(place for place in range(num_agents) if place not in heard.values())
-        found.append([heard[s] if s in heard else next(others) for s in range(num_agents)])
-    return torch.tensor(found)
-
-
-def _off_policy(
-    run: Path, config: TrainConfig, slot: int, home: Any, born: bool, device: torch.device
-) -> Any:
-    """One agent of an off-policy run by itself."""
-    agent = 0 if config.advised else slot
-    if home.obs_mode == "vector":
-        spec = TaskSpec(1, home.obs_shape, home.obs_dtype.name, home.action_counts[agent])
-    else:
-        spec = TaskSpec.of_view(ViewSpec.of(home, (agent,)), 1, home.obs_dtype.name)
-    learner = lone_learner(config, slot, spec, device)
-    if not born:
-        adopt_off_policy(learner, 0, run, slot)
-    return learner
-
-
-def _one_rate(config: TrainConfig) -> TrainConfig:
-    """Nothing is learnt here: learning rates of single agents do not matter."""
-    rate = config.algorithm.learning_rate
-    first = rate[0] if isinstance(rate, tuple) else rate
-    algorithm = dataclasses.replace(config.algorithm, learning_rate=first)
-    return dataclasses.replace(config, algorithm=algorithm)
-
-
-def _weights(run: Path) -> Mapping[str, Tensor]:
-    """Weights of a run's newest checkpoint."""
-    stored, complaints = checkpoint.load_weights(run)
-    for complaint in complaints:
-        print(f"refused a damaged checkpoint: {complaint}", file=sys.stderr)
-    return stored.weights

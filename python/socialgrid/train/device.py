@@ -16,6 +16,19 @@ def prepare_torch(run: RunConfig) -> None:
     torch.set_float32_matmul_precision(run.matmul_precision)
 
 
+def settle_on(name: str) -> torch.device:
+    """Choose a device, and see to it that a resumed run is the same run on it.
+
+    Raises:
+        UsageError: this machine does not have it.
+    """
+    device = choose_device(name)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return device
+
+
 def choose_device(name: str) -> torch.device:
     """Device by name; "auto" takes cuda, then mps, then cpu.
 

@@ -16,7 +16,7 @@ import torch
 from tests.python.algos.tiny import copy_rollout
 
 from socialgrid.config import TrainConfig, from_dict, load_preset
-from socialgrid.train.on_policy.trainer import make_trainer
+from socialgrid.train.start import make_trainer
 
 pytestmark = pytest.mark.accelerator
 
@@ -85,7 +85,7 @@ def config_of(arm: str, device: str) -> TrainConfig:
         "logging": {"tensorboard": False, "curves": False, "video": False},
         "env": {"num_envs": 8, "rollout_steps": 12, "num_threads": 1},
     }
-    if base.off_policy:
+    if base.regime.name == "off-policy":
         small["env"] = {"num_envs": 2, "rollout_steps": 40, "num_threads": 1}
         small["algorithm"] = {
             "learning_starts": 24,
@@ -127,7 +127,7 @@ def test_an_update_on_the_accelerator_is_the_cpus(arm: str, tmp_path: Path, acce
     other = make_trainer(config_of(arm, accelerator), tmp_path / "accelerator")
     assert other.device.type == accelerator
     torch.backends.cudnn.allow_tf32 = False
-    off_policy = cpu.config.off_policy
+    off_policy = cpu.config.regime.name == "off-policy"
     cpu.begin()
     other.begin()
     if off_policy:

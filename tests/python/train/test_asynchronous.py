@@ -17,15 +17,13 @@ from socialgrid.config import CheckpointError, UsageError, from_dict
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.report import read_metrics
 from socialgrid.train import checkpoint
-from socialgrid.train.on_policy import asynchronous
 from socialgrid.train.on_policy.asynchronous import (
-    ActorLearner,
     AsyncTrainer,
-    merged,
-    run_worker,
-    share_of,
 )
-from socialgrid.train.on_policy.trainer import Trainer, create_run, resume_run
+from socialgrid.train.on_policy.rows import merged
+from socialgrid.train.on_policy.trainer import Trainer
+from socialgrid.train.on_policy.worker import ActorLearner, algorithm_of, run_worker, share_of
+from socialgrid.train.start import create_run, resume_run
 
 # Apples grow back at once: whoever walks about and does not shoot collects most.
 ORCHARD = """
@@ -453,4 +451,4 @@ def test_what_does_not_fit_several_workers_is_refused(tmp_path):
     weights.pop("model/lstm.weight_hh")
     with pytest.raises(CheckpointError, match="does not fit"):
         trainer.restore(checkpoint.Checkpoint(weights, {}, {}))
-    assert asynchronous.algorithm_of(config_of()).workers == 2
+    assert algorithm_of(config_of()).workers == 2

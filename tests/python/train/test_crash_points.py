@@ -9,7 +9,7 @@ from tests.python.train.runs import tiny
 
 from socialgrid.config import from_dict, load_config, load_preset, run_files
 from socialgrid.train import checkpoint
-from socialgrid.train.on_policy.trainer import create_run
+from socialgrid.train.start import create_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

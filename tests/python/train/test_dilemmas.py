@@ -30,7 +30,8 @@ from socialgrid.train import checkpoint
 from socialgrid.train.on_policy.evaluation import play_episodes
 from socialgrid.train.on_policy.film import episode_frames
 from socialgrid.train.on_policy.learner import build_learner
-from socialgrid.train.on_policy.trainer import create_run, mean_outcomes, resume_run
+from socialgrid.train.on_policy.rows import mean_outcomes
+from socialgrid.train.start import create_run, resume_run
 from socialgrid.train.worlds import Phase, Worlds, build_worlds, phase_at
 
 TINY = """

@@ -16,8 +16,8 @@ from socialgrid.config import UsageError, from_dict, load_preset, to_dict
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.train.checkpoint import load_newest
 from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks
-from socialgrid.train.on_policy.trainer import create_run, resume_run
 from socialgrid.train.seeds import derived_seed
+from socialgrid.train.start import create_run, resume_run
 
 CLASSIC = ("CartPole-v1", "Pendulum-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1")
 MUJOCO = (

@@ -52,7 +52,7 @@ from socialgrid.train.device import prepare_torch
 from socialgrid.train.off_policy.learner import build_off_policy_learner
 from socialgrid.train.off_policy.make_tasks import make_tasks
 from socialgrid.train.off_policy.tasks import has_several_agents
-from socialgrid.train.on_policy.trainer import make_trainer
+from socialgrid.train.start import make_trainer
 
 TINY = """
 base = "room-mini"
@@ -273,7 +273,7 @@ def test_a_run_says_how_exactly_matrices_are_multiplied():
     [
         (name, variant)
         for name in preset_names()
-        if load_preset(name).config.off_policy
+        if load_preset(name).config.regime.name == "off-policy"
         for variant in ("none", *load_preset(name).variants())
         if variant in ("none", "peers") or name in ("room-mini", "pendulum-mini")
     ],

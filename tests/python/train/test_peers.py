@@ -16,7 +16,7 @@ from socialgrid.train import checkpoint
 from socialgrid.train.off_policy.greedy import greedy_returns
 from socialgrid.train.off_policy.make_tasks import make_tasks
 from socialgrid.train.off_policy.tasks import TaskStep
-from socialgrid.train.off_policy.trainer import PeerTrainer
+from socialgrid.train.off_policy.trainer import OffPolicyTrainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,8 +55,8 @@ def peers(kinds: list[str], **options: Any) -> dict[str, Any]:
     }
 
 
-def trainer_of(config: TrainConfig, folder: Path) -> PeerTrainer:
-    trainer = PeerTrainer(config, folder)
+def trainer_of(config: TrainConfig, folder: Path) -> OffPolicyTrainer:
+    trainer = OffPolicyTrainer(config, folder)
     trainer.begin()
     return trainer
 
@@ -224,7 +224,7 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path, variant: str) -> None:
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     path = first.save(metrics)
     metrics.close()
-    second = PeerTrainer(config, tmp_path / "second")
+    second = OffPolicyTrainer(config, tmp_path / "second")
     second.restore(checkpoint.load(path))
     second.begin()
     for _ in range(3):
@@ -376,7 +376,7 @@ def test_what_does_not_fit_is_refused_at_once(
     tmp_path: Path, table: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(UsageError, match=complaint):
-        PeerTrainer(config_of(table), tmp_path)
+        OffPolicyTrainer(config_of(table), tmp_path)
 
 
 @pytest.mark.slow

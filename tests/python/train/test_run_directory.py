@@ -30,7 +30,7 @@ from socialgrid.config import (
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report import PlainConsole, RichConsole, read_metrics
 from socialgrid.train import checkpoint, resolved
-from socialgrid.train.on_policy.trainer import create_run, resume_run
+from socialgrid.train.start import create_run, resume_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -29,7 +29,8 @@ from socialgrid.config import (
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.report import read_metrics
 from socialgrid.train import checkpoint
-from socialgrid.train.on_policy.trainer import Trainer, create_run, resume_run
+from socialgrid.train.on_policy.trainer import Trainer
+from socialgrid.train.start import create_run, resume_run
 from socialgrid.train.worlds import phase_at
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -379,7 +380,7 @@ def test_mistakes_cost_one_line_and_exit_code_two(tmp_path, capsys, words, messa
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in preset_names() if not load_preset(name).config.off_policy]
+    "name", [name for name in preset_names() if load_preset(name).config.regime.name == "on-policy"]
 )
 def test_every_preset_makes_its_worlds_and_learners(name, tmp_path):
     config = load_preset(name).config

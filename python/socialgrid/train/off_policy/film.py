@@ -15,14 +15,14 @@ from socialgrid.report.video import frame, side_by_side
 from socialgrid.train.off_policy.learner import AnyOffPolicyLearner
 from socialgrid.train.off_policy.make_tasks import make_tasks
 from socialgrid.train.off_policy.tasks import OwnGames, SharedWorlds, Tasks
-from socialgrid.train.off_policy.trainer import PeerTrainer
+from socialgrid.train.off_policy.trainer import OffPolicyTrainer
 from socialgrid.train.seeds import FILM, derived_seed
 
 _MOST_WORLDS = 4  # side by side
 _WORLD = 252  # pixels of the height of a world among others
 
 
-def frames(run: PeerTrainer) -> Iterator[Image]:
+def frames(run: OffPolicyTrainer) -> Iterator[Image]:
     """Play one episode of a run with the present weights, and draw it."""
     tasks = make_tasks(run.config, 1, derived_seed(run.config.run.seed, FILM))
     try:

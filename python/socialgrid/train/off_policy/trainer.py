@@ -13,33 +13,33 @@ import torch
 from torch import Tensor
 
 from socialgrid.config import TrainConfig
-from socialgrid.config.errors import CheckpointError, UsageError
+from socialgrid.config.errors import UsageError
 from socialgrid.players.advisers import ScriptedAdviser, make_adviser
 from socialgrid.report.metrics_file import finite
 from socialgrid.social.advice.lectr import LeCTR
 from socialgrid.social.advice.peers import Panel, PeerAdviser
 from socialgrid.social.protocols import AdvisedStep, Adviser, Members
-from socialgrid.train import checkpoint, seeds
+from socialgrid.train import seeds
+from socialgrid.train.device import settle_on
 from socialgrid.train.interrupt import Abandoned
 from socialgrid.train.off_policy.greedy import greedy_returns
 from socialgrid.train.off_policy.learner import AnyOffPolicyLearner, build_off_policy_learner
 from socialgrid.train.off_policy.make_tasks import make_tasks, shares_worlds
 from socialgrid.train.off_policy.tasks import Tasks, TaskStep
-from socialgrid.train.on_policy.trainer import SynchronousRun
+from socialgrid.train.run import Array, Run, named, tensors_named
 from socialgrid.train.seeds import derived_seed
 
 
-class PeerTrainer(SynchronousRun):
-    """One training run of off-policy learners; used as ``Trainer`` is.
+class OffPolicyTrainer(Run):
+    """One training run of off-policy learners.
 
     Attributes:
-        players: members of a group, or players of a world.
-        slots: places in the group or world of those with networks.
         members: who is who in the groups.
         tasks: of all agents.
-        learner: of all agents.
         adviser: decides whose proposals are carried out; ``None``: everybody acts alone.
     """
+
+    learner: AnyOffPolicyLearner
 
     def __init__(self, config: TrainConfig, run_dir: Path) -> None:
         """Make everything that training needs; nothing is written yet.
@@ -48,16 +48,14 @@ class PeerTrainer(SynchronousRun):
             UsageError: an option does not fit the task, the players or the machine.
         """
         super().__init__(config, run_dir)
-        roster = config.roster
-        self.players, self.slots, self.names = roster.players, roster.slots, roster.names()
+        self.device, roster = settle_on(config.run.device), config.roster
         self.members = Members(roster.groups, len(roster.players), roster.slots)
         env = config.env
         self.tasks = make_tasks(
             config, env.num_envs, config.run.seed, asynchronous=env.num_threads > 1
         )
-        self.exact = self.tasks.exact
         spec = self.tasks.spec
-        self.learner: AnyOffPolicyLearner = build_off_policy_learner(
+        self.learner = build_off_policy_learner(
             config, spec, self.device, run_dir / "dumps", begun=self.begun
         )
         self._scripted: dict[tuple[int, int], ScriptedAdviser] = {}
@@ -88,7 +86,7 @@ class PeerTrainer(SynchronousRun):
         seed = config.run.seed
         try:
             for group in range(members.groups):
-                for place, player in enumerate(self.players):
+                for place, player in enumerate(config.roster.players):
                     if player.scripted is not None:
                         self._scripted[group, place] = make_adviser(
                             config.env.game,
@@ -106,13 +104,12 @@ class PeerTrainer(SynchronousRun):
     # -- state ------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """See ``SynchronousRun``."""
+        """See ``Run``."""
         if self._obs is None:
             self._obs = self.tasks.reset()
 
-    def capture(self, metrics_bytes: int) -> checkpoint.Checkpoint:
-        """See ``SynchronousRun``."""
-        assert self._obs is not None, "nothing has begun"
+    def arrays(self) -> dict[str, Array]:
+        """See ``Run``."""
         arrays = {f"tasks/{name}": array for name, array in self.tasks.get_state().items()}
         arrays |= {f"memory/{name}": x.numpy() for name, x in self.learner.memory().items()}
         for (group, place), adviser in self._scripted.items():
@@ -120,54 +117,38 @@ class PeerTrainer(SynchronousRun):
         if self.adviser is not None:
             arrays |= {f"adviser/{name}": x.numpy() for name, x in self.adviser.tensors().items()}
         arrays["returns"], arrays["played"] = self._returns.numpy(), self._played.numpy()
-        state = {
-            "update": self.update,
-            "env_steps": self.env_steps,
-            "episodes": self.episodes,
-            "epoch": self._epoch,
-            "evaluations": self._evaluations,
-            "seconds": self.seconds,
-            "metrics_bytes": metrics_bytes,
-            "learner": self.learner.meta(),
-        }
-        return checkpoint.Checkpoint(self.learner.tensors(), arrays, state)
+        return arrays
 
-    def restore(self, stored: checkpoint.Checkpoint) -> None:
-        """See ``SynchronousRun``; tasks that cannot be restored begin new episodes."""
-        state, arrays = stored.state, stored.arrays
-        try:
-            self.update, self.env_steps = int(state["update"]), int(state["env_steps"])
-            self.episodes, self.seconds = int(state["episodes"]), float(state["seconds"])
-            self._epoch, self._evaluations = int(state["epoch"]), int(state["evaluations"])
-            self._metrics_bytes = int(state["metrics_bytes"])
-            self.learner.load_tensors(stored.weights)
-            self.learner.load_meta(state["learner"])
-            self.learner.load_memory(_tensors(arrays, "memory/"))
-            for (group, place), adviser in self._scripted.items():
-                adviser.set_state(arrays[f"scripted/{group}/{place}"])
-            if self.adviser is not None:
-                self.adviser.load_tensors(_tensors(arrays, "adviser/"))
-            self._obs = self.tasks.set_state(
-                {k.removeprefix("tasks/"): v for k, v in arrays.items() if k.startswith("tasks/")}
-            )
-            if self.tasks.exact:
-                self._returns.copy_(torch.from_numpy(arrays["returns"]))
-                self._played.copy_(torch.from_numpy(arrays["played"]))
-            else:
-                self.learner.interrupt()
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"the checkpoint does not fit this run: {error}") from None
-        self._saved_step = self.env_steps
+    def counters(self) -> dict[str, Any]:
+        """See ``Run``."""
+        return {"epoch": self._epoch, "evaluations": self._evaluations}
+
+    def load_arrays(self, arrays: Mapping[str, Array], state: Mapping[str, Any]) -> None:
+        """See ``Run``; tasks that cannot be restored begin new episodes."""
+        self._epoch, self._evaluations = int(state["epoch"]), int(state["evaluations"])
+        self.learner.load_memory(tensors_named(arrays, "memory/"))
+        for (group, place), adviser in self._scripted.items():
+            adviser.set_state(arrays[f"scripted/{group}/{place}"])
+        if self.adviser is not None:
+            self.adviser.load_tensors(tensors_named(arrays, "adviser/"))
+        self._obs = self.tasks.set_state(named(arrays, "tasks/"))
+        if self.tasks.exact:
+            self._returns.copy_(torch.from_numpy(arrays["returns"]))
+            self._played.copy_(torch.from_numpy(arrays["played"]))
+        else:
+            self.learner.interrupt()
+
+    @property
+    def anew(self) -> str | None:
+        """See ``Run``."""
+        if self.tasks.exact:
+            return None
+        return f"{self.config.env.game} cannot be saved: new episodes begin here"
 
     @property
     def progress(self) -> int:
         """Steps in play of an agent, its copies added up; the mean where agents differ."""
         return self.learner.steps
-
-    @property
-    def agent_steps(self) -> int:
-        """Steps in play of all agents, added up."""
-        return sum(self.learner.agent_steps)
 
     # -- steps ------------------------------------------------------------------------------
 
@@ -237,7 +218,7 @@ class PeerTrainer(SynchronousRun):
             self._played[step.done] = False
 
     def step(self) -> dict[str, Any]:
-        """Let every copy of every task take ``env.rollout_steps`` steps. See ``SynchronousRun``.
+        """Let every copy of every task take ``env.rollout_steps`` steps. See ``Run``.
 
         A signal ends the row earlier; then the next one has what is missing.
         """
@@ -256,6 +237,7 @@ class PeerTrainer(SynchronousRun):
         self.episodes += finished
         seconds = time.perf_counter() - start
         self.seconds += seconds
+        self.agent_steps = sum(self.learner.agent_steps)
         row: dict[str, Any] = {
             "update": self.update,
             "env_steps": self.env_steps,
@@ -323,12 +305,3 @@ class PeerTrainer(SynchronousRun):
 
 def _numbers(values: Tensor) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]
-
-
-def _tensors(arrays: Mapping[str, np.ndarray[Any, Any]], prefix: str) -> dict[str, Tensor]:
-    """Those arrays whose names begin so, as tensors by the rest of their names."""
-    return {
-        name.removeprefix(prefix): torch.from_numpy(array.copy())
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.data.rollout import Rollout
-from socialgrid.train.cast import Company
+from socialgrid.train.company import Company
 from socialgrid.train.on_policy.learner import AnyLearner, build_rollout
 from socialgrid.train.worlds import Worlds
 

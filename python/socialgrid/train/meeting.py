@@ -1,0 +1,166 @@
+"""Agents of one run or of several and scripted players meet in a world, without learning."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from socialgrid.config import TrainConfig, UsageError, about
+from socialgrid.config.evaluation import EvalOptions
+from socialgrid.report.evaluation import Evaluation, Outcome, Result, outcomes_of
+from socialgrid.train.cast import Seat, at_home, companies, eyes_of, seats_of
+from socialgrid.train.company import Company
+from socialgrid.train.device import choose_device
+from socialgrid.train.on_policy.company import Recurrent
+from socialgrid.train.on_policy.evaluation import Played, coordination, play_episodes
+from socialgrid.train.seeds import EVALUATED_WORLDS, derived_seed
+from socialgrid.train.worlds import Phase, Worlds, can_be_absent, phase_at
+
+Array = npt.NDArray[Any]
+
+
+def play_seats(
+    config: TrainConfig,
+    seats: Sequence[Seat],
+    options: EvalOptions,
+    conditions: Sequence[tuple[str, tuple[int, ...]]],
+    *,
+    recorded: bool = False,
+    hide: bool = True,
+) -> Iterator[tuple[int, str, Played, Any]]:
+    """Let players meet in a world, in every condition with every seed.
+
+    Args:
+        config: the world.
+        seats: who plays.
+        options: episodes, seeds, greedy and device.
+        conditions: names, and the seats that are present.
+        recorded: all networks are one run's at home, and what they say and how they influence
+            each other is wanted.
+        hide: agents do not see what was hidden from them where they learnt.
+
+    Yields:
+        seed, condition, what was played, and the simulator (closed).
+
+    Raises:
+        UsageError: the game refuses, or networks do not fit.
+    """
+    device = choose_device(options.device)
+    phase = phase_at(config, 0)
+    if hide:
+        rest = {name: value for name, value in phase.options.items() if name != "hide"}
+        hidden = eyes_of(seats, phase.options)
+        phase = Phase({**rest, "hide": hidden} if any(hidden) else rest, phase.num_solo)
+    group: list[Company] = []
+    for seed in options.seeds:
+        for condition, present in conditions:
+            worlds = _worlds(
+                config, seats, phase, episodes=options.episodes, seed=seed, present=present
+            )
+            try:
+                group = group or companies(seats, worlds.env, device)
+                first = group[0]
+                if recorded and isinstance(first, Recurrent):
+                    played = play_episodes(worlds, first.learner, first.seats, options.greedy)
+                else:
+                    played = play_episodes(worlds, None, (), options.greedy, group)
+            finally:
+                worlds.close()
+            yield seed, condition, played, worlds.env
+
+
+def learning_seats(seats: Sequence[Seat], run_dir: Path, run: TrainConfig) -> list[int]:
+    """Seats of a run's own agents that learnt there.
+
+    All others are scripted, frozen, untrained, or of other runs.
+    """
+    own = run.roster.players
+    return [
+        place
+        for place, seat in enumerate(seats)
+        if seat.run == run_dir and not seat.born and own[seat.slot].learns
+    ]
+
+
+def evaluate_seats(
+    run_dir: Path,
+    run: TrainConfig,
+    config: TrainConfig,
+    options: EvalOptions,
+    extra: Mapping[str, Any],
+) -> Evaluation:
+    """Let a run's agents meet scripted players and other runs' agents in a world."""
+    seats = seats_of(run_dir, run, config.players.kinds)
+    home = at_home(seats, run_dir, run)
+    everybody = tuple(range(len(seats)))
+    networks = [place for place in everybody if seats[place].run is not None]
+    learners = learning_seats(seats, run_dir, run)
+    others = [place for place in everybody if place not in learners]
+    conditions: list[tuple[str, tuple[int, ...]]] = [("together", everybody)]
+    if len(seats) > 1 and can_be_absent(config.env.game):
+        conditions += [(f"alone {place}", (place,)) for place in networks]
+    results: list[Result] = []
+    returns: dict[str, dict[int, list[Array]]] = {}
+    episodes: list[tuple[dict[str, float], ...]] = []
+    moments: list[tuple[dict[str, float], ...]] = []
+    env: Any = None
+    for seed, condition, played, env in play_seats(
+        config, seats, options, conditions, recorded=home, hide="hide" not in extra
+    ):
+        name, _, alone = condition.partition(" ")
+        for place in [int(alone)] if alone else everybody:
+            seat, own = seats[place], played.returns[:, place]
+            results.append(Result(name, seed, place, seat.kind, seat.plays, tuple(own.tolist())))
+            if alone and place in learners:
+                by_seed = returns.setdefault("learners_return_alone", {})
+                by_seed.setdefault(seed, []).append(own)
+        if alone:
+            continue
+        for metric, places in (("learners_return", learners), ("others_return", others)):
+            if places:
+                own = played.returns[:, places].mean(1)
+                returns.setdefault(metric, {}).setdefault(seed, []).append(own)
+        episodes.append(played.outcomes)
+        if home and config.social.mechanisms:
+            moments.append((coordination(played, env.num_actions, config.social.vocabulary),))
+    if len(seats) == 1 and not env.event_names:
+        episodes.clear()  # its return says it all
+    own_returns = [
+        Outcome(metric, tuple(tuple(np.mean(each, 0).tolist()) for each in by_seed.values()))
+        for metric, by_seed in returns.items()
+    ]
+    limits = (env.max_steps, config.social.divergence)
+    return Evaluation(
+        tuple(results),
+        (*own_returns, *outcomes_of(episodes, limits), *outcomes_of(moments, limits, whole=True)),
+    )
+
+
+def _worlds(
+    config: TrainConfig,
+    seats: Sequence[Seat],
+    phase: Phase,
+    *,
+    episodes: int,
+    seed: int,
+    present: Sequence[int],
+) -> Worlds:
+    absent = [place for place in range(len(seats)) if place not in present]
+    try:
+        return Worlds(
+            config.env.game,
+            episodes,
+            [seat.scripted for seat in seats],
+            dataclasses.replace(phase, num_solo=episodes if absent else 0),
+            seed=derived_seed(seed, EVALUATED_WORLDS),
+            num_threads=config.env.num_threads,
+            obs_mode=config.obs_mode,
+            absent=absent,
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(about(config.env.game, error)) from None

@@ -1,0 +1,153 @@
+"""A run made from a configuration, begun in a directory of its own, or gone on with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from socialgrid.config import (
+    CheckpointError,
+    TrainConfig,
+    UsageError,
+    check_imports,
+    from_dict,
+    load_config,
+    run_files,
+    to_dict,
+)
+from socialgrid.config.errors import told
+from socialgrid.train import checkpoint, resolved
+from socialgrid.train.regime import regime_of
+from socialgrid.train.run import Run
+
+
+def make_trainer(config: TrainConfig, run_dir: Path) -> Run:
+    """The run that a configuration asks for; nothing is written yet.
+
+    Raises:
+        UsageError: an option does not fit the game, the players or the machine.
+    """
+    return regime_of(config).trainer(config, run_dir)
+
+
+def create_run(config: TrainConfig, run_dir: Path, *, fresh: bool = False) -> Run:
+    """Prepare a new run in a directory that is its own until it ends.
+
+    Args:
+        config: the resolved configuration.
+        run_dir: where everything of the run goes; made if needed, and removed again where the
+            run cannot be prepared.
+        fresh: make a directory that was not there; where there is one of that name, a number is
+            added to the name.
+
+    Raises:
+        UsageError: a bad option, the directory holds a run already, or it cannot be written.
+    """
+    lock = run_files.claim(run_dir, fresh=fresh)
+    try:
+        trainer = make_trainer(config, lock.run_dir)
+        data = to_dict(config)
+        trainer.identity = run_files.identity_of(data)
+        run_files.write_config(lock.run_dir, data, trainer.identity)
+        resolved.record(lock.run_dir, resolved.resolve(trainer.config, trainer.threads), begin=True)
+    except OSError as error:
+        lock.undo()
+        raise UsageError(told(error, lock.run_dir)) from None
+    except BaseException:
+        lock.undo()
+        raise
+    trainer.lock = lock
+    return trainer
+
+
+def resume_run(
+    run_dir: Path, total_steps: int | None = None, imports: Sequence[str] = ()
+) -> tuple[Run, list[str]]:
+    """Prepare to go on with a run from its newest whole checkpoint.
+
+    Args:
+        run_dir: the run.
+        total_steps: a new goal; the old one when absent.
+        imports: modules that the run's record may name, as ``gymnasium:MODULE:ID`` does.
+
+    Returns:
+        the trainer, and what has to be told the user about what cannot go on as it was.
+
+    Raises:
+        UsageError: not a run, another process trains it, its checkpoints are gone, or none of
+            them is whole; or its tasks need code that nobody allowed.
+    """
+    # A directory that is no run stays as it is.
+    check_imports(load_config(run_dir), run_dir, imports)
+    lock = run_files.RunLock(run_dir)
+    try:
+        trainer, messages = _resume(run_dir, total_steps, imports)
+    except OSError as error:
+        raise UsageError(told(error, run_dir)) from None
+    finally:
+        if sys.exc_info()[0] is not None:
+            lock.release()
+    trainer.lock = lock
+    return trainer, messages
+
+
+def _resume(
+    run_dir: Path, total_steps: int | None, imports: Sequence[str]
+) -> tuple[Run, list[str]]:
+    config, (_, identity) = load_config(run_dir), run_files.read_config(run_dir)
+    check_imports(config, run_dir, imports)  # another process may have changed it
+    if total_steps is not None:
+        data = to_dict(config)
+        data["run"]["total_steps"] = total_steps
+        for phase in list(data["phases"].values())[-1:]:
+            phase["steps"] = 0  # the last one lasts as long as the run does
+        config = from_dict(data)
+    folder = run_dir / "checkpoints"
+    messages: list[str] = []
+    if not checkpoint.found(folder):
+        _refuse_lost(run_dir)
+        trainer = make_trainer(config, run_dir)
+        messages.append("no checkpoint yet: starting from the beginning")
+    else:
+        path, stored, complaints = checkpoint.load_newest(folder, identity)
+        trainer = make_trainer(config, run_dir)
+        try:
+            checkpoint.check_counters(stored.state)
+            checkpoint.check_alike(stored.weights, trainer.learner.tensors())
+            trainer.restore(stored)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        except Exception as error:  # whatever hostile numbers lead to
+            raise CheckpointError(
+                f"{path}: does not fit this run: {type(error).__name__}: {error}"
+            ) from None
+        messages += [f"refused a damaged checkpoint: {complaint}" for complaint in complaints]
+        if complaints:
+            checkpoint.set_aside(folder, path)
+            messages.append(f"going on from the one before: {path}")
+        if trainer.anew:
+            messages.append(trainer.anew)
+    trainer.identity = identity
+    run_files.write_config(run_dir, to_dict(config), identity)
+    now = resolved.resolve(config, trainer.threads)
+    messages += resolved.record(run_dir, now, begin=not trainer.env_steps)
+    return trainer, messages
+
+
+def _refuse_lost(run_dir: Path) -> None:
+    """Refuse to begin anew over the metrics of a run that had checkpoints.
+
+    The first one follows the first row, so that a run killed before it has a row at most.
+    """
+    path = run_dir / run_files.METRICS
+    if not path.exists():
+        return
+    with os.fdopen(run_files.open_regular(path), "rb") as file:
+        rows = file.read(1 << 20).count(b"\n")
+    if rows > 1:
+        raise UsageError(
+            f"{run_dir}: its checkpoints are gone; what it measured is still in {path}: move that "
+            "file away to begin anew with --resume"
+        )
