@@ -135,7 +135,7 @@ class Bench:
 
     def loop(self, name: str, config: Any, looks: bool = False) -> None:
         """Time the whole loop of a trainer: one update to warm up, then the best of two."""
-        from socialgrid.train.start import make_trainer
+        from socialgrid.train import make_trainer
 
         gc.collect()
         if self.cuda:

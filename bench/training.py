@@ -46,7 +46,7 @@ from socialgrid.data.rollout import Rollout
 from socialgrid.models import ModelConfig, ViewSpec
 from socialgrid.models.recall import Recall
 from socialgrid.report import read_metrics
-from socialgrid.train.start import make_trainer
+from socialgrid.train import make_trainer
 
 
 @dataclass(frozen=True)

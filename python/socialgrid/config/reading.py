@@ -65,12 +65,9 @@ def load_config(run: Path) -> TrainConfig:
     """Read the configuration of a run directory.
 
     Raises:
-        UsageError: it is no run directory, or its configuration is damaged.
+        UsageError: it is no run directory, of an older format, or its configuration is damaged.
     """
     data, _ = run_files.read_config(run)
-    peers = data.get("peers")
-    if isinstance(peers, dict):  # runs that are older than the option went by this
-        peers.setdefault("normalise", "largest")
     try:
         return from_dict(data)
     except UsageError as error:

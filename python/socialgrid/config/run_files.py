@@ -21,6 +21,9 @@ from typing import Any
 from socialgrid.config.errors import UsageError, told
 
 CONFIG, METRICS = "config.json", "metrics.jsonl"
+FORMAT = 2
+"""Number of the format of runs and their checkpoints, raised where older ones cannot be read."""
+_LAST_READERS = {1: "9487337"}  # the last commit that reads runs of an older format
 MAX_JSON = 16 << 20  # bytes; configurations and headers are far smaller
 _INTEGRITY = "integrity"  # the table of config.json that is no option
 _LOCK = ".lock"
@@ -190,7 +193,7 @@ def write_config(run_dir: Path, config: Mapping[str, Any], identity: str) -> Non
     Raises:
         OSError: the system refuses; it names the file.
     """
-    integrity = {"configuration": identity}
+    integrity: dict[str, Any] = {"format": FORMAT, "configuration": identity}
     integrity["sha256"] = _digest({**config, _INTEGRITY: integrity})
     text = json.dumps({**config, _INTEGRITY: integrity}, indent=1) + "\n"
     write_whole(run_dir / CONFIG, text.encode())
@@ -200,10 +203,10 @@ def read_config(run_dir: Path) -> tuple[dict[str, Any], str]:
     """Read ``config.json``.
 
     Returns:
-        its sections, and the run's identity; that of runs older than checksums is empty.
+        its sections, and the run's identity.
 
     Raises:
-        UsageError: it is no run directory, or the file is damaged.
+        UsageError: it is no run directory, of an older format, or the file is damaged.
     """
     path = run_dir / CONFIG
     try:
@@ -219,18 +222,33 @@ def read_config(run_dir: Path) -> tuple[dict[str, Any], str]:
         raise UsageError(f"{path}: not JSON: {error}") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: not a table of options")
-    if _INTEGRITY not in data:
-        return data, ""
-    integrity = data.pop(_INTEGRITY)
-    identity = integrity.get("configuration") if isinstance(integrity, dict) else None
+    integrity = data.pop(_INTEGRITY, {})
+    if not isinstance(integrity, dict):
+        raise UsageError(f"{path}: {_INTEGRITY} is not a table")
+    refuse_format(path, integrity.get("format", 1))
+    identity = integrity.get("configuration")
+    known = {"format": FORMAT, "configuration": identity}
     if not isinstance(identity, str) or integrity.get("sha256") != _digest(
-        {**data, _INTEGRITY: {"configuration": identity}}
+        {**data, _INTEGRITY: known}
     ):
         raise UsageError(
             f"{path}: damaged or edited: its checksum is another one; a copy of it, as in "
             "socialgrid-train COPY.json, may be edited and begins a new run"
         )
     return data, identity
+
+
+def refuse_format(path: Path, number: object) -> None:
+    """Refuse a run or a checkpoint of another format than this version's.
+
+    Raises:
+        UsageError: it is one; of an older one, it names the last commit that reads it.
+    """
+    if number == FORMAT:
+        return
+    reader = _LAST_READERS.get(number) if isinstance(number, int) else None
+    hint = f"; the last commit that reads it is {reader}" if reader else ""
+    raise UsageError(f"{path}: of format {number!r}, this version reads {FORMAT}{hint}")
 
 
 def read_preset(path: Path) -> str:

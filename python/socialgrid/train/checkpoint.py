@@ -38,7 +38,6 @@ from socialgrid.config.errors import CheckpointError, UsageError, told
 from socialgrid.config.run_files import MAX_JSON as _MAX_JSON
 from socialgrid.config.run_files import sync_folder as _sync_folder
 
-FORMAT = 1
 _WEIGHTS, _ARRAYS, _STATE = "weights.safetensors", "arrays.safetensors", "state.json"
 _FILES = (_WEIGHTS, _ARRAYS, _STATE)
 _MANIFEST = "manifest.json"
@@ -110,7 +109,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, keep: int = 2, config:
             _STATE: json.dumps(checkpoint.state, allow_nan=False).encode(),
         }  # fmt: skip
         manifest = {
-            "format": FORMAT,
+            "format": run_files.FORMAT,
             "step": step,
             "config": config,
             "files": {
@@ -287,8 +286,7 @@ def set_aside(folder: Path, newer_than: Path) -> None:
 
 def _check_manifest(manifest: dict[str, Any], path: Path) -> dict[str, tuple[int, str]]:
     where = path / _MANIFEST
-    if manifest.get("format") != FORMAT:
-        raise CheckpointError(f"{where}: format {manifest.get('format')!r}, can read {FORMAT}")
+    run_files.refuse_format(where, manifest.get("format"))
     files = manifest.get("files")
     if not isinstance(files, dict) or set(files) != set(_FILES):
         raise CheckpointError(f"{where}: must list exactly {', '.join(_FILES)}")

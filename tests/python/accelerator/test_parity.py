@@ -16,7 +16,7 @@ import torch
 from tests.python.algos.tiny import copy_rollout
 
 from socialgrid.config import TrainConfig, from_dict, load_preset
-from socialgrid.train.start import make_trainer
+from socialgrid.train import make_trainer
 
 pytestmark = pytest.mark.accelerator
 

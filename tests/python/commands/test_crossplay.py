@@ -13,11 +13,16 @@ from socialgrid.commands.evaluate import evaluate
 from socialgrid.config import UsageError, load_config
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.models import ViewSpec
-from socialgrid.train import checkpoint
-from socialgrid.train.cast import companies, eyes_of, seats_of
-from socialgrid.train.on_policy.learner import learner_of
-from socialgrid.train.seeds import derived_seed
-from socialgrid.train.worlds import Phase, Worlds
+from socialgrid.train import (
+    Phase,
+    Worlds,
+    checkpoint,
+    companies,
+    derived_seed,
+    eyes_of,
+    learner_of,
+    seats_of,
+)
 
 E = 24
 OPTIONS = EvalOptions(episodes=E, seeds=(4,))

@@ -16,14 +16,8 @@ from tests.python.train.runs import command
 from socialgrid.config import CheckpointError, UsageError, from_dict
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.report import read_metrics
-from socialgrid.train import checkpoint
-from socialgrid.train.on_policy.asynchronous import (
-    AsyncTrainer,
-)
-from socialgrid.train.on_policy.rows import merged
-from socialgrid.train.on_policy.trainer import Trainer
+from socialgrid.train import AsyncTrainer, Trainer, checkpoint, create_run, merged, resume_run
 from socialgrid.train.on_policy.worker import ActorLearner, algorithm_of, run_worker, share_of
-from socialgrid.train.start import create_run, resume_run
 
 # Apples grow back at once: whoever walks about and does not shoot collects most.
 ORCHARD = """

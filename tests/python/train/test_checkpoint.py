@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from socialgrid.config import CheckpointError
-from socialgrid.train import checkpoint
-from socialgrid.train.checkpoint import Checkpoint
+from socialgrid.train import Checkpoint, checkpoint
 
 
 def make(value=1.0):

@@ -8,8 +8,7 @@ from tests.python.train.crash_disk import Journal
 from tests.python.train.runs import tiny
 
 from socialgrid.config import from_dict, load_config, load_preset, run_files
-from socialgrid.train import checkpoint
-from socialgrid.train.start import create_run
+from socialgrid.train import checkpoint, create_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

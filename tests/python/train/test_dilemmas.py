@@ -26,13 +26,19 @@ from socialgrid.config.evaluation import EvalOptions
 from socialgrid.measures.episodes import equality
 from socialgrid.report import RunCurves, draw_curves, read_metrics, read_references, with_curves
 from socialgrid.report.console import influence_said
-from socialgrid.train import checkpoint
-from socialgrid.train.on_policy.evaluation import play_episodes
-from socialgrid.train.on_policy.film import episode_frames
-from socialgrid.train.on_policy.learner import build_learner
-from socialgrid.train.on_policy.rows import mean_outcomes
-from socialgrid.train.start import create_run, resume_run
-from socialgrid.train.worlds import Phase, Worlds, build_worlds, phase_at
+from socialgrid.train import (
+    Phase,
+    Worlds,
+    build_learner,
+    build_worlds,
+    checkpoint,
+    create_run,
+    episode_frames,
+    mean_outcomes,
+    phase_at,
+    play_episodes,
+    resume_run,
+)
 
 TINY = """
 [run]

@@ -25,6 +25,7 @@ from socialgrid.config import (
     load_config,
     load_preset,
     preset_names,
+    run_files,
     to_dict,
 )
 from socialgrid.config.evaluation import EvalOptions
@@ -47,12 +48,14 @@ from socialgrid.report import (
     read_metrics,
     report_runs,
 )
-from socialgrid.train import checkpoint
-from socialgrid.train.device import prepare_torch
-from socialgrid.train.off_policy.learner import build_off_policy_learner
-from socialgrid.train.off_policy.make_tasks import make_tasks
+from socialgrid.train import (
+    build_off_policy_learner,
+    checkpoint,
+    make_tasks,
+    make_trainer,
+    prepare_torch,
+)
 from socialgrid.train.off_policy.tasks import has_several_agents
-from socialgrid.train.start import make_trainer
 
 TINY = """
 base = "room-mini"
@@ -364,8 +367,7 @@ def test_a_run_leaves_pictures_a_film_and_a_table(finished, tiny, tmp_path, caps
 
 
 def test_films_show_every_world_and_stand_still_at_its_end(finished):
-    from socialgrid.train.off_policy.evaluation import load_off_policy
-    from socialgrid.train.off_policy.film import task_frames
+    from socialgrid.train import load_off_policy, task_frames
 
     config = load_config(finished)
     tasks = make_tasks(config, 1, 3)
@@ -394,7 +396,7 @@ def test_evaluation_plays_without_exploration_and_without_advice(finished, capsy
     assert {entry["kind"] for entry in data["results"]} == set(load_config(finished).roster.names())
 
     import socialgrid
-    from socialgrid.train.seeds import derived_seed
+    from socialgrid.train import derived_seed
 
     _, stored, _ = checkpoint.load_newest(finished / "checkpoints")
     env = socialgrid.make_vec(
@@ -509,7 +511,7 @@ def made_up(
     )
     agents = groups * len(config.roster.slots)
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(to_dict(config)))
+    run_files.write_config(folder, to_dict(config), "")
     rows = []
     for update in range(1, 5):
         row = {

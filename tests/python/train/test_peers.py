@@ -12,11 +12,7 @@ from torch import Tensor
 
 from socialgrid.config import TrainConfig, UsageError, from_dict
 from socialgrid.report import MetricsFile, PlainConsole
-from socialgrid.train import checkpoint
-from socialgrid.train.off_policy.greedy import greedy_returns
-from socialgrid.train.off_policy.make_tasks import make_tasks
-from socialgrid.train.off_policy.tasks import TaskStep
-from socialgrid.train.off_policy.trainer import OffPolicyTrainer
+from socialgrid.train import OffPolicyTrainer, TaskStep, checkpoint, greedy_returns, make_tasks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

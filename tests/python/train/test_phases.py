@@ -23,7 +23,7 @@ from socialgrid.config import (
     told_of_phase,
 )
 from socialgrid.report import read_metrics
-from socialgrid.train.start import create_run, resume_run
+from socialgrid.train import create_run, resume_run
 
 TINY = runs.TINY.replace("total_steps = 1024", "total_steps = 2048")
 PHASED = """

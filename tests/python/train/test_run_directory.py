@@ -29,8 +29,7 @@ from socialgrid.config import (
 )
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report import PlainConsole, RichConsole, read_metrics
-from socialgrid.train import checkpoint, resolved
-from socialgrid.train.start import create_run, resume_run
+from socialgrid.train import checkpoint, create_run, resolved, resume_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -116,6 +115,31 @@ def test_a_changed_configuration_is_refused_and_may_begin_a_new_run(tmp_path, ru
     assert resume_run(run, 512)[1] == []
     assert load_config(run).run.total_steps == 512
     assert resume_run(run)[1] == []
+
+
+def test_runs_and_checkpoints_of_before_are_refused_in_a_line_that_says_what_reads_them(run):
+    path, (folder,) = run / "config.json", (run / "checkpoints").glob("step-*256")
+    for file in (path, folder / "manifest.json"):
+        text = file.read_text()
+        assert '"format": 2' in text
+        file.write_text(text.replace('"format": 2', '"format": 1'))
+        with pytest.raises(UsageError) as error:
+            load_config(run) if file == path else checkpoint.load(folder)
+        assert f"{file}: of format 1, this version reads 2; the last commit that reads it is" in (
+            str(error.value)
+        )
+        assert "\n" not in str(error.value)
+        file.write_text(text)
+    # The oldest ones said nothing of formats.
+    data = json.loads(path.read_text())
+    del data["integrity"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match=r"of format 1, .* reads it is 9487337"):
+        load_config(run)
+    # Another commit's format is refused as well.
+    path.write_text(json.dumps(data | {"integrity": {"format": 3}}))
+    with pytest.raises(UsageError, match=r"of format 3, this version reads 2$"):
+        load_config(run)
 
 
 def test_a_run_whose_checkpoints_are_gone_keeps_its_metrics(run):

@@ -28,10 +28,7 @@ from socialgrid.config import (
 )
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.report import read_metrics
-from socialgrid.train import checkpoint
-from socialgrid.train.on_policy.trainer import Trainer
-from socialgrid.train.start import create_run, resume_run
-from socialgrid.train.worlds import phase_at
+from socialgrid.train import Trainer, checkpoint, create_run, phase_at, resume_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

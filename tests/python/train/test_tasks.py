@@ -8,8 +8,7 @@ import torch
 
 import socialgrid
 from socialgrid.config import UsageError
-from socialgrid.train.off_policy.tasks import OwnGames, SharedWorlds
-from socialgrid.train.worlds import Phase, Worlds
+from socialgrid.train import OwnGames, Phase, SharedWorlds, Worlds
 
 
 def rooms(agents: int = 3, copies: int = 2, first: int = 0, **options: object) -> OwnGames:
