@@ -5,13 +5,23 @@ something private is worth a test of its own, it deserves a public name in its m
 """
 
 import ast
+import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "socialgrid"
 # Tests of what the compiled extension itself is: its stub, its symbols, what it does alone.
 OF_THE_EXTENSION = {"test_stubs.py", "test_packaging.py", "test_extension.py", "test_kernels.py"}
+ROOMS = ("algos", "data", "measures", "models", "train")
+PATCHED = {  # modules in which a test replaces something
+    "test_a3c: socialgrid.algos.on_policy",
+    "test_train: socialgrid.train.off_policy",
+}
 BY_NAME = {"setattr", "delattr", "getattr", "hasattr"}
 
 
@@ -91,6 +101,44 @@ def test_no_test_reaches_for_a_private_name():
             if name != "_core" or path.name not in OF_THE_EXTENSION:
                 found.append(f"{path.relative_to(ROOT)}:{line}: {name}")
     assert not found, "\n".join(["private names of the package:", *found])
+
+
+def modules_below_rooms(tree):
+    """(line, module) of imports that go deeper than a room's face."""
+    return [
+        (node.lineno, node.module)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and (parts := (node.module or "").split("."))[0] == PACKAGE
+        and len(parts) > 2
+        and parts[1] in ROOMS
+    ]
+
+
+def test_tests_import_from_the_faces_of_rooms():
+    """Where code lies inside a room may change, too; whole modules are imported to be patched."""
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for line, module in modules_below_rooms(ast.parse(path.read_text())):
+            if f"{path.stem}: {module}" not in PATCHED:
+                found.append(f"{path.relative_to(ROOT)}:{line}: {module}")
+    assert not found, "\n".join(["not from a room's face:", *found])
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_shows_what_its_stub_says(room):
+    module = importlib.import_module(f"{PACKAGE}.{room}")
+    assert module.__all__
+    for name in module.__all__:
+        assert hasattr(module, name), name
+    with pytest.raises(AttributeError, match="no attribute 'nothing_of_that_name'"):
+        _ = module.nothing_of_that_name
+
+
+def test_rooms_are_imported_without_torch():
+    names = ", ".join(f"{PACKAGE}.{room}" for room in ROOMS)
+    program = f"import sys, {names}\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_all_ways_to_reach_for_one_are_seen():

@@ -1,5 +1,5 @@
 """Learning algorithms: losses and updates of independent, stacked agents."""
 
-from socialgrid.algos.options import CloningConfig, PPOConfig
+from socialgrid.faces import face
 
-__all__ = ["CloningConfig", "PPOConfig"]
+__getattr__, __all__ = face(__name__, __file__)

@@ -1,6 +1,5 @@
 """Networks of independent agents, stacked on a leading agent axis."""
 
-from socialgrid.models.config import ModelConfig
-from socialgrid.models.spec import ViewSpec
+from socialgrid.faces import face
 
-__all__ = ["ModelConfig", "ViewSpec"]
+__getattr__, __all__ = face(__name__, __file__)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from socialgrid.data.replay import Transitions
-from socialgrid.models.task_spec import TaskSpec
+from socialgrid.data import Transitions
+from socialgrid.models import TaskSpec
 
 
 class Chain:

@@ -8,11 +8,9 @@ from bench.plain_agent import PlainAgent, copy_from_stack
 from safetensors.torch import load_file
 from tests.python.algos.tiny import MODEL, Buttons, collect, copy_rollout, new_rollout
 
+from socialgrid.algos import A3C, A3CConfig
 from socialgrid.algos.on_policy import a3c
-from socialgrid.algos.on_policy.a3c import A3C
-from socialgrid.algos.options import A3CConfig
-from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.recall import Recall, chosen_log_prob
+from socialgrid.models import NonFiniteError, Recall, chosen_log_prob
 
 QUICK = A3CConfig(gamma=0.9, learning_rate=1e-2, learning_rate_end=None)
 

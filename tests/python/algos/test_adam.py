@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from socialgrid.models.adam import StackedAdam, clip_gradients
+from socialgrid.models import StackedAdam, clip_gradients
 
 
 class Net(nn.Module):

@@ -6,8 +6,7 @@ import pytest
 import torch
 from tests.python.algos.tiny import MODEL, Buttons, experience
 
-from socialgrid.algos import PPOConfig
-from socialgrid.algos.on_policy.ppo import PPO
+from socialgrid.algos import PPO, PPOConfig
 
 
 # PyTorch's compiler trips over warnings of PyTorch itself when they are errors.

@@ -22,11 +22,8 @@ from tests.python.algos.off_policy_tasks import (
     train,
 )
 
-from socialgrid.algos.off_policy.dqn import DQN
-from socialgrid.algos.options import DQNConfig, OffPolicyConfig
-from socialgrid.models import ModelConfig, ViewSpec
-from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.task_spec import TaskSpec
+from socialgrid.algos import DQN, DQNConfig, OffPolicyConfig
+from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec
 
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}
 

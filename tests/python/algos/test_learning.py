@@ -4,9 +4,7 @@ import pytest
 import torch
 from tests.python.algos.tiny import MODEL, Buttons, collect, new_rollout
 
-from socialgrid.algos import CloningConfig, PPOConfig
-from socialgrid.algos.on_policy.behaviour_cloning import BehaviourCloning
-from socialgrid.algos.on_policy.ppo import PPO
+from socialgrid.algos import PPO, BehaviourCloning, CloningConfig, PPOConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,20 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.algos.off_policy.dqn import DQN
-from socialgrid.algos.off_policy.mixed import MixedLearner
-from socialgrid.algos.off_policy.recurrent_dqn import RecurrentDQN
-from socialgrid.algos.off_policy.sac import SAC, DiscreteSAC
-from socialgrid.algos.off_policy.td3 import TD3
-from socialgrid.algos.options import (
+from socialgrid.algos import (
+    DQN,
+    SAC,
+    TD3,
+    DiscreteSAC,
     DQNConfig,
+    MixedLearner,
+    RecurrentDQN,
     RecurrentDQNConfig,
     SACConfig,
     TD3Config,
 )
-from socialgrid.models import ModelConfig, ViewSpec
-from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.task_spec import TaskSpec
+from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec
 
 SMALL = {
     **{"hidden": (8,), "batch_size": 6, "buffer_size": 40, "learning_starts": 6},

@@ -8,12 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.python.algos.tiny import MODEL, Buttons, collect, copy_simulated, experience, new_rollout
 
-from socialgrid.algos import PPOConfig
-from socialgrid.algos.on_policy.ppo import PPO
-from socialgrid.data.returns import gae, next_values
-from socialgrid.models import ViewSpec
-from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.recall import Recall
+from socialgrid.algos import PPO, PPOConfig
+from socialgrid.data import gae, next_values
+from socialgrid.models import NonFiniteError, Recall, ViewSpec
 
 QUICK = PPOConfig(
     num_minibatches=4,

@@ -15,10 +15,8 @@ from tests.python.algos.off_policy_tasks import (
 )
 from torch import nn
 
-from socialgrid.algos.off_policy.recurrent_dqn import RecurrentDQN
-from socialgrid.algos.options import RecurrentDQNConfig
-from socialgrid.models import ModelConfig
-from socialgrid.models.task_spec import TaskSpec
+from socialgrid.algos import RecurrentDQN, RecurrentDQNConfig
+from socialgrid.models import ModelConfig, TaskSpec
 
 SMALL = {
     "hidden": (7,),

@@ -24,11 +24,8 @@ from torch import nn
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from socialgrid.algos.off_policy.sac import SAC, DiscreteSAC
-from socialgrid.algos.options import SACConfig
-from socialgrid.models import ModelConfig
-from socialgrid.models.policies import StateDependentPolicy, squashed_log_prob
-from socialgrid.models.task_spec import TaskSpec
+from socialgrid.algos import SAC, DiscreteSAC, SACConfig
+from socialgrid.models import ModelConfig, StateDependentPolicy, TaskSpec, squashed_log_prob
 
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}
 

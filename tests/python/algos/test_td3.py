@@ -18,9 +18,8 @@ from tests.python.algos.off_policy_tasks import (
 )
 from torch import nn
 
-from socialgrid.algos.off_policy.td3 import TD3
-from socialgrid.algos.options import TD3Config
-from socialgrid.models.task_spec import TaskSpec
+from socialgrid.algos import TD3, TD3Config
+from socialgrid.models import TaskSpec
 
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}
 

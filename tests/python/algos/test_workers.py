@@ -8,8 +8,7 @@ import torch
 from tests.python.algos.test_ppo import QUICK
 from tests.python.algos.tiny import MODEL, Buttons, experience
 
-from socialgrid.algos.on_policy.ppo import PPO
-from socialgrid.algos.workers import Workers
+from socialgrid.algos import PPO, Workers
 
 CPU = torch.device("cpu")
 

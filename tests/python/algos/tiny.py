@@ -2,7 +2,7 @@
 
 import torch
 
-from socialgrid.data.rollout import Rollout
+from socialgrid.data import Rollout
 from socialgrid.models import ModelConfig, ViewSpec
 
 MODEL = ModelConfig(channels=(8,), features=(16,), memory=16, heads=(16,))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import socialgrid
-from socialgrid.algos.options import (
+from socialgrid.algos import (
     A3CConfig,
     DQNConfig,
     PPOConfig,

@@ -30,7 +30,7 @@ from socialgrid.config import (
     read_value,
     whole_number,
 )
-from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks
+from socialgrid.train import GymnasiumTasks
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

@@ -8,8 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socialgrid.data.replay import Priorities, Replay, storage_device
-from socialgrid.data.sum_tree import SumTree
+from socialgrid.data import Priorities, Replay, SumTree, storage_device
 
 
 def generators(agents, seed=0):

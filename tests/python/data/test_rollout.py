@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from socialgrid.data.rollout import Decision, Recorded, Rollout
+from socialgrid.data import Decision, Recorded, Rollout
 
 
 def rollout(**options):

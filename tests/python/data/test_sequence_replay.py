@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.data.replay import Priorities
-from socialgrid.data.sequence_replay import SequenceReplay
+from socialgrid.data import Priorities, SequenceReplay
 
 LENGTH, STRIDE = 3, 2
 

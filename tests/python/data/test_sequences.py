@@ -4,9 +4,8 @@ import pytest
 import torch
 from tests.python.algos.tiny import MODEL, Buttons, experience
 
-from socialgrid.algos import PPOConfig
-from socialgrid.algos.on_policy.ppo import PPO
-from socialgrid.models.recall import Recall
+from socialgrid.algos import PPO, PPOConfig
+from socialgrid.models import Recall
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

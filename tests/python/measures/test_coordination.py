@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from socialgrid.measures import coordination
-from socialgrid.measures.coordination import (
+from socialgrid.measures import (
+    coordination,
     correlation,
     entropy,
     influenced_reward_correlation,

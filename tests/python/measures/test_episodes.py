@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socialgrid.measures import EpisodeMetrics, confidence_interval, equality, gini
 from socialgrid.measures import episodes as metrics
-from socialgrid.measures.episodes import EpisodeMetrics, equality, gini
-from socialgrid.measures.intervals import confidence_interval
 
 NAMES = ("apples", "cleaned", "shots", "hits")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.measures.episodes import bounds_of
-from socialgrid.measures.intervals import (
+from socialgrid.measures import (
     FEW_RUNS,
     Bounds,
+    bounds_of,
     confidence_interval,
     interval_over_runs,
     method,

@@ -5,9 +5,19 @@ import pytest
 import torch
 from bench.plain_agent import PlainAgent, copy_from_stack
 
-from socialgrid.models import ModelConfig, ViewSpec, encoders, layers, products, recurrent
-from socialgrid.models.actor_critic import ActorCritic, put_agent, take_agent
-from socialgrid.models.encoders import from_patches, to_patches
+from socialgrid.models import (
+    ActorCritic,
+    ModelConfig,
+    ViewSpec,
+    encoders,
+    from_patches,
+    layers,
+    products,
+    put_agent,
+    recurrent,
+    take_agent,
+    to_patches,
+)
 
 SMALL = ModelConfig(channels=(6, 8), features=(12,), memory=10, heads=(9,))
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from socialgrid import _core
-from socialgrid.models import kernels
-from socialgrid.models.recurrent import StackedLSTM
+from socialgrid.models import StackedLSTM, kernels
 
 SETS = _core.kernel_sets()
 SHAPES = [  # agents, steps, sequences, inputs, hidden

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from socialgrid.models.task_spec import TaskSpec
+from socialgrid.models import TaskSpec
 from socialgrid.players import list_advisers, make_adviser
 
 LENGTH = 9

@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.streams import agent_generator
+from socialgrid.models import NonFiniteError, agent_generator
 from socialgrid.social.advice.options import PeersConfig
 from socialgrid.social.advice.peers import (
     Panel,

@@ -5,10 +5,8 @@ import pytest
 import torch
 from tests.python.algos.tiny import MODEL, Buttons, experience
 
-from socialgrid.algos import PPOConfig
-from socialgrid.algos.on_policy.ppo import PPO
-from socialgrid.models.encoders import from_patches
-from socialgrid.models.recall import Recall
+from socialgrid.algos import PPO, PPOConfig
+from socialgrid.models import Recall, from_patches
 from socialgrid.social.registry import AUX_LOSSES, find_aux_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")

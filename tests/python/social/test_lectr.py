@@ -14,13 +14,8 @@ import torch.nn.functional as F
 from tests.python.algos.off_policy_tasks import check_same, generators_of, plain, remember
 from torch import Tensor, nn
 
-from socialgrid.algos.off_policy.dqn import DQN
-from socialgrid.algos.off_policy.mixed import MixedLearner
-from socialgrid.algos.off_policy.recurrent_dqn import RecurrentDQN
-from socialgrid.algos.options import DQNConfig, RecurrentDQNConfig
-from socialgrid.models import ModelConfig, ViewSpec
-from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.task_spec import TaskSpec
+from socialgrid.algos import DQN, DQNConfig, MixedLearner, RecurrentDQN, RecurrentDQNConfig
+from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec
 from socialgrid.social.advice.lectr import LeCTR, outcomes, readable_values, td_error
 from socialgrid.social.advice.lectr_options import LeCTRConfig
 from socialgrid.social.protocols import AdvisedStep, Members

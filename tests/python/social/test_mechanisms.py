@@ -7,11 +7,8 @@ import pytest
 import torch
 from tests.python.algos.tiny import Buttons, collect, experience, new_rollout
 
-from socialgrid.algos.on_policy.a3c import A3C
-from socialgrid.algos.on_policy.ppo import PPO
-from socialgrid.algos.options import A3CConfig, PPOConfig
-from socialgrid.models import ModelConfig, ViewSpec
-from socialgrid.models.recall import Recall
+from socialgrid.algos import A3C, PPO, A3CConfig, PPOConfig
+from socialgrid.models import ModelConfig, Recall, ViewSpec
 from socialgrid.social.options import SocialConfig
 
 SMALL = ModelConfig(channels=(6,), features=(8,), memory=8, heads=())

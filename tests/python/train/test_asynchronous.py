@@ -14,10 +14,20 @@ from tests.python.algos.tiny import copy_rollout
 from tests.python.train.runs import command
 
 from socialgrid.config import CheckpointError, UsageError, from_dict
-from socialgrid.models.finite import NonFiniteError
+from socialgrid.models import NonFiniteError
 from socialgrid.report import read_metrics
-from socialgrid.train import AsyncTrainer, Trainer, checkpoint, create_run, merged, resume_run
-from socialgrid.train.on_policy.worker import ActorLearner, algorithm_of, run_worker, share_of
+from socialgrid.train import (
+    ActorLearner,
+    AsyncTrainer,
+    Trainer,
+    algorithm_of,
+    checkpoint,
+    create_run,
+    merged,
+    resume_run,
+    run_worker,
+    share_of,
+)
 
 # Apples grow back at once: whoever walks about and does not shoot collects most.
 ORCHARD = """

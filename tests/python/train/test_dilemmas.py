@@ -23,7 +23,7 @@ from socialgrid.config import (
     preset_names,
 )
 from socialgrid.config.evaluation import EvalOptions
-from socialgrid.measures.episodes import equality
+from socialgrid.measures import equality
 from socialgrid.report import RunCurves, draw_curves, read_metrics, read_references, with_curves
 from socialgrid.report.console import influence_said
 from socialgrid.train import (

@@ -10,12 +10,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from socialgrid.algos.off_policy.sac import SAC
-from socialgrid.algos.options import SACConfig
+from socialgrid.algos import SAC, SACConfig
 from socialgrid.config import UsageError, from_dict, load_preset, to_dict
-from socialgrid.models.finite import NonFiniteError
-from socialgrid.train import create_run, derived_seed, load_newest, resume_run
-from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks
+from socialgrid.models import NonFiniteError
+from socialgrid.train import GymnasiumTasks, create_run, derived_seed, load_newest, resume_run
 
 CLASSIC = ("CartPole-v1", "Pendulum-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1")
 MUJOCO = (

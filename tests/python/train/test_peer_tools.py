@@ -12,9 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
-from socialgrid.algos.off_policy.dqn import DQN
-from socialgrid.algos.off_policy.mixed import MixedLearner
-from socialgrid.algos.off_policy.sac import DiscreteSAC
+from socialgrid.algos import DQN, DiscreteSAC, MixedLearner
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import evaluate
 from socialgrid.commands.play import PlayOptions, play
@@ -29,7 +27,7 @@ from socialgrid.config import (
     to_dict,
 )
 from socialgrid.config.evaluation import EvalOptions
-from socialgrid.models.task_spec import TaskSpec
+from socialgrid.models import TaskSpec
 from socialgrid.report import (
     Curve,
     Evaluation,
@@ -51,11 +49,11 @@ from socialgrid.report import (
 from socialgrid.train import (
     build_off_policy_learner,
     checkpoint,
+    has_several_agents,
     make_tasks,
     make_trainer,
     prepare_torch,
 )
-from socialgrid.train.off_policy.tasks import has_several_agents
 
 TINY = """
 base = "room-mini"

@@ -26,7 +26,7 @@ from socialgrid.config import (
     preset_names,
     to_dict,
 )
-from socialgrid.models.finite import NonFiniteError
+from socialgrid.models import NonFiniteError
 from socialgrid.report import read_metrics
 from socialgrid.train import Trainer, checkpoint, create_run, phase_at, resume_run
 
