@@ -1,7 +1,7 @@
 """The house keeps its plan: arrows between rooms go down, files stay small, words need no torch.
 
 Rooms stand in ``ROOMS`` from the ground up; a file may import from its own room and from those
-below. What is not yet so stands in a list of its own, which may only get shorter.
+below. Files that are still too long stand in a list, which may only get shorter.
 """
 
 import ast
@@ -34,28 +34,10 @@ WINGS = ("algos.on_policy", "algos.off_policy"), ("train.on_policy", "train.off_
 LONGEST = 450  # lines
 TABLES = ()  # files that are tables, of any length
 
-UPWARDS = {
-    ("data.rollout", "models.hearing"),
-    ("data.sequences", "models.actor_critic"),
-    ("data.sequences", "models.encoders"),
-    ("models.hearing", "social.options"),
-    ("social.advice.lectr", "algos.learner"),
-    ("social.advice.peers", "algos.learner"),
-    ("train.off_policy.trainer", "train.on_policy.trainer"),
-    ("train.on_policy.trainer", "train.off_policy.trainer"),
-}
-CIRCLES = {
-    ("train.off_policy.trainer", "train.on_policy.asynchronous", "train.on_policy.trainer"),
-}
 LONG = {
-    "cpp/bindings/batch.cpp",
-    "cpp/grid/atlas.cpp",
-    "cpp/grid/grid_game.cpp",
     "python/socialgrid/algos/off_policy/off_policy_learner.py",
     "python/socialgrid/algos/on_policy/recurrent_learner.py",
     "python/socialgrid/social/advice/lectr.py",
-    "python/socialgrid/train/on_policy/asynchronous.py",
-    "python/socialgrid/train/on_policy/trainer.py",
 }
 
 
@@ -109,7 +91,7 @@ def goes_up(module: str, other: str) -> bool:
 
 def test_imports_go_down():
     found = {(a, b) for a, others in EDGES.items() for b in others if a and goes_up(a, b)}
-    assert found <= UPWARDS
+    assert found == set()
 
 
 def circles() -> set[tuple[str, ...]]:
@@ -140,7 +122,7 @@ def circles() -> set[tuple[str, ...]]:
 
 
 def test_no_modules_import_each_other():
-    assert circles() <= CIRCLES
+    assert circles() == set()
 
 
 def test_no_file_is_long():

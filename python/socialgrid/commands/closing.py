@@ -6,7 +6,6 @@ then say what was learnt, and ``closing.json`` keeps the numbers.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from socialgrid.report.metrics_file import finite, read_metrics
 from socialgrid.report.summary import mean_outcome, mean_return, tenth
 from socialgrid.train.on_policy.evaluation import Played, play_episodes
 from socialgrid.train.seeds import CLOSING_WORLDS, derived_seed
-from socialgrid.train.worlds import Worlds, can_be_absent, phase_at
+from socialgrid.train.worlds import can_be_absent, phase_at, worlds_to_play
 
 if TYPE_CHECKING:
     from socialgrid.train.on_policy.asynchronous import AsyncTrainer
@@ -95,22 +94,13 @@ def _play(
         present = trainer.slots
         if not can_be_absent(config.env.game):
             raise UsageError(f"{config.env.game}: its agents cannot be absent")
-    absent = [slot for slot in everybody if slot not in present]
-    phase = phase_at(config, trainer.episodes)
-    trials = config.closing.trials
-    try:
-        worlds = Worlds(
-            config.env.game,
-            trials,
-            config.roster.scripted,
-            dataclasses.replace(phase, num_solo=trials if absent else 0),
-            seed=derived_seed(config.run.seed, CLOSING_WORLDS),
-            num_threads=config.env.num_threads,
-            obs_mode=config.obs_mode,
-            absent=absent,
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{config.env.game}: {error}") from None
+    worlds = worlds_to_play(
+        config,
+        phase_at(config, trainer.episodes).options,
+        derived_seed(config.run.seed, CLOSING_WORLDS),
+        config.closing.trials,
+        present=present,
+    )
     try:
         return play_episodes(worlds, trainer.learner, trainer.slots, condition.greedy), present
     finally:

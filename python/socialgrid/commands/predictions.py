@@ -19,7 +19,7 @@ from socialgrid.train.on_policy.company import Recurrent
 from socialgrid.train.on_policy.learner import AnyLearner
 from socialgrid.train.on_policy.session import Session
 from socialgrid.train.seeds import PREDICTIONS, derived_seed
-from socialgrid.train.worlds import Phase, Worlds, phase_at
+from socialgrid.train.worlds import Worlds, phase_at, worlds_to_play
 
 ACTIONS = {"left": 0, "right": 1, "forward": 2}
 
@@ -61,15 +61,8 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
     schedule = dataclasses.replace(run.schedule, solo_fraction="0", options={})
     config = dataclasses.replace(run, schedule=schedule)
     options = phase_at(config, 0).options
-    worlds = Worlds(
-        config.env.game,
-        1,
-        config.roster.scripted,
-        Phase(options, 0),
-        seed=derived_seed(seed, PREDICTIONS),
-        num_threads=1,
-        obs_mode=config.obs_mode,
-    )
+    seed = derived_seed(seed, PREDICTIONS)
+    worlds = worlds_to_play(config, options, seed, 1, num_threads=1)
     seats = seats_of(run_dir, run, run.players.kinds)
     company = companies(seats, worlds.env, torch.device("cpu"))[0]
     assert isinstance(company, Recurrent), "learners with a prediction loss remember"

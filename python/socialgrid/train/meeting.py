@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from socialgrid.config import TrainConfig, UsageError, about
+from socialgrid.config import TrainConfig
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report.evaluation import Evaluation, Outcome, Result, outcomes_of
 from socialgrid.train.cast import Seat, at_home, companies, eyes_of, seats_of
@@ -19,7 +18,7 @@ from socialgrid.train.device import choose_device
 from socialgrid.train.on_policy.company import Recurrent
 from socialgrid.train.on_policy.evaluation import Played, coordination, play_episodes
 from socialgrid.train.seeds import EVALUATED_WORLDS, derived_seed
-from socialgrid.train.worlds import Phase, Worlds, can_be_absent, phase_at
+from socialgrid.train.worlds import can_be_absent, phase_at, worlds_to_play
 
 Array = npt.NDArray[Any]
 
@@ -51,16 +50,21 @@ def play_seats(
         UsageError: the game refuses, or networks do not fit.
     """
     device = choose_device(options.device)
-    phase = phase_at(config, 0)
+    of_game = phase_at(config, 0).options
     if hide:
-        rest = {name: value for name, value in phase.options.items() if name != "hide"}
-        hidden = eyes_of(seats, phase.options)
-        phase = Phase({**rest, "hide": hidden} if any(hidden) else rest, phase.num_solo)
+        rest = {name: value for name, value in of_game.items() if name != "hide"}
+        hidden = eyes_of(seats, of_game)
+        of_game = {**rest, "hide": hidden} if any(hidden) else rest
     group: list[Company] = []
     for seed in options.seeds:
         for condition, present in conditions:
-            worlds = _worlds(
-                config, seats, phase, episodes=options.episodes, seed=seed, present=present
+            worlds = worlds_to_play(
+                config,
+                of_game,
+                derived_seed(seed, EVALUATED_WORLDS),
+                options.episodes,
+                scripted=[seat.scripted for seat in seats],
+                present=present,
             )
             try:
                 group = group or companies(seats, worlds.env, device)
@@ -139,28 +143,3 @@ def evaluate_seats(
         tuple(results),
         (*own_returns, *outcomes_of(episodes, limits), *outcomes_of(moments, limits, whole=True)),
     )
-
-
-def _worlds(
-    config: TrainConfig,
-    seats: Sequence[Seat],
-    phase: Phase,
-    *,
-    episodes: int,
-    seed: int,
-    present: Sequence[int],
-) -> Worlds:
-    absent = [place for place in range(len(seats)) if place not in present]
-    try:
-        return Worlds(
-            config.env.game,
-            episodes,
-            [seat.scripted for seat in seats],
-            dataclasses.replace(phase, num_solo=episodes if absent else 0),
-            seed=derived_seed(seed, EVALUATED_WORLDS),
-            num_threads=config.env.num_threads,
-            obs_mode=config.obs_mode,
-            absent=absent,
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(about(config.env.game, error)) from None

@@ -327,3 +327,44 @@ def build_worlds(
         )
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(about(config.env.game, error)) from None
+
+
+def worlds_to_play(
+    config: TrainConfig,
+    options: Mapping[str, Any],
+    seed: int,
+    num_envs: int,
+    *,
+    scripted: Sequence[str | None] | None = None,
+    present: Sequence[int] | None = None,
+    num_threads: int | None = None,
+) -> Worlds:
+    """Make environments in a single half, where nobody learns.
+
+    Args:
+        config: of the run, moved to where it plays.
+        options: of the game.
+        seed: of the environments and of the scripted players.
+        num_envs: size of the batch.
+        scripted: scripted player of each place; the run's own by default.
+        present: places of those who are there; everybody by default.
+        num_threads: of the simulator; the run's by default.
+
+    Raises:
+        UsageError: the game or a player refuses its options, or nobody can be absent there.
+    """
+    kinds = config.roster.scripted if scripted is None else scripted
+    absent = [place for place in range(len(kinds)) if present is not None and place not in present]
+    try:
+        return Worlds(
+            config.env.game,
+            num_envs,
+            kinds,
+            Phase(options, num_envs if absent else 0),
+            seed=seed,
+            num_threads=config.env.num_threads if num_threads is None else num_threads,
+            obs_mode=config.obs_mode,
+            absent=absent,
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(about(config.env.game, error)) from None

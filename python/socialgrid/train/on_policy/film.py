@@ -13,7 +13,7 @@ from socialgrid.report.video import frame, go_on, with_curves
 from socialgrid.train.on_policy.learner import AnyLearner
 from socialgrid.train.on_policy.session import Session
 from socialgrid.train.seeds import FILM, derived_seed
-from socialgrid.train.worlds import Phase, Worlds, phase_at
+from socialgrid.train.worlds import Worlds, phase_at, worlds_to_play
 
 if TYPE_CHECKING:
     from socialgrid.train.on_policy.asynchronous import AsyncTrainer
@@ -25,16 +25,9 @@ Array = npt.NDArray[Any]
 def frames(run: Trainer | AsyncTrainer) -> Iterator[Image]:
     """Play one episode of a run with everybody and the present weights, and draw it."""
     config = run.config
-    phase = phase_at(config, run.episodes)
-    worlds = Worlds(
-        config.env.game,
-        1,
-        config.roster.scripted,
-        Phase(phase.options, 0),
-        seed=derived_seed(config.run.seed, FILM),
-        num_threads=1,
-        obs_mode=config.obs_mode,
-    )
+    options = phase_at(config, run.episodes).options
+    seed = derived_seed(config.run.seed, FILM)
+    worlds = worlds_to_play(config, options, seed, 1, num_threads=1)
     try:
         yield from episode_frames(
             worlds, run.learner, run.slots, run.names, config.logging.video_frames
