@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "core/fields.hpp"
@@ -35,6 +36,7 @@ struct Agent {
   std::int16_t col = -1;
   std::uint8_t dir = 0;
   AgentStatus status = AgentStatus::kWaiting;
+  std::uint16_t reserved = 0;
   std::int32_t last_action = -1;  // -1 before the first step of an episode
 
   // In play: it fills a cell and sees.
@@ -47,7 +49,12 @@ struct Agent {
 struct WorldHeader {
   StreamState stream;
   std::int32_t step = 0;
+  std::int32_t reserved = 0;
 };
+
+// Snapshots of equal worlds are equal: there are no bytes between the members.
+static_assert(std::has_unique_object_representations_v<Agent>);
+static_assert(std::has_unique_object_representations_v<WorldHeader>);
 
 // Sizes of the block and what lies where in it; the same for all environments of a batch.
 class WorldShape {
