@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
+
+from socialgrid.algos.imitation import whom_to_imitate
 
 Precision = Literal["fp32", "bf16"]
 
@@ -21,11 +24,13 @@ class OnPolicyConfig:
     Attributes:
         learner: where the class is that learns so.
         workers: processes that collect batches.
+        sociable: whether agents that learn so can have social mechanisms.
     """
 
     learner: ClassVar[str]
     regime: ClassVar[str] = "on-policy"
     workers: ClassVar[int] = 1
+    sociable: ClassVar[bool] = True
 
     name: str = ""
     """Chooses the algorithm."""
@@ -77,6 +82,16 @@ class OnPolicyConfig:
             ValueError: it cannot.
         """
 
+    def check_players(self, kinds: Sequence[str]) -> None:
+        """Whether it can be learnt in this company.
+
+        Args:
+            kinds: by place: learner, frozen, novice, or the name of a scripted player.
+
+        Raises:
+            ValueError: it cannot.
+        """
+
     def rates(self, progress: float) -> tuple[float, ...]:
         """Learning rates after so many environment steps: a straight line, then constant."""
         start, end = self.learning_rate, self.learning_rate_end
@@ -88,7 +103,38 @@ class OnPolicyConfig:
 
 
 @dataclass(frozen=True)
-class PPOConfig(OnPolicyConfig):
+class MinibatchConfig(OnPolicyConfig):
+    """What learners have in common that learn from random subsequences of a batch."""
+
+    num_minibatches: int = 20
+    """Gradient steps per batch."""
+    minibatch_sequences: int = 512
+    """Random subsequences in a minibatch, for each agent."""
+    sequence_length: int = 16
+    """Steps in a subsequence."""
+    refresh_interval: int = 2
+    """Recompute hidden states and advantages with the current parameters every so many
+    minibatches; 0 never."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("num_minibatches", "minibatch_sequences", "sequence_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
+        if self.refresh_interval < 0:
+            raise ValueError(f"refresh_interval {self.refresh_interval}: must be 0 or more")
+
+    def check_batch(self, num_envs: int, rollout_steps: int) -> None:
+        """See ``OnPolicyConfig``."""
+        if self.sequence_length > rollout_steps:
+            raise ValueError(
+                f"sequence_length: {self.sequence_length} is longer than "
+                f"env.rollout_steps {rollout_steps}"
+            )
+
+
+@dataclass(frozen=True)
+class PPOConfig(MinibatchConfig):
     """Recurrent PPO of Ndousse et al. (2021), appendix 7.8; defaults are the paper's.
 
     The batch itself (128 episodes of 250 steps) is the size of the rollout.
@@ -101,15 +147,6 @@ class PPOConfig(OnPolicyConfig):
     gae_lambda: float = 0.97
     clip: float = 0.2
     """Clipping range of the probability ratio."""
-    num_minibatches: int = 20
-    """Gradient steps per batch."""
-    minibatch_sequences: int = 512
-    """Random subsequences in a minibatch, for each agent."""
-    sequence_length: int = 16
-    """Steps in a subsequence."""
-    refresh_interval: int = 2
-    """Recompute hidden states and advantages with the current parameters every so many
-    minibatches; 0 never."""
     kl_target: float | None = 0.01
     """An agent stops updating on this batch when a minibatch's mean divergence from the acting
     policy exceeds this; None never."""
@@ -125,23 +162,10 @@ class PPOConfig(OnPolicyConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("num_minibatches", "minibatch_sequences", "sequence_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
-        if self.refresh_interval < 0:
-            raise ValueError(f"refresh_interval {self.refresh_interval}: must be 0 or more")
         for name in ("clip", "kl_stop_factor", "kl_target", "kl_hard_limit"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} {value}: must be positive")
-
-    def check_batch(self, num_envs: int, rollout_steps: int) -> None:
-        """See ``OnPolicyConfig``."""
-        if self.sequence_length > rollout_steps:
-            raise ValueError(
-                f"sequence_length: {self.sequence_length} is longer than "
-                f"env.rollout_steps {rollout_steps}"
-            )
 
 
 @dataclass(frozen=True)
@@ -185,29 +209,45 @@ class A3CConfig(OnPolicyConfig):
 
 
 @dataclass(frozen=True)
-class CloningConfig(OnPolicyConfig):
-    """Behaviour cloning: cross-entropy on somebody else's actions, with the network of PPO."""
+class CloningConfig(MinibatchConfig):
+    """Behaviour cloning (Bain and Sammut 1995), the imitation baseline of Ndousse et al. (2021),
+    appendix 7.4: cross-entropy on somebody else's actions, with the network of PPO.
+
+    Learners play as well, but their rewards are only measured.
+    """
 
     learner: ClassVar[str] = "socialgrid.algos.on_policy.behaviour_cloning:BehaviourCloning"
+    sociable: ClassVar[bool] = False
+    # Of rewards and of what is to come nothing is learnt.
+    gamma: ClassVar[float] = 0.0  # type: ignore[misc]
+    gae_lambda: ClassVar[float] = 0.0  # type: ignore[misc]
+    value_coef: ClassVar[float] = 0.0  # type: ignore[misc]
+    aux_coef: ClassVar[float] = 0.0  # type: ignore[misc]
+    entropy_coef: ClassVar[float] = 0.0  # type: ignore[misc]
+    aux: ClassVar[Any] = "none"  # type: ignore[misc]
+    normalize_advantages: ClassVar[bool] = False  # type: ignore[misc]
 
     name: Literal["behaviour-cloning"] = "behaviour-cloning"
-    aux: str = "none"
-    num_minibatches: int = 20
-    """Gradient steps per batch of trajectories."""
-    minibatch_sequences: int = 512
-    """Random subsequences in a minibatch, for each agent."""
-    sequence_length: int = 16
-    """Steps in a subsequence."""
-    refresh_interval: int = 2
-    """Recompute hidden states every so many minibatches; 0 never."""
+    imitates: int | None = None
+    """Slot of whom to imitate, who is scripted or checkpoint:RUN; by default the first scripted
+    player, or else the first checkpoint:RUN."""
+    trajectories: str = ""
+    """Learn from this file alone, which socialgrid-eval record has written, and from nobody in
+    the world."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("num_minibatches", "minibatch_sequences", "sequence_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
-        if self.refresh_interval < 0:
-            raise ValueError(f"refresh_interval {self.refresh_interval}: must be 0 or more")
+        if self.imitates is not None and self.imitates < 0:
+            raise ValueError(f"imitates {self.imitates}: must be 0 or more")
+        if self.imitates is not None and self.trajectories:
+            raise ValueError(
+                f"imitates {self.imitates}: trajectories {self.trajectories} are learnt from alone"
+            )
+
+    def check_players(self, kinds: Sequence[str]) -> None:
+        """See ``OnPolicyConfig``."""
+        if not self.trajectories:
+            whom_to_imitate(self.imitates, kinds)
 
 
 @dataclass(frozen=True)
@@ -217,6 +257,7 @@ class OffPolicyConfig:
     learner: ClassVar[str]
     discrete_learner: ClassVar[str] = ""
     regime: ClassVar[str] = "off-policy"
+    sociable: ClassVar[bool] = True
 
     gamma: float = 0.99
     """Discount of returns."""
@@ -414,7 +455,9 @@ class TD3Config(OffPolicyConfig):
                 raise ValueError(f"{name} {getattr(self, name)}: must be 0 or more")
 
 
-AlgorithmConfig = PPOConfig | A3CConfig | DQNConfig | RecurrentDQNConfig | SACConfig | TD3Config
+AlgorithmConfig = (
+    PPOConfig | A3CConfig | CloningConfig | DQNConfig | RecurrentDQNConfig | SACConfig | TD3Config
+)
 """All algorithms there are."""
 ALGORITHMS: dict[str, type[AlgorithmConfig]] = {cls.name: cls for cls in get_args(AlgorithmConfig)}
 OFF_POLICY = tuple(name for name, cls in ALGORITHMS.items() if cls.regime == "off-policy")

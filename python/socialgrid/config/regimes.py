@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from socialgrid.algos.options import (
+    ALGORITHMS,
     OFF_POLICY,
     ON_POLICY,
     AlgorithmConfig,
@@ -15,7 +16,7 @@ from socialgrid.algos.options import (
     RecurrentDQNConfig,
 )
 from socialgrid.config.errors import UsageError, nearest
-from socialgrid.config.roster import slots_of
+from socialgrid.config.roster import parse_player, slots_of
 from socialgrid.config.sections import ScheduleConfig, Sections
 from socialgrid.social.options import OFF_POLICY_MECHANISMS
 
@@ -51,10 +52,15 @@ class Regime(ABC):
             UsageError: they do not.
         """
         for mechanism in config.social.mechanisms:
-            if not self.has(mechanism):
+            having = [
+                name
+                for name, cls in ALGORITHMS.items()
+                if cls.sociable and _REGIMES[cls.regime].has(mechanism)
+            ]
+            if config.algorithm.name not in having:
                 raise UsageError(
                     f"social.mechanisms: {config.algorithm.name} has no {mechanism}; "
-                    f"{', '.join(self.others)} have it"
+                    f"{', '.join(having)} have it"
                 )
         self._check(config)
 
@@ -68,10 +74,10 @@ class Regime(ABC):
 
     @abstractmethod
     def check_members(self, config: Sections) -> None:
-        """Whether there are enough members for the advice chosen.
+        """Whether the algorithm, or the advice chosen, can do with these players.
 
         Raises:
-            UsageError: there are not.
+            UsageError: it cannot.
         """
 
     @abstractmethod
@@ -95,6 +101,11 @@ class OnPolicy(Regime):
 
     def check_members(self, config: Sections) -> None:
         """See ``Regime``; nobody is advised."""
+        assert isinstance(config.algorithm, OnPolicyConfig), "it names this regime"
+        try:
+            config.algorithm.check_players([parse_player(x).kind for x in config.players.kinds])
+        except ValueError as error:
+            raise UsageError(f"algorithm.{error}") from None
 
     def check_phases(self, config: Sections) -> None:
         """See ``Regime``."""

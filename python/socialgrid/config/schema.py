@@ -49,12 +49,12 @@ class TrainConfig(Sections):
         return self.regime.obs_mode if self.env.obs_mode == "auto" else self.env.obs_mode
 
     def check_members(self) -> None:
-        """Whether there are enough members for the advice chosen.
+        """Whether the algorithm, or the advice chosen, can do with these players.
 
-        Apart from the other checks: mechanisms are chosen before the members are known.
+        Apart from the other checks: both are chosen before the players are known.
 
         Raises:
-            UsageError: there are not.
+            UsageError: it cannot.
         """
         self.regime.check_members(self)
 
@@ -140,7 +140,7 @@ def _phase(table: Any, where: str) -> PhaseConfig:
 _FIXED: dict[str, set[str]] = {
     "algorithm": {
         *("name", "aux", "workers", "synchronous", "max_staleness"),
-        *("adam_betas", "adam_eps", "precision", "compile"),
+        *("adam_betas", "adam_eps", "precision", "compile", "imitates", "trajectories"),
     },
     "social": {
         *("mechanisms", "num_influencers", "vocabulary", "message_embedding", "moa_memory"),

@@ -11,3 +11,5 @@ from socialgrid.data.rollout import Recorded as Recorded
 from socialgrid.data.rollout import Rollout as Rollout
 from socialgrid.data.sequence_replay import SequenceReplay as SequenceReplay
 from socialgrid.data.sum_tree import SumTree as SumTree
+from socialgrid.data.trajectories import Trajectories as Trajectories
+from socialgrid.data.trajectories import read_trajectories as read_trajectories

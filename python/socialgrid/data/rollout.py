@@ -204,6 +204,28 @@ class Rollout:
             return array.narrow(dim, first, count)
         return array.index_select(dim, torch.tensor(self.agents, device=array.device))
 
+    def of_another(self, agent: int, memory: Tensor) -> Rollout:
+        """The same steps as if the learner's agents had been somebody else, all of them.
+
+        Args:
+            agent: of the environment, the learner's or not: what it saw and did.
+            memory: float32 ``[E, A, S]``, of the learner's agents before the first step.
+
+        Returns:
+            a rollout over the same simulator side, of actions only: log-probabilities and values
+            are 0, and nothing is heard.
+        """
+        count = memory.shape[1]
+        another = copy.copy(self)
+        another.agents = (agent,) * count
+        choice = self.taken[..., agent, None].expand(-1, -1, count).to(self.device, torch.int64)
+        zeros = torch.zeros(choice.shape, device=self.device)
+        another.decisions = {"action": Decision(choice, zeros, zeros)}
+        another.tokens = self.tokens.new_zeros((*choice.shape, 0))
+        another.state = torch.zeros((self.num_steps, *memory.shape), device=self.device)
+        another.state[0].copy_(memory)
+        return another
+
     def part(self, first: int, count: int) -> Rollout:
         """Environments ``first`` to ``first + count - 1`` as a rollout over the same memory.
 

@@ -8,6 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+EYES = (
+    "view_size", "view_offset", "tile_size", "see_through_walls", "view_rotation", "show_beams",
+)  # fmt: skip
+"""Options of games that decide what a view of a given size shows."""
+
+
+def hidden_from(world: Any, agent: int) -> list[str]:
+    """Kinds of objects that an agent of a ``VecEnv`` does not see, sorted."""
+    given = world.config.get("hide") or []
+    if any(isinstance(item, str) for item in given):
+        return sorted(given)  # from everybody
+    return sorted(given[agent]) if agent < len(given) else []
+
 
 @dataclass(frozen=True)
 class ViewSpec:

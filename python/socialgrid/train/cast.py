@@ -12,14 +12,10 @@ import torch
 import socialgrid
 from socialgrid.config import TrainConfig, load_config, parse_player
 from socialgrid.config.errors import UsageError
+from socialgrid.models.spec import EYES
 from socialgrid.train.company import Company, Engagement
 from socialgrid.train.regime import regime_of
 from socialgrid.train.worlds import phase_at
-
-# Options that decide what a view of a given size shows.
-_EYES = (
-    "view_size", "view_offset", "tile_size", "see_through_walls", "view_rotation", "show_beams",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -194,7 +190,7 @@ def _check_fit(run: Path, home: Any, slot: int, world: Any, place: int) -> None:
                 f"{run}: its agent {slot} {what} {own}, agent {place} of this {world.game} {here}: "
                 "networks fit only where views and actions are the same"
             )
-    for name in _EYES:
+    for name in EYES:
         own, here = home.config.get(name), world.config.get(name)
         if own is not None and here is not None and own != here:
             raise UsageError(f"{run}: its agents learnt with {name} {own}; here it is {here}")

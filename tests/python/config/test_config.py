@@ -91,7 +91,10 @@ def test_the_paper_preset_is_the_papers():
         ({"schedule": {"options": {"penalty": "0:a"}}}, "schedule.options.penalty: '0:a'"),
         ({"run": {"total_steps": float("inf")}}, "run.total_steps"),
         ({"algorithm": {"name": "a3"}}, "(did you mean 'a3c'?)"),
-        ({"algorithm": {"name": 3}}, "3 is not one of ppo, a3c, dqn, recurrent-dqn, sac, td3"),
+        (
+            {"algorithm": {"name": 3}},
+            "3 is not one of ppo, a3c, behaviour-cloning, dqn, recurrent-dqn, sac, td3",
+        ),
         ({"algorithm": {"name": "a3c", "clip": 0.1}}, "'algorithm.clip': only ppo has it"),
         ({"algorithm": {"workers": 2}}, "'algorithm.workers': only a3c has it"),
         ({"algorithm": {"name": "a3c", "workers": 0}}, "workers 0: must be at least 1"),
@@ -487,8 +490,14 @@ def test_peers_are_asked_for_in_a_few_words():
         ("7", "unexpected word '7'"),
         ("--device quantum", "quantum"),
         ("--algorithm a3d", "did you mean 'a3c'?"),
-        ("--algorithm", "exactly one of ppo, a3c, dqn, recurrent-dqn, sac, td3 is needed"),
-        ("--algorithm ppo a3c", "exactly one of ppo, a3c, dqn, recurrent-dqn, sac, td3 is needed"),
+        (
+            "--algorithm",
+            "exactly one of ppo, a3c, behaviour-cloning, dqn, recurrent-dqn, sac, td3 is needed",
+        ),
+        (
+            "--algorithm ppo a3c",
+            "exactly one of ppo, a3c, behaviour-cloning, dqn, recurrent-dqn, sac, td3 is needed",
+        ),
         ("--workers 2", "--algorithm.workers: only a3c has it"),
         ("--algorithm.name a3c --clip 0.1", "--algorithm.clip: only ppo has it"),
         ("--social infuence", "did you mean 'influence'?"),

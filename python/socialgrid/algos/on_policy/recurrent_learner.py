@@ -104,6 +104,18 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         self._workers = Workers()
         self._pairs: dict[str, Tensor] = {}
 
+    def meet(self, world: Any, kinds: Sequence[str]) -> None:
+        """Look at the world to learn in, before the first batch.
+
+        Args:
+            world: the ``VecEnv``.
+            kinds: who plays in it, by place: learner, frozen, novice, or the name of a scripted
+                player.
+
+        Raises:
+            ValueError: it cannot be learnt in it, or in this company.
+        """
+
     def initial_state(self, num_envs: int) -> Tensor:
         """Zero memory, float32 ``[E, A, S]``."""
         return torch.zeros((num_envs, self.num_agents, self.state_size), device=self.device)

@@ -40,7 +40,7 @@ def build_learner(
 
     Raises:
         UsageError: the network does not fit the views, the social mechanisms do not fit the
-            agents, or weights do not fit the network.
+            agents, weights do not fit the network, or nothing can be learnt in this world.
     """
     roster, slots = config.roster, config.roster.slots
     try:
@@ -53,6 +53,10 @@ def build_learner(
         if source is not None and not begun:
             _adopt(learner, position, *source)
     learner.set_learning(roster.trained)
+    try:
+        learner.meet(env, [player.kind for player in roster.players])
+    except ValueError as error:
+        raise UsageError(f"algorithm.{error}") from None
     return learner
 
 
