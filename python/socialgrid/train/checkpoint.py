@@ -46,6 +46,7 @@ _COUNTERS = (
     "update", "env_steps", "agent_steps", "episodes", "builds", "metrics_bytes", "num_solo",
     "epoch", "evaluations",
 )  # fmt: skip
+_AUXILIARY = "model/decoder."
 _MAX_SIDES = 32  # of an array; numpy's limit is near
 _ITEM_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64,
@@ -226,11 +227,15 @@ def adopted(
 ) -> dict[str, Tensor]:
     """Replace the networks of agent ``position`` by those of agent ``index`` of ``other``.
 
+    What predicts views only helps to learn: where the other run has nothing of it, it stays as it
+    was born.
+
     Raises:
         UsageError: the networks differ.
     """
+    newborn = () if any(name.startswith(_AUXILIARY) for name in other) else (_AUXILIARY,)
     for name, tensor in own.items():
-        if name.startswith("model/"):
+        if name.startswith("model/") and not name.startswith(newborn):
             there = other.get(name)
             if (
                 there is None
