@@ -27,7 +27,7 @@ def train(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(argv: Sequence[str] | None = None) -> int:
-    """``socialgrid-eval RUN... | matrix RUN... [--options]``. Returns the exit code."""
+    """``socialgrid-eval RUN... | matrix RUN... | record PRESET | RUN``. Returns the exit code."""
     return _run("socialgrid-eval", argv)
 
 

@@ -1,4 +1,7 @@
-"""socialgrid-eval: a run's agents without learning: with experts, alone, in other worlds."""
+"""socialgrid-eval: a run's agents without learning: with experts, alone, in other worlds.
+
+``matrix`` lets agents of several runs meet, ``record`` keeps what an agent sees and does.
+"""
 
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
@@ -26,17 +29,23 @@ from socialgrid.report.matrix import leave_matrix, matrix_table
 
 
 def main(prog: str, words: list[str]) -> int:
-    """``socialgrid-eval RUN... | matrix RUN... [--options]``. Returns the exit code."""
+    """``socialgrid-eval RUN... | matrix RUN... | record PRESET | RUN``. Returns the exit code."""
     need_extras()
     if words[:1] == ["matrix"]:
         return _evaluate_matrix(prog, words[1:])
+    if words[:1] == ["record"]:
+        from socialgrid.commands import record
+
+        return record.main(prog, words[1:])
     runs, rest = split_words(words)
     rest, extra = take_pairs(rest)
     rest, imports = take_imports(rest)
     import_modules(imports)
     options = parse(EvalOptions, join_lists(rest, ("seeds", "players")), f"{prog} RUN...")
     if not runs:
-        raise UsageError("which run? socialgrid-eval RUN... | matrix RUN... [--options]")
+        raise UsageError(
+            "which run? socialgrid-eval RUN... | matrix RUN... | record RUN [--options]"
+        )
     found = []
     for name in map(user_path, runs):
         results = evaluate(name, options, extra, imports)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from socialgrid.config.errors import UsageError
 from socialgrid.config.presets import load_preset
@@ -68,6 +68,38 @@ class MatrixOptions:
     """The picture; matrix.png in the first run's directory by default."""
     json: str = ""
     """The figures; matrix.json in the first run's directory by default."""
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """Whom to record, and for how long."""
+
+    out: str = ""
+    """The file."""
+    agent: int | None = None
+    """Slot of whom to record; by default the first scripted player, or else the first network."""
+    players: tuple[str, ...] = ()
+    """Who plays; of a preset by default those who are not learners, of a run everybody in it.
+    Scripted players, checkpoint:RUN, or learner for the run's own."""
+    episodes: int = 512
+    """Episodes, if each lasts as long as one can; shorter ones are more."""
+    worlds: int = 64
+    """Worlds played at once."""
+    seed: int = 0
+    """Seed of the environments and of the scripted players."""
+    obs_mode: Literal["rgb", "tiles"] = "rgb"
+    """What the agent sees: rgb or tiles, as in the run that is to learn from it."""
+    greedy: bool = False
+    """Networks take the most probable action instead of a sample."""
+    device: str = "cpu"
+    """Where the networks compute."""
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "worlds"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}: {getattr(self, name)} is out of range, at least 1")
+        if self.seed < 0:
+            raise UsageError(f"seed: {self.seed} is out of range, must be at least 0")
 
 
 def evaluation_config(

@@ -33,6 +33,7 @@ from socialgrid.train.on_policy.evaluation import play_episodes as play_episodes
 from socialgrid.train.on_policy.film import episode_frames as episode_frames
 from socialgrid.train.on_policy.learner import build_learner as build_learner
 from socialgrid.train.on_policy.learner import learner_of as learner_of
+from socialgrid.train.on_policy.recording import record as record
 from socialgrid.train.on_policy.rows import mean_outcomes as mean_outcomes
 from socialgrid.train.on_policy.rows import merged as merged
 from socialgrid.train.on_policy.trainer import Trainer as Trainer

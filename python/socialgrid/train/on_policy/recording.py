@@ -1,0 +1,131 @@
+"""Record what one agent sees and does, for others to imitate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from socialgrid.config import TrainConfig, UsageError, load_config, parse_player
+from socialgrid.config.errors import about
+from socialgrid.config.evaluation import RecordOptions
+from socialgrid.data.trajectories import FORMAT, Trajectories
+from socialgrid.models.spec import hidden_from
+from socialgrid.train.cast import Seat, companies, eyes_of, seats_of
+from socialgrid.train.device import choose_device
+from socialgrid.train.on_policy.session import Session
+from socialgrid.train.seeds import EVALUATED_WORLDS, derived_seed
+from socialgrid.train.worlds import Phase, Worlds
+
+_STRETCH = 128  # steps at a time
+
+
+def record(
+    config: TrainConfig, run_dir: Path | None, options: RecordOptions, extra: Mapping[str, Any]
+) -> Trajectories:
+    """Play and record.
+
+    Args:
+        config: of a preset or a run: its world and its players.
+        run_dir: of the run; ``None`` for a preset.
+        options: whom, and for how long.
+        extra: game options given on the command line.
+
+    Raises:
+        UsageError: a bad world or player, or an agent that is not there.
+    """
+    seats = _seats(config, run_dir, options.players)
+    agent = _whom(seats, options.agent)
+    given = {**config.env.options, **extra}
+    hidden = eyes_of(seats, given)
+    settings = {name: value for name, value in given.items() if name != "hide"}
+    if any(hidden):
+        settings["hide"] = hidden
+    count = min(options.worlds, options.episodes)
+    try:
+        worlds = Worlds(
+            config.env.game,
+            count,
+            [seat.scripted for seat in seats],
+            Phase(settings, 0),
+            seed=derived_seed(options.seed, EVALUATED_WORLDS),
+            num_threads=config.env.num_threads,
+            obs_mode=options.obs_mode,
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(about(config.env.game, error)) from None
+    try:
+        env = worlds.env
+        company = companies(seats, env, choose_device(options.device))
+        session = Session(worlds, None, (), _STRETCH, greedy=options.greedy, company=company)
+        steps = -(-options.episodes // count) * env.max_steps
+        parts: dict[str, list[np.ndarray]] = {}
+        for first in range(0, steps, _STRETCH):
+            rollout = session.play()
+            kept = slice(0, min(_STRETCH, steps - first))
+            for name, x in (
+                ("obs", rollout.obs[:-1, :, agent]),
+                ("action", rollout.taken[..., agent].to(torch.int16)),
+                ("active", rollout.active[:-1, :, agent]),
+                ("reset", rollout.reset[:-1, :, agent]),
+                ("done", rollout.done),
+            ):
+                parts.setdefault(name, []).append(x[kept].numpy().copy())
+        actions = env.action_names[: env.action_counts[agent]]
+        told = {
+            "format": FORMAT,
+            "game": env.game,
+            "options": env.config,
+            "hidden": hidden_from(env, agent),
+            "obs_mode": env.obs_mode,
+            "actions": list(actions),
+            "player": seats[agent].plays,
+            "agent": agent,
+            "players": [seat.plays for seat in seats],
+            "seed": options.seed,
+        }
+        atlas = np.asarray(env.tile_atlas) if env.obs_mode == "tiles" else np.zeros((0, 1, 1, 3))
+        whole: dict[str, Any] = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        return Trajectories(**whole, atlas=atlas.astype(np.uint8), about=told)
+    finally:
+        worlds.close()
+
+
+def _seats(config: TrainConfig, run_dir: Path | None, kinds: Sequence[str]) -> tuple[Seat, ...]:
+    """Who plays.
+
+    Raises:
+        UsageError: somebody does not exist.
+    """
+    if run_dir is not None and not kinds:
+        return seats_of(run_dir, config, config.players.kinds)
+    if not kinds:
+        kinds = [kind for kind in config.players.kinds if not parse_player(kind).learns]
+    if not kinds:
+        raise UsageError("players: nobody but learners in this preset; --players says who plays")
+    named = [parse_player(kind) for kind in kinds]
+    own = [player for player in named if player.scripted is None and player.source is None]
+    if run_dir is not None and own:
+        return seats_of(run_dir, config, kinds)
+    if own:
+        raise UsageError(f"player {own[0].kind!r}: of which run? checkpoint:RUN or learner:RUN")
+    seats = []
+    for kind, player in zip(kinds, named, strict=True):
+        if player.source is None:
+            seats.append(Seat(kind))
+        else:
+            source, slot = player.source
+            seats.append(Seat(kind, source, load_config(source).roster.network(source, slot)))
+    return tuple(seats)
+
+
+def _whom(seats: Sequence[Seat], agent: int | None) -> int:
+    if agent is not None:
+        if not 0 <= agent < len(seats):
+            raise UsageError(f"agent: {agent} is out of range, 0 to {len(seats) - 1}")
+        return agent
+    scripted = [place for place, seat in enumerate(seats) if seat.scripted is not None]
+    return scripted[0] if scripted else 0
