@@ -43,6 +43,11 @@ ARMS |= {
     "goals ppo tiles": (f"{_GOALS} --env.obs-mode tiles", ""),
     "goals ppo three": (f"{_GOALS} --players trial-and-error,learner,learner", ""),
     "goals hidden": (f"{_GOALS} --players expert,learner --hide-from-learners goal", ""),
+    "goals cloning": (
+        f"{_GOALS} --algorithm behaviour-cloning --players expert,learner,learner",
+        "--total-steps 2400",
+    ),
+    "goals cloning tiles": (f"{_GOALS} --algorithm behaviour-cloning --env.obs-mode tiles", ""),
     "room dqn": (f"{_ROOM} --social none", "--total-steps 600"),
     "room recurrent dqn": (
         f"{_ROOM} --algorithm recurrent-dqn --social none --batch-size 8 --sequence-length 8",
