@@ -12,6 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# An editable install of another checkout would be found before any path.
+_GUARD = """
+import importlib.util, sys
+for finder in list(sys.meta_path):
+    found = finder.find_spec("socialgrid", None)
+    if found is not None and not str(found.origin).startswith({site!r}):
+        sys.meta_path.remove(finder)
+origin = importlib.util.find_spec("socialgrid").origin
+assert origin.startswith({site!r}), f"socialgrid comes from {{origin}}, not from {site}"
+"""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "socialgrid-checkouts"
 
 
@@ -33,7 +43,8 @@ class Checkout:
         """Start a Python program that imports this package, with one thread."""
         env = {**os.environ, "PYTHONPATH": str(self.site), "OMP_NUM_THREADS": "1"}
         env |= {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONSAFEPATH": "1"}
-        command = [sys.executable, "-c", program, *words]
+        guard = _GUARD.format(site=str(self.site))
+        command = [sys.executable, "-c", guard + program, *words]
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
 
 

@@ -134,9 +134,9 @@ def evaluation(run_dir: Path, greedy: bool) -> Path:
 def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
     """Mean of an episode metric over updates, weighted by episodes; nan where there is none."""
     found = [
-        (row["episode"][name], row["episodes_finished"])
+        (row["groups"][name], row["episodes_finished"])
         for row in rows
-        if row.get("episode") and row["episode"].get(name) is not None
+        if row.get("groups", {}).get(name) is not None
     ]
     if not found:
         return float("nan")
@@ -155,7 +155,7 @@ def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
         last = rows[-max(1, len(rows) // 10) :]
         found = (mean(last, name) for name in experiment.measures)
         cells = ["-" if np.isnan(value) else f"{value:.2f}" for value in found]
-        influence = [row["learner"]["influence"] for row in last if "influence" in row["learner"]]
+        influence = [row["agents"]["influence"] for row in last if "influence" in row["agents"]]
         cells.append(f"{np.mean(influence):.2e}" if influence else "-")
         lines.append(f"| {arm} | {seed} | " + " | ".join(cells) + " |")
     if not experiment.episodes:
@@ -186,7 +186,7 @@ def draw(experiment: Experiment, runs: Mapping[tuple[str, int], Path], path: Pat
         for (run_arm, seed), run_dir in runs.items():
             if run_arm != arm:
                 continue
-            rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if row.get("episode")]
+            rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if row.get("groups")]
             blocks = np.array_split(np.arange(len(rows)), min(60, len(rows)))
             steps = [rows[block[-1]]["env_steps"] for block in blocks]
             values = [mean([rows[i] for i in block], name) for block in blocks]

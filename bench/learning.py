@@ -60,7 +60,7 @@ def table(runs: dict[tuple[str, str, int], Path]) -> str:
         first = mean_return(tenth(rows), slot, False)
         last = mean_return(tenth(rows[::-1]), slot, False)
         teacher = mean_return(tenth(rows[::-1]), 0, False) if slot else None
-        error = rows[-1]["learner"].get("prediction_error")
+        error = rows[-1]["agents"].get("prediction_error")
         cells = [
             *(arm, aux, str(seed), f"{first:.2f}", f"{last:.2f}"),
             "-" if teacher is None else f"{teacher:.2f}",
@@ -82,8 +82,8 @@ def draw(runs: dict[tuple[str, str, int], Path], path: Path) -> None:
             if run_arm != arm:
                 continue
             rows = read_metrics(run_dir / "metrics.jsonl")
-            returns = np.array([row["return"][slot] for row in rows], dtype=float)
-            teachers += [row["return"][0] for row in rows] if slot else []
+            returns = np.array([row["agents"]["return"][slot] for row in rows], dtype=float)
+            teachers += [row["agents"]["return"][0] for row in rows] if slot else []
             label = f"auxiliary loss: {aux}" if seed == min(s for a, x, s in runs) else None
             steps = [row["env_steps"] for row in rows]
             axis.plot(steps, smooth(returns, 5), color=COLORS[aux], lw=1, label=label)

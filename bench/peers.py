@@ -116,21 +116,21 @@ def train(experiment: Experiment, arm: str, run_dir: Path, steps: int, seed: int
 def evaluations(run_dir: Path) -> tuple[Array, Array]:
     """Steps ``[T]`` and mean evaluation returns ``[T, G]`` of the groups' learners."""
     config = load_config(run_dir)
-    rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if "evaluation" in row]
-    steps = np.array([row["evaluation"]["env_steps"] for row in rows])
-    returns = np.array([row["evaluation"]["return"] for row in rows], float)
+    rows = read_metrics(run_dir / "metrics.jsonl")
+    rows = [row for row in rows if "evaluated_return" in row["agents"]]
+    steps = np.array([row["env_steps"] for row in rows])
+    returns = np.array([row["agents"]["evaluated_return"] for row in rows], float)
     return steps, returns.reshape(len(rows), config.peers.groups, -1).mean(2)
 
 
 def followed(run_dir: Path) -> Array | None:
     """Share of the last tenth of the steps in which each member was followed, ``[n, P]``."""
-    rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if "peers" in row]
+    rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if "members" in row]
     if not rows:
         return None
     last = rows[-max(1, len(rows) // 10) :]
-    counts = np.sum([row["peers"]["followed"] for row in last], 0, dtype=float)
-    by_group = counts.reshape(load_config(run_dir).peers.groups, -1, counts.shape[1]).sum(0)
-    shares: Array = by_group / by_group.sum(1, keepdims=True)
+    each = np.nanmean(np.array([row["members"]["followed"] for row in last], float), 0)
+    shares: Array = each.reshape(load_config(run_dir).peers.groups, -1, each.shape[1]).mean(0)
     return shares
 
 

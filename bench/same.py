@@ -24,6 +24,8 @@ from checkouts import ROOT, Checkout, build
 
 # Names in rows of metrics: as they were -> as they are.
 RENAMED: dict[str, str] = {"message_loss": "comm_loss", "message_entropy": "comm_entropy"}
+ADDED = {"followed_others"}  # what rows did not have at first
+KINDS = ("agents", "pairs", "groups", "members")
 TIMES = {"seconds", "time", "env_steps_per_second", "agent_steps_per_second"}
 
 # Runs in the checkout that is measured; says one JSON line an arm.
@@ -72,8 +74,37 @@ def record(checkout: Checkout, names: list[str]) -> Iterator[dict[str, Any]]:
 def plain(value: Any) -> Any:
     """A row without times, under today's names."""
     if isinstance(value, dict):
-        return {RENAMED.get(k, k): plain(v) for k, v in value.items() if k not in TIMES}
+        kept = {k: v for k, v in by_kind(value).items() if k not in TIMES | ADDED}
+        return {RENAMED.get(k, k): plain(v) for k, v in kept.items()}
     return [plain(v) for v in value] if isinstance(value, list) else value
+
+
+def by_kind(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of until 9487337 as rows are since then, its numbers by kind."""
+    if "learner" not in row:
+        return row
+    row = dict(row)
+    found: dict[str, dict[str, Any]] = {"groups": row.pop("episode", {})}
+    found["pairs"] = row.pop("pairs", {})
+    agents = {n: row.pop(n) for n in ("return", "return_std", "solo_return") if n in row}
+    agents |= row.pop("learner")
+    for name in ("return", "return_std"):
+        if "evaluation" in row:
+            agents[f"evaluated_{name}"] = row["evaluation"][name]
+    row.pop("evaluation", None)
+    peers, members = row.pop("peers", {}), {}
+    for name, values in peers.items():
+        if name == "epoch":
+            row[name] = values
+        elif not isinstance(values[0], list):
+            agents[name] = values
+        elif name == "followed":  # counts were shares of the row
+            members[name] = [[x / sum(own) if sum(own) else None for x in own] for own in values]
+        else:  # what a group has, each of its agents has
+            each = len(agents["return"]) // len(values)
+            members[name] = [own for own in values for _ in range(each)]
+    found |= {"agents": agents, "members": members}
+    return row | {kind: numbers for kind, numbers in found.items() if numbers}
 
 
 def differences(before: Any, after: Any, where: str = "") -> list[str]:
@@ -107,7 +138,8 @@ def main() -> int:
         rows = [[plain(row) for row in one.get("rows", [])] for one in pair]
         for row in rows[0] + rows[1]:
             for column in allowed:
-                row.pop(column, None)
+                for table in (row, *(row.get(kind, {}) for kind in KINDS)):
+                    table.pop(column, None)
         found = errors or differences(*rows)
         bad += bool(found)
         verdict = f"differs: {'; '.join(found[:3])}" if found else f"{len(rows[0])} rows identical"

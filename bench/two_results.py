@@ -111,7 +111,7 @@ def result(run: Run, out: Path) -> dict[str, Any]:
         "closing": closing,
     }
     if run.arm in FOLLOW_ARMS:
-        slot = len(rows[0]["return"]) - 1
+        slot = len(rows[0]["agents"]["return"]) - 1
         found["last_tenth"] = closing["training"][f"return:{slot}"]
         found["steps_to_7"] = first_above(rows, slot, 7.0)
     return found
@@ -120,7 +120,7 @@ def result(run: Run, out: Path) -> dict[str, Any]:
 def first_above(rows: Sequence[Mapping[str, Any]], slot: int, level: float) -> int | None:
     """Steps until the mean return of ten rows was above a level."""
     for last in range(9, len(rows)):
-        values = [row["return"][slot] for row in rows[last - 9 : last + 1]]
+        values = [row["agents"]["return"][slot] for row in rows[last - 9 : last + 1]]
         if None not in values and statistics.fmean(values) > level:
             return int(rows[last]["env_steps"])
     return None
@@ -268,7 +268,7 @@ def draw(out: Path) -> None:
             rows = read_metrics(path) if path.exists() else []
             if not rows:
                 continue
-            values = [row["return"][-1] for row in rows]
+            values = [row["agents"]["return"][-1] for row in rows]
             steps = [row["env_steps"] for row in rows]
             axes.plot(steps, values, colour, alpha=0.8, linewidth=0.9, label=label)
             axes.annotate(str(seed), (steps[-1], values[-1]), fontsize=7, color=colour)

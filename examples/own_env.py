@@ -54,7 +54,9 @@ def main(steps: int = 2400) -> list[list[float]]:
             return []
         lines = (Path(folder) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    return [row["evaluation"]["return"] for row in rows if "evaluation" in row]
+    return [
+        row["agents"]["evaluated_return"] for row in rows if "evaluated_return" in row["agents"]
+    ]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+import socialgrid.algos.numbers  # noqa: F401 (names of what learners measure)
 from socialgrid.algos.imitation import whom_to_imitate
 
 Precision = Literal["fp32", "bf16"]

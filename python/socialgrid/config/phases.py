@@ -103,11 +103,10 @@ def measured(row: Mapping[str, Any], metric: str, agent: int) -> float | None:
         metric: of an agent, or of the group.
         agent: slot of the agent; negative: from the end.
     """
-    for table in (row.get("learner") or {}, row):
-        values = table.get(metric)
-        if isinstance(values, list) and -len(values) <= agent < len(values):
-            return _known(values[agent])
-    return _known((row.get("episode") or {}).get(metric))
+    values = (row.get("agents") or {}).get(metric)
+    if isinstance(values, list) and -len(values) <= agent < len(values):
+        return _known(values[agent])
+    return _known((row.get("groups") or {}).get(metric))
 
 
 def _known(value: Any) -> float | None:

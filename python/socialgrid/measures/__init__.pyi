@@ -22,3 +22,7 @@ from socialgrid.measures.intervals import Bounds as Bounds
 from socialgrid.measures.intervals import confidence_interval as confidence_interval
 from socialgrid.measures.intervals import interval_over_runs as interval_over_runs
 from socialgrid.measures.intervals import method as method
+from socialgrid.measures.names import KINDS as KINDS
+from socialgrid.measures.names import Place as Place
+from socialgrid.measures.names import declare as declare
+from socialgrid.measures.names import measure as measure

@@ -22,9 +22,25 @@ import numpy as np
 import numpy.typing as npt
 
 from socialgrid.measures.intervals import Bounds
+from socialgrid.measures.names import Place, declare
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
+
+declare("length", place=Place.FILE)
+declare(
+    "collective_return", "collective return per episode", place=Place.LINE, digits=2, compared=True
+)
+declare("equality", "equality of returns (1 - Gini)", place=Place.LINE, digits=2)
+declare("return_x_equality", "collective return x equality")
+declare("sustainability", "sustainability (mean step of collecting)")
+declare("peace", "peace (share of steps without a hit)")
+declare("apples", "apples eaten per episode")
+declare("cleaned", "waste cells cleaned per episode")
+declare("shots", "fire beams per episode")
+declare("hits", "hits per episode")
+declare("box_opened", "share of episodes in which the box was opened")
+declare("box_step", "step in which the box was opened")
 
 
 def bounds_of(metric: str, max_steps: int, divergence: str = "kl") -> Bounds:

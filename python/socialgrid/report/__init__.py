@@ -19,7 +19,7 @@ from socialgrid.report.evaluation import (
     outcomes_of,
     report_runs,
 )
-from socialgrid.report.events import Events
+from socialgrid.report.events import Events, roles
 from socialgrid.report.figures import (
     Reference,
     need_matplotlib,
@@ -76,6 +76,7 @@ __all__ = [
     "read_metrics",
     "read_references",
     "report_runs",
+    "roles",
     "save_figure",
     "smooth",
     "summarise",

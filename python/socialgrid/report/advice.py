@@ -11,42 +11,48 @@ import numpy as np
 import numpy.typing as npt
 
 from socialgrid.config.errors import UsageError
+from socialgrid.measures.names import Place, measure, words
 from socialgrid.report.arms import draw_arm, mark, mean_over_agents
 from socialgrid.report.figures import Values, new_figure, save_figure, smooth
 from socialgrid.report.runs import RunCurves
 
+_SHARE = "share"  # unit of numbers that add up to 1
 _BINS = 100  # stretches of time in a stack of shares
 _MOST_ASKERS = 8  # rows of a picture
 _LEGEND_COLUMNS = 10
 
 
-def binned_shares(run: RunCurves) -> tuple[Values, npt.NDArray[np.float64]]:
-    """Whom each agent followed, in stretches of time.
+def binned_shares(run: RunCurves, name: str) -> tuple[Values, npt.NDArray[np.float64]]:
+    """Shares of members, in stretches of time.
+
+    Args:
+        run: measured that table of members.
+        name: of the table.
 
     Returns:
-        the steps between which the stretches lie, ``[B + 1]``, and the share of a stretch in
-        which agent ``a`` followed member ``p`` of its group, ``[B, A, P]``.
+        the steps between which the stretches lie, ``[B + 1]``, and the mean share in a stretch
+        that member ``p`` has of agent ``a``, ``[B, A, P]``.
 
     Raises:
-        UsageError: nobody advises anybody in this run.
+        UsageError: nothing of that name was measured.
     """
-    counts = run.table("peers", "followed")
-    if counts is None:
-        raise UsageError(f"{run.run_dir}: nobody gave advice there (social.mechanisms)")
-    parts = np.array_split(np.arange(len(counts)), min(_BINS, len(counts)))
+    table = run.table("members", name)
+    if table is None:
+        raise UsageError(f"{run.run_dir}: no {name} of members was measured there")
+    parts = np.array_split(np.arange(len(table)), min(_BINS, len(table)))
     edges = np.array([0.0, *(run.steps[part[-1]] for part in parts)])
-    sums = np.stack([counts[part].sum(0) for part in parts])
-    shares = sums / np.maximum(sums.sum(-1, keepdims=True), 1.0)
+    sums = np.stack([np.nan_to_num(table[part]).sum(0) for part in parts])
+    shares = sums / np.maximum(sums.sum(-1, keepdims=True), np.finfo(float).tiny)
     return edges, shares
 
 
 def draw_peers(run: RunCurves, path: Path) -> Path:
-    """Draw figure 6 of Derstroff et al.: who followed whom, and what was thought of whom.
+    """Draw what agents have of the members of their groups, as figure 6 of Derstroff et al.
 
-    A row for each learner of a group, the last one for all of them together: the shares of
-    members followed, stacked; trust (or, of LeCTR, how often was asked, answered and followed)
-    and, in the last row, agent values; and the learning curve. Everything is a mean over the
-    run's groups, whose members have the same places; thin lines are single groups.
+    A row for each learner of a group, the last one for all of them together; a column for each
+    table of members (whom they followed, stacked; whom they trust), one for shares of agents, if
+    there are any, and one for learning curves. Everything is a mean over the run's groups, whose
+    members have the same places; thin lines are single groups.
 
     Args:
         run: one with advice.
@@ -55,43 +61,45 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
     Raises:
         UsageError: matplotlib is missing, the file cannot be written, or nobody gave advice.
     """
-    edges, shares = binned_shares(run)
-    ends = np.stack([edges[:-1], edges[1:]], 1).ravel()
+    tables = run.names("members")
+    if not tables:
+        raise UsageError(f"{run.run_dir}: nobody gave advice there (social.mechanisms)")
+    tables = sorted(tables, key=lambda name: measure(name).unit != _SHARE)
+    shares = [name for name in run.names("agents") if measure(name).unit == _SHARE]
     roster = run.config.roster
     groups, kinds = roster.learners(), roster.members()
     learners = range(len(groups[0]))[:_MOST_ASKERS]
     members = [f"{place} {_brief(kind)}" for place, kind in enumerate(kinds)]
-    rows = len(learners) + 1
+    rows, columns = len(learners) + 1, len(tables) + bool(shares) + 1
     lines = -(-len(members) // _LEGEND_COLUMNS)
-    figure = new_figure(15, 2.7 * rows + 0.4 + 0.2 * lines)
-    axes = figure.subplots(rows, 3, squeeze=False)
+    figure = new_figure(5 * columns, 2.7 * rows + 0.4 + 0.2 * lines)
+    axes = figure.subplots(rows, columns, squeeze=False)
     for row in range(rows):
         everybody = row == rows - 1
         askers = [group if everybody else [group[row]] for group in groups]
         who = "all learners" if everybody else f"peer{roster.place_of(groups[0][row])}"
         flat = [agent for group in askers for agent in group]
-        stacked, opinions, learning = axes[row]
-        areas = np.repeat(shares[:, flat].mean(1), 2, axis=0).T
-        stacked.stackplot(ends, areas, labels=members, colors=_colours(len(kinds)), linewidth=0)
-        stacked.set_ylim(0.0, 1.0)
-        stacked.set_title(f"{who}: whose proposals were carried out", fontsize=9)
-        if everybody:
-            _draw_table(opinions, run, "agent_values", list(range(len(groups))), len(members))
-            opinions.set_title("agent values" if opinions.has_data() else "", fontsize=9)
-        else:
-            _draw_opinions(opinions, run, flat, who, len(members))
-        _draw_learning(learning, run, askers)
-        learning.set_title(f"{who}: return", fontsize=9)
-        for one in (stacked, opinions, learning):
+        for one, name in zip(axes[row], tables, strict=False):
+            draw = _draw_shares if measure(name).unit == _SHARE else _draw_table
+            draw(one, run, name, flat, members)
+            one.set_title(f"{who}: {measure(name).title}", fontsize=9)
+        if shares:
+            _draw_numbers(axes[row, -2], run, shares, flat)
+            axes[row, -2].set_title(f"{who}: shares", fontsize=9)
+        _draw_learning(axes[row, -1], run, askers)
+        axes[row, -1].set_title(f"{who}: return", fontsize=9)
+        for one in axes[row]:
             one.set_xlim(0.0, run.steps[-1])
             one.set_xlabel("steps of each agent", fontsize=8)
             one.tick_params(labelsize=8)
-            if one is not stacked and one.get_legend_handles_labels()[0]:
-                one.legend(fontsize=7, loc="best")
-            if not one.has_data():
-                one.set_axis_off()
+        for one in axes[row, len(tables) :]:
+            if one.get_legend_handles_labels()[0]:
+                one.legend(fontsize=7, loc="upper left")
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=colour) for colour in _colours(len(members))]
     figure.legend(
-        *axes[0, 0].get_legend_handles_labels(),
+        handles, members,
         loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(members)), fontsize=7,
     )  # fmt: skip
     count = f"mean of {len(groups)} groups" if len(groups) > 1 else "one group"
@@ -118,36 +126,32 @@ def _colours(count: int) -> list[Any]:
     return list(colormaps["turbo"](np.linspace(0.0, 1.0, count)))
 
 
-def _draw_opinions(
-    axes: Any, run: RunCurves, agents: Sequence[int], who: str, members: int
+def _draw_shares(
+    axes: Any, run: RunCurves, name: str, owners: Sequence[int], members: Sequence[str]
 ) -> None:
-    """Trust in each member, or else what else was measured of an asker's advice."""
-    if run.table("peers", "trust") is not None:
-        _draw_table(axes, run, "trust", agents, members)
-        axes.set_title(f"{who}: trust", fontsize=9)
-        return
-    for name in ("asked", "advised", "answered", "changed"):
-        curve = mean_over_agents(run, agents, "peers", name).known()
-        if len(curve.steps):
-            trend = smooth(curve.values, max(1, len(curve.values) // 40))
-            axes.plot(curve.steps, trend, mark(trend), linewidth=1.2, label=name)
-    title = f"{who}: share of steps (answered: of requests)" if axes.has_data() else ""
-    axes.set_title(title, fontsize=9)
+    """Shares of the members as areas one on another: the mean over those whose table it is."""
+    edges, shares = binned_shares(run, name)
+    ends = np.stack([edges[:-1], edges[1:]], 1).ravel()
+    areas = np.repeat(shares[:, list(owners)].mean(1), 2, axis=0).T
+    axes.stackplot(ends, areas, colors=_colours(len(members)), linewidth=0)
+    axes.set_ylim(0.0, 1.0)
 
 
-def _draw_table(axes: Any, run: RunCurves, name: str, owners: Sequence[int], members: int) -> None:
+def _draw_table(
+    axes: Any, run: RunCurves, name: str, owners: Sequence[int], members: Sequence[str]
+) -> None:
     """A line a member: the mean over those whose table it is, and thin lines of their own.
 
     The initial value is often far from what is learnt: then the scale is linear as far as values
     of the second half go, and logarithmic beyond.
     """
-    table = run.table("peers", name)
+    table = run.table("members", name)
     if table is None:
         return
     late = np.nanmax(np.abs(table[len(table) // 2 :, list(owners)]))
     if np.nanmax(np.abs(table[:, list(owners)])) > 4 * late > 0:
         axes.set_yscale("symlog", linthresh=late, linscale=2.0)
-    for place, colour in enumerate(_colours(members)):
+    for place, colour in enumerate(_colours(len(members))):
         each = table[:, list(owners), place]
         if len(owners) > 1:
             axes.plot(run.steps, each, color=colour, alpha=0.3, linewidth=0.6)
@@ -155,13 +159,20 @@ def _draw_table(axes: Any, run: RunCurves, name: str, owners: Sequence[int], mem
         axes.plot(run.steps, mean, mark(mean), color=colour, linewidth=1.4)
 
 
+def _draw_numbers(axes: Any, run: RunCurves, names: Sequence[str], agents: Sequence[int]) -> None:
+    """A curve a number: its mean over agents."""
+    for name in names:
+        curve = mean_over_agents(run, agents, name).known()
+        trend = smooth(curve.values, max(1, len(curve.values) // 40))
+        axes.plot(curve.steps, trend, mark(trend), linewidth=1.2, label=words(name))
+
+
 def _draw_learning(axes: Any, run: RunCurves, askers: Sequence[Sequence[int]]) -> None:
-    """Training and evaluation returns: a curve a group, and their mean."""
-    for title, keys, colour in (
-        ("while learning", ("return",), "0.5"),
-        ("evaluated", ("evaluation", "return"), "C0"),
-    ):
-        curves = [mean_over_agents(run, agents, *keys) for agents in askers]
+    """What is worth a line, as returns: a curve a group, and their mean."""
+    for index, name in enumerate(run.names("agents", Place.LINE)):
+        curves = [mean_over_agents(run, agents, name) for agents in askers]
         curves = [curve for curve in curves if np.isfinite(curve.values).any()]
         if curves:
-            draw_arm(axes, curves, colour, title, smoothed=title != "evaluated")
+            smoothed = not measure(name).compared
+            colour = f"C{index - 1}" if index else "0.5"
+            draw_arm(axes, curves, colour, words(name), smoothed=smoothed)

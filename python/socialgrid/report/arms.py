@@ -11,6 +11,7 @@ import numpy as np
 
 from socialgrid.config.errors import UsageError
 from socialgrid.measures.intervals import interval_over_runs
+from socialgrid.measures.names import measure
 from socialgrid.report.figures import (
     Reference,
     Values,
@@ -20,8 +21,7 @@ from socialgrid.report.figures import (
     smooth,
 )
 from socialgrid.report.runs import RunCurves, group_titles
-
-_EVALUATED = "return without exploration, of evaluations"
+from socialgrid.report.squares import draw_square, squares_of
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,12 @@ class Curve:
         return Curve(self.steps[there], self.values[there])
 
 
-def mean_over_agents(run: RunCurves, agents: Sequence[int], *keys: str) -> Curve:
-    """Mean over some agents of a metric that each agent has, where any has a number."""
-    each = np.stack([run.values(*keys, agent=agent) for agent in agents])
+def mean_over_agents(run: RunCurves, agents: Sequence[int], name: str) -> Curve:
+    """Mean over some agents of a number that each agent has, where any has one."""
+    each = np.stack([run.values(name, agent) for agent in agents])
     there = np.isfinite(each)
     sums, counts = np.where(there, each, 0.0).sum(0), there.sum(0)
     return Curve(run.steps, np.where(counts, sums / np.maximum(counts, 1), np.nan))
-
-
-def followed_others(run: RunCurves, agents: Sequence[int]) -> Curve:
-    """Share of the steps in which some agents did what another member proposed."""
-    counts = run.table("peers", "followed")
-    if counts is None:
-        return Curve(run.steps, np.full(len(run.steps), np.nan))
-    places = [run.config.roster.place_of(agent) for agent in agents]
-    own = np.stack([counts[:, agent, place] for agent, place in zip(agents, places, strict=True)])
-    total = np.stack([counts[:, agent].sum(-1) for agent in agents])
-    with np.errstate(invalid="ignore"):
-        return Curve(run.steps, 1.0 - own.sum(0) / total.sum(0))
 
 
 def mean_and_band(curves: Sequence[Curve]) -> tuple[Values, Values, Values, Values]:
@@ -108,34 +96,40 @@ def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Refere
     titles = group_titles(runs)
     panels: dict[str, dict[str, list[Curve]]] = {}
     for run in runs:
-        for agents in run.config.roster.learners():
-            for title, curve in (
-                (_EVALUATED,
-                 mean_over_agents(run, agents, "evaluation", "return")),
-                ("return per episode while learning", mean_over_agents(run, agents, "return")),
-                ("share of steps in which another member was followed",
-                 followed_others(run, agents)),
-            ):  # fmt: skip
-                if np.isfinite(curve.values).any():
-                    panels.setdefault(title, {}).setdefault(run.group, []).append(curve)
+        curves = [
+            (name, mean_over_agents(run, agents, name))
+            for agents in run.config.roster.learners()
+            for name in run.names("agents")
+        ]
+        curves += [(name, Curve(run.steps, run.of_group(name))) for name in run.names("groups")]
+        for name, curve in curves:
+            if np.isfinite(curve.values).any():
+                panels.setdefault(name, {}).setdefault(run.group, []).append(curve)
     if not panels:
         raise UsageError(f"{runs[0].run_dir}: no episode has ended yet")
-    if references and _EVALUATED not in panels:
+    if references and not any(measure(name).compared for name in panels):
         raise UsageError("reference: none of these runs has evaluations to compare")
+    names = sorted(panels, key=lambda name: (-measure(name).place, not measure(name).compared))
     colours = {group: f"C{i % 10}" for i, group in enumerate(dict.fromkeys(r.group for r in runs))}
-    figure = new_figure(8, 3.4 * len(panels) + 0.16 * len(colours))
+    squares = squares_of(runs, titles)
+    count = len(names) + len(squares)
+    columns = 1 if count < 4 else 2
+    rows = -(-count // columns)
+    figure = new_figure((8, 13)[columns - 1], 3.4 * rows + 0.16 * len(colours))
     handles: dict[str, Any] = {}
-    for index, (title, arms) in enumerate(panels.items()):
-        axes = figure.add_subplot(len(panels), 1, index + 1)
-        for group, curves in arms.items():
-            label = f"{titles[group]} ({_over(len(curves))})"
-            draw_arm(axes, curves, colours[group], label, smoothed=title != _EVALUATED)
-        if title == _EVALUATED:
+    for index, name in enumerate(names):
+        axes, compared = figure.add_subplot(rows, columns, index + 1), measure(name).compared
+        for group, found in panels[name].items():
+            label = f"{titles[group]} ({_over(len(found))})"
+            draw_arm(axes, found, colours[group], label, smoothed=not compared)
+        if compared:
             draw_references(axes, references)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(measure(name).heading, fontsize=10)
         axes.set_xlabel("steps of each agent")
         axes.grid(alpha=0.2)
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    for index, square in enumerate(squares, len(names)):
+        draw_square(figure.add_subplot(rows, columns, index + 1), square)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=7)
     return save_figure(figure, path)
 

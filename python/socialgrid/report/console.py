@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TextIO, cast
 
+from socialgrid.measures.names import Place, measure, words
+
 
 class Console(Protocol):
     """Shows progress."""
@@ -41,62 +43,54 @@ def number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
-def group_outcome(row: Mapping[str, Any]) -> str:
-    """What became of the group, in a few words; empty where there is nothing to tell."""
-    outcome = row.get("episode") or {}
-    if outcome.get("collective_return") is None:
-        return ""
-    return (
-        f"collective return {number(outcome['collective_return'])}, "
-        f"equality {number(outcome['equality'])}"
-    )
-
-
-def influence_said(row: Mapping[str, Any]) -> str:
-    """The strongest agent's influence and the value of listening to it, where it is measured."""
-    found = []
-    for name in ("influence", "value_of_listening"):
-        values = (row.get("learner") or {}).get(name) or ()
-        known = [x for x in values if x is not None and math.isfinite(x)]
-        if known:
-            found.append(f"{name.replace('_', ' ')} {number(max(known), 3)}")
-    return ", ".join(found)
-
-
 _FEW = 6  # agents, or members of a group, that a line has room for
 
 
-def per_agent(names: Sequence[str], values: Sequence[float | None]) -> str:
+def per_agent(names: Sequence[str], values: Sequence[float | None], digits: int = 2) -> str:
     """A number for each agent by name; of many agents only the mean and the extremes."""
     if len(names) <= _FEW:
         pairs = zip(names, values, strict=True)
-        return ", ".join(f"{name} {number(value)}" for name, value in pairs)
+        return ", ".join(f"{name} {number(value, digits)}".lstrip() for name, value in pairs)
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return f"- of {len(names)} agents"
     mean = sum(known) / len(known)
     return (
-        f"{number(mean)} in the mean of {len(names)} agents, "
-        f"{number(min(known))} to {number(max(known))}"
+        f"{number(mean, digits)} in the mean of {len(names)} agents, "
+        f"{number(min(known), digits)} to {number(max(known), digits)}"
     )
 
 
-def evaluated(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    """What the agents got without exploration; empty where they have not been evaluated."""
-    evaluation = row.get("evaluation")
-    return f"evaluated: {per_agent(names, evaluation['return'])}" if evaluation else ""
+def of_agents(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """What a line has of each agent: the first number by name, others in the agents' order."""
+    found: list[str] = []
+    for name, values in row.get("agents", {}).items():
+        if measure(name).place >= Place.LINE and (not found or any(x is not None for x in values)):
+            who = [""] * len(names) if found else names
+            found.append(f"{words(name)}: {per_agent(who, values, measure(name).digits)}")
+    return found
 
 
-def followed_shares(row: Mapping[str, Any]) -> list[list[float | None]] | None:
-    """Share of the steps since the last row in which each agent followed each member of its group.
+def of_groups(row: Mapping[str, Any]) -> str:
+    """What a line has of all agents together; empty where there is nothing to tell."""
+    return ", ".join(
+        f"{words(name)} {number(value, measure(name).digits)}"
+        for name, value in row.get("groups", {}).items()
+        if value is not None and measure(name).place >= Place.LINE
+    )
 
-    Returns:
-        ``[A][P]``; ``None`` where nobody gives advice.
-    """
-    counts = (row.get("peers") or {}).get("followed")
-    if counts is None:
-        return None
-    return [[x / sum(each) if sum(each) else None for x in each] for each in counts]
+
+class _Latest:
+    """Numbers of agents that not every row has, as evaluations: the last ones known."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, Any] = {}
+
+    def add(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row with what only earlier ones had."""
+        own = row.get("agents", {})
+        self._agents |= own
+        return {**row, "agents": {**own, **self._agents}}
 
 
 def time_left(row: Mapping[str, Any], total_steps: int) -> float:
@@ -121,26 +115,23 @@ class PlainConsole:
         self._names, self._every = names, every_seconds
         self._stream = stream or sys.stdout
         self._last = -math.inf
-        self._evaluated = ""
+        self._latest = _Latest()
 
     def update(self, row: Mapping[str, Any], total_steps: int) -> None:
         """Print a row if the last one is old enough, or if it is the run's last."""
-        self._evaluated = evaluated(row, self._names) or self._evaluated
+        row = self._latest.add(row)
         now = time.monotonic()
         if now - self._last < self._every and progress(row) < total_steps:
             return
         self._last = now
-        returns = per_agent(self._names, row["return"])
-        self.say(
-            f"step {progress(row):,}/{total_steps:,}  "
-            f"{row['agent_steps_per_second']:,.0f} agent-steps/s  "
-            f"left {duration(time_left(row, total_steps))}  return: {returns}"
-            + "".join(
-                f"  {text}"
-                for text in (self._evaluated, group_outcome(row), influence_said(row))
-                if text
-            )
-        )
+        parts = [
+            f"step {progress(row):,}/{total_steps:,}",
+            f"{row['agent_steps_per_second']:,.0f} agent-steps/s",
+            f"left {duration(time_left(row, total_steps))}",
+            *of_agents(row, self._names),
+            of_groups(row),
+        ]
+        self.say("  ".join(filter(None, parts)))
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -150,11 +141,7 @@ class PlainConsole:
         """Nothing to put back."""
 
 
-# Of the learner's metrics, those that a table shows.
-_SHOWN = (
-    "policy_loss", "value_loss", "aux_loss", "entropy", "kl", "influence", "value_of_listening",
-    "intrinsic_reward_mean", "loss", "critic_loss", "actor_loss", "td_error", "temperature",
-)  # fmt: skip
+_SPACE = 3  # characters between columns of a table
 
 
 class _Output:
@@ -195,7 +182,7 @@ class RichConsole:
         from rich.live import Live
 
         self._names = names
-        self._evaluation: Sequence[float | None] | None = None
+        self._latest = _Latest()
         self._output = _Output(sys.stdout)
         self._terminal = terminal or Terminal(file=cast(TextIO, self._output))
         self._live = Live(console=self._terminal, refresh_per_second=4, transient=True)
@@ -209,38 +196,46 @@ class RichConsole:
         from rich.table import Table
         from rich.text import Text
 
+        row = self._latest.add(row)
         table = Table(expand=False)
-        losses = [name for name in _SHOWN if name in row["learner"]]
-        if "evaluation" in row:
-            self._evaluation = row["evaluation"]["return"]
-        columns = {
-            "return": row["return"],
-            "solo return": row.get("solo_return"),
-            "evaluated": self._evaluation,
-        }
-        columns = {title: values for title, values in columns.items() if values is not None}
-        followed = followed_shares(row)
-        if followed is not None and len(followed[0]) > _FEW:
-            followed = None
-        for title in ("agent", *columns, *(name.replace("_", " ") for name in losses)):
-            table.add_column(title, justify="left" if title == "agent" else "right")
-        if followed is not None:
-            table.add_column("followed", justify="right")
+        table.add_column("agent")
+        columns = self._columns(row)
+        for title in columns:
+            table.add_column(title, justify="right")
         for agent, name in enumerate(self._names):
-            cells = [number(values[agent]) for values in columns.values()]
-            cells += [number(row["learner"][loss][agent], 4) for loss in losses]
-            if followed is not None:
-                cells.append(" ".join(number(share) for share in followed[agent]))
-            table.add_row(Text(name), *cells)  # a path may look like markup
+            # A path may look like markup.
+            table.add_row(Text(name), *(cells[agent] for cells in columns.values()))
         line = (
             f"step {progress(row):,} of {total_steps:,}   "
             f"{row['agent_steps_per_second']:,.0f} agent-steps/s   "
             f"episodes {row['episodes']:,}   "
             f"ran {duration(row['seconds'])}   left {duration(time_left(row, total_steps))}"
-            + (f"\n{outcome}" if (outcome := group_outcome(row)) else "")
+            + (f"\n{outcome}" if (outcome := of_groups(row)) else "")
         )
         bar = ProgressBar(total=total_steps, completed=progress(row), width=60)
         self._live.update(Group(Text(line), bar, table))
+
+    def _columns(self, row: Mapping[str, Any]) -> dict[str, list[str]]:
+        """What the terminal has room for beside the names: cells of each agent by title.
+
+        What is worth a line comes first, then what is worth a column, both in the row's order.
+        """
+        found: dict[str, list[str]] = {}
+        for name, values in row.get("agents", {}).items():
+            digits = measure(name).digits
+            found[name] = [number(value, digits) for value in values]
+        for name, table in row.get("members", {}).items():
+            digits = measure(name).digits
+            if len(table[0]) <= _FEW:
+                found.setdefault(name, [" ".join(number(x, digits) for x in own) for own in table])
+        worth = [name for name in found if measure(name).place >= Place.TABLE]
+        room = self._terminal.width - _SPACE - max(map(len, self._names))
+        fitting = []
+        for name in sorted(worth, key=lambda name: -measure(name).place):
+            room -= max(len(words(name)), *map(len, found[name])) + _SPACE
+            if room >= 0:
+                fitting.append(name)
+        return {words(name): found[name] for name in fitting}
 
     def say(self, text: str) -> None:
         """Print a line above the table."""

@@ -65,7 +65,7 @@ def compare_group_sizes(runs: Sequence[RunCurves]) -> dict[str, list[GroupSize]]
         sizes = found.setdefault(arm, {})
         seeds = sizes.setdefault(len(run.config.players.kinds), [])
         for agents in run.config.roster.learners():
-            values = mean_over_agents(run, agents, "evaluation", "return").known().values
+            values = mean_over_agents(run, agents, "evaluated_return").known().values
             if not len(values):
                 raise UsageError(f"{run.run_dir}: no evaluations (evaluation.interval)")
             last = -(-len(values) // 10)

@@ -12,6 +12,7 @@ import numpy as np
 from socialgrid.config import group_key, load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.config.run_files import user_path
+from socialgrid.measures.names import KINDS, Place, measure
 from socialgrid.report.figures import Values
 from socialgrid.report.metrics_file import read_metrics
 
@@ -40,12 +41,10 @@ class RunCurves:
         if not self._rows:
             raise UsageError(f"{run_dir / 'metrics.jsonl'}: no updates yet")
         for number, row in enumerate(self._rows, 1):
-            if not (
-                _is_number(row.get("env_steps"))
-                and isinstance(row.get("learner"), dict)
-                and isinstance(row.get("episode", {}), dict)
+            where = f"{run_dir / 'metrics.jsonl'}: line {number}"
+            if not _is_number(row.get("env_steps")) or not all(
+                isinstance(row.get(kind, {}), dict) for kind in KINDS
             ):
-                where = f"{run_dir / 'metrics.jsonl'}: line {number}"
                 raise UsageError(f"{where} is not a row of metrics")
         self.group = label or group_key(self.config)
         self.steps = np.array([row["env_steps"] for row in self._rows], np.float64)
@@ -66,27 +65,28 @@ class RunCurves:
             return cls(user_path(path), label)
         return cls(whole)
 
-    def values(self, *keys: str, agent: int | None = None) -> Values:
-        """A curve ``[U]``, NaN where nothing was measured; of one agent where all have one."""
+    def names(self, kind: str, least: Place = Place.PANEL) -> list[str]:
+        """What was measured of a kind and is shown at least there, in the order of the rows."""
+        found = dict.fromkeys(name for row in self._rows for name in row.get(kind, {}))
+        return [name for name in found if measure(name).place >= least]
+
+    def values(self, name: str, agent: int) -> Values:
+        """A number of an agent over time, ``[U]``; NaN where nothing was measured."""
         curve = np.full(len(self._rows), np.nan)
         for i, row in enumerate(self._rows):
-            value: Any = row
-            for key in keys:
-                value = value.get(key) if isinstance(value, Mapping) else None
-            if agent is not None:
-                value = value[agent] if isinstance(value, list) else None
-            if _is_number(value):
-                curve[i] = value
+            each = row.get("agents", {}).get(name)
+            if isinstance(each, list) and agent < len(each) and _is_number(each[agent]):
+                curve[i] = each[agent]
         return curve
 
-    def table(self, *keys: str) -> Values | None:
-        """Lists of lists over time, ``[U, A, P]`` or ``[U, G, P]``; ``None`` if never measured."""
-        found: list[Any] = []
-        for row in self._rows:
-            value: Any = row
-            for key in keys:
-                value = value.get(key) if isinstance(value, Mapping) else None
-            found.append(value)
+    def of_group(self, name: str) -> Values:
+        """A number of all agents together over time, ``[U]``; NaN where nothing was measured."""
+        found = [row.get("groups", {}).get(name) for row in self._rows]
+        return np.array([value if _is_number(value) else np.nan for value in found], np.float64)
+
+    def table(self, kind: str, name: str) -> Values | None:
+        """A table of pairs or members over time, ``[U, A, P]``; ``None`` if never measured."""
+        found = [row.get(kind, {}).get(name) for row in self._rows]
         try:
             shapes = {np.shape(value) for value in found if value is not None}
             if len(shapes) != 1 or len(next(iter(shapes))) != 2:
@@ -97,17 +97,8 @@ class RunCurves:
             return None
 
     def advised(self) -> bool:
-        """Whether it was measured who followed whom."""
-        return self.table("peers", "followed") is not None
-
-    def losses(self) -> list[str]:
-        """Names of the auxiliary losses measured, with their agents' values."""
-        names = {name for row in self._rows for name in row["learner"]}
-        return sorted(name for name in names if "aux" in name)
-
-    def outcomes(self) -> list[str]:
-        """Names of what was measured of the group."""
-        return list(dict.fromkeys(name for row in self._rows for name in row.get("episode") or ()))
+        """Whether it was measured who thought what of which member, or followed it."""
+        return bool(self.names("members"))
 
 
 def _is_number(value: object) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from socialgrid.config import TrainConfig
 from socialgrid.config.phases import told_of_phase
+from socialgrid.measures.names import words
 from socialgrid.report.console import duration, number
 from socialgrid.report.metrics_file import read_metrics
 
@@ -36,7 +37,7 @@ def mean_return(rows: Sequence[Mapping[str, Any]], agent: int, solo: bool) -> fl
         "return", "episodes_finished")  # fmt: skip
     total, count = 0.0, 0
     for row in rows:
-        values = row.get(key)
+        values = row["agents"].get(key)
         if values is not None and values[agent] is not None:
             total += values[agent] * row[count_key]
             count += row[count_key]
@@ -47,7 +48,7 @@ def mean_outcome(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """Mean of a metric of the group over all episodes that ended in these updates."""
     total, count = 0.0, 0
     for row in rows:
-        value = (row.get("episode") or {}).get(name)
+        value = row.get("groups", {}).get(name)
         if value is not None:
             total += value * row["episodes_finished"]
             count += row["episodes_finished"]
@@ -56,7 +57,8 @@ def mean_outcome(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 def evaluations(rows: Sequence[Mapping[str, Any]], agent: int) -> list[float]:
     """Mean return of each evaluation of an agent."""
-    return [row["evaluation"]["return"][agent] for row in rows if "evaluation" in row]
+    found = [row["agents"].get("evaluated_return") for row in rows]
+    return [values[agent] for values in found if values is not None]
 
 
 def tenth(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -94,9 +96,9 @@ def summarise(trainer: Finished) -> str:
                 mean = sum(found) / len(found)
                 line = _change(f"{name}, evaluated", width, start, end)
                 lines.append(f"{line}  {number(mean)} over training")
-        for name in dict.fromkeys(name for row in rows for name in row.get("episode") or {}):
+        for name in dict.fromkeys(name for row in rows for name in row.get("groups", {})):
             start, end = mean_outcome(first, name), mean_outcome(last, name)
-            lines.append(_change(name.replace("_", " "), width, start, end))
+            lines.append(_change(words(name), width, start, end))
         lines += [told_of_phase(row["phase_ended"]) for row in rows if "phase_ended" in row]
         agents = len(trainer.names)
         speed = trainer.agent_steps / max(trainer.seconds, 1e-9)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from socialgrid.measures.names import Place, declare
+
 MECHANISMS = {
     "visible-actions": ("hearing", "socialgrid.social.visible:VisibleActions"),
     "inequity": ("reward", "socialgrid.social.rewards:InequityAverseReward"),
@@ -100,3 +102,9 @@ class SocialConfig:
         if self.curriculum == 0:
             return self.influence_weight
         return self.influence_weight * min(1.0, env_steps / (self.curriculum * 1e6))
+
+
+declare("influence", "influence on the others", "nats", Place.LINE, digits=3)
+declare("value_of_listening", place=Place.LINE, digits=3)
+declare("moa_loss", "loss of the model of others", "nats")
+declare("moa_accuracy", "accuracy of the model of others")

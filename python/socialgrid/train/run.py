@@ -249,9 +249,7 @@ class Run(ABC):
         self.begin()
         run, logging = self.config.run, self.config.logging
         metrics = MetricsFile(self.run_dir / "metrics.jsonl", self._metrics_bytes)
-        events = Events(
-            self.run_dir / "tensorboard", self.names, logging.tensorboard, self.env_steps
-        )
+        events = Events(self.run_dir / "tensorboard", self.config, self.env_steps)
         console = self._console = given or make_console(self.names, logging.console_seconds)
         interrupt = self.interrupt = Interrupt()
         saved_at, torn = time.monotonic(), False

@@ -214,7 +214,7 @@ def test_an_environment_that_reuses_its_array_teaches_the_same(train_on):
         code, run_dir = train_on("Plain", "--env.options", f"reuse={reuse}", folder=reuse)
         assert code == 0
         runs.append(run_dir)
-    rows = [[(row["env_steps"], row["learner"]) for row in rows_of(one)] for one in runs]
+    rows = [[(row["env_steps"], row["agents"]) for row in rows_of(one)] for one in runs]
     assert rows[0] == rows[1]
     weights = [
         (one / "checkpoints" / "step-000000000200" / "weights.safetensors").read_bytes()

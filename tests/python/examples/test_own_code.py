@@ -68,7 +68,7 @@ def test_a_player_of_ones_own(folder):
     done(folder, "train", "tiny.toml", *MAZE, "--import", "my_player", "--run-dir", "whole",
          "--total-steps", "512")  # fmt: skip
     broken, whole = (
-        [(row["env_steps"], row["return"], row["learner"]) for row in rows_of(folder / name)]
+        [(row["env_steps"], row["agents"]) for row in rows_of(folder / name)]
         for name in ("run", "whole")
     )
     assert broken == whole

@@ -15,8 +15,8 @@ from socialgrid.report import MetricsFile, PlainConsole, RichConsole, duration, 
 
 def row(step, value):
     return {
-        "env_steps": step, "return": [value], "env_steps_per_second": 10.0,
-        "agent_steps_per_second": 10.0,
+        "env_steps": step, "env_steps_per_second": 10.0, "agent_steps_per_second": 10.0,
+        "agents": {"return": [value]},
     }  # fmt: skip
 
 
@@ -83,8 +83,12 @@ def test_a_terminal_gets_a_live_table():
         ["agent0 expert", "agent1 learner"], Console(file=stream, force_terminal=True, width=140)
     )
     metrics = row(5000, 2.5) | {
-        "return": [2.5, None], "solo_return": [None, 1.25], "episodes": 3, "seconds": 61.0,
-        "learner": {"policy_loss": [None, 0.5], "aux_loss": [None, 0.125]},
+        "episodes": 3, "seconds": 61.0,
+        "agents": {
+            "return": [2.5, None], "solo_return": [None, 1.25],
+            "policy_loss": [None, 0.5], "aux_loss": [None, 0.125], "gradient_norm": [None, 7.0],
+        },
+        "groups": {"collective_return": 2.5, "length": 9.0},
     }  # fmt: skip
     console.update(metrics, 10_000)
     console.say("a line [of] its own")
@@ -92,3 +96,18 @@ def test_a_terminal_gets_a_live_table():
     text = stream.getvalue()
     for part in ("agent1 learner", "2.50", "1.25", "0.1250", "ran 1:01", "a line [of] its own"):
         assert part in text
+    assert "collective return 2.50" in text
+    assert "gradient" not in text
+    assert "length" not in text
+
+
+@pytest.mark.parametrize(("width", "shown"), [(30, ["return"]), (45, ["return", "policy loss"])])
+def test_a_narrow_terminal_gets_what_fits(width, shown):
+    stream = io.StringIO()
+    terminal = Console(file=stream, force_terminal=True, width=width)
+    console = RichConsole(["agent0 learner"], terminal)
+    numbers = {"policy_loss": [0.5], "value_loss": [0.25], "return": [2.5]}
+    console.update(row(5000, 2.5) | {"episodes": 3, "seconds": 61.0, "agents": numbers}, 10_000)
+    console.close()
+    titles = ("return", "policy loss", "value loss")
+    assert [title for title in titles if title in stream.getvalue()] == shown

@@ -115,7 +115,7 @@ def config_of(**changes):
 def collected(rows):
     """Mean return of the episodes that ended in some updates, all agents."""
     ended = [row for row in rows if row["episodes_finished"]]
-    total = sum(sum(row["return"]) * row["episodes_finished"] for row in ended)
+    total = sum(sum(row["agents"]["return"]) * row["episodes_finished"] for row in ended)
     return total / sum(row["episodes_finished"] for row in ended) / 2
 
 
@@ -138,7 +138,7 @@ def test_two_workers_learn_and_the_run_is_one_like_any_other(tmp_path):
     assert last["workers_restarted"] == 0
     assert last["updates_per_second"] > 0
     for name in ("policy_loss", "value_loss", "entropy", "gradient_norm", "learning_rate"):
-        assert len(last["learner"][name]) == 2, name
+        assert len(last["agents"][name]) == 2, name
     _, stored, _ = checkpoint.load_newest(tmp_path / "run" / "checkpoints")
     assert stored.state["update"] == stored.state["learner"]["updates"] == trainer.update
     assert stored.weights["optimiser/steps"].max() <= trainer.update
@@ -420,25 +420,27 @@ def test_the_curriculum_and_the_annealing_follow_the_steps_of_all_workers(tmp_pa
     worker.start()
     trainer.shared.env_steps[1] = 250
     row = worker.step()
-    assert row["learner"]["learning_rate"] == pytest.approx([0.0075] * 2)
+    assert row["agents"]["learning_rate"] == pytest.approx([0.0075] * 2)
     row = worker.step()
-    assert row["learner"]["learning_rate"] == pytest.approx([0.01 * (1 - 0.378)] * 2)
+    assert row["agents"]["learning_rate"] == pytest.approx([0.01 * (1 - 0.378)] * 2)
 
 
 def test_rows_of_workers_are_merged_by_their_weight():
     one = {
-        "episodes_finished": 1, "solo_episodes_finished": 0, "return": [2.0, None],
-        "learner": {"entropy": [1.0, None]}, "time": {"act": 1.0}, "episode": {"equality": 0.5},
+        "episodes_finished": 1, "solo_episodes_finished": 0,
+        "agents": {"return": [2.0, None], "entropy": [1.0, None]}, "time": {"act": 1.0},
+        "groups": {"equality": 0.5},
         "options": {"penalty": 1.5}, "worker": 0, "staleness": 3,
     }  # fmt: skip
     other = {
-        "episodes_finished": 3, "solo_episodes_finished": 0, "return": [6.0, 1.0],
-        "learner": {"entropy": [3.0, None]}, "time": {"act": 3.0}, "episode": {"equality": None},
+        "episodes_finished": 3, "solo_episodes_finished": 0,
+        "agents": {"return": [6.0, 1.0], "entropy": [3.0, None]}, "time": {"act": 3.0},
         "options": {"penalty": 1.5}, "worker": 1, "staleness": 0,
     }  # fmt: skip
     assert merged([one, other]) == {
-        "episodes_finished": 4, "solo_episodes_finished": 0, "return": [5.0, 1.0],
-        "learner": {"entropy": [2.0, None]}, "time": {"act": 2.0}, "episode": {"equality": 0.5},
+        "episodes_finished": 4, "solo_episodes_finished": 0,
+        "agents": {"return": [5.0, 1.0], "entropy": [2.0, None]}, "time": {"act": 2.0},
+        "groups": {"equality": 0.5},
         "options": {"penalty": 1.5},
     }  # fmt: skip
 

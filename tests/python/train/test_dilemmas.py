@@ -1,5 +1,6 @@
 """Runs in the social dilemmas: every mechanism, what is measured, shown and evaluated."""
 
+import io
 import itertools
 import json
 from pathlib import Path
@@ -24,8 +25,14 @@ from socialgrid.config import (
 )
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.measures import equality
-from socialgrid.report import RunCurves, draw_curves, read_metrics, read_references, with_curves
-from socialgrid.report.console import influence_said
+from socialgrid.report import (
+    PlainConsole,
+    RunCurves,
+    draw_curves,
+    read_metrics,
+    read_references,
+    with_curves,
+)
 from socialgrid.train import (
     Phase,
     Worlds,
@@ -98,6 +105,14 @@ def configured(folder, line=""):
     return parse_train(line.split(), preset(folder), "x")
 
 
+def said(row):
+    """What the console's line says of a row."""
+    stream = io.StringIO()
+    names = [f"agent{slot}" for slot in range(len(row["agents"]["return"]))]
+    PlainConsole(names, 0, stream).update(row, 10**6)
+    return stream.getvalue()
+
+
 def trained(folder, run_dir, line=""):
     trainer = create_run(configured(folder, line), run_dir)
     trainer.train(Silent())
@@ -140,19 +155,19 @@ def test_every_mechanism_runs_and_resumes_bit_for_bit(tmp_path, algorithm, socia
     same_end(tmp_path / "straight", tmp_path / "part")
     rows = read_metrics(tmp_path / "straight" / "metrics.jsonl")
     if social in ("influence", "comm", "moa"):
-        weights = [row["learner"]["influence_weight"][0] for row in rows]
+        weights = [row["agents"]["influence_weight"][0] for row in rows]
         np.testing.assert_allclose(weights, [0, 0.24, 0.48], rtol=1e-6)
-        assert rows[-1]["learner"]["influence"][0] > 0
+        assert rows[-1]["agents"]["influence"][0] > 0
         pairs = rows[-1]["pairs"]
-        listened = rows[-1]["learner"]["value_of_listening"]
+        listened = rows[-1]["agents"]["value_of_listening"]
         assert max(x or 0.0 for x in pairs["value_of_listening"][0]) == listened[0]
         assert max(x or 0.0 for x in pairs["influence"][0]) > 0
         assert pairs["influence"][0][0] is pairs["value_of_listening"][0][0] is None
         assert listened[0] > 0
-        assert "value of listening 0." in influence_said(rows[-1])
+        assert "value of listening: 0." in said(rows[-1])
     else:
         assert "pairs" not in rows[-1]
-        assert not influence_said(rows[-1])
+        assert "influence" not in said(rows[-1])
 
 
 def test_new_episodes_everywhere_leave_nothing_to_be_remembered(tmp_path):
@@ -171,7 +186,7 @@ def test_rows_tell_what_became_of_the_group(tmp_path):
     row = trainer.step()
     rollout = trainer.rollout  # exactly one episode in every environment
     returns = rollout.reward.sum(0).double().numpy()
-    episode = row["episode"]
+    episode = row["groups"]
     assert episode["collective_return"] == pytest.approx(returns.sum(1).mean())
     assert episode["equality"] == pytest.approx(equality(returns).mean())
     counts = rollout.events.sum((0, 2)).double().mean(0).tolist()
@@ -188,9 +203,9 @@ def test_episodes_that_cross_rollouts_are_counted_once_and_whole(tmp_path):
     trained(tmp_path, tmp_path / "run")
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert [row["episodes_finished"] for row in rows] == [0, 4, 4]
-    assert rows[0]["episode"] == {}
+    assert "groups" not in rows[0]
     for row in rows[1:]:
-        assert row["episode"]["collective_return"] == pytest.approx(sum(row["return"]))
+        assert row["groups"]["collective_return"] == pytest.approx(sum(row["agents"]["return"]))
 
 
 def test_means_leave_out_what_an_episode_has_not():
@@ -345,8 +360,8 @@ def test_box_trapped_tells_when_the_box_was_opened(tmp_path):
     config = parse_train([*options.split(), "--no-tensorboard"], base, "x")
     create_run(config, tmp_path / "run").train(Silent())
     row = read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]
-    assert 0 < row["episode"]["box_opened"] <= 1  # a random choice of eight in fifty steps
-    assert 1 <= row["episode"]["box_step"] <= 50
+    assert 0 < row["groups"]["box_opened"] <= 1  # a random choice of eight in fifty steps
+    assert 1 <= row["groups"]["box_step"] <= 50
     found = evaluate(tmp_path / "run", EvalOptions(episodes=5, seeds=(0, 1)), {})
     by_name = {outcome.metric: outcome for outcome in found.outcomes}
     assert [len(seed) for seed in by_name["box_opened"].values] == [5, 5]
@@ -440,7 +455,8 @@ def test_panels_and_titles_follow_what_was_measured(finished, tmp_path, monkeypa
     monkeypatch.setattr(Figure, "savefig", keep)
     runs = [RunCurves(finished / name) for name in ("moa0", "moa1", "comm", "plain")]
     draw_curves(runs, tmp_path / "x.png", read_references_of(tmp_path))
-    for title in ("collective return per episode", "equality of returns (1 - Gini)", "influence",
+    for title in ("collective return per episode", "equality of returns (1 - Gini)",
+                  "influence on the others, nats",
                   "value of listening",
                   "waste cells cleaned per episode", "apples eaten per episode"):  # fmt: skip
         assert title in drawn

@@ -27,6 +27,7 @@ from socialgrid.config import (
     to_dict,
 )
 from socialgrid.config.evaluation import EvalOptions
+from socialgrid.measures import Place
 from socialgrid.models import TaskSpec
 from socialgrid.report import (
     Curve,
@@ -45,6 +46,7 @@ from socialgrid.report import (
     mean_over_agents,
     read_metrics,
     report_runs,
+    roles,
 )
 from socialgrid.train import (
     build_off_policy_learner,
@@ -294,11 +296,11 @@ def test_every_off_policy_preset_starts(name, variant, tmp_path):
     trainer.begin()
     row = trainer.step()
     assert row["env_steps"] == 20
-    assert len(row["return"]) == len(trainer.names) == (1 if variant == "none" else len(
+    assert len(row["agents"]["return"]) == len(trainer.names) == (1 if variant == "none" else len(
         config.players.kinds))  # fmt: skip
-    assert ("peers" in row) == (variant != "none")
+    assert ("members" in row) == (variant != "none")
     if less["evaluation"]["interval"]:
-        assert len(row["evaluation"]["return"]) == len(trainer.names)
+        assert len(row["agents"]["evaluated_return"]) == len(trainer.names)
     trainer.tasks.close()
 
 
@@ -316,8 +318,8 @@ def test_goal_cycle_is_learnt_by_a_recurrent_q_learner_too(tmp_path):
     trainer.begin()
     row = trainer.step()
     assert trainer.names == ["agent1 learner"]
-    assert math.isfinite(row["learner"]["loss"][0])
-    assert math.isfinite(row["evaluation"]["return"][0])
+    assert math.isfinite(row["agents"]["loss"][0])
+    assert math.isfinite(row["agents"]["evaluated_return"][0])
     trainer.tasks.close()
 
 
@@ -356,8 +358,8 @@ def test_a_run_leaves_pictures_a_film_and_a_table(finished, tiny, tmp_path, caps
     run = tmp_path / "run"
     assert cli.train([tiny, "--run-dir", str(run), "--groups", "1", "--total-steps", "40"]) == 0
     out = capsys.readouterr().out
-    evaluated = read_metrics(run / "metrics.jsonl")[-1]["evaluation"]["return"][0]
-    assert f"evaluated: agent0 learner {evaluated:.2f}" in out
+    evaluated = read_metrics(run / "metrics.jsonl")[-1]["agents"]["evaluated_return"][0]
+    assert f"evaluated return: {evaluated:.2f}" in out
     assert f"{evaluated:.2f} over training" in out
     assert "1 of 1 agents with networks" in out
     assert cli.plot([str(run), "--peers"]) == 2
@@ -512,24 +514,29 @@ def made_up(
     run_files.write_config(folder, to_dict(config), "")
     rows = []
     for update in range(1, 5):
-        row = {
-            "update": update,
-            "env_steps": 100 * update,
+        steps = np.array([10 * update, 30, 60])
+        numbers = {
             "return": [
                 None if update == 1 else scale * (agent + update) for agent in range(agents)
             ],
-            "learner": {},
-            "peers": {
-                "followed": [[10 * update, 30, 60] for _ in range(agents)],
-                "trust": [[float(agent), 1.0, update / 4] for agent in range(agents)],
-                "agent_values": [[float(group), 0.5, 0.25] for group in range(groups)],
-                "epoch": 0,
-            },
+            "return_std": [0.0] * agents,
+            "followed_others": [update / 8] * agents,
         }
         if update % 2 == 0:
-            row["evaluation"] = {
-                "return": [scale * (agent * 10 + update) for agent in range(agents)]
-            }
+            numbers["evaluated_return"] = [scale * (k * 10 + update) for k in range(agents)]
+        row = {
+            "update": update,
+            "env_steps": 100 * update,
+            "epoch": 0,
+            "agents": numbers,
+            "members": {
+                "trust": [[float(agent), 1.0, update / 4] for agent in range(agents)],
+                "followed": [(steps / steps.sum()).tolist()] * agents,
+                "agent_values": [
+                    [float(agent * groups // agents), 0.5, 0.25] for agent in range(agents)
+                ],
+            },
+        }
         change(row)
         rows.append(json.dumps(row))
     (folder / "metrics.jsonl").write_text("\n".join(rows) + "\n")
@@ -556,9 +563,10 @@ def test_agents_are_found_in_rows_by_group_and_place(tmp_path):
     assert run.config.roster.learners() == [[1, 3], [5, 7]]
     assert [run.config.roster.place_of(agent) for agent in range(8)] == [1, 2, 3, 4] * 2
     assert run.advised()
-    assert run.table("peers", "trust").shape == (4, 8, 3)
-    assert run.table("peers", "agent_values").shape == (4, 2, 3)
-    assert run.table("peers", "epoch") is None
+    assert run.table("members", "trust").shape == (4, 8, 3)
+    assert run.table("members", "epoch") is run.table("pairs", "trust") is None
+    assert run.names("agents") == ["return", "followed_others", "evaluated_return"]
+    assert run.names("members", Place.TABLE) == ["followed"]
 
 
 def test_runs_that_differ_in_seed_or_number_of_groups_are_one_arm(tmp_path):
@@ -573,7 +581,7 @@ def test_means_and_intervals_are_those_of_the_groups(tmp_path, drawn):
     # Groups' mean evaluations: (0 + 10) / 2 + u, (20 + 30) / 2 + u, and twice the first.
     seeds = np.array([[5 + u, 25 + u, 2 * (5 + u)] for u in (2, 4)], float)
     curves = [
-        mean_over_agents(run, agents, "evaluation", "return")
+        mean_over_agents(run, agents, "evaluated_return")
         for run in runs
         for agents in run.config.roster.learners()
     ]
@@ -601,24 +609,23 @@ def test_means_and_intervals_are_those_of_the_groups(tmp_path, drawn):
     np.testing.assert_array_equal(
         next(x for x in training.lines if x.get_linewidth() == 2.0).get_xdata(), [200, 300, 400]
     )
-    # Agents 0 and 1 of a group are members 0 and 2 of it.
-    share = 1 - np.array([(10 * u + 60) / (2 * (10 * u + 90)) for u in range(1, 5)])
     np.testing.assert_allclose(
-        next(x for x in followed.lines if x.get_linewidth() == 2.0).get_ydata(), share
+        next(x for x in followed.lines if x.get_linewidth() == 2.0).get_ydata(),
+        [1 / 8, 2 / 8, 3 / 8, 4 / 8],
     )
 
 
 def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     run = made_up(tmp_path / "run")
-    edges, shares = binned_shares(run)
+    edges, shares = binned_shares(run, "followed")
     np.testing.assert_array_equal(edges, [0, 100, 200, 300, 400])
     np.testing.assert_allclose(shares[2, 1], [30 / 120, 30 / 120, 60 / 120])
     path = draw_peers(run, tmp_path / "peers.png")
     pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3).astype(int)
-    # Stacked areas fill much of the left third in the colours of three members.
+    # Stacked areas fill much of the left quarter in the colours of three members.
     for colour in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):
         assert (np.abs(pixels - colour).max(1) < 8).mean() > 0.01
-    rows = np.array(drawn[0].axes).reshape(3, 3)
+    rows = np.array(drawn[0].axes).reshape(3, 4)
     assert [one.get_title().partition(":")[0] for one in rows[:, 0]] == [
         "peer0", "peer2", "all learners",
     ]  # fmt: skip
@@ -627,14 +634,14 @@ def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     trust = [line.get_ydata() for line in rows[1, 1].lines if line.get_linewidth() > 1]
     np.testing.assert_allclose(trust[0], [2.0] * 4)  # mean of agents 1 and 3
     np.testing.assert_allclose(trust[2], [0.25, 0.5, 0.75, 1.0])
-    values = [line.get_ydata() for line in rows[2, 1].lines if line.get_linewidth() > 1]
+    values = [line.get_ydata() for line in rows[2, 2].lines if line.get_linewidth() > 1]
     np.testing.assert_allclose(values[0], [0.5] * 4)  # mean of groups 0 and 1
-    evaluated = {line.get_label(): line.get_ydata() for line in rows[0, 2].lines}
-    np.testing.assert_allclose(evaluated["evaluated"], [10 + 2, 10 + 4])  # agents 0 and 2
+    evaluated = {line.get_label(): line.get_ydata() for line in rows[0, 3].lines}
+    np.testing.assert_allclose(evaluated["evaluated return"], [10 + 2, 10 + 4])  # agents 0 and 2
     areas = [area.get_paths()[0].get_extents().y1 for area in rows[0, 0].collections]
     np.testing.assert_allclose(areas[-1], 1.0)
     single = made_up(
-        tmp_path / "single", ("learner",), groups=1, change=lambda row: row.update(peers=None)
+        tmp_path / "single", ("learner",), groups=1, change=lambda row: row.pop("members")
     )
     with pytest.raises(UsageError, match="nobody gave advice"):
         draw_peers(single, tmp_path / "none.png")
@@ -643,13 +650,13 @@ def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
 def test_the_picture_has_room_for_large_groups_and_small_differences(tmp_path, drawn):
     def large(row):
         first = row["update"] == 1
-        row["peers"]["followed"] = [[1] * 32] * 32
-        row["peers"]["agent_values"] = [[0.5] * 32]
-        row["peers"]["trust"] = [[200.0 if first else place / 32 for place in range(32)]] * 32
+        row["members"]["followed"] = [[1 / 32] * 32] * 32
+        row["members"]["agent_values"] = [[0.5] * 32] * 32
+        row["members"]["trust"] = [[200.0 if first else place / 32 for place in range(32)]] * 32
 
     run = made_up(tmp_path / "run", ("learner",) * 32, groups=1, change=large)
     draw_peers(run, tmp_path / "peers.png")
-    rows = np.array(drawn[0].axes).reshape(9, 3)  # eight learners, and all of them together
+    rows = np.array(drawn[0].axes).reshape(9, 4)  # eight learners, and all of them together
     assert len(drawn[0].legends[0].get_texts()) == 32
     assert len({line.get_color().tobytes() for line in rows[0, 1].lines}) == 32
     height = rows[0, 1].transData.transform([(0, y) for y in (0, 31 / 32, 200)])[:, 1]
@@ -691,8 +698,8 @@ def test_returns_over_group_size_have_a_point_a_seed(tmp_path, capsys, drawn):
     }
     assert cli.plot(["groups", *others, "--out", str(out)]) == 0
     assert cli.plot(["groups"]) == 2
-    rows = (tmp_path / "two" / "metrics.jsonl").read_text().replace('"evaluation"', '"nothing"')
-    (tmp_path / "two" / "metrics.jsonl").write_text(rows)
+    path = tmp_path / "two" / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"evaluated_return"', '"nothing"'))
     assert cli.plot(["groups", *words]) == 2
     assert "no evaluations (evaluation.interval)" in capsys.readouterr().err
 
@@ -702,17 +709,22 @@ def test_returns_over_group_size_have_a_point_a_seed(tmp_path, capsys, drawn):
 
 def peer_row(steps, evaluation=None, agents=2):
     row = {
-        "env_steps": steps, "return": [1.5, None, *[0.0] * (agents - 2)],
+        "env_steps": steps,
         "env_steps_per_second": 10.0, "agent_steps_per_second": 20.0, "episodes": 3,
-        "seconds": 61.0, "learner": {"loss": [0.25, None, *[0.0] * (agents - 2)]},
-        "peers": {
-            "followed": [[3, 1], [0, 0], *[[0, 1]] * (agents - 2)], "epoch": 4, "solo": False,
-            "trust": [[7.0, 8.0]] * agents, "agent_values": [[0.5, math.nan]],
+        "seconds": 61.0, "epoch": 4,
+        "agents": {
+            "return": [1.5, None, *[0.0] * (agents - 2)],
+            "loss": [0.25, None, *[0.0] * (agents - 2)],
             "asked": [0.125] * agents,
+        },
+        "members": {
+            "followed": [[0.75, 0.25], [None, None], *[[0.0, 1.0]] * (agents - 2)],
+            "trust": [[7.0, 8.0]] * agents,
+            "agent_values": [[0.5, None]] * agents,
         },
     }  # fmt: skip
     if evaluation is not None:
-        row["evaluation"] = {"return": evaluation, "return_std": [0.0] * agents}
+        row["agents"]["evaluated_return"] = evaluation
     return row
 
 
@@ -724,13 +736,13 @@ def test_consoles_keep_telling_the_last_evaluation():
     plain.update(peer_row(20), 100)
     plain.close()
     for line in stream.getvalue().splitlines():
-        assert "evaluated: peer0 learner 42.12, peer1 learner -0.50" in line
+        assert "return: peer0 learner 1.50, peer1 learner -  evaluated return: 42.12, -0.50" in line
     stream = io.StringIO()
     rich = RichConsole(names, Console(file=stream, force_terminal=True, width=140))
     rich.update(peer_row(10, [42.125, -0.5]), 100)
     rich.update(peer_row(20), 100)
     rich.close()
-    for part in ("evaluated", "42.12", "followed", "0.75 0.25", "- -", "0.2500"):
+    for part in ("evaluated return", "42.12", "followed", "0.75 0.25", "- -", "0.2500"):
         assert part in stream.getvalue()
 
 
@@ -743,15 +755,50 @@ def test_many_agents_are_told_of_together():
 def test_tensorboard_has_evaluations_shares_and_trust(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = Events(tmp_path, ["peer0 learner", "peer1 learner"], True, 0)
+    config = from_dict(
+        {
+            "algorithm": {"name": "dqn"},
+            "social": {"mechanisms": ["peers"]},
+            "players": {"kinds": ["learner", "learner"]},
+        }
+    )
+    events = Events(tmp_path, config, 0)
     events.write(peer_row(10, [42.0, -0.5]))
     events.close()
     reader = EventAccumulator(str(tmp_path))
     reader.Reload()
     values = {tag: reader.Scalars(tag)[0].value for tag in reader.Tags()["scalars"]}
-    assert values["evaluation/return/peer0 learner"] == 42.0
-    assert values["peers/followed/peer0 learner/member0"] == 0.75
-    assert values["peers/trust/peer1 learner/member1"] == 8.0
-    assert values["peers/agent_values/group0/member0"] == 0.5
-    assert values["peers/asked/peer1 learner"] == 0.125
-    assert not any("agent_values/group0/member1" in tag for tag in values), "NaN was written"
+    assert values["agents/evaluated_return/learner 0"] == 42.0
+    assert values["members/followed/learner 0 of learner 0"] == 0.75
+    assert values["members/trust/learner 1 of learner 1"] == 8.0
+    assert values["members/agent_values/learner 0 of learner 0"] == 0.5
+    assert values["agents/asked/learner 1"] == 0.125
+    assert values["run/epoch"] == 4
+    assert not any("agent_values/learner 0 of learner 1" in tag for tag in values), (
+        "None was written"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "agents", "members"),
+    [
+        ({"players": {"kinds": ["learner"]}}, ["learner 0"], ["learner 0"]),
+        (
+            {"players": {"kinds": ["expert", "learner:runs/a#1", "expert:0.1", "learner"]}},
+            ["expert 0", "learner 0", "expert:0.1 0", "learner 1"],
+            ["expert 0", "learner 0", "expert:0.1 0", "learner 1"],
+        ),
+        (
+            {
+                "algorithm": {"name": "dqn"},
+                "social": {"mechanisms": ["peers"]},
+                "players": {"kinds": ["adversary", "learner"]},
+                "peers": {"groups": 2},
+            },
+            ["group0 learner 0", "group1 learner 0"],
+            ["adversary 0", "learner 0"],
+        ),
+    ],
+)
+def test_names_in_tensorboard_are_the_same_wherever_an_agent_sits(changes, agents, members):
+    assert roles(from_dict(changes)) == (agents, members)

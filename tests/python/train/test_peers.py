@@ -75,20 +75,22 @@ def test_a_row_counts_what_happened(tmp_path: Path) -> None:
     row = trainer.step()
     assert row["env_steps"] == 100  # 50 steps of two copies
     assert row["agent_steps"] == 400
-    assert np.shape(row["peers"]["followed"]) == (4, 3)
-    assert np.sum(row["peers"]["followed"]) == 400
-    assert np.shape(row["peers"]["trust"]) == (4, 3)
-    assert np.shape(row["peers"]["agent_values"]) == (2, 3)
-    assert row["evaluation"]["env_steps"] == 100
-    assert len(row["evaluation"]["return"]) == 4
+    assert np.shape(row["members"]["followed"]) == (4, 3)
+    np.testing.assert_allclose(np.sum(row["members"]["followed"], 1), 1.0)
+    assert np.shape(row["members"]["trust"]) == (4, 3)
+    assert np.shape(row["members"]["agent_values"]) == (4, 3)
+    assert row["members"]["agent_values"][0] == row["members"]["agent_values"][1]  # their group's
+    assert len(row["agents"]["evaluated_return"]) == 4
     assert row["update"] == 10  # after every 8 steps of each agent, from the 21st on
-    assert set(row["learner"]) >= {"loss", "td_error"}
-    assert "evaluation" in trainer.step()
+    assert set(row["agents"]) >= {"loss", "td_error"}
+    assert "evaluated_return" in trainer.step()["agents"]
     # nobody is asked before learning starts: 20 steps of the first 100 are one's own
-    own = row["peers"]["followed"]
-    assert own[0][0] >= 20
-    assert own[1][2] >= 20
+    own = row["members"]["followed"]
+    assert own[0][0] >= 0.2
+    assert own[1][2] >= 0.2
     assert max(own[0][2], own[1][0]) > 0
+    assert row["agents"]["followed_others"][0] == pytest.approx(1 - own[0][0])
+    assert row["agents"]["followed_others"][1] == pytest.approx(1 - own[1][2])
 
 
 @pytest.mark.parametrize("kinds", [["learner"], ["learner", "learner"]])
@@ -96,19 +98,19 @@ def test_without_advice_everybody_acts_alone(tmp_path: Path, kinds: list[str]) -
     config = config_of({"players": {"kinds": kinds}, "peers": {"groups": 2}})
     trainer = trainer_of(config, tmp_path)
     row = trainer.step()
-    assert "peers" not in row
-    assert len(row["return"]) == 2 * len(kinds)
+    assert "members" not in row
+    assert len(row["agents"]["return"]) == 2 * len(kinds)
 
 
 @pytest.mark.parametrize("size", [1, 32])
 def test_groups_may_be_of_one_or_of_many(tmp_path: Path, size: int) -> None:
     row = trainer_of(config_of(peers(["learner"] * size)), tmp_path).step()
-    followed = np.array(row["peers"]["followed"])
+    followed = np.array(row["members"]["followed"])
     assert followed.shape == (size, size)
-    assert (followed.sum(1) == 50).all()
+    np.testing.assert_allclose(followed.sum(1), 1.0)
     assert (followed.sum(0) > 0).all()
-    assert np.isfinite(row["peers"]["agent_values"]).all()
-    assert len(row["learner"]["loss"]) == size
+    assert np.isfinite(row["members"]["agent_values"]).all()
+    assert len(row["agents"]["loss"]) == size
 
 
 def test_a_group_learns_the_same_whatever_other_groups_there_are(tmp_path: Path) -> None:
@@ -116,8 +118,8 @@ def test_a_group_learns_the_same_whatever_other_groups_there_are(tmp_path: Path)
     three = trainer_of(config_of(peers(["learner", "adversary", "learner"], groups=3)), tmp_path)
     for _ in range(4):
         a, b = one.step(), three.step()
-        assert a["return"] == b["return"][:2]
-        assert a["peers"]["followed"] == b["peers"]["followed"][:2]
+        assert a["agents"]["return"] == b["agents"]["return"][:2]
+        assert a["members"]["followed"] == b["members"]["followed"][:2]
     for name, tensor in one.learner.tensors().items():
         torch.testing.assert_close(tensor, three.learner.tensors()[name][:2], msg=name)
 
@@ -269,7 +271,7 @@ def test_only_steps_in_play_are_stored_counted_and_paid_for(tmp_path: Path, vari
         assert row["episodes_finished"] == sum(map(len, mine))
         for agent in range(2):
             mean = float(np.mean(mine[agent])) if mine[agent] else None
-            assert row["return"][agent] == pytest.approx(mean)
+            assert row["agents"]["return"][agent] == pytest.approx(mean)
             finished[agent] += mine[agent]
     assert trainer.episodes == sum(map(len, finished))
     memory = trainer.learner.memory()
@@ -314,7 +316,9 @@ def test_without_a_budget_peers_are_agents_that_train_alone(tmp_path: Path) -> N
     spent = trainer_of(config_of(peers(["learner", "learner"], budget_epochs=0)), tmp_path)
     for _ in range(4):
         a, b = alone.step(), spent.step()
-        assert np.array_equal(np.trace(b.pop("peers")["followed"]), 100)
+        np.testing.assert_array_equal(b.pop("members")["followed"], np.eye(2))
+        assert b.pop("epoch") >= 0
+        assert b["agents"].pop("followed_others") == [0.0, 0.0]
         assert timeless(a) == timeless(b)  # exploration included
 
 
@@ -324,7 +328,8 @@ def test_evaluation_changes_nothing_of_training(tmp_path: Path) -> None:
     judged = trainer_of(config_of(table, {"evaluation": {"interval": 50}}), tmp_path)
     for _ in range(4):
         a, b = plain.step(), judged.step()
-        assert b.pop("evaluation")
+        assert b["agents"].pop("evaluated_return")
+        assert b["agents"].pop("evaluated_return_std")
         assert timeless(a) == timeless(b)
 
 
@@ -395,12 +400,11 @@ def test_trust_finds_the_expert_and_shuns_the_adversary(tmp_path: Path, advice: 
     )
     trainer = trainer_of(config, tmp_path)
     rows = [trainer.step() for _ in range(6)]
-    followed = np.array(rows[-1]["peers"]["followed"], float)
-    shares = followed / followed.sum(1, keepdims=True)
+    shares = np.array(rows[-1]["members"]["followed"])
     assert (shares[:, 1] > shares[:, 0]).all()
     assert (shares[:, 1] > 0.5).all(), shares
     assert (shares[:, 2] < 0.15).all(), shares
-    values = np.array(rows[-1]["peers"]["trust" if advice == "trust" else "agent_values"])
+    values = np.array(rows[-1]["members"]["trust" if advice == "trust" else "agent_values"])
     assert (values.argmax(1) == 1).all()
 
 

@@ -71,7 +71,7 @@ def course(**phase):
 
 def rows(values, steps=100):
     return [
-        {"env_steps": (i + 1) * steps, "learner": {"x": [None, value]}, "return": [1.0, 2.0]}
+        {"env_steps": (i + 1) * steps, "agents": {"x": [None, value], "return": [1.0, 2.0]}}
         for i, value in enumerate(values)
     ]
 
@@ -125,14 +125,14 @@ def test_goals_count_what_is_left():
 
 
 def test_numbers_of_agents_and_of_the_group_are_found_by_name():
-    row = {"learner": {"x": [1, None]}, "return": [3.0], "episode": {"box_opened": 0.5}}
+    row = {"agents": {"x": [1, None], "return": [3.0]}, "groups": {"box_opened": 0.5}}
     assert measured(row, "x", 0) == 1.0
     assert measured(row, "x", 1) is None
     assert measured(row, "return", 0) == measured(row, "return", -1) == 3.0
     assert measured(row, "x", -2) == 1.0
     assert measured(row, "x", -3) is measured(row, "x", 2) is None
     assert measured(row, "box_opened", 7) == 0.5
-    assert measured({"learner": {}, "episode": None}, "box_opened", 0) is None
+    assert measured({"agents": {}}, "box_opened", 0) is None
 
 
 def test_every_phase_has_its_numbers_and_a_break_in_any_changes_nothing(tmp_path):
@@ -246,9 +246,9 @@ def test_several_actor_learners_go_through_the_phases_together(tmp_path, mode):
     assert names == sorted(names, key=["first", "second", "third"].index)
     ended = [row["phase_ended"]["name"] for row in lines if "phase_ended" in row]
     assert ended == ["first", "second", "third"]
-    rates = [row["learner"]["learning_rate"][1] for row in lines]
+    rates = [row["agents"]["learning_rate"][1] for row in lines]
     assert rates[-1] == pytest.approx(0.00126, rel=1e-3)  # its own again
-    first = [row["learner"]["learning_rate"] for row in lines if row["phase"] == "first"]
+    first = [row["agents"]["learning_rate"] for row in lines if row["phase"] == "first"]
     assert all(0 <= rate[2] <= 0.01 for rate in first)
 
 

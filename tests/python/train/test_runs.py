@@ -132,9 +132,9 @@ def test_schedules_change_the_worlds_and_resume_with_them(tmp_path):
     assert [row["options"]["penalty"] for row in rows] == [0.25] * 3 + [1.0] * 5
     assert [row["solo_episodes_finished"] for row in rows] == [0] * 2 + [4] * 3 + [8] * 3
     assert [row["episodes"] for row in rows] == [8 * (i + 1) for i in range(8)]
-    assert rows[3]["solo_return"][0] is None
-    assert rows[3]["solo_return"][1] is not None
-    assert rows[-1]["return"] == [None] * 3
+    assert rows[3]["agents"]["solo_return"][0] is None
+    assert rows[3]["agents"]["solo_return"][1] is not None
+    assert rows[-1]["agents"]["return"] == [None] * 3
     part = {"run": {"total_steps": 8 * 24 * 4}}
     create_run(from_dict(part, config), tmp_path / "part").train(Silent())
     resume_run(tmp_path / "part", config.run.total_steps)[0].train(Silent())
@@ -153,10 +153,13 @@ def test_scripted_players_do_not_act_in_solo_worlds_and_returns_are_true(tmp_pat
     assert not active[:, 4:, 0].any()
     assert active[:, 4:, 1:].all()
     # Episodes are as long as the rollout: returns are sums over it.
-    np.testing.assert_allclose(row["return"], reward[:, :4].sum(0).mean(0), rtol=1e-5)
-    np.testing.assert_allclose(row["solo_return"][1:], reward[:, 4:, 1:].sum(0).mean(0), rtol=1e-5)
-    assert row["learner"].keys()
-    assert all(values[0] is None for values in row["learner"].values())
+    np.testing.assert_allclose(row["agents"]["return"], reward[:, :4].sum(0).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(
+        row["agents"]["solo_return"][1:], reward[:, 4:, 1:].sum(0).mean(0), rtol=1e-5
+    )
+    learnt = {name: x for name, x in row["agents"].items() if not name.startswith("return")}
+    assert learnt.keys() > {"solo_return", "policy_loss"}
+    assert all(values[0] is None for values in learnt.values())
 
 
 def test_steps_in_play_are_counted_and_late_players_remember_nothing(tmp_path):
@@ -184,7 +187,7 @@ def test_steps_in_play_are_counted_and_late_players_remember_nothing(tmp_path):
     for _ in range(4):
         row = trainer.step()
         assert row["agent_steps"] == trainer.agent_steps == played < 2 * row["env_steps"]
-        assert len(row["return"]) == 2
+        assert len(row["agents"]["return"]) == 2
     assert entered > 20
 
 
@@ -198,8 +201,8 @@ def test_agents_that_were_never_in_play_have_no_return(tmp_path):
     trainer.start()
     row = trainer.step()
     assert row["episodes_finished"] > 0
-    assert row["return"][0] is not None
-    assert row["return"][1] is row["return_std"][1] is None
+    assert row["agents"]["return"][0] is not None
+    assert row["agents"]["return"][1] is row["agents"]["return_std"][1] is None
     assert row["agent_steps"] <= row["env_steps"]
 
 

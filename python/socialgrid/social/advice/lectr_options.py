@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from socialgrid.measures.names import declare
+
 PROGRESS = ("veg", "tdg", "lg", "jvg")
 
 
@@ -71,3 +73,9 @@ class LeCTRConfig:
             raise ValueError(f"max_grad_norm {self.max_grad_norm}: must be positive")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden {self.hidden}: at least one layer of at least 1 unit")
+
+
+declare("asked", "steps in which advice was asked for", "share")
+declare("advised", "steps in which advice was followed", "share")
+declare("changed", "steps in which advice changed the action", "share")
+declare("answered", "answered of the others' requests", "share")

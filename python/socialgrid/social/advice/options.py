@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from socialgrid.measures.names import declare
+
 ADVICE = ("critic", "trust", "agent-values")
 NORMALISATIONS = ("printed", "largest")
 _LARGEST = 3.4e38  # of 32-bit numbers
@@ -145,3 +147,6 @@ class PeersConfig:
             advised = epoch - rarer if often_advised else rarer
             alone = (epoch % period == 1) == often_advised
         return alone or (self.budget_epochs is not None and advised >= self.budget_epochs)
+
+
+declare("agent_values", "agent values, of the whole group")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,6 @@ from torch import Tensor
 from socialgrid.config import TrainConfig
 from socialgrid.config.errors import UsageError
 from socialgrid.players.advisers import ScriptedAdviser, make_adviser
-from socialgrid.report.metrics_file import finite
 from socialgrid.social.advice.lectr import LeCTR
 from socialgrid.social.advice.peers import Panel, PeerAdviser
 from socialgrid.social.protocols import AdvisedStep, Adviser, Members
@@ -26,6 +24,7 @@ from socialgrid.train.off_policy.greedy import greedy_returns
 from socialgrid.train.off_policy.learner import AnyOffPolicyLearner, build_off_policy_learner
 from socialgrid.train.off_policy.make_tasks import make_tasks, shares_worlds
 from socialgrid.train.off_policy.tasks import Tasks, TaskStep
+from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run, named, tensors_named
 from socialgrid.train.seeds import derived_seed
 
@@ -249,26 +248,36 @@ class OffPolicyTrainer(Run):
             "seconds": self.seconds,
             "env_steps_per_second": steps / seconds,
             "agent_steps_per_second": (self.agent_steps - played) / seconds,
-            "return": [float(np.mean(r)) if r else None for r in self._finished],
-            "return_std": [float(np.std(r)) if r else None for r in self._finished],
             "time": {**self._clock, "other": seconds - sum(self._clock.values())},
             "options": {},
-            "learner": {
-                name: _numbers(self._sums[name] / self._counts[name]) for name in self._sums
-            },
         }
-        if evaluation is not None:
-            row["evaluation"] = evaluation
         if self.adviser is not None:
-            row["peers"] = {
-                "followed": self._followed.tolist(),
-                "epoch": self._epoch,
-                **{name: finite(x.tolist()) for name, x in self.adviser.numbers().items()},
-            }
-        return row
+            row["epoch"] = self._epoch
+        return row | self._numbers(evaluation).by_kind()
 
-    def _evaluate_if_due(self, before: int) -> dict[str, Any] | None:
-        """Play without exploration where a multiple of the interval was passed."""
+    def _numbers(self, evaluation: Tensor | None) -> Numbers:
+        """What was measured since the last row."""
+        numbers = Numbers(len(self.names))
+        returns = [np.array(own) for own in self._finished]
+        numbers.put_returns("return", returns)
+        numbers.put_spreads("return_std", returns)
+        if evaluation is not None:
+            numbers.log("evaluated_return", evaluation.mean(1))
+            numbers.log("evaluated_return_std", evaluation.std(1, correction=0))
+        for name, total in self._sums.items():
+            numbers.log(name, total / self._counts[name])
+        if self.adviser is not None:
+            counts = self._followed.double()
+            shares = counts / counts.sum(1, keepdim=True)
+            numbers.log_members("followed", shares)
+            own = shares.gather(1, self.members.own_places[:, None])
+            numbers.log("followed_others", 1.0 - own[:, 0])
+            for name, x in self.adviser.numbers().items():
+                (numbers.log if x.dim() == 1 else numbers.log_members)(name, x)
+        return numbers
+
+    def _evaluate_if_due(self, before: int) -> Tensor | None:
+        """Returns ``[A, E]`` without exploration where a multiple of the interval was passed."""
         evaluation = self.config.evaluation
         interval = evaluation.interval
         if not interval or self.env_steps // interval == before // interval:
@@ -281,12 +290,7 @@ class OffPolicyTrainer(Run):
         except UsageError as error:
             self.problem = error  # what was learnt is saved first
             return None
-        return {
-            "env_steps": self.env_steps,
-            "episodes": evaluation.episodes,
-            "return": returns.mean(1).tolist(),
-            "return_std": returns.std(1, correction=0).tolist(),
-        }
+        return returns
 
     def _evaluate(self) -> Tensor:
         """Returns ``[A, E]`` of episodes without exploration."""
@@ -301,7 +305,3 @@ class OffPolicyTrainer(Run):
         if self._evaluation_tasks is None:
             self._evaluation_tasks = make_tasks(self.config, episodes, seed)
         return greedy_returns(self._evaluation_tasks, self.learner, seed)
-
-
-def _numbers(values: Tensor) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values.tolist()]

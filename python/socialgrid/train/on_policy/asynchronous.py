@@ -35,7 +35,7 @@ from socialgrid.config import TrainConfig, UsageError
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.train.checkpoint import Checkpoint
 from socialgrid.train.on_policy.learner import check_phases, set_options
-from socialgrid.train.on_policy.rows import merged, per_slot
+from socialgrid.train.on_policy.rows import merged
 from socialgrid.train.on_policy.worker import (
     Shared,
     algorithm_of,
@@ -43,6 +43,7 @@ from socialgrid.train.on_policy.worker import (
     run_worker,
     share_of,
 )
+from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run
 from socialgrid.train.worlds import build_worlds, phase_at
 
@@ -244,9 +245,11 @@ class AsyncTrainer(Run):
         progress = float(shared.env_steps.sum()) - self.course.start
         metrics = learner.apply_gradients(progress, agents)
         shared.versions[-1] += 1
+        numbers = Numbers(len(self.names), self.slots)
+        for name, values in metrics.items():
+            numbers.log(name, values)
         for (row,) in self._round.values():
-            for name, values in metrics.items():
-                row["learner"][name] = per_slot(values, self.slots, len(self.names))
+            row["agents"] |= numbers.by_kind()["agents"]
 
     def _let_go(self) -> None:
         """Let workers that wait at the barrier go on."""

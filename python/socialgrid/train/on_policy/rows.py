@@ -1,4 +1,4 @@
-"""What rows of on-policy runs hold: means over episodes, numbers by slot, rows of workers."""
+"""What rows of on-policy runs are made of: episodes, and rows of workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+
+from socialgrid.train.rows import OF_EPISODES
 
 Array = npt.NDArray[Any]
 
@@ -22,42 +23,11 @@ def mean_outcomes(episodes: Sequence[Mapping[str, float]]) -> dict[str, float | 
     return means
 
 
-def mean_returns(returns: list[Array], num_agents: int) -> list[float | None]:
-    """Each agent's mean return over episodes ``[N]``; None if it was in play in none."""
-    return [float(np.mean(own)) if len(own) else None for own in _known(returns, num_agents)]
-
-
-def std_returns(returns: list[Array], num_agents: int) -> list[float | None]:
-    """Their deviation, likewise."""
-    return [float(np.std(own)) if len(own) else None for own in _known(returns, num_agents)]
-
-
-def _known(returns: list[Array], num_agents: int) -> list[Array]:
+def by_agent(returns: list[Array], num_agents: int) -> list[Array]:
     """Each agent's returns, of the episodes in which it was in play."""
     if not returns:
         return [np.zeros(0)] * num_agents
     return [own[~np.isnan(own)] for own in np.array(returns).T]
-
-
-def per_pair(table: Tensor, slots: tuple[int, ...], num_agents: int) -> list[list[float | None]]:
-    """Spread a learner's table ``[A, N]`` over all agents ``[N][N]``; None where there is no
-    number, nor anything that an agent could do to itself.
-    """
-    spread: list[list[float | None]] = [[None] * num_agents for _ in range(num_agents)]
-    for slot, values in zip(slots, table.tolist(), strict=True):
-        spread[slot] = [
-            value if other != slot and math.isfinite(value) else None
-            for other, value in enumerate(values)
-        ]
-    return spread
-
-
-def per_slot(values: Tensor, slots: tuple[int, ...], num_agents: int) -> list[float | None]:
-    """Spread a learner's metrics ``[A]`` over all agents; None where there is no number."""
-    spread: list[float | None] = [None] * num_agents
-    for slot, value in zip(slots, values.tolist(), strict=True):
-        spread[slot] = value if math.isfinite(value) else None
-    return spread
 
 
 _COUNTS = ("episodes_finished", "solo_episodes_finished")
@@ -69,14 +39,19 @@ def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     everything else over workers; what a worker has no number for (None) does not count.
     """
     finished = [float(sum(row[name] for name in _COUNTS)) for row in rows]
+    evenly = [1.0] * len(rows)
+    by_episodes = finished if any(finished) else evenly
     row: dict[str, Any] = {}
-    for name in rows[0]:
-        values = [r[name] for r in rows]
+    for name in dict.fromkeys(name for r in rows for name in r):
+        values = [r.get(name) for r in rows]
         if name in _COUNTS:
             row[name] = sum(values)
         elif name not in _OWN:
-            equal = name in ("learner", "pairs", "time") or not any(finished)
-            row[name] = _mean(values, [1.0] * len(rows) if equal else finished)
+            equal = name in ("agents", "pairs", "time")
+            row[name] = _mean(values, evenly if equal else by_episodes)
+    for name in OF_EPISODES:
+        if name in row["agents"]:
+            row["agents"][name] = _mean([r["agents"].get(name) for r in rows], by_episodes)
     return row
 
 

@@ -23,13 +23,8 @@ from socialgrid.train.on_policy.learner import (
     check_phases,
     set_options,
 )
-from socialgrid.train.on_policy.rows import (
-    mean_outcomes,
-    mean_returns,
-    per_pair,
-    per_slot,
-    std_returns,
-)
+from socialgrid.train.on_policy.rows import by_agent, mean_outcomes
+from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run, named, tensors_named
 from socialgrid.train.seeds import REBUILT_WORLDS, derived_seed
 from socialgrid.train.worlds import Phase, Worlds, build_worlds, phase_at
@@ -270,7 +265,9 @@ class Trainer(Run):
         seconds = time.perf_counter() - start
         self.seconds += seconds
         self._clock_total = seconds
-        num_agents = len(self.names)
+        numbers = self._numbers(learnt, together, solo)
+        if outcomes is not None:
+            numbers.log_groups(outcomes)
         row: dict[str, Any] = {
             "update": self.update,
             "env_steps": self.env_steps,
@@ -281,27 +278,31 @@ class Trainer(Run):
             "seconds": self.seconds,
             "env_steps_per_second": steps / seconds,
             "agent_steps_per_second": played / seconds,
-            "return": mean_returns(together, num_agents),
-            "return_std": std_returns(together, num_agents),
             "time": {**self._clock, "other": seconds - sum(self._clock.values())},
             "options": {name: self.phase.options[name] for name in self.config.schedule.options},
-            "learner": {
-                name: per_slot(values, self.slots, num_agents) for name, values in learnt.items()
-            },
+            **numbers.by_kind(),
         }
-        if outcomes is not None:
-            row["episode"] = outcomes
-        if pairs := self.learner.pairs():
-            row["pairs"] = {
-                name: per_pair(table, self.slots, num_agents) for name, table in pairs.items()
-            }
         self.follow_phases(row)
-        if self.phase.num_solo:
-            row["solo_return"] = [
-                None if slot in self.worlds.absent else value
-                for slot, value in enumerate(mean_returns(solo, num_agents))
-            ]
         return row
+
+    def _numbers(
+        self, learnt: Mapping[str, Tensor], together: list[Array], solo: list[Array]
+    ) -> Numbers:
+        """What was measured of agents and pairs of them."""
+        numbers = Numbers(len(self.names), self.slots)
+        returns = by_agent(together, len(self.names))
+        numbers.put_returns("return", returns)
+        numbers.put_spreads("return_std", returns)
+        if self.phase.num_solo:
+            absent = self.worlds.absent
+            alone = enumerate(by_agent(solo, len(self.names)))
+            there = [own[:0] if slot in absent else own for slot, own in alone]
+            numbers.put_returns("solo_return", there)
+        for name, values in learnt.items():
+            numbers.log(name, values)
+        for name, table in self.learner.pairs().items():
+            numbers.log_pairs(name, table)
+        return numbers
 
     def follow_phases(self, row: dict[str, Any]) -> None:
         """Note in a row which phase it belongs to, and enter the next one when that is over."""
