@@ -42,7 +42,7 @@ except ImportError:
     from socialgrid.train.cli import train  # until 9487337
 for name in sys.argv[2:]:
     if name not in arms.ARMS:
-        print(json.dumps({"error": "this checkout has no such arm"}), file=out, flush=True)
+        print(json.dumps({"unknown": name}), file=out, flush=True)
         continue
     first, more = arms.ARMS[name]
     said = io.StringIO()
@@ -131,10 +131,14 @@ def main() -> int:
     names = [name for name in ARMS if args.only in name]
     allowed = set(filter(None, args.allow.split(",")))
     checkouts = [build(args.commit), build(None)]
-    bad = 0
+    bad = new = 0
     # both train at once, and each arm is compared as soon as both have it
     for name, *pair in zip(names, *(record(one, names) for one in checkouts), strict=True):
         errors = [one["error"][-300:] for one in pair if "error" in one]
+        if "unknown" in pair[0] and not errors:
+            new += 1
+            print(f"{name}: new here, nothing to compare with", flush=True)
+            continue
         rows = [[plain(row) for row in one.get("rows", [])] for one in pair]
         for row in rows[0] + rows[1]:
             for column in allowed:
@@ -144,7 +148,8 @@ def main() -> int:
         bad += bool(found)
         verdict = f"differs: {'; '.join(found[:3])}" if found else f"{len(rows[0])} rows identical"
         print(f"{name}: {verdict}", flush=True)
-    print(f"{len(names) - bad} of {len(names)} arms are the same as at {checkouts[0].name}")
+    count = len(names) - new
+    print(f"{count - bad} of {count} arms are the same as at {checkouts[0].name}, {new} are new")
     return int(bad > 0)
 
 
