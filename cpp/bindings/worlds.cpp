@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -90,70 +90,80 @@ py::object declared(const BatchEnv& batch, std::size_t index) {
   return py::none();
 }
 
-struct NamedField {
-  std::string name;
-  std::function<py::object()> read;
+py::object directions(const BatchEnv& batch) {
+  return per_agent<std::int32_t>(
+      batch, [](const World& world, std::size_t a) { return world.agents()[a].dir; });
+}
+
+py::object in_play(const BatchEnv& batch) {
+  return per_agent<bool>(
+      batch, [](const World& world, std::size_t a) { return world.agents()[a].active(); });
+}
+
+py::object steps(const BatchEnv& batch) {
+  return per_env<std::int32_t>(batch,
+                               [&](std::size_t env) { return batch.world(env).header().step; });
+}
+
+py::object episodes(const BatchEnv& batch) {
+  return per_env<std::int64_t>(
+      batch, [&](std::size_t env) { return batch.world(env).header().stream.episode; });
+}
+
+py::object content_marks(const BatchEnv& batch) {
+  return per_env<std::int64_t>(batch, [&](std::size_t env) { return batch.marks(env).content; });
+}
+
+py::object restart_marks(const BatchEnv& batch) {
+  return per_env<std::int64_t>(batch, [&](std::size_t env) { return batch.marks(env).restart; });
+}
+
+// What all worlds have.
+struct CommonField {
+  std::string_view name;
+  py::object (*read)(const BatchEnv&);
+};
+constexpr CommonField kCommon[] = {
+    {"agent_pos", positions},   {"agent_dir", directions},
+    {"agent_active", in_play},  {"step", steps},
+    {"episode", episodes},      {"content", content_marks},
+    {"restart", restart_marks}, {"cells", glyphs},
 };
 
-std::vector<NamedField> fields_of(const BatchEnv& batch) {
-  std::vector<NamedField> fields = {
-      {"agent_pos", [&] { return positions(batch); }},
-      {"agent_dir",
-       [&] {
-         return per_agent<std::int32_t>(
-             batch, [](const World& world, std::size_t a) { return world.agents()[a].dir; });
-       }},
-      {"agent_active",
-       [&] {
-         return per_agent<bool>(
-             batch, [](const World& world, std::size_t a) { return world.agents()[a].active(); });
-       }},
-      {"step",
-       [&] {
-         return per_env<std::int32_t>(
-             batch, [&](std::size_t env) { return batch.world(env).header().step; });
-       }},
-      {"episode",
-       [&] {
-         return per_env<std::int64_t>(
-             batch, [&](std::size_t env) { return batch.world(env).header().stream.episode; });
-       }},
-      {"content",
-       [&] {
-         return per_env<std::int64_t>(batch,
-                                      [&](std::size_t env) { return batch.marks(env).content; });
-       }},
-      {"restart",
-       [&] {
-         return per_env<std::int64_t>(batch,
-                                      [&](std::size_t env) { return batch.marks(env).restart; });
-       }},
-      {"cells", [&] { return glyphs(batch); }}};
+// The field of that name, or nothing.
+py::object find(const BatchEnv& batch, const std::string& name) {
+  for (const CommonField& field : kCommon) {
+    if (field.name == name) return field.read(batch);
+  }
   for (std::size_t i = 0; i < batch.spec().agent_fields.size(); ++i) {
     const AgentField& field = batch.spec().agent_fields[i];
-    if (field.shown)
-      fields.push_back({"agent_" + field.name, [&, i] { return declared(batch, i); }});
+    if (field.shown && "agent_" + field.name == name) return declared(batch, i);
   }
-  return fields;
+  return py::none();
+}
+
+std::vector<std::string> names_of(const BatchEnv& batch) {
+  std::vector<std::string> names;
+  for (const CommonField& field : kCommon) names.emplace_back(field.name);
+  for (const AgentField& field : batch.spec().agent_fields) {
+    if (field.shown) names.push_back("agent_" + field.name);
+  }
+  return names;
 }
 
 }  // namespace
 
 py::dict to_arrays(const BatchEnv& batch, const py::list& fields) {
-  const std::vector<NamedField> known = fields_of(batch);
   py::dict out;
   for (const py::handle item : fields) {
     const std::string name = to_text(item, "a field");
-    const auto field = std::find_if(known.begin(), known.end(),
-                                    [&](const NamedField& f) { return f.name == name; });
-    if (field == known.end()) {
-      std::vector<std::string> names;
-      for (const NamedField& f : known) names.push_back(f.name);
-      const std::string near = nearest_name(name, names);
+    const py::object array = find(batch, name);
+    if (array.is_none()) {
+      const std::string near = nearest_name(name, names_of(batch));
       throw py::key_error("worlds have no field '" + printable(name) + "'" +
                           (near.empty() ? "" : "; did you mean '" + near + "'?"));
     }
-    out[py::str(name)] = field->read();
+    out[py::str(name)] = array;
   }
   return out;
 }

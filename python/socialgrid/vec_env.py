@@ -126,6 +126,11 @@ class VecEnv:
         self.action_names: tuple[str, ...] = facts["action_names"]
         self.event_names: tuple[str, ...] = facts["event_names"]
         self.agent_fields: tuple[str, ...] = facts["agent_fields"]
+        self._lacking = {
+            f"agent_{name}": field.empty
+            for name, field in SHARED_FIELDS.items()
+            if name not in self.agent_fields
+        }
         self.num_actions: int = max(self.action_counts)
         self.max_steps: int = facts["max_steps"]
         self.grid_shape: tuple[int, int] = facts["grid_shape"]
@@ -332,14 +337,12 @@ class VecEnv:
             KeyError: there is no such field.
         """
         names = list(fields)
-        empty = {
-            f"agent_{name}": field.empty
-            for name, field in SHARED_FIELDS.items()
-            if name not in self.agent_fields
-        }
-        found = self._core.worlds([n for n in names if not (isinstance(n, str) and n in empty)])
+        lacking = self._lacking
+        if not lacking:
+            return self._core.worlds(names)
+        found = self._core.worlds([n for n in names if not (isinstance(n, str) and n in lacking)])
         shape = (self.num_envs, self.num_agents)
-        return {n: found[n] if n in found else np.full(shape, empty[n]) for n in names}
+        return {n: found[n] if n in found else np.full(shape, lacking[n]) for n in names}
 
     def render(self, env: int, tile_size: int = 32) -> NDArray[np.uint8]:
         """The whole grid with its agents and beams, uint8 [H * t, W * t, 3]."""

@@ -236,6 +236,11 @@ CALLS = {
         ValueError,
         ["elephant"],
     ),
+    "a field of another game": (
+        layout_with(agent_fields={"energy": [1, 1]}),
+        ValueError,
+        ["agent_energy", "GoalCycle-v0"],
+    ),
     # Snapshots
     "snapshot is text": (lambda e: e.set_state("state"), TypeError, []),
     "empty snapshot": (lambda e: e.set_state(b""), ValueError, ["snapshot"]),

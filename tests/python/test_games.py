@@ -207,6 +207,25 @@ def check_worlds(env, active, steps):
         assert len(np.unique(places, axis=0)) == len(places), "two agents on one cell"
 
 
+@pytest.mark.parametrize("game", socialgrid.list_games())
+def test_arrays_and_layouts_of_all_games_have_what_the_grids_have(game):
+    env = socialgrid.make_vec(game, 2)
+    env.reset()
+    fields = {"agent_carrying": np.uint8, "agent_prestige": np.float64, "agent_last_tile": np.int32}
+    layout = env.get_layout(1)
+    for name, array in env.worlds(iter([*fields, "step"])).items():
+        if name == "step":
+            assert array.tolist() == [0, 0]
+            continue
+        assert (array.dtype, array.shape) == (fields[name], (2, env.num_agents))
+        assert (array == (-1 if name == "agent_last_tile" else 0)).all()
+        assert len(getattr(layout, name)) == env.num_agents
+    grid = env.agent_fields == ("prestige", "carrying", "last_tile")
+    assert grid or env.agent_fields == ()
+    env.set_layout(0, layout)
+    assert env.get_layout(0) == layout
+
+
 @every_case
 def test_any_number_of_threads_gives_the_same_bytes(game, config):
     digests = set()

@@ -147,6 +147,20 @@ LAYOUTS = {
         range(10**10),
         {"######": 1},
     ],
+    "agent_fields": [
+        5,
+        "x",
+        [("energy", [1, 1])],
+        {"energy": 5},
+        {"energy": [1]},
+        {"energy": [True, 1]},
+        {"energy": [b"1", 1]},
+        {"energy": [2**40, 1]},
+        {"energy": ["\ud800", 1]},
+        {1: [1, 1]},
+        {"\ud800": [1, 1]},
+        {"prestige": [0.0, 0.0]},
+    ],
     "details": [[((1, 1), "blue key")], {(1.5, 1): "blue key"}, {1: "x"}, {(1, 1): 5}, "x"],
 }
 
