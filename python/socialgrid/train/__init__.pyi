@@ -43,6 +43,7 @@ from socialgrid.train.on_policy.worker import run_worker as run_worker
 from socialgrid.train.on_policy.worker import share_of as share_of
 from socialgrid.train.regime import Regime as Regime
 from socialgrid.train.regime import regime_of as regime_of
+from socialgrid.train.rows import Numbers as Numbers
 from socialgrid.train.run import Run as Run
 from socialgrid.train.seeds import derived_seed as derived_seed
 from socialgrid.train.start import create_run as create_run

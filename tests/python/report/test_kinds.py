@@ -10,7 +10,7 @@ from torch import tensor
 from socialgrid.config import UsageError, from_dict, run_files, to_dict
 from socialgrid.measures import Place, declare, measure
 from socialgrid.report import Events, RunCurves, draw_curves
-from socialgrid.train.rows import Numbers
+from socialgrid.train import Numbers
 
 KINDS = ["expert", "learner", "learner"]
 nan = float("nan")
