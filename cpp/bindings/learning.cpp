@@ -6,10 +6,10 @@
 #include <array>
 #include <cstdint>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "kernels.hpp"
+#include "learning.hpp"
 #include "register.hpp"
 #include "unlocked.hpp"
 
@@ -22,36 +22,11 @@ using learning::Kernels;
 using learning::Unroll;
 using learning::UnrollBack;
 
-template <typename T>
-T* at(std::uintptr_t address, std::int64_t offset = 0) {
-  return address == 0 ? nullptr : reinterpret_cast<T*>(address) + offset;
-}
-
 Kernels set_of(const std::string& name) {
   for (const Kernels* one : learning::kernel_sets()) {
     if (name == one->name) return *one;
   }
   throw py::value_error("this processor has no kernels named '" + name + "'");
-}
-
-// Does `rows` rows of every agent, shared among threads.
-template <typename Work>
-void share(std::int64_t agents, std::int64_t rows, int threads, const Work& work) {
-  const std::int64_t all = agents * rows;
-  const auto part = [&](std::int64_t begin, std::int64_t end) {
-    while (begin < end) {
-      const std::int64_t agent = begin / rows, first = begin % rows;
-      const std::int64_t last = std::min(rows, first + end - begin);
-      work(agent, first, last);
-      begin += last - first;
-    }
-  };
-  std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) {
-    others.emplace_back(part, all * i / threads, all * (i + 1) / threads);
-  }
-  part(0, all / threads);
-  for (std::thread& other : others) other.join();
 }
 
 // An LSTM over time, as kernels.hpp describes it, of `agents` agents one behind the other.
@@ -69,11 +44,9 @@ struct Shape {
         c_agent(n[7]),
         c_row(n[8]) {}
 
-  // Threads that pay: to start one takes as long as some million products.
-  int threads(int wanted) const {
-    const double products = 4.0 * static_cast<double>(agents * steps * count) *
-                            static_cast<double>(hidden * (inputs + hidden));
-    return static_cast<int>(std::clamp(products / 5e6, 1.0, std::max(1.0, 1.0 * wanted)));
+  double products() const {
+    return 4.0 * static_cast<double>(agents * steps * count) *
+           static_cast<double>(hidden * (inputs + hidden));
   }
 };
 
@@ -126,7 +99,7 @@ void unroll(const Kernels& kernels, const Where& where, const std::array<std::in
   const Unlocked unlocked;
   const Shape shape(sizes);
   const std::vector<float> zeros(static_cast<std::size_t>(shape.hidden));
-  share(shape.agents, shape.count, shape.threads(threads),
+  share(shape.agents, shape.count, worthwhile(threads, shape.products()),
         [&](std::int64_t agent, std::int64_t begin, std::int64_t end) {
           kernels.forward(one_agent(kernels, where, shape, zeros, agent), begin, end);
         });
@@ -155,7 +128,7 @@ void unroll_back(const Kernels& kernels, const Where& where,
     b.carried_c = b.carried_h + carried;
     return b;
   };
-  threads = shape.threads(threads);
+  threads = worthwhile(threads, shape.products());
   const auto sweep = [&](std::int64_t agent, std::int64_t begin, std::int64_t end) {
     kernels.backward(one_agent(kernels, where, shape, zeros, agent), back(agent), begin, end);
   };
@@ -176,8 +149,9 @@ void unroll_back(const Kernels& kernels, const Where& where,
 }  // namespace
 
 void register_learning(py::module_& module) {
-  py::class_<Kernels>(module, "Kernels")
-      .def(py::init(&set_of), py::arg("name"))
+  py::class_<Kernels> kernels(module, "Kernels");
+  add_images(kernels, module);
+  kernels.def(py::init(&set_of), py::arg("name"))
       .def_property_readonly("name", [](const Kernels& kernels) { return kernels.name; })
       .def(
           "packed",

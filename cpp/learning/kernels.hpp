@@ -35,6 +35,30 @@ struct UnrollBack {
   float* grad_bias = nullptr;     // [4 * hidden]
 };
 
+// Images [count, rows, cols, inputs] and their valid correlation with kernel x kernel windows,
+// [count, rows - kernel + 1, cols - kernel + 1, outputs], in one of three ways.
+struct Images {
+  std::int64_t count = 0, rows = 0, cols = 0, inputs = 0, outputs = 0, kernel = 0;
+  const float* packed = nullptr;  // correlate, spread: what pack_taps made of the weight
+  const float* bias = nullptr;    // [outputs] (spread: [inputs]) or null
+  float slope = 1.0f;             // of the result left of zero
+  bool tanh = false;              // of the result
+  const float* x = nullptr;       // images; spread writes them
+  const float* y = nullptr;       // correlations; correlate writes them
+  float* to = nullptr;            // what is written
+};
+
+// The first convolution of views whose cells show few different tiles: what a tile adds to the
+// result stands in a table, by its place in the window.
+struct LookUp {
+  std::int64_t count = 0, rows = 0, cols = 0, kernel = 0, tiles = 0, outputs = 0;
+  const std::uint16_t* cells = nullptr;  // [count, rows, cols]: numbers of tiles
+  const float* table = nullptr;          // [kernel * kernel, tiles, padded outputs]
+  const float* bias = nullptr;           // [padded outputs]
+  float slope = 1.0f;                    // of the result left of zero
+  float* out = nullptr;                  // [count, rows - kernel + 1, cols - kernel + 1, outputs]
+};
+
 // One set of kernels. What it computes for a row depends neither on how many rows there are nor on
 // which of them a call computes.
 struct Kernels {
@@ -55,6 +79,33 @@ struct Kernels {
   // Rows `begin` to `end` of the weights' gradients, once grad_gates are there.
   void (*weights)(const Unroll& unroll, const UnrollBack& back, std::int64_t begin,
                   std::int64_t end);
+
+  // Convolutions by a weight [outputs, kernel, kernel, inputs]: its numbers when packed, for
+  // correlations or for spreading; images `begin` to `end` of either; rows `begin` to `end` of the
+  // weight's transposed gradient [kernel * kernel * inputs, outputs].
+  std::int64_t (*packed_taps)(const Images& images, bool spread);
+  void (*pack_taps)(const Images& images, const float* weight, bool spread, float* packed);
+  void (*correlate)(const Images& images, std::int64_t begin, std::int64_t end);
+  void (*spread)(const Images& images, std::int64_t begin, std::int64_t end);
+  void (*tap_gradients)(const Images& images, std::int64_t begin, std::int64_t end);
+
+  // Through leaky ReLU with a result `out`, [rows, columns], and the sum of the columns.
+  void (*rectified)(const float* grad, const float* out, float slope, std::int64_t rows,
+                    std::int64_t columns, float* before, float* sums);
+
+  void (*tanh_all)(float* x, std::int64_t count);  // in place
+
+  // Views `begin` to `end`; on the way back, places `begin` to `end` in the window, into zeroed
+  // copies of the table's gradient, of which the first has the sum, and with the first place
+  // [padded outputs] of the bias.
+  std::int64_t (*table_copies)(std::int64_t outputs);
+  std::int64_t (*padded_outputs)(std::int64_t outputs);
+  void (*look_up)(const LookUp& look_up, std::int64_t begin, std::int64_t end);
+  void (*look_up_back)(const LookUp& look_up, const float* grad, float* grad_table,
+                       float* grad_bias, std::int64_t begin, std::int64_t end);
+  // to[place[n]] += from[n], rows of `columns`, one after the other.
+  void (*add_rows)(const float* from, const std::int64_t* place, std::int64_t count,
+                   std::int64_t columns, float* to);
 };
 
 // The sets that this processor can run, the fastest first; none where the compiler had no vectors.

@@ -82,6 +82,17 @@ SOCIALGRID_INLINE Lanes exponential(Lanes x) {
 SOCIALGRID_INLINE Lanes sigmoid(Lanes x) { return 1.0f / (1.0f + exponential(-x)); }
 SOCIALGRID_INLINE Lanes tanh(Lanes x) { return 2.0f * sigmoid(x + x) - 1.0f; }
 
+// The same with small numbers as exact as large ones.
+SOCIALGRID_INLINE Lanes exact_tanh(Lanes x) {
+  const Lanes square = product(x, x);
+  Lanes y = all(0.0218694885f);
+  y = y * square - 0.0539682540f;
+  y = y * square + 0.1333333333f;
+  y = y * square - 0.3333333333f;
+  const Lanes small = product(x, square) * y + x;
+  return square < 0.09f ? small : tanh(x);
+}
+
 template <int Count>
 struct Rows {};
 

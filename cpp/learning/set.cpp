@@ -1,4 +1,5 @@
 // One set of kernels. Compiled once for every set.
+#include "images.hpp"
 #include "unroll.hpp"
 
 #define SOCIALGRID_TEXT_OF(name) #name
@@ -16,6 +17,18 @@ const Kernels kernels = {
     forward,
     backward,
     weights,
+    packed_taps,
+    pack_taps,
+    correlate,
+    spread,
+    tap_gradients,
+    rectified,
+    tanh_all,
+    table_copies,
+    padded_outputs,
+    look_up,
+    look_up_back,
+    add_rows,
 };
 
 }  // namespace socialgrid::learning::SOCIALGRID_KERNEL_SET

@@ -16,7 +16,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = "socialgrid"
 # Tests of what the compiled extension itself is: its stub, its symbols, what it does alone.
-OF_THE_EXTENSION = {"test_stubs.py", "test_packaging.py", "test_extension.py", "test_kernels.py"}
+OF_THE_EXTENSION = {
+    *("test_stubs.py", "test_packaging.py", "test_extension.py"),
+    *("test_kernels.py", "test_kernel_images.py"),
+}
 ROOMS = ("algos", "data", "measures", "models", "train")
 PATCHED = {  # modules in which a test replaces something
     "test_a3c: socialgrid.algos.on_policy",

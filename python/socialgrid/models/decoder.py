@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from socialgrid.models import convolutions, kernels
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.layers import (
     StackedLinear,
@@ -135,5 +136,8 @@ class _AbsoluteError(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, factor = ctx.saved_tensors
         d_out = factor * (grads[0] / factor.shape[-1]).to(x.dtype).unsqueeze(-1)
-        d_weight = products(x.transpose(1, 2), d_out.transpose(1, 2))
+        if kernels.usable(x, d_out):
+            d_weight = convolutions.affine_gradient(x, d_out)
+        else:
+            d_weight = products(x.transpose(1, 2), d_out.transpose(1, 2))
         return products(d_out, weight), d_weight, d_out.sum(1), None, None

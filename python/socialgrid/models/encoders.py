@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from socialgrid.models import kernels, lookup
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.layers import StackedConv, StackedLinear, by_agent, uniform_parameter
 from socialgrid.models.products import products
@@ -212,8 +213,10 @@ class Encoder(nn.Module):
 
     def forward(self, views: Tensor, dtype: torch.dtype) -> Tensor:
         """Prepared views ``[A, N, ...]`` to features ``[A, N, features]``."""
-        on_cpu = views.device.type == "cpu"
-        if on_cpu and views.shape[1] > PIECE and not torch.is_grad_enabled():
+        if self._by_look_up(views, dtype):
+            found = [self._encode(part, rows) for rows, part in by_agent(views)]
+            return found[0] if len(found) == 1 else torch.cat(found)
+        if views.device.type == "cpu" and views.shape[1] > PIECE and not torch.is_grad_enabled():
             # Nothing is kept, so pieces that fit the cache are faster than everything at once.
             starts = range(0, views.shape[1], PIECE)
             return torch.cat([self(views[:, i : i + PIECE], dtype) for i in starts], 1)
@@ -221,21 +224,63 @@ class Encoder(nn.Module):
 
     def convolved(self, views: Tensor, dtype: torch.dtype) -> Tensor:
         """Output of the last convolution, ``[A, N, rows * cols * channels]``."""
-        flat = [self._convolve(part, dtype, rows) for rows, part in by_agent(views)]
+        flat = []
+        for rows, part in by_agent(views):
+            by_look_up = self._by_look_up(part, dtype)
+            seen = lookup.see(part[0], share=False) if by_look_up else None
+            flat.append(self._convolve(part, dtype, rows, seen))
         return flat[0] if len(flat) == 1 else torch.cat(flat)
 
-    def features(self, convolved: Tensor) -> Tensor:
-        """The fully connected layers: ``[A, N, features]``."""
+    def features(self, convolved: Tensor, rows: slice = slice(None)) -> Tensor:
+        """The fully connected layers of the agents in ``rows``: ``[A, N, features]``."""
         x = convolved
         for layer in self.project:
-            x = layer(x)
+            x = layer(x, rows)
         return x
 
-    def _convolve(self, views: Tensor, dtype: torch.dtype, rows: slice) -> Tensor:
-        agents, count = views.shape[:2]
-        x = self.first(views, dtype, rows)
-        x = x.view(agents, count, *self.first_shape, -1)
-        for conv in self.convs:
+    def _encode(self, views: Tensor, rows: slice) -> Tensor:
+        """One agent's features; views that are the same are encoded once."""
+        seen = lookup.see(views[0], share=True)
+        count = views.shape[1] if seen is None else len(seen.tiles)
+        size = count if torch.is_grad_enabled() else PIECE
+        found = []
+        for i in range(0, count, size):
+            part = None if seen is None else seen.part(slice(i, i + size))
+            flat = self._convolve(views[:, i : i + size], torch.float32, rows, part)
+            found.append(self.features(flat, rows))
+        x = found[0] if len(found) == 1 else torch.cat(found, 1)
+        return x if seen is None else seen.for_all(x[0])[None]
+
+    def _convolve(
+        self, views: Tensor, dtype: torch.dtype, rows: slice, seen: lookup.Seen | None
+    ) -> Tensor:
+        agents = views.shape[0]
+        convs = list(self.convs)
+        if seen is None:
+            x = self.first(views, dtype, rows)
+            x = x.view(agents, views.shape[1], *self.first_shape, -1)
+        else:
+            x = lookup.convolve(seen, self._layers(rows.start))
+            convs = convs if isinstance(self.first, CellConv) else convs[1:]
+        for conv in convs:
             x = conv(x, rows)
-        flat: Tensor = x.reshape(agents, count, self.flat)
+        flat: Tensor = x.reshape(agents, x.shape[1], self.flat)
         return flat
+
+    def _by_look_up(self, views: Tensor, dtype: torch.dtype) -> bool:
+        """Whether the first convolution over several cells may be a table of tiles."""
+        if views.device.type != "cpu" or dtype != torch.float32 or not kernels.usable():
+            return False
+        over_cells = isinstance(self.first, CellConv) or len(self.convs) > 0
+        return over_cells and views.shape[1] > 0 and len(by_agent(views)) == len(views)
+
+    def _layers(self, agent: int) -> lookup.Layers:
+        """What a table stands for: the first layer, and the next where it is of single cells."""
+        first, shape = self.first, (self.spec.rows, self.spec.cols)
+        conv = first.conv if isinstance(first, CellConv) else self.convs[0]
+        assert isinstance(conv, StackedConv)
+        cell = None
+        if isinstance(first, TileConv):
+            cell = first.weight[agent], first.bias[agent]
+        weight, bias, slope = conv.weight[agent], conv.bias[agent], conv.negative_slope
+        return lookup.Layers(cell, weight, bias, slope, shape, first.atlas)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from socialgrid.models import convolutions
 from socialgrid.models.products import affine
 
 _ALL = slice(None)
@@ -45,9 +46,9 @@ class StackedLinear(nn.Module):
         self.weight = uniform_parameter(generators, (outputs, inputs), bound)
         self.bias = uniform_parameter(generators, (outputs,), bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Affine map of every agent's samples with its own weights."""
-        return affine(x, self.weight, self.bias, tanh=self.tanh)
+    def forward(self, x: Tensor, rows: slice = _ALL) -> Tensor:
+        """Affine map of every agent's samples with its own weights, for the agents in ``rows``."""
+        return affine(x, self.weight[rows], self.bias[rows], tanh=self.tanh)
 
 
 def agent_by_agent(x: Tensor) -> bool:
@@ -239,7 +240,10 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
-        out = F.leaky_relu_(correlate(x, weight.to(x.dtype), bias.to(x.dtype)), slope)
+        if convolutions.worthwhile(x, weight):
+            out = convolutions.correlate(x, weight, bias, slope)
+        else:
+            out = F.leaky_relu_(correlate(x, weight.to(x.dtype), bias.to(x.dtype)), slope)
         ctx.save_for_backward(x, weight, out)
         ctx.slope = slope
         return out
@@ -247,6 +251,10 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         x, weight, out = ctx.saved_tensors
+        if convolutions.worthwhile(x, weight):
+            grad, d_bias = convolutions.rectified(grads[0], out, ctx.slope)
+            dx = convolutions.spread(grad, weight, None, 1.0) if ctx.needs_input_grad[0] else None
+            return dx, convolutions.weight_gradient(grad, x, weight.shape[2]), d_bias, None
         grad = torch.ops.aten.leaky_relu_backward(grads[0], out, ctx.slope, True)
         dx = spread(grad, weight.to(x.dtype)) if ctx.needs_input_grad[0] else None
         return dx, weight_gradient(grad, x, weight.shape[2]), _bias_gradient(grad), None
@@ -257,7 +265,10 @@ class _ConvolveTransposed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
-        out = F.leaky_relu_(spread(x, weight.to(x.dtype), bias.to(x.dtype)), slope)
+        if convolutions.worthwhile(x, weight):
+            out = convolutions.spread(x, weight, bias, slope)
+        else:
+            out = F.leaky_relu_(spread(x, weight.to(x.dtype), bias.to(x.dtype)), slope)
         ctx.save_for_backward(x, weight, out)
         ctx.slope = slope
         return out
@@ -265,6 +276,10 @@ class _ConvolveTransposed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, out = ctx.saved_tensors
+        if convolutions.worthwhile(x, weight):
+            grad, d_bias = convolutions.rectified(grads[0], out, ctx.slope)
+            dx = convolutions.correlate(grad, weight, None, 1.0)
+            return dx, convolutions.weight_gradient(x, grad, weight.shape[2]), d_bias, None
         grad = torch.ops.aten.leaky_relu_backward(grads[0], out, ctx.slope, True)
         dx = correlate(grad, weight.to(x.dtype))
         return dx, weight_gradient(x, grad, weight.shape[2]), _bias_gradient(grad), None

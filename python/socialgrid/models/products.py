@@ -12,6 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from socialgrid.models import convolutions, kernels
+
+_FEW = 512  # rows up to which the kernels' products cost less than the call of another library
+
 ONEDNN_LINEAR: Any = (
     getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     if torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
@@ -94,9 +98,15 @@ def _by_onednn(x: Tensor) -> bool:
 class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, tanh: bool) -> Tensor:
-        out = products(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
-        if tanh:
-            out.tanh_()
+        compiled = kernels.usable(x, weight)
+        if compiled and x.shape[1] <= _FEW:
+            out = convolutions.affine(x, weight, bias, tanh=tanh)
+        else:
+            out = products(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+            if tanh and compiled:
+                convolutions.tanh_(out)
+            elif tanh:
+                out.tanh_()
         ctx.save_for_backward(x, weight, out if tanh else None)
         return out
 
@@ -108,5 +118,8 @@ class _Affine(torch.autograd.Function):
             grad = torch.ops.aten.tanh_backward(grad, squashed)
         wanted = ctx.needs_input_grad
         dx = products(grad, weight.to(x.dtype).transpose(1, 2)) if wanted[0] else None
-        d_weight = products(grad.transpose(1, 2), x.transpose(1, 2)).to(weight.dtype)
+        if kernels.usable(x, weight):
+            d_weight = convolutions.affine_gradient(grad, x)
+        else:
+            d_weight = products(grad.transpose(1, 2), x.transpose(1, 2)).to(weight.dtype)
         return dx, d_weight, grad.sum(1).to(weight.dtype) if wanted[2] else None, None

@@ -11,6 +11,7 @@ from socialgrid.models import (
     ViewSpec,
     encoders,
     from_patches,
+    kernels,
     layers,
     products,
     put_agent,
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def strategy(request, monkeypatch):
     """Both ways of convolving, the second being what accelerators run."""
     if request.param == "batched":
+        monkeypatch.setattr(kernels, "KERNELS", None)
         monkeypatch.setattr(products, "ONEDNN_LINEAR", None)
         monkeypatch.setattr(layers, "agent_by_agent", lambda x: False)
         monkeypatch.setattr(recurrent, "steps_with_reset", lambda reset: [True] * reset.shape[1])

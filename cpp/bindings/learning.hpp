@@ -1,0 +1,47 @@
+// What the bindings of the learners' kernels share.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace socialgrid::bindings {
+
+template <typename T>
+T* at(std::uintptr_t address, std::int64_t offset = 0) {
+  return address == 0 ? nullptr : reinterpret_cast<T*>(address) + offset;
+}
+
+// Threads that pay: to start one takes as long as some million products.
+inline int worthwhile(int threads, double products) {
+  return static_cast<int>(std::clamp(products / 5e6, 1.0, std::max(1.0, 1.0 * threads)));
+}
+
+// Does `rows` rows of every agent, shared among threads.
+template <typename Work>
+void share(std::int64_t agents, std::int64_t rows, int threads, const Work& work) {
+  const std::int64_t all = agents * rows;
+  const auto part = [&](std::int64_t begin, std::int64_t end) {
+    while (begin < end) {
+      const std::int64_t agent = begin / rows, first = begin % rows;
+      const std::int64_t last = std::min(rows, first + end - begin);
+      work(agent, first, last);
+      begin += last - first;
+    }
+  };
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; ++i) {
+    others.emplace_back(part, all * i / threads, all * (i + 1) / threads);
+  }
+  part(0, all / threads);
+  for (std::thread& other : others) other.join();
+}
+
+void add_images(pybind11::class_<learning::Kernels>& kernels, pybind11::module_& module);
+
+}  // namespace socialgrid::bindings
