@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from socialgrid.algos import DQN, DQNConfig, MixedLearner, RecurrentDQN, RecurrentDQNConfig
 from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec
-from socialgrid.social.advice.lectr import LeCTR, outcomes, readable_values, td_error
+from socialgrid.social.advice.advising import outcomes, readable_values, td_error
+from socialgrid.social.advice.lectr import LeCTR
 from socialgrid.social.advice.lectr_options import LeCTRConfig
 from socialgrid.social.protocols import AdvisedStep, Members
 

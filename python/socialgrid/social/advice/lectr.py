@@ -42,107 +42,31 @@ Departures from the paper:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from socialgrid.data.replay import Replay, Transitions
 from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.layers import StackedLinear
 from socialgrid.models.streams import agent_generator
 from socialgrid.models.trained import Trained
+from socialgrid.social.advice.advising import (
+    AdvisingPolicies,
+    Layers,
+    Tally,
+    check_tensors,
+    outcomes,
+    readable_values,
+    room_for_steps,
+    td_error,
+)
 from socialgrid.social.advice.lectr_options import LeCTRConfig
 from socialgrid.social.protocols import AdvisedStep, Members, PeerLearner
 
 _WEIGHTS, _DRAWS = 8, 9  # purposes of the random streams here
 _NUMBERS = ("asked", "advised", "changed", "answered", "advising_reward", "advising_loss")
-
-
-def readable_values(values: Tensor, scale: Tensor) -> Tensor:
-    """Action values as networks read them.
-
-    Args:
-        values: ``[..., K]``.
-        scale: ``[..., 1]``, largest absolute value so far.
-
-    Returns:
-        ``[..., K + 2]``: differences to the best over the distance d from best to worst (zeros
-        where all are the same), the best and d over ``scale``.
-    """
-    best = values.amax(-1, keepdim=True)
-    distance = best - values.amin(-1, keepdim=True)
-    relative = (values - best) / distance.clamp(min=1e-8)
-    return torch.cat((relative, best / scale, distance / scale), -1)
-
-
-def outcomes(ask: Tensor, answers: Tensor) -> Tensor:
-    """With which probability each action is carried out as advised, or the own intention.
-
-    Of those who answer, one is followed, each with the same probability. Given that j answers,
-    that is j with E[1 / (1 + N)], N being how many others answer too:
-    the integral over t in [0, 1] of prod_l (1 - q_l + q_l t), l answering with q_l. It is a
-    polynomial of degree n - 1 in t at most, for which Gauss's rule is exact.
-
-    Args:
-        ask: P(ask), ``[...]``.
-        answers: P(answer) of n teachers, ``[..., n, K + 1]``, the last for none.
-
-    Returns:
-        ``[..., K + 1]``, the last for the own intention.
-    """
-    teachers = answers.shape[-2]
-    nodes, weights = np.polynomial.legendre.leggauss((teachers + 1) // 2)
-    at, weight = (answers.new_tensor(x) for x in (0.5 * (nodes + 1.0), 0.5 * weights))
-    answering = answers[..., :-1].sum(-1, keepdim=True)
-    factors = 1.0 - answering * (1.0 - at)
-    others = factors.prod(-2, keepdim=True) / factors
-    followed = (others * weight).sum(-1)
-    advised = ask[..., None] * (followed[..., None] * answers[..., :-1]).sum(-2)
-    return torch.cat((advised, 1.0 - advised.sum(-1, keepdim=True)), -1)
-
-
-def td_error(
-    reward: Tensor, best_next: Tensor, terminated: Tensor, value: Tensor | float, gamma: float
-) -> Tensor:
-    """r + gamma max Q(o', .) - value, all of one shape."""
-    return reward + gamma * best_next * ~terminated - value
-
-
-class _Layers(nn.Module):
-    """``[A, N, inputs] -> [A, N, outputs]``, ReLU after every layer but the last.
-
-    Small networks of many agents: one batched product a layer, however many agents there are.
-    """
-
-    def __init__(self, generators: Sequence[torch.Generator], sizes: Sequence[int]) -> None:
-        super().__init__()
-        self._stack = [StackedLinear(generators, *ends) for ends in pairwise(sizes)]
-        self.layers = nn.ModuleList(self._stack)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for i, layer in enumerate(self._stack):
-            x = F.relu(x) if i else x
-            x = torch.baddbmm(layer.bias[:, None], x, layer.weight.transpose(1, 2))
-        return x
-
-
-class _Policies(nn.Module):
-    """Every agent's student and teacher."""
-
-    def __init__(
-        self,
-        generators: Sequence[torch.Generator],
-        seen: tuple[int, int],
-        hidden: tuple[int, ...],
-        num_actions: int,
-    ) -> None:
-        super().__init__()
-        self.student = _Layers(generators, (seen[0], *hidden, 2))
-        self.teacher = _Layers(generators, (seen[1], *hidden, num_actions + 1))
 
 
 class LeCTR:
@@ -188,9 +112,9 @@ class LeCTR:
         self._generators = [agent_generator(seed, a, _DRAWS) for a in range(agents)]
         one = self._actions + 2
         sizes = (self._size + one, self._size + 2 * one)
-        self.policies = _Policies(weights, sizes, config.hidden, self._actions)
+        self.policies = AdvisingPolicies(weights, sizes, config.hidden, self._actions)
         critic_sizes = (self._size + n * one, *config.hidden, self._actions + 1)
-        self.critic = _Layers(weights, critic_sizes)
+        self.critic = Layers(weights, critic_sizes)
         self._trained = {
             name: Trained(network.to(self.device), agents, config.learning_rate, (0.9, 0.999), 1e-8)
             for name, network in (("policies", self.policies), ("critic", self.critic))
@@ -213,27 +137,13 @@ class LeCTR:
             device=self.device,
         )
         lead = (config.interval, agents, self._copies)
-        kinds: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
-            "seen": ((kept,), torch.float32),
-            "outcome": ((), torch.int64),
-            "next_obs": ((self._size,), torch.float32),
-            "action": ((), torch.int64),
-            "reward": ((), torch.float32),
-            "terminated": ((), torch.bool),
-            "truncated": ((), torch.bool),
-            "best_next": ((), torch.float32),
-        }
         # Steps whose progress is not known yet.
-        self._recent = {
-            name: torch.zeros((*lead, *shape), dtype=dtype, device=self.device)
-            for name, (shape, dtype) in kinds.items()
-        }
+        self._recent = room_for_steps(lead, kept, self._size, self.device)
         self._filled, self.updates = 0, 0
         self._scale = torch.full((agents,), 1e-8, device=self.device)
         self._threshold = torch.full((agents,), torch.nan, device=self.device)
         self._decided: tuple[Tensor, Tensor] | None = None
-        self._sums = torch.zeros(agents, len(_NUMBERS), dtype=torch.float64, device=self.device)
-        self._counts = torch.zeros_like(self._sums)
+        self._tally = Tally(_NUMBERS, agents, self.device)
 
     @torch.no_grad()
     def __call__(self, proposals: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
@@ -261,10 +171,10 @@ class LeCTR:
         action = torch.where(advised, advice, intended.to(self.device))
         self._decided = seen, torch.where(advised, advice, self._actions)
         followed = torch.where(advised, self._place_of[teacher], self._places[:, None])
-        self._count("asked", asks)
-        self._count("advised", advised)
-        self._count("changed", action != intended.to(self.device))
-        self._count("answered", self._by_teacher(answered), self._by_teacher(requested))
+        self._tally.add("asked", asks)
+        self._tally.add("advised", advised)
+        self._tally.add("changed", action != intended.to(self.device))
+        self._tally.add("answered", self._by_teacher(answered), self._by_teacher(requested))
         return action.to(proposals.device), followed.cpu()
 
     @torch.no_grad()
@@ -299,10 +209,7 @@ class LeCTR:
         followed it; "changed": in which it did not do what it intended; "answered": share of the
         others' requests that it answered; "advising_reward"; "advising_loss" of its critic.
         """
-        means = (self._sums / self._counts).float().cpu()
-        self._sums.zero_()
-        self._counts.zero_()
-        return {name: means[:, k].clone() for k, name in enumerate(_NUMBERS)}
+        return self._tally.take()
 
     def tensors(self) -> dict[str, Tensor]:
         """See ``Adviser``; between steps."""
@@ -314,15 +221,7 @@ class LeCTR:
         """See ``Adviser``."""
         own = self._fixed_tensors()
         given = {name: x for name, x in tensors.items() if not name.startswith("replay/")}
-        if own.keys() != given.keys():
-            missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
-            raise ValueError(f"adviser's tensors: missing {missing}, unknown {unknown}")
-        for name, x in own.items():
-            if given[name].shape != x.shape or given[name].dtype != x.dtype:
-                raise ValueError(
-                    f"adviser's {name}: {given[name].dtype} {tuple(given[name].shape)}, "
-                    f"expected {x.dtype} {tuple(x.shape)}"
-                )
+        check_tensors(own, given)
         self.replay.load_tensors(
             {
                 name.removeprefix("replay/"): x
@@ -345,8 +244,8 @@ class LeCTR:
             "counters": torch.tensor([self._filled, self.updates]),
             "scale": self._scale,
             "threshold": self._threshold,
-            "sums": self._sums,
-            "counts": self._counts,
+            "sums": self._tally.sums,
+            "counts": self._tally.counts,
             **{f"recent/{name}": x for name, x in self._recent.items()},
         }
         for name, part in self._trained.items():
@@ -416,7 +315,7 @@ class LeCTR:
     # What agents do.
 
     def _log_probs(
-        self, policies: _Policies, student: Tensor, teacher: Tensor
+        self, policies: AdvisingPolicies, student: Tensor, teacher: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Of asking, ``[A, M, 2]``, the last for doing so, and answers, ``[A, M, n, K + 1]``."""
         ask = policies.student(student).log_softmax(-1)
@@ -449,7 +348,7 @@ class LeCTR:
         following = self._see(self._shaped(flat["next_obs"]))
         reward = self._progress(flat, following)
         reward = reward - config.cost * (flat["outcome"] < self._actions)
-        self._count("advising_reward", reward)
+        self._tally.add("advising_reward", reward)
         seen, outcome, *ends = (flat[k] for k in ("seen", "outcome", "terminated", "truncated"))
         self.replay.add(seen, outcome, reward, following, *ends)
         self._filled = 0
@@ -534,7 +433,7 @@ class LeCTR:
             self._descend("policies", self.policy_loss(batch))
         for part in self._trained.values():
             part.follow(self.config.tau, range(self._agents))
-        self._count("advising_loss", loss.detach()[:, None])
+        self._tally.add("advising_loss", loss.detach()[:, None])
 
     def _descend(self, name: str, loss: Tensor) -> None:
         part = self._trained[name]
@@ -544,11 +443,3 @@ class LeCTR:
             agent = int(bad.nonzero()[0])
             raise NonFiniteError(f"gradient of advising {name}", self.updates, agent)
         part.step(range(self._agents), norms, self.config.max_grad_norm)
-
-    # What agents log.
-
-    def _count(self, name: str, x: Tensor, of: Tensor | None = None) -> None:
-        """Add ``[A, M]`` to what a mean is taken of, of as many as there are or as ``of`` says."""
-        k = _NUMBERS.index(name)
-        self._sums[:, k] += x.sum(1)
-        self._counts[:, k] += x.shape[1] if of is None else of.sum(1)
