@@ -1,8 +1,13 @@
-"""Whom a learner imitates. No heavy imports: the command line asks, too."""
+"""Whom a learner imitates, and how well. No heavy imports: the command line asks, too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from socialgrid.measures.names import Place, declare
+
+declare("cross_entropy", "cross-entropy of the imitated actions", "nats", Place.TABLE)
+declare("accuracy", "imitated actions that are the most probable", "share", Place.TABLE, digits=3)
 
 _OF_LEARNERS = ("learner", "frozen", "novice")  # all other players are scripted
 

@@ -60,12 +60,12 @@ def weights(run_dir):
 def test_a_learner_imitates_whoever_plays_beside_it(tmp_path):
     create_run(cloning(tmp_path), tmp_path / "one").train(Silent())
     rows = read_metrics(tmp_path / "one" / "metrics.jsonl")
-    numbers = rows[-1]["learner"]
-    assert set(numbers) == {"cross_entropy", "accuracy"}
+    numbers = rows[-1]["agents"]
+    assert set(numbers) == {"cross_entropy", "accuracy", "return", "return_std"}
     assert numbers["accuracy"][0] is None
     assert 0 < numbers["accuracy"][1] <= 1
-    assert numbers["cross_entropy"][1] < rows[0]["learner"]["cross_entropy"][1]
-    assert any(row["return"][1] is not None for row in rows), "the learner plays as well"
+    assert numbers["cross_entropy"][1] < rows[0]["agents"]["cross_entropy"][1]
+    assert any(row["agents"]["return"][1] is not None for row in rows), "the learner plays as well"
 
 
 def test_only_what_the_imitated_agent_does_counts(tmp_path):
