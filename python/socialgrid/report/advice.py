@@ -94,7 +94,7 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
             one.tick_params(labelsize=8)
         for one in axes[row, len(tables) :]:
             if one.get_legend_handles_labels()[0]:
-                one.legend(fontsize=7, loc="upper left")
+                one.legend(fontsize=7, framealpha=0.4, loc="upper left")
     from matplotlib.patches import Patch
 
     handles = [Patch(color=colour) for colour in _colours(len(members))]

@@ -89,7 +89,7 @@ def draw_curves(
         axes.margins(x=0.08)
         axes.grid(alpha=0.2)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=7, loc="upper left")  # to look for the best place takes long
+            axes.legend(fontsize=7, framealpha=0.4, loc="upper left")  # the best one takes long
     for index, square in enumerate(squares, len(panels)):
         draw_square(figure.add_subplot(rows, columns, index + 1), square)
     return save_figure(figure, path)
