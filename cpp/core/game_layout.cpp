@@ -164,7 +164,9 @@ void Game::check_entries(const Layout& layout) const {
   check_count("agent_pos", layout.agent_pos.size(), false);
   check_count("agent_dir", layout.agent_dir.size(), false);
   check_count("agent_active", layout.agent_active.size(), true);
-  for (const auto& [name, values] : layout.agent_fields) {
+  for (const auto& entry : layout.agent_fields) {
+    const std::string& name = entry.first;
+    const Value::List& values = entry.second;
     check_count("agent_" + printable(name), values.size(), true);
     const bool known =
         std::any_of(spec_.agent_fields.begin(), spec_.agent_fields.end(),
