@@ -114,7 +114,7 @@ void unroll_back(const Kernels& kernels, const Where& where,
   const Shape shape(sizes);
   const std::vector<float> zeros(static_cast<std::size_t>(shape.hidden));
   const std::int64_t carried = shape.count * kernels.padded(shape.hidden);
-  std::vector<float> scratch(static_cast<std::size_t>(2 * shape.agents * carried));
+  Numbers scratch(2 * shape.agents * carried);
   const auto back = [&](std::int64_t agent) {
     const std::int64_t rows = agent * shape.steps * shape.count, width = 4 * shape.hidden;
     UnrollBack b;

@@ -17,6 +17,24 @@ T* at(std::uintptr_t address, std::int64_t offset = 0) {
   return address == 0 ? nullptr : reinterpret_cast<T*>(address) + offset;
 }
 
+// Zeroed numbers that begin a line of the cache: vectors of the kernels lie in one line each.
+class Numbers {
+ public:
+  explicit Numbers(std::int64_t count)
+      : memory_(static_cast<std::size_t>(count + kLine)), data_(memory_.data()) {
+    while (reinterpret_cast<std::uintptr_t>(data_) % (sizeof(float) * kLine) != 0) ++data_;
+  }
+  Numbers(const Numbers&) = delete;
+  Numbers& operator=(const Numbers&) = delete;
+
+  float* data() { return data_; }
+
+ private:
+  static constexpr std::int64_t kLine = 16;
+  std::vector<float> memory_;
+  float* data_;
+};
+
 // Threads that pay: to start one takes as long as some million products.
 inline int worthwhile(int threads, double products) {
   return static_cast<int>(std::clamp(products / 5e6, 1.0, std::max(1.0, 1.0 * threads)));

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <vector>
 
 #include "distinct.hpp"
 #include "kernels.hpp"
@@ -149,7 +148,7 @@ void look_up(const Kernels& kernels, const std::array<std::uintptr_t, 4>& where,
   LookUp l = views_of(sizes, slope);
   const std::int64_t padded = kernels.padded_outputs(l.outputs);
   const std::int64_t entries = l.kernel * l.kernel * l.tiles;
-  std::vector<float> table(static_cast<std::size_t>((entries + 1) * padded));
+  Numbers table((entries + 1) * padded);
   copy_rows(at<const float>(where[1]), l.outputs, table.data(), padded, entries);
   copy_rows(at<const float>(where[2]), l.outputs, table.data() + entries * padded, padded, 1);
   l.cells = at<const std::uint16_t>(where[0]);
@@ -169,7 +168,7 @@ void look_up_back(const Kernels& kernels, const std::array<std::uintptr_t, 5>& w
   const std::int64_t padded = kernels.padded_outputs(l.outputs);
   const std::int64_t entries = l.kernel * l.kernel * l.tiles;
   const std::int64_t copies = kernels.table_copies(l.outputs);
-  std::vector<float> table(static_cast<std::size_t>((copies * entries + 1) * padded));
+  Numbers table((copies * entries + 1) * padded);
   float* bias = table.data() + copies * entries * padded;
   l.cells = at<const std::uint16_t>(where[0]);
   l.out = at<float>(where[1]);

@@ -76,6 +76,7 @@ void look_up_back(const LookUp& l, const float* grad, float* grad_table, float* 
   const std::int64_t stride = vectors_of(l.outputs) * kLanes;
   const std::int64_t copies = table_copies(l.outputs);
   const std::int64_t size = l.kernel * l.kernel * l.tiles * stride;
+  const std::int64_t total = l.count * down * across * l.outputs;
   const auto work = [&]<int Vectors>(Count<Vectors>, std::int64_t column, const float*) {
     const std::int64_t left = l.outputs - column;
     Lanes sums[Vectors] = {};
@@ -87,7 +88,9 @@ void look_up_back(const LookUp& l, const float* grad, float* grad_table, float* 
           Lanes g[Vectors];
 #pragma GCC unroll 4
           for (int v = 0; v < Vectors; ++v) {
-            const std::int64_t some = left - v * kLanes;
+            // Numbers of the next pixel reach places of the table that nobody reads.
+            const std::int64_t here = at + v * kLanes;
+            const std::int64_t some = total - here >= kLanes ? kLanes : left - v * kLanes;
             const Lanes out = get(l.out + at + v * kLanes, some);
             g[v] = get(grad + at + v * kLanes, some);
             g[v] = out > 0.0f ? g[v] : product(g[v], all(l.slope));
@@ -96,9 +99,14 @@ void look_up_back(const LookUp& l, const float* grad, float* grad_table, float* 
           const std::uint16_t* cells = view + row * l.cols + col;
           // Cells often show what their neighbours show: an entry alone would wait for itself.
           float* own = grad_table + (copies > 1 ? col % copies * size : 0);
-          for (std::int64_t tap = begin; tap < end; ++tap) {
-            const std::int64_t cell = cells[tap / l.kernel * l.cols + tap % l.kernel];
-            float* entry = own + (tap * l.tiles + cell) * stride + column;
+          std::int64_t i = begin / l.kernel * l.cols, j = begin % l.kernel;
+          own += begin * l.tiles * stride + column;
+          for (std::int64_t tap = begin; tap < end; ++tap, own += l.tiles * stride) {
+            float* entry = own + cells[i + j] * stride;
+            if (++j == l.kernel) {
+              j = 0;
+              i += l.cols;
+            }
 #pragma GCC unroll 4
             for (int v = 0; v < Vectors; ++v) {
               store(entry + v * kLanes, load(entry + v * kLanes) + g[v]);

@@ -31,9 +31,17 @@ SOCIALGRID_INLINE void pack_panels(std::int64_t depth, std::int64_t columns, flo
   for (std::int64_t column = 0; column < columns; column += kPanel * kLanes) {
     const std::int64_t left = vectors_of(columns - column);
     const std::int64_t width = (left < kPanel ? left : kPanel) * kLanes;
-    for (std::int64_t k = 0; k < depth; ++k) {
-      for (std::int64_t j = column; j < column + width; ++j) *to++ = j < columns ? at(k, j) : 0.0f;
+    // Blocks that stay in the cache whichever way the weight lies.
+    for (std::int64_t first = 0; first < depth; first += kLanes) {
+      const std::int64_t last = first + kLanes < depth ? first + kLanes : depth;
+      for (std::int64_t j = 0; j < width; ++j) {
+        float* place = to + first * width + j;
+        for (std::int64_t k = first; k < last; ++k, place += width) {
+          *place = column + j < columns ? at(k, column + j) : 0.0f;
+        }
+      }
     }
+    to += depth * width;
   }
 }
 
