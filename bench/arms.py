@@ -20,8 +20,8 @@ _MECHANISMS = {
     "moa-visible-inequity": f"--social visible-actions,moa,inequity {_CURRICULUM}",
     "comm-visible-prosocial": f"--social visible-actions,comm,prosocial {_CURRICULUM}",
     "influence-collective": f"--social visible-actions,influence,collective {_CURRICULUM}",
-    "prediction": "--social none --aux prediction --aux-coef 1 --first-kernel 1",
-    "reconstruction": "--social none --aux reconstruction --aux-coef 1 --first-kernel 1",
+    "prediction": "--social none --aux prediction --prediction.coef 1 --first-kernel 1",
+    "reconstruction": "--social none --aux reconstruction --reconstruction.coef 1 --first-kernel 1",
 }
 _GOALS = (
     "goal-cycle-mini --run.total-steps 1600 --env.num-envs 4 --env.rollout-steps 100 "
@@ -60,7 +60,7 @@ ARMS |= {
     "room random advice": (f"{_ROOM} --social random-advice", ""),
     "room early advising": (f"{_ROOM} --social early-advising", ""),
     "room lectr": (f"{_ROOM} --social lectr --peers 2", "--total-steps 600"),
-    "room mixed": (f"{_ROOM} --social peers --peers 2 --peers.algorithms dqn,sac", ""),
+    "room mixed": (f"{_ROOM} --social peers --peers 2 --players.algorithms dqn,sac", ""),
     "pendulum sac": (f"{_PENDULUM} --social none", "--total-steps 600"),
     "pendulum td3": (f"{_PENDULUM} --algorithm td3 --social none", ""),
     "pendulum peers": (f"{_PENDULUM} --social peers", ""),

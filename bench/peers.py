@@ -120,7 +120,7 @@ def evaluations(run_dir: Path) -> tuple[Array, Array]:
     rows = [row for row in rows if "evaluated_return" in row["agents"]]
     steps = np.array([row["env_steps"] for row in rows])
     returns = np.array([row["agents"]["evaluated_return"] for row in rows], float)
-    return steps, returns.reshape(len(rows), config.peers.groups, -1).mean(2)
+    return steps, returns.reshape(len(rows), config.players.groups, -1).mean(2)
 
 
 def followed(run_dir: Path) -> Array | None:
@@ -130,7 +130,7 @@ def followed(run_dir: Path) -> Array | None:
         return None
     last = rows[-max(1, len(rows) // 10) :]
     each = np.nanmean(np.array([row["members"]["followed"] for row in last], float), 0)
-    shares: Array = each.reshape(load_config(run_dir).peers.groups, -1, each.shape[1]).mean(0)
+    shares: Array = each.reshape(load_config(run_dir).players.groups, -1, each.shape[1]).mean(0)
     return shares
 
 

@@ -97,14 +97,16 @@ def copy_from_stack(plain, stacked, agent):
         state[f"lstm.{part}_hh"] = own[f"lstm.{part}_hh"]
     count = len(plain.deconvs)
     if count:
-        state["expand.weight"] = own["decoder.expand.weight"]
-        state["expand.bias"] = own["decoder.expand.bias"]
+        state["expand.weight"] = own["branches.prediction.expand.weight"]
+        state["expand.bias"] = own["branches.prediction.expand.bias"]
         for i in range(count - 1):
-            state[f"deconvs.{i}.weight"] = own[f"decoder.convs.{i}.weight"].permute(0, 3, 1, 2)
-            state[f"deconvs.{i}.bias"] = own[f"decoder.convs.{i}.bias"]
+            state[f"deconvs.{i}.weight"] = own[f"branches.prediction.convs.{i}.weight"].permute(
+                0, 3, 1, 2
+            )
+            state[f"deconvs.{i}.bias"] = own[f"branches.prediction.convs.{i}.bias"]
         last = plain.deconvs[-1].weight.shape
         state[f"deconvs.{count - 1}.weight"] = (
-            own["decoder.weight"].view(last[0], last[2], last[3], 3).permute(0, 3, 1, 2)
+            own["branches.prediction.weight"].view(last[0], last[2], last[3], 3).permute(0, 3, 1, 2)
         )
-        state[f"deconvs.{count - 1}.bias"] = own["decoder.bias"]
+        state[f"deconvs.{count - 1}.bias"] = own["branches.prediction.bias"]
     plain.load_state_dict({name: value.clone() for name, value in state.items()})

@@ -25,6 +25,7 @@ from checkouts import ROOT, Checkout, build
 # Names in rows of metrics: as they were -> as they are.
 RENAMED: dict[str, str] = {"message_loss": "comm_loss", "message_entropy": "comm_entropy"}
 ADDED = {"followed_others"}  # what rows did not have at first
+GONE = {"aux_loss"}  # it was the error of the auxiliary loss once more, or 0 without one
 KINDS = ("agents", "pairs", "groups", "members")
 TIMES = {"seconds", "time", "env_steps_per_second", "agent_steps_per_second"}
 
@@ -74,7 +75,7 @@ def record(checkout: Checkout, names: list[str]) -> Iterator[dict[str, Any]]:
 def plain(value: Any) -> Any:
     """A row without times, under today's names."""
     if isinstance(value, dict):
-        kept = {k: v for k, v in by_kind(value).items() if k not in TIMES | ADDED}
+        kept = {k: v for k, v in by_kind(value).items() if k not in TIMES | ADDED | GONE}
         return {RENAMED.get(k, k): plain(v) for k, v in kept.items()}
     return [plain(v) for v in value] if isinstance(value, list) else value
 

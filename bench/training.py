@@ -46,6 +46,7 @@ from socialgrid.data.rollout import Rollout
 from socialgrid.models import ModelConfig, ViewSpec
 from socialgrid.models.recall import Recall
 from socialgrid.report import read_metrics
+from socialgrid.social.options import PredictionOptions
 from socialgrid.train import make_trainer
 
 
@@ -106,7 +107,9 @@ def measure_training(
     config = replace(preset.config, precision=precision, compile=args.compile)
     if args.quick:
         config = replace(config, num_minibatches=2, minibatch_sequences=4)
-    learner = PPO(ViewSpec.of(env), preset.model, config, device=args.device)
+    learner = PPO(
+        ViewSpec.of(env), preset.model, config, device=args.device, social=[PredictionOptions()]
+    )
     rollout = Rollout(
         steps,
         preset.num_envs,
@@ -228,7 +231,7 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
     sequences = 8 if args.quick else 256
     spec = ViewSpec(7, 7, 3, (7,) * agents)
     config = PPOConfig(precision=precision, minibatch_sequences=sequences, sequence_length=length)
-    learner = PPO(spec, ModelConfig(), config)
+    learner = PPO(spec, ModelConfig(), config, social=[PredictionOptions()])
     plain = PlainLearners(learner)
     gen = torch.Generator().manual_seed(0)
     rollout = Rollout(32, envs, agents, spec.obs_shape, state_size=learner.state_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from socialgrid.measures.names import Place, declare
 
 for _name in (
-    *("policy_loss", "value_loss", "aux_loss", "entropy", "kl", "loss", "critic_loss"),
+    *("policy_loss", "value_loss", "entropy", "kl", "loss", "critic_loss"),
     *("actor_loss", "td_error", "temperature"),
 ):
     declare(_name, place=Place.TABLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, TypeVar
 
 import socialgrid.algos.numbers  # noqa: F401 (names of what learners measure)
 from socialgrid.algos.imitation import whom_to_imitate
@@ -26,12 +26,16 @@ class OnPolicyConfig:
         learner: where the class is that learns so.
         workers: processes that collect batches.
         sociable: whether agents that learn so can have social mechanisms.
+        fixed: options that are the same in all phases of a run.
     """
 
-    learner: ClassVar[str]
+    learner: ClassVar[str] = ""
     regime: ClassVar[str] = "on-policy"
     workers: ClassVar[int] = 1
     sociable: ClassVar[bool] = True
+    fixed: ClassVar[frozenset[str]] = frozenset(
+        {"name", "workers", "adam_betas", "adam_eps", "precision", "compile"}
+    )
 
     name: str = ""
     """Chooses the algorithm."""
@@ -41,12 +45,8 @@ class OnPolicyConfig:
     """Lambda of generalised advantages; 1: the rest of the rollout's returns."""
     value_coef: float = 0.1
     """Weight of the value loss."""
-    aux_coef: float = 3.0
-    """Weight of the auxiliary loss."""
     entropy_coef: float = 1e-5
     """Weight of the entropy bonus."""
-    aux: str = "prediction"
-    """Auxiliary loss: none, reconstruction or prediction."""
     normalize_advantages: bool = True
     """Scale each agent's advantages to mean 0 and deviation 1 over the batch."""
     learning_rate: float | tuple[float, ...] = 1e-4
@@ -178,6 +178,7 @@ class A3CConfig(OnPolicyConfig):
     """
 
     learner: ClassVar[str] = "socialgrid.algos.on_policy.a3c:A3C"
+    fixed: ClassVar[frozenset[str]] = OnPolicyConfig.fixed | {"synchronous", "max_staleness"}
 
     name: Literal["a3c"] = "a3c"
     workers: int = 1  # type: ignore[misc]
@@ -186,9 +187,7 @@ class A3CConfig(OnPolicyConfig):
     """Wait for each other's gradients and apply their mean (A2C)."""
     gae_lambda: float = 1.0
     value_coef: float = 0.5
-    aux_coef: float = 0.0
     entropy_coef: float = 0.00176
-    aux: str = "none"
     normalize_advantages: bool = False
     learning_rate: float | tuple[float, ...] = 0.00126
     learning_rate_end: float | None = 1.2e-5
@@ -223,12 +222,14 @@ class CloningConfig(MinibatchConfig):
     gamma: ClassVar[float] = 0.0  # type: ignore[misc]
     gae_lambda: ClassVar[float] = 0.0  # type: ignore[misc]
     value_coef: ClassVar[float] = 0.0  # type: ignore[misc]
-    aux_coef: ClassVar[float] = 0.0  # type: ignore[misc]
+    aux_coef: ClassVar[float] = 0.0
     entropy_coef: ClassVar[float] = 0.0  # type: ignore[misc]
-    aux: ClassVar[Any] = "none"  # type: ignore[misc]
+    aux: ClassVar[Any] = "none"
     normalize_advantages: ClassVar[bool] = False  # type: ignore[misc]
 
     name: Literal["behaviour-cloning"] = "behaviour-cloning"
+    fixed: ClassVar[frozenset[str]] = OnPolicyConfig.fixed | {"imitates", "trajectories"}
+
     imitates: int | None = None
     """Slot of whom to imitate, who is scripted or checkpoint:RUN; by default the first scripted
     player, or else the first checkpoint:RUN."""
@@ -255,10 +256,15 @@ class CloningConfig(MinibatchConfig):
 class OffPolicyConfig:
     """What all off-policy learners have in common."""
 
-    learner: ClassVar[str]
+    learner: ClassVar[str] = ""
     discrete_learner: ClassVar[str] = ""
     regime: ClassVar[str] = "off-policy"
     sociable: ClassVar[bool] = True
+    fixed: ClassVar[frozenset[str]] = frozenset({"name"})
+    remembers: ClassVar[bool] = False  # what came before in its own task
+
+    name: str = ""
+    """Chooses the algorithm."""
 
     gamma: float = 0.99
     """Discount of returns."""
@@ -360,6 +366,7 @@ class RecurrentDQNConfig(DQNConfig):
     """DQN with an LSTM, trained on sequences from stored states (R2D2, Kapturowski et al. 2019)."""
 
     learner: ClassVar[str] = "socialgrid.algos.off_policy.recurrent_dqn:RecurrentDQN"
+    remembers: ClassVar[bool] = True
     name: Literal["recurrent-dqn"] = "recurrent-dqn"  # type: ignore[assignment]
     """Chooses the algorithm."""
     batch_size: int = 64
@@ -456,10 +463,34 @@ class TD3Config(OffPolicyConfig):
                 raise ValueError(f"{name} {getattr(self, name)}: must be 0 or more")
 
 
-AlgorithmConfig = (
-    PPOConfig | A3CConfig | CloningConfig | DQNConfig | RecurrentDQNConfig | SACConfig | TD3Config
-)
-"""All algorithms there are."""
-ALGORITHMS: dict[str, type[AlgorithmConfig]] = {cls.name: cls for cls in get_args(AlgorithmConfig)}
-OFF_POLICY = tuple(name for name, cls in ALGORITHMS.items() if cls.regime == "off-policy")
-ON_POLICY = tuple(name for name, cls in ALGORITHMS.items() if cls.regime == "on-policy")
+AlgorithmConfig = OnPolicyConfig | OffPolicyConfig
+ALGORITHMS: dict[str, type[AlgorithmConfig]] = {}
+"""All algorithms by name."""
+T = TypeVar("T", bound=type[OnPolicyConfig] | type[OffPolicyConfig])
+
+
+def register_algorithm(options: T) -> T:
+    """Put an algorithm on the list; a decorator of its options.
+
+    Raises:
+        ValueError: there is one of that name, or it has none, or no learner.
+    """
+    if not options.name or not options.learner:
+        raise ValueError(f"{options.__name__}: an algorithm needs a name and a learner")
+    known = ALGORITHMS.get(options.name, options)
+    if (known.__module__, known.__qualname__) != (options.__module__, options.__qualname__):
+        raise ValueError(f"there is an algorithm {options.name!r} already")
+    ALGORITHMS[options.name] = options
+    return options
+
+
+for _options in (
+    *(PPOConfig, A3CConfig, CloningConfig),
+    *(DQNConfig, RecurrentDQNConfig, SACConfig, TD3Config),
+):
+    register_algorithm(_options)
+
+
+def algorithms_of(regime: str) -> tuple[str, ...]:
+    """Names of the algorithms that learn in one way."""
+    return tuple(name for name, cls in ALGORITHMS.items() if cls.regime == regime)

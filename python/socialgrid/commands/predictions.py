@@ -14,6 +14,7 @@ from socialgrid.config import load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.report.figures import new_figure, save_figure
 from socialgrid.report.pictures import view_image
+from socialgrid.social.options import PredictionOptions
 from socialgrid.train.cast import companies, seats_of
 from socialgrid.train.on_policy.company import Recurrent
 from socialgrid.train.on_policy.learner import AnyLearner
@@ -55,8 +56,8 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
         UsageError: not a run, or one without the prediction loss.
     """
     run = load_config(run_dir)
-    aux = getattr(run.algorithm, "aux", "none")
-    if aux != "prediction":
+    if PredictionOptions.name not in run.aux:
+        aux = ", ".join(run.aux.names) or "none"
         raise UsageError(f"{run_dir}: trained with aux {aux}; predicted views need prediction")
     schedule = dataclasses.replace(run.schedule, solo_fraction="0", options={})
     config = dataclasses.replace(run, schedule=schedule)

@@ -1,6 +1,6 @@
 """What a run is, in words. Nothing in this room imports torch."""
 
-from socialgrid.algos.options import ALGORITHMS, OFF_POLICY, ON_POLICY, AlgorithmConfig
+from socialgrid.algos.options import ALGORITHMS, AlgorithmConfig, algorithms_of
 from socialgrid.config.closing import ClosingConfig, ConditionConfig
 from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError, about, closest, plain_line
@@ -22,6 +22,7 @@ from socialgrid.config.sections import (
 from socialgrid.config.words import (
     combination,
     parse_train,
+    paths_of,
     read_value,
     short_names,
     whole_number,
@@ -29,8 +30,6 @@ from socialgrid.config.words import (
 
 __all__ = [
     "ALGORITHMS",
-    "OFF_POLICY",
-    "ON_POLICY",
     "AlgorithmConfig",
     "CheckpointError",
     "ClosingConfig",
@@ -50,6 +49,7 @@ __all__ = [
     "TrainConfig",
     "UsageError",
     "about",
+    "algorithms_of",
     "check_imports",
     "closest",
     "combination",
@@ -62,6 +62,7 @@ __all__ = [
     "option_paths",
     "parse_player",
     "parse_train",
+    "paths_of",
     "plain_line",
     "preset_names",
     "read_value",

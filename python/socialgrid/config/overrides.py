@@ -9,11 +9,12 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from socialgrid.algos.options import ALGORITHMS, AlgorithmConfig
 from socialgrid.config.errors import UsageError, closest, nearest
+from socialgrid.social.roles import Chosen, MechanismOptions
 
 T = TypeVar("T")
 
@@ -25,6 +26,8 @@ def to_dict(config: Any) -> dict[str, Any]:
     """Nested plain dictionary of a configuration; tuples become lists."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, Chosen):
+            return {one.name: plain(one) for one in value}
         if dataclasses.is_dataclass(value):
             return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         if isinstance(value, Mapping):
@@ -70,6 +73,8 @@ def override(base: T, data: Any, where: str = "", root: type | None = None) -> T
             current = _algorithm(current, value)
         if key in tables and isinstance(value, Mapping):
             changes[key] = merged(to_dict(base)[key], value)
+        elif isinstance(current, Chosen):
+            changes[key] = _chosen(current, value, name, root)
         elif dataclasses.is_dataclass(current):
             changes[key] = override(current, value, name, root)
         elif isinstance(current, Mapping) and isinstance(value, Mapping):
@@ -85,6 +90,46 @@ def override(base: T, data: Any, where: str = "", root: type | None = None) -> T
     return fresh
 
 
+def _chosen(current: Chosen, data: Any, where: str, root: type) -> Chosen:
+    """Mechanisms by name: a table chooses one and sets its options, "none" drops it."""
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{where}: {data!r} is not a table of mechanisms")
+    found = {one.name: one for one in current}
+    for name, table in data.items():
+        if table in (None, False, "none"):
+            found.pop(name, None)
+            continue
+        kind = mechanism_options(name, type(current), where)
+        found[name] = override(found.get(name, kind()), table, f"{where}.{name}", root)
+    try:
+        return type(current)(tuple(found.values()))
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+def mechanism_options(
+    name: object, section: type[Chosen], where: str, further: Sequence[str] = ()
+) -> type[MechanismOptions]:
+    """The options of a mechanism.
+
+    Args:
+        name: of the mechanism.
+        section: what it is chosen for.
+        where: to name in messages.
+        further: names that mean something there, too.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    known = section.all()
+    if not isinstance(name, str) or name not in known:
+        names = list(dict.fromkeys((*known, *further)))
+        raise UsageError(
+            f"{where}: {name!r} is not one of {', '.join(names)}" + nearest(str(name), names)
+        )
+    return known[name]
+
+
 def field_types(kind: Any) -> dict[str, Any]:
     """Types of a dataclass's fields, by name."""
     hints = typing.get_type_hints(kind)
@@ -92,10 +137,17 @@ def field_types(kind: Any) -> dict[str, Any]:
 
 
 def option_paths(root: type) -> dict[str, Any]:
-    """Every option as ``section.field`` with its type, those of all algorithms together."""
+    """Every option as ``section.field`` with its type, those of all algorithms and mechanisms
+    together; a mechanism's are ``NAME.field``.
+    """
     paths: dict[str, Any] = {}
     for section, kind in field_types(root).items():
-        for cls in typing.get_args(kind) or (kind,):
+        if isinstance(kind, type) and issubclass(kind, Chosen):
+            for name, options in kind.all().items():
+                paths |= {f"{name}.{one}": of for one, of in field_types(options).items()}
+            continue
+        algorithms = kind == AlgorithmConfig
+        for cls in ALGORITHMS.values() if algorithms else typing.get_args(kind) or (kind,):
             if not dataclasses.is_dataclass(cls):
                 continue  # tables, whose names are the preset's
             paths |= {f"{section}.{name}": of for name, of in field_types(cls).items()}

@@ -41,7 +41,9 @@ class PhaseConfig:
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     """Options of the algorithm in this phase: learning_rate, entropy_coef, gamma, ..."""
     social: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the social mechanisms in this phase: influence_weight, curriculum, ..."""
+    """Options of social mechanisms in this phase, by mechanism: influence_weight, ..."""
+    aux: Mapping[str, Any] = field(default_factory=dict)
+    """Options of auxiliary losses in this phase, by loss: coef."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the game in this phase."""
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from socialgrid.algos.options import ALGORITHMS, PPOConfig
 from socialgrid.config.errors import UsageError, nearest, told
-from socialgrid.config.overrides import algorithm_name, merged, to_dict
+from socialgrid.config.overrides import algorithm_name, mechanism_options, merged, to_dict
 from socialgrid.config.reading import from_dict
 from socialgrid.config.run_files import read_preset, user_path, without_integrity
 from socialgrid.config.schema import TrainConfig
-from socialgrid.social.options import MECHANISMS
+from socialgrid.social.roles import MECHANISMS, Auxiliary, Chosen, Social
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Preset:
         by_owner: dict[str, list[str]] = {}
         for option, name in sorted(owners.items()):
             value = _at(in_force, option)
-            if name and option != "social.mechanisms" and value == _at(chosen, option):
+            if name and value is not None and value == _at(chosen, option):
                 by_owner.setdefault(name, []).append(f"{option} {value}")
         mechanisms = {one for name in names for one in _mechanisms(name, self.layers)}
         tuned = [
@@ -117,17 +117,21 @@ class Preset:
         )
 
     def choose(
-        self, algorithm: str | None = None, social: Sequence[str] | None = None
+        self,
+        algorithm: str | None = None,
+        social: Sequence[str] | None = None,
+        aux: Sequence[str] | None = None,
     ) -> TrainConfig:
-        """The configuration with another algorithm or other social mechanisms.
+        """The configuration with another algorithm or other mechanisms.
 
         Layer by layer, the options count first and then those variants that have been chosen.
         Options of an algorithm count only where that algorithm is the one chosen.
 
         Args:
             algorithm: one of ``ALGORITHMS``; the preset's own by default.
-            social: mechanisms, or variants that stand for some (``moa-baseline``); the preset's
-                own by default.
+            social: social mechanisms, or variants that stand for some (``moa-baseline``); the
+                preset's own by default.
+            aux: auxiliary losses; the preset's own by default.
 
         Raises:
             UsageError: there is no such algorithm or mechanism, or some exclude each other.
@@ -136,10 +140,10 @@ class Preset:
         chosen = algorithm_name(
             _last(layers, "algorithm", "name", PPOConfig.name) if algorithm is None else algorithm
         )
-        wanted = _last(layers, "social", "mechanisms", ()) if social is None else social
-        if not isinstance(wanted, list | tuple):
-            raise UsageError(f"social.mechanisms: {wanted!r} is not a list")
-        names = [str(name) for name in wanted]
+        own: dict[str, Any] = {}
+        for layer in layers:
+            own = merged(own, {"social": layer.options.get("social", {})})
+        names = list(_standing(own, "social")) if social is None else [str(name) for name in social]
         data: dict[str, Any] = {}
         declared = PPOConfig.name
         for layer in layers:
@@ -152,27 +156,51 @@ class Preset:
             for table in tables:
                 data = merged(data, table)
         mechanisms = [one for name in names for one in _mechanisms(name, layers)]
-        data = merged(data, {
-            "algorithm": {"name": chosen},
-            "social": {"mechanisms": list(dict.fromkeys(mechanisms))},
-        })  # fmt: skip
+        wanted = list(_standing(data, "aux")) if aux is None else [str(name) for name in aux]
+        for section, kind, standing in (("social", Social, mechanisms), ("aux", Auxiliary, wanted)):
+            _check_names(standing, kind, section)
+            tables_of = data.get(section, {})
+            data[section] = {
+                name: tables_of[name] if isinstance(tables_of.get(name), Mapping) else {}
+                for name in standing
+            }
+        for phase in data.get("phases", {}).values():
+            for section in ("social", "aux"):
+                own_of = phase.get(section, {})
+                phase[section] = {k: v for k, v in own_of.items() if k in data[section]}
+        data = merged(data, {"algorithm": {"name": chosen}})
         return from_dict(data, TrainConfig(algorithm=ALGORITHMS[chosen]()))
 
 
+def _check_names(names: Sequence[str], kind: type[Chosen], section: str) -> None:
+    for name in names:
+        mechanism_options(name, kind, section)
+
+
+def _standing(table: Mapping[str, Any], section: str) -> list[str]:
+    """Mechanisms that a table of overrides chooses in a section.
+
+    Raises:
+        UsageError: it is no table of mechanisms.
+    """
+    chosen = table.get(section, {})
+    if not isinstance(chosen, Mapping):
+        raise UsageError(f"{section}: {chosen!r} is not a table of mechanisms")
+    return [str(name) for name, own in chosen.items() if own not in (None, False, "none")]
+
+
 def _mechanisms(name: str, layers: Sequence[Layer]) -> list[str]:
-    """What a name given as a social mechanism stands for: itself, or what its variant says."""
-    stands_for = {one: [one] for one in MECHANISMS}
+    """What a name given as a social mechanism stands for: itself, or what its variant has."""
+    found = [name] if name in Social.all() else []
+    variants: list[str] = []
     for layer in layers:
         for variant, table in layer.variants.items():
-            own = _entry(table, "social", "mechanisms", None)
-            if own is not None:
-                stands_for[variant] = list(own)
-    if name not in stands_for:
-        raise UsageError(
-            f"social.mechanisms: {name!r} is not one of {', '.join(stands_for)}"
-            + nearest(name, stands_for)
-        )
-    return stands_for[name]
+            standing = _standing(table, "social")
+            variants += [variant] if standing else []
+            found += standing if variant == name else []
+    if not found:
+        mechanism_options(name, Social, "social", list(dict.fromkeys(variants)))
+    return list(dict.fromkeys(found))
 
 
 def _leaves(table: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -185,10 +213,10 @@ def _leaves(table: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _at(table: Mapping[str, Any], path: str) -> Any:
-    """What nested tables hold at ``section.field``."""
+    """What nested tables hold at ``section.field``; ``None`` where there is no such thing."""
     found: Any = table
     for key in path.split("."):
-        found = found[key]
+        found = found.get(key) if isinstance(found, Mapping) else None
     return found
 
 
@@ -218,7 +246,7 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
     """Read a preset of the package, or a file of one's own (``.toml``, or a run's ``.json``).
 
     A preset holds overrides only: of another preset named by ``base``, or of the defaults. Its
-    ``variants`` are tables of further overrides, ``[variants.influence.social]`` and so on: see
+    ``variants`` are tables of further overrides, ``[variants.moa.social.moa]`` and so on: see
     ``Preset.choose``. ``reproduces`` names a publication, ``deviations`` what differs from it.
 
     Raises:
@@ -277,7 +305,7 @@ def _layer(data: dict[str, Any]) -> Layer:
     if not isinstance(deviations, dict) or not all(isinstance(v, str) for v in deviations.values()):
         raise UsageError('deviations: must be a table of reasons, as in "algorithm.gamma" = "..."')
     if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
-        raise UsageError("variants: must hold tables of options, as in [variants.moa.social]")
+        raise UsageError("variants: must hold tables of options, as in [variants.moa.social.moa]")
     for section, table in data.items():
         if not isinstance(table, Mapping):
             raise UsageError(f"{section}: {table!r} is not a table")

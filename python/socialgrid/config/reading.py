@@ -34,7 +34,8 @@ def group_key(config: TrainConfig) -> str:
     Independent groups are seeds as well: their number does not matter.
     """
     data = to_dict(config)
-    data["peers"].pop("groups")
+    data["players"].pop("groups")
+    data["mechanisms"] = [*config.social.names, *config.aux.names]
     data.pop("closing")
     for name in ("seed", "run_dir", "total_steps"):
         data["run"].pop(name)

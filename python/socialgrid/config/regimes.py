@@ -5,22 +5,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
+import socialgrid
 from socialgrid.algos.options import (
     ALGORITHMS,
-    OFF_POLICY,
-    ON_POLICY,
     AlgorithmConfig,
+    OffPolicyConfig,
     OnPolicyConfig,
-    RecurrentDQNConfig,
+    algorithms_of,
 )
 from socialgrid.config.errors import UsageError, nearest
 from socialgrid.config.roster import parse_player, slots_of
 from socialgrid.config.sections import ScheduleConfig, Sections
-from socialgrid.social.options import OFF_POLICY_MECHANISMS
-
-_AUX_LOSSES = ("none", "reconstruction", "prediction")
+from socialgrid.social.roles import ADVISER
 
 
 class Regime(ABC):
@@ -28,8 +28,6 @@ class Regime(ABC):
 
     Attributes:
         name: as ``algorithm.regime`` has it.
-        algorithms: that learn so.
-        others: algorithms that learn in another way.
         obs_mode: what the simulator writes unless a run says; ``None``: the game's own default.
         everybody: whether scripted players are among the agents that rows of metrics are of.
         closes: whether agents play closing trials when a run is over.
@@ -38,8 +36,6 @@ class Regime(ABC):
     """
 
     name: str
-    algorithms: tuple[str, ...]
-    others: tuple[str, ...]
     obs_mode: str | None
     everybody: bool
     closes: bool
@@ -51,22 +47,38 @@ class Regime(ABC):
         Raises:
             UsageError: they do not.
         """
-        for mechanism in config.social.mechanisms:
+        for mechanism in (*config.social, *config.aux):
             having = [
                 name
                 for name, cls in ALGORITHMS.items()
-                if cls.sociable and _REGIMES[cls.regime].has(mechanism)
+                if cls.sociable and _REGIMES[cls.regime].has(mechanism.role)
             ]
             if config.algorithm.name not in having:
                 raise UsageError(
-                    f"social.mechanisms: {config.algorithm.name} has no {mechanism}; "
+                    f"social: {config.algorithm.name} has no {mechanism.name}; "
                     f"{', '.join(having)} have it"
                 )
         self._check(config)
 
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Algorithms that learn so."""
+        return algorithms_of(self.name)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Algorithms that learn in another way."""
+        return tuple(
+            name for regime in _REGIMES if regime != self.name for name in algorithms_of(regime)
+        )
+
     @abstractmethod
-    def has(self, mechanism: str) -> bool:
-        """Whether a social mechanism is for agents that learn so."""
+    def has(self, role: str) -> bool:
+        """Whether mechanisms of a role are for agents that learn so."""
+
+    def unused(self, config: Sections) -> Mapping[str, str]:
+        """Options that count for nothing in a configuration, ``section.field``, and why."""
+        return {}
 
     @abstractmethod
     def _check(self, config: Sections) -> None:
@@ -92,12 +104,18 @@ class Regime(ABC):
 class OnPolicy(Regime):
     """From fresh batches."""
 
-    name, algorithms, others = "on-policy", ON_POLICY, OFF_POLICY
+    name = "on-policy"
     obs_mode, everybody, closes, grouped = "rgb", True, True, False
 
-    def has(self, mechanism: str) -> bool:
+    def has(self, role: str) -> bool:
         """See ``Regime``."""
-        return mechanism not in OFF_POLICY_MECHANISMS
+        return role != ADVISER
+
+    def unused(self, config: Sections) -> Mapping[str, str]:
+        """See ``Regime``."""
+        return dict.fromkeys(
+            ("evaluation.episodes",), f"{config.algorithm.name} is evaluated when it is over"
+        )
 
     def check_members(self, config: Sections) -> None:
         """See ``Regime``; nobody is advised."""
@@ -113,11 +131,6 @@ class OnPolicy(Regime):
     def _check(self, config: Sections) -> None:
         env, off_policy, algorithm = config.env, ", ".join(self.others), config.algorithm
         assert isinstance(algorithm, OnPolicyConfig), "it names this regime"
-        if algorithm.aux not in _AUX_LOSSES:
-            raise UsageError(
-                f"algorithm.aux: {algorithm.aux!r} is not one of {', '.join(_AUX_LOSSES)}"
-                + nearest(algorithm.aux, _AUX_LOSSES)
-            )
         try:
             algorithm.check_batch(env.num_envs, env.rollout_steps)
         except ValueError as error:
@@ -132,8 +145,8 @@ class OnPolicy(Regime):
             )
         for option, value in (
             ("evaluation.interval", config.evaluation.interval),
-            ("peers.groups", config.peers.groups - 1),
-            ("peers.algorithms", config.peers.algorithms),
+            ("players.groups", config.players.groups - 1),
+            ("players.algorithms", config.players.algorithms),
         ):
             if value:
                 raise UsageError(
@@ -145,47 +158,61 @@ class OnPolicy(Regime):
 class OffPolicy(Regime):
     """From a memory of what has been."""
 
-    name, algorithms, others = "off-policy", OFF_POLICY, ON_POLICY
+    name = "off-policy"
     obs_mode, everybody, closes, grouped = None, False, False, True
 
-    def has(self, mechanism: str) -> bool:
+    def has(self, role: str) -> bool:
         """See ``Regime``."""
-        return mechanism in OFF_POLICY_MECHANISMS
+        return role == ADVISER
+
+    def unused(self, config: Sections) -> Mapping[str, str]:
+        """See ``Regime``; sizes of what there is no network for."""
+        algorithm = config.algorithm
+        assert isinstance(algorithm, OffPolicyConfig), "it names this regime"
+        found = {"network.heads": f"{algorithm.name} has no such layers; algorithm.hidden counts"}
+        if not algorithm.remembers:
+            found["network.memory"] = f"{algorithm.name} has no memory"
+        if _reads_vectors(config):
+            reason = f"observations of {config.env.game} are vectors; algorithm.hidden counts"
+            for name in ("channels", "kernel", "first_kernel", "features", "negative_slope"):
+                found[f"network.{name}"] = reason
+        return found
 
     def check_phases(self, config: Sections) -> None:
         """See ``Regime``."""
-        raise UsageError(f"phases: {config.algorithm.name} has none; {', '.join(ON_POLICY)} have")
+        raise UsageError(f"phases: {config.algorithm.name} has none; {', '.join(self.others)} have")
 
     def check_members(self, config: Sections) -> None:
         """See ``Regime``."""
-        owners = len(slots_of(config.players.kinds))
-        if config.advised and config.peers.choice == "others" and len(config.players.kinds) < 2:
-            raise UsageError("peers.choice: others, but players.kinds names one member only")
-        if "lectr" in config.social.mechanisms and owners < 2:
-            raise UsageError(
-                "social.mechanisms: lectr needs two or more members with networks, players.kinds "
-                f"names {owners} (--peers 2)"
-            )
+        kinds = config.players.kinds
+        if config.adviser is not None:
+            try:
+                config.adviser.check_members(len(kinds), len(slots_of(kinds)))
+            except ValueError as error:
+                raise UsageError(f"social.{config.adviser.name}: {error}") from None
 
     def _check(self, config: Sections) -> None:
-        name, peers = config.algorithm.name, config.peers
+        name, players = config.algorithm.name, config.players
         owners = len(slots_of(config.players.kinds))
-        for algorithm in peers.algorithms:
+        for algorithm in players.algorithms:
             if algorithm not in self.algorithms:
                 raise UsageError(
-                    f"peers.algorithms: {algorithm!r} is not one of {', '.join(self.algorithms)}"
+                    f"players.algorithms: {algorithm!r} is not one of {', '.join(self.algorithms)}"
                     + nearest(algorithm, self.algorithms)
                 )
-        if peers.algorithms and len(peers.algorithms) != owners:
+        if players.algorithms and len(players.algorithms) != owners:
             raise UsageError(
-                f"peers.algorithms: {len(peers.algorithms)} for {owners} members with networks in "
-                "players.kinds; name one for each, or none"
+                f"players.algorithms: {len(players.algorithms)} for {owners} members with networks "
+                "in players.kinds; name one for each, or none"
             )
-        if config.advised and RecurrentDQNConfig.name in (peers.algorithms or (name,)):
-            raise UsageError(
-                f"social.mechanisms: {', '.join(config.social.mechanisms)}: recurrent-dqn "
-                "remembers its own task only and cannot say what to do in another's"
-            )
+        for algorithm in players.algorithms or (name,):
+            options = ALGORITHMS[algorithm]
+            assert issubclass(options, OffPolicyConfig), "checked above"
+            if config.advised and options.remembers:
+                raise UsageError(
+                    f"social: {', '.join(config.social.names)}: {algorithm} remembers its own task "
+                    "only and cannot say what to do in another's"
+                )
         if config.advised and config.players.hide_from_learners:
             raise UsageError("players.hide_from_learners: every peer has a task of its own")
         if config.env.double_buffer:
@@ -194,15 +221,31 @@ class OffPolicy(Regime):
                 f"({_OFF['env.double_buffer']} turns it off)"
             )
         if config.schedule != ScheduleConfig():
-            raise UsageError(f"schedule: {name} follows none; ppo, a3c do")
+            raise UsageError(f"schedule: {name} follows none; {', '.join(self.others)} do")
 
 
 _OFF = {  # options that only some algorithms know, as if they did not exist
     "evaluation.interval": "--evaluation.interval 0",
-    "peers.groups": "--peers.groups 1",
-    "peers.algorithms": "--peers.algorithms none",
+    "players.groups": "--players.groups 1",
+    "players.algorithms": "--players.algorithms none",
     "env.double_buffer": "--env.no-double-buffer",
 }
+
+
+def _reads_vectors(config: Sections) -> bool:
+    """Whether observations are surely no views."""
+    if config.env.gymnasium_id is not None:
+        return False  # who knows
+    if config.env.obs_mode != "auto":
+        return config.env.obs_mode == "vector"
+    with contextlib.suppress(ValueError, TypeError):
+        env = socialgrid.make_vec(config.env.game, num_envs=1, num_threads=1)
+        mode = env.obs_mode
+        env.close()
+        return bool(mode == "vector")
+    return False  # what is wrong with the game is said elsewhere
+
+
 _REGIMES: dict[str, Regime] = {one.name: one for one in (OnPolicy(), OffPolicy())}
 
 

@@ -118,7 +118,7 @@ class Roster:
         Raises:
             UsageError: an entry is wrong, or there are no networks that have learnt or learn.
         """
-        kinds, groups = config.players.kinds, config.peers.groups
+        kinds, groups = config.players.kinds, config.players.groups
         players, slots = tuple(map(parse_player, kinds)), slots_of(kinds)
         if not any(player.kind in ("learner", "frozen") for player in players):
             raise UsageError(f"players.kinds: nobody in {', '.join(kinds)} learns")
@@ -127,7 +127,7 @@ class Roster:
             players,
             kinds,
             slots,
-            config.peers.algorithms or (config.algorithm.name,) * len(slots),
+            config.players.algorithms or (config.algorithm.name,) * len(slots),
             groups,
             tuple((group, place) for group in range(groups) for place in places),
             "peer" if config.advised else "agent",

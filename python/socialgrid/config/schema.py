@@ -18,6 +18,7 @@ from socialgrid.config.phases import PhaseConfig
 from socialgrid.config.regimes import Regime, regime_of
 from socialgrid.config.roster import Roster, slots_of
 from socialgrid.config.sections import Sections
+from socialgrid.social.roles import MECHANISMS
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,23 @@ class TrainConfig(Sections):
         changes = {
             "algorithm": phase.algorithm,
             "social": phase.social,
+            "aux": phase.aux,
             "env": {"options": phase.options},
         }
-        for section, fixed in _FIXED.items():
-            for option in fixed & set(changes[section]):
-                raise UsageError(f"phases.{name}.{section}.{option}: cannot change in a run")
+        for option in sorted(self.algorithm.fixed & set(phase.algorithm)):
+            raise UsageError(f"phases.{name}.algorithm.{option}: cannot change in a run")
+        for section, chosen in (("social", self.social), ("aux", self.aux)):
+            for mechanism, table in changes[section].items():
+                if mechanism not in chosen:
+                    raise UsageError(
+                        f"phases.{name}.{section}.{mechanism}: the run has no such mechanism; it "
+                        f"has {', '.join(chosen.names) or 'none'}"
+                    )
+                fixed = MECHANISMS[mechanism].fixed
+                for option in [one for one in fixed if isinstance(table, Mapping) and one in table]:
+                    raise UsageError(
+                        f"phases.{name}.{section}.{mechanism}.{option}: cannot change in a run"
+                    )
         try:
             return override(whole, changes)
         except UsageError as error:
@@ -134,17 +147,3 @@ def _phase(table: Any, where: str) -> PhaseConfig:
     except UsageError as error:
         text = str(error)
         raise UsageError(text if where in text else f"{where}: {text}") from None
-
-
-# Options that shape networks, optimisers or what agents hear: the same in all phases of a run.
-_FIXED: dict[str, set[str]] = {
-    "algorithm": {
-        *("name", "aux", "workers", "synchronous", "max_staleness"),
-        *("adam_betas", "adam_eps", "precision", "compile", "imitates", "trajectories"),
-    },
-    "social": {
-        *("mechanisms", "num_influencers", "vocabulary", "message_embedding", "moa_memory"),
-        *("inequity_alpha", "inequity_beta", "inequity_smoothing", "prosocial_eta"),
-    },
-    "env": set(),
-}

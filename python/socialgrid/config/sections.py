@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import socialgrid.social.options  # noqa: F401 (it fills the list of mechanisms)
 from socialgrid.algos.options import AlgorithmConfig, PPOConfig
 from socialgrid.config.closing import ClosingConfig
 from socialgrid.config.errors import UsageError, check_encodable
@@ -14,9 +15,8 @@ from socialgrid.config.imports import check_imported
 from socialgrid.config.overrides import TABLES
 from socialgrid.config.schedule import Schedule
 from socialgrid.models.config import ModelConfig
-from socialgrid.social.advice.lectr_options import LeCTRConfig
-from socialgrid.social.advice.options import PeersConfig
-from socialgrid.social.options import OFF_POLICY_MECHANISMS, SocialConfig
+from socialgrid.social.advice.options import AdviserOptions
+from socialgrid.social.roles import ADVISER, Auxiliary, Social
 
 _MOST_THREADS = 1024  # as in the simulator; hundreds of thousands are torch's end
 
@@ -121,10 +121,17 @@ class PlayersConfig:
     in RUN#K."""
     hide_from_learners: tuple[str, ...] = ()
     """Kinds of objects that fresh learners cannot see (goal: novices)."""
+    groups: int = 1
+    """Off-policy: groups that train side by side and know nothing of each other, as seeds of an
+    experiment."""
+    algorithms: tuple[str, ...] = ()
+    """Off-policy: algorithm of each member with networks, in order; empty: that of the run for all.
+    Others than the run's take their own defaults for what the run's does not have."""
 
     def __post_init__(self) -> None:
         if not self.kinds:
             raise UsageError("players.kinds: at least one agent is needed")
+        _at_least("players.groups", self.groups, 1)
 
 
 @dataclass(frozen=True)
@@ -197,9 +204,10 @@ class Sections:
     env: EnvConfig = field(default_factory=EnvConfig)
     players: PlayersConfig = field(default_factory=PlayersConfig)
     algorithm: AlgorithmConfig = field(default_factory=PPOConfig)
-    social: SocialConfig = field(default_factory=SocialConfig)
-    peers: PeersConfig = field(default_factory=PeersConfig)
-    lectr: LeCTRConfig = field(default_factory=LeCTRConfig)
+    social: Social = field(default_factory=Social)
+    """Social mechanisms by name, each with its options."""
+    aux: Auxiliary = field(default_factory=Auxiliary)
+    """Auxiliary losses by name, likewise."""
     network: ModelConfig = field(default_factory=ModelConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -211,4 +219,11 @@ class Sections:
     @property
     def advised(self) -> bool:
         """Whether the agents are groups of peers that advise each other."""
-        return bool(set(OFF_POLICY_MECHANISMS) & set(self.social.mechanisms))
+        return self.adviser is not None
+
+    @property
+    def adviser(self) -> AdviserOptions | None:
+        """How peers advise each other, if they do."""
+        found = self.social.of_role(ADVISER)
+        assert found is None or isinstance(found, AdviserOptions), "the role's options"
+        return found

@@ -1,12 +1,13 @@
 """From the words of a command line to a configuration.
 
-Options are those of ``TrainConfig``, ``--section.field``; the section may be left out wherever
-only one section has such a field (``--seed``, ``--aux``; ``lectr`` does not count and is always
-written out); ``--players``, ``--social``,
-``--algorithm``, ``--env`` and ``--set`` are short for ``--players.kinds``,
-``--social.mechanisms``, ``--algorithm.name``, ``--env.game`` and ``--env.options``, and
-``--peers N`` for N learners in ``--players.kinds``. Lists may be written with commas; ``none`` is
-a list of nothing.
+Options are those of ``TrainConfig``, ``--section.field``, and those of the mechanisms chosen,
+``--moa.coef``. The section may be left out wherever one section in use has such a field
+(``--seed``, ``--curriculum``; where a mechanism and the rest have it, the rest is meant).
+``--players``, ``--algorithm``, ``--env`` and ``--set`` are short for ``--players.kinds``,
+``--algorithm.name``, ``--env.game`` and ``--env.options``, ``--social`` and ``--aux`` choose
+mechanisms by name, and ``--peers N`` is short for N learners in ``--players.kinds``. Lists may be
+written with commas; ``none`` is a list of nothing. An option of something that is not chosen, or
+that counts for nothing beside the others, is refused.
 """
 
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
@@ -24,59 +25,98 @@ from typing import Any, TypeVar
 
 from socialgrid.algos.options import ALGORITHMS
 from socialgrid.config.errors import UsageError, closest
-from socialgrid.config.overrides import field_types, option_paths, owners_of, to_dict
+from socialgrid.config.overrides import field_types, owners_of, to_dict
 from socialgrid.config.presets import Preset
 from socialgrid.config.reading import from_dict
 from socialgrid.config.schema import TrainConfig
+from socialgrid.social.roles import Chosen
 
 T = TypeVar("T")
 
 _SHORT = {
     "players": "players.kinds",
-    "social": "social.mechanisms",
     "algorithm": "algorithm.name",
     "env": "env.game",
     "set": "env.options",
 }
+_CHOOSERS = ("social", "aux")
 _OF_FILES = ("phases", "closing.conditions", "closing.reference")
-_OF_GROUPS = ("groups", "algorithms")  # of section peers, with or without advice
-_OF_ASKING = ("explore_when_advised", "peers_explore", "epoch_steps")  # whatever advice it is
-_OF_CHOICE = {"epsilon": "greedy", "temperature": "boltzmann", "temperature_decay": "boltzmann"}
-_OF_TRUST = ("trust_rate", "initial_trust", "trust_buffer", "trust_samples")
+RENAMED = {  # until 9487337 -> now; said where somebody writes an old name
+    "social.mechanisms": "social",
+    "algorithm.aux": "aux",
+    "algorithm.aux_coef": "prediction.coef",
+    "network.decoder_output": "prediction.decoder_output",
+    **{f"social.moa_{one}": f"moa.{one}" for one in ("coef", "visible_only", "memory")},
+    **{f"social.inequity_{one}": f"inequity.{one}" for one in ("alpha", "beta", "smoothing")},
+    "social.prosocial_eta": "prosocial.eta",
+    **{f"social.message_{one}": f"comm.{one}" for one in ("coef", "entropy_coef", "embedding")},
+    "social.vocabulary": "comm.vocabulary",
+    **{f"social.{one}": f"influence.{one}" for one in ("num_influencers", "influencee_weight")},
+    **{
+        f"social.{one}": f"MECHANISM.{one}"
+        for one in (
+            *("environment_weight", "influence_weight", "curriculum", "divergence"),
+            "influence_clip",
+        )
+    },
+    "peers.groups": "players.groups",
+    "peers.algorithms": "players.algorithms",
+}
 _BOX = re.compile(r"[\u2500-\u257f]+")
 
 
-def short_names() -> dict[str, str]:
-    """What may be written for what: ``{"seed": "run.seed", ...}``."""
-    names: dict[str, list[str]] = {}
-    for path in option_paths(TrainConfig):
-        section, _, leaf = path.rpartition(".")
-        if section != "lectr":  # it repeats names of algorithms' options
-            names.setdefault(leaf, []).append(path)
-    unique = {leaf: paths[0] for leaf, paths in names.items() if len(paths) == 1}
-    return {**unique, **_SHORT}
+def paths_of(config: TrainConfig) -> dict[str, Any]:
+    """Options that a configuration has, with their types: of its algorithm, of its mechanisms."""
+    paths: dict[str, Any] = {}
+    for section in (one.name for one in dataclasses.fields(config)):
+        value = getattr(config, section)
+        if dataclasses.is_dataclass(value) and not isinstance(value, Chosen):
+            kinds = field_types(type(value))
+            paths |= {f"{section}.{name}": kind for name, kind in kinds.items()}
+    for mechanism in (*config.social, *config.aux):
+        kinds = field_types(type(mechanism))
+        paths |= {f"{mechanism.name}.{name}": kind for name, kind in kinds.items()}
+    return paths
+
+
+def short_names(config: TrainConfig | None = None) -> dict[str, str]:
+    """What may be written for what: ``{"seed": "run.seed", ...}``.
+
+    Args:
+        config: whose options; those of the defaults if absent.
+    """
+    config = config or TrainConfig()
+    chosen = {*config.social.names, *config.aux.names}
+    found: dict[str, str] = {}
+    for own in (False, True):  # of mechanisms last: they yield to all others
+        names: dict[str, list[str]] = {}
+        for path in paths_of(config):
+            section, _, leaf = path.rpartition(".")
+            if (section in chosen) == own:
+                names.setdefault(leaf, []).append(path)
+        unique = {leaf: paths[0] for leaf, paths in names.items() if len(paths) == 1}
+        found = {**unique, **found} if own else unique
+        if not own:
+            taken = set(names)
+        else:
+            found = {k: v for k, v in found.items() if k not in taken or v not in unique.values()}
+    return {**found, **_SHORT}
 
 
 def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
     """Apply command line options to a preset.
 
-    The algorithm and the social mechanisms are chosen first: they bring the preset's variants.
-    All other options win over those. Options of the preset's game count for that game only.
+    The algorithm and the mechanisms are chosen first: they bring the preset's variants. All other
+    options win over those. Options of the preset's game count for that game only.
 
     Raises:
-        UsageError: an option that does not exist or a value that does not fit.
+        UsageError: an option that does not exist or that nothing uses, or a value that does not
+            fit.
         SystemExit: code 0, after ``--help``.
     """
-    words, tables = _expand(words)
-    words, algorithm = _take(words, "--algorithm.name")
-    words, social = _take(words, "--social.mechanisms")
-    if algorithm is not None and len(algorithm) != 1:
-        raise UsageError(f"--algorithm.name: exactly one of {', '.join(ALGORITHMS)} is needed")
-    if social == []:
-        raise UsageError("--social.mechanisms: none, or names with commas between them")
-    config = preset.choose(
-        None if algorithm is None else algorithm[0], [] if social == ["none"] else social
-    )
+    words, chosen = _choose(words)
+    config = preset.choose(*(chosen[name] for name in ("algorithm", *_CHOOSERS)))
+    words, tables = _expand(words, config)
     bare = dataclasses.replace(
         config,
         env=dataclasses.replace(config.env, options={}),
@@ -84,7 +124,7 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         phases={},
         closing=dataclasses.replace(config.closing, conditions={}, reference={}),
     )
-    parsed = to_dict(parse(TrainConfig, words, prog, default=bare))
+    parsed = _parse_sections(words, prog, bare)
     same = parsed["env"]["game"] == config.env.game
     parsed["env"]["options"] = {
         **(config.env.options if same else {}),
@@ -97,7 +137,7 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         **(config.schedule.options if same else {}),
         **{key: str(value) for key, value in tables["schedule.options"].items()},
     }
-    config = from_dict(parsed)
+    config = from_dict(parsed, TrainConfig(algorithm=type(config.algorithm)()))
     config.check_members()
     _check_use(words, config)
     return config
@@ -105,41 +145,70 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
 
 def combination(words: Sequence[str], preset: Preset, config: TrainConfig) -> str:
     """What ``Preset.combination`` says of the mechanisms that a command line names."""
-    _, social = _take(_expand(words)[0], "--social.mechanisms")
-    return preset.combination(social or [], config)
+    return preset.combination(_choose(words)[1]["social"] or [], config)
+
+
+def _choose(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take ``--algorithm``, ``--social`` and ``--aux`` out of a command line.
+
+    Returns:
+        the other words, and names by option; ``None`` where an option is absent.
+    """
+    found: dict[str, Any] = {}
+    words, long = _take(words, "--algorithm.name")
+    words, algorithm = _take(words, "--algorithm")
+    algorithm = long if algorithm is None else algorithm
+    if algorithm is not None and len(algorithm) != 1:
+        raise UsageError(f"--algorithm: exactly one of {', '.join(ALGORITHMS)} is needed")
+    found["algorithm"] = None if algorithm is None else algorithm[0]
+    for option in _CHOOSERS:
+        words, names = _take(words, f"--{option}")
+        if names is not None:
+            names = [part for name in names for part in name.split(",") if part]
+            if not names:
+                raise UsageError(f"--{option}: none, or names with commas between them")
+        found[option] = [] if names == ["none"] else names
+    return words, found
+
+
+def _parse_sections(words: Sequence[str], prog: str, bare: TrainConfig) -> dict[str, Any]:
+    """Parse options into nested tables; those of mechanisms are sections of their own here."""
+    fields: list[Any] = []
+    for one in dataclasses.fields(bare):
+        value = getattr(bare, one.name)
+        if not isinstance(value, Chosen) and dataclasses.is_dataclass(value):
+            fields.append((one.name, type(value), dataclasses.field(default=value)))
+    places = {}
+    for section in _CHOOSERS:
+        for mechanism in getattr(bare, section):
+            name = mechanism.name.replace("-", "_")
+            places[name] = (section, mechanism.name)
+            fields.append((name, type(mechanism), dataclasses.field(default=mechanism)))
+    kind = dataclasses.make_dataclass("Options", fields, frozen=True)
+    kind.__doc__ = "What can be set for what is chosen."
+    known = to_dict(parse(kind, words, prog, config=bare))
+    parsed = {name: table for name, table in known.items() if name not in places}
+    for section in _CHOOSERS:
+        parsed[section] = {
+            mechanism: known[name] for name, (own, mechanism) in places.items() if own == section
+        }
+    return parsed
 
 
 def _check_use(words: Sequence[str], config: TrainConfig) -> None:
-    """Refuse options of advice that nobody would give.
+    """Refuse options that count for nothing beside the others.
 
-    Presets may hold them for when advice is chosen; whoever writes them means them.
+    Presets may hold them for when they count; whoever writes them means them.
     """
-    lectr = "lectr" in config.social.mechanisms
+    unused = dict(config.regime.unused(config))
+    for mechanism in (*config.social, *config.aux):
+        unused |= {f"{mechanism.name}.{name}": why for name, why in mechanism.unused().items()}
     for word in filter(_is_option, words):
-        section, _, leaf = word[2:].replace("-", "_").partition(".")
-        leaf = leaf.removeprefix("no_")
-        if section == "lectr" and not lectr:
-            raise UsageError(f"{word}: it needs --social lectr")
-        if section != "peers" or leaf in _OF_GROUPS:
-            continue
-        if not config.advised:
-            raise UsageError(f"{word}: nobody is advised; it needs --social peers")
-        if lectr and leaf not in _OF_ASKING:
-            raise UsageError(f"{word}: LeCTR has no use for it; --social peers has")
-        choice, advice = config.peers.choice, config.peers.advice
-        if leaf in _OF_CHOICE and choice != _OF_CHOICE[leaf]:
-            raise UsageError(
-                f"{word}: it counts where peers.choice is {_OF_CHOICE[leaf]}; here it is {choice}"
-            )
-        if leaf in _OF_TRUST and not {"trust", "agent-values"} & set(advice):
-            raise UsageError(
-                f"{word}: it counts where peers.advice has trust or agent-values; here it has "
-                f"{', '.join(advice) or 'none of them'}"
-            )
-        if leaf == "normalise" and (choice == "others" or not advice):
-            raise UsageError(
-                f"{word}: it counts where peers.advice names terms; here nobody is weighed"
-            )
+        section, _, leaf = word[2:].partition("=")[0].replace("-", "_").partition(".")
+        path = f"{section}.{leaf.removeprefix('no_')}"
+        for option, why in unused.items():
+            if option.replace("-", "_") == path:
+                raise UsageError(f"{word.partition('=')[0]}: {why}")
 
 
 def _take(words: Sequence[str], option: str) -> tuple[list[str], list[str] | None]:
@@ -149,9 +218,10 @@ def _take(words: Sequence[str], option: str) -> tuple[list[str], list[str] | Non
     taking = False
     for word in words:
         if _is_option(word):
-            taking = word == option
+            name, equals, value = word.partition("=")
+            taking = name == option
             if taking:
-                values = []
+                values = [value] if equals else []
                 continue
         if taking and values is not None:
             values.append(word)
@@ -194,8 +264,21 @@ def _takes_whole(kind: Any) -> bool:
     return kind is int or (bool(parts) and float not in parts and any(map(_takes_whole, parts)))
 
 
-def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = None) -> T:
+def parse(
+    kind: type[T],
+    words: Sequence[str],
+    prog: str,
+    default: T | None = None,
+    config: TrainConfig | None = None,
+) -> T:
     """Parse with tyro, errors as one line.
+
+    Args:
+        kind: a dataclass.
+        words: of the command line.
+        prog: name of the command.
+        default: values of options that are not given.
+        config: whose options they are, if they are those of a run.
 
     Raises:
         UsageError: an option that does not exist or a value that does not fit.
@@ -209,7 +292,7 @@ def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = No
             result, unknown = tyro.cli(
                 kind,
                 prog=prog,
-                args=_with_whole_numbers(words, _kinds(kind)),
+                args=_with_whole_numbers(words, _kinds(kind, config)),
                 default=kind() if default is None else default,
                 return_unknown_args=True,
                 config=(tyro.conf.AvoidSubcommands,),
@@ -223,29 +306,56 @@ def parse(kind: type[T], words: Sequence[str], prog: str, default: T | None = No
             raise
         raise UsageError(_one_line(messages.getvalue())) from None
     if unknown:
-        option = unknown[0].removeprefix("--algorithm.").partition("=")[0].replace("-", "_")
-        if kind is TrainConfig and (owners := owners_of(option)):
-            raise UsageError(f"{unknown[0]}: only {', '.join(owners)} has it")
-        known = [f"--{name}" for name in _fields(kind)]
-        if kind is TrainConfig:
-            known += [f"--{name}" for name in short_names()]
-        alike = [path for path in _fields(kind) if path.rpartition(".")[2] == option.lstrip("_")]
-        if len(alike) > 1:
-            raise UsageError(f"{unknown[0]}: which one? " + ", ".join(f"--{p}" for p in alike))
-        match = closest(unknown[0].replace("_", "-"), [name.replace("_", "-") for name in known])
-        hint = f" (did you mean {match}?)" if match else f"; {prog} --help shows all"
-        what = "unknown option" if unknown[0].startswith("-") else "unexpected word"
-        raise UsageError(f"{what} {unknown[0]!r}{hint}")
+        raise UsageError(_unknown(unknown[0], kind, prog, config))
     return result
 
 
-def _fields(kind: type) -> list[str]:
-    return list(_kinds(kind))
+def _unknown(word: str, kind: type, prog: str, config: TrainConfig | None) -> str:
+    """What to say of a word that nothing knows."""
+    option = word.partition("=")[0]
+    path = option.removeprefix("--").replace("-", "_")
+    option_of_run = config is not None and word.startswith("--")
+    if option_of_run and config is not None and (said := _elsewhere(option, path, config)):
+        return said
+    kinds = _kinds(kind, config)
+    known = [f"--{name}" for name in kinds]
+    if config is not None:
+        known += [f"--{name}" for name in (*short_names(config), *_CHOOSERS, "peers")]
+    alike = [one for one in kinds if one.rpartition(".")[2] == path]
+    if len(alike) > 1:
+        return f"{option}: which one? " + ", ".join(f"--{one}" for one in alike)
+    match = closest(option.replace("_", "-"), [name.replace("_", "-") for name in known])
+    hint = f" (did you mean {match}?)" if match else f"; {prog} --help shows all"
+    what = "unknown option" if word.startswith("-") else "unexpected word"
+    return f"{what} {word!r}{hint}"
 
 
-def _kinds(kind: type) -> dict[str, Any]:
+def _elsewhere(option: str, path: str, config: TrainConfig) -> str:
+    """Where an option is that this configuration does not have; empty if nowhere."""
+    leaf = path.removeprefix("algorithm.").removeprefix("no_")
+    if owners := owners_of(leaf):
+        return f"{option}: only {', '.join(owners)} has it"
+    for old, new in RENAMED.items():
+        if path in (old, old.rpartition(".")[2]):
+            return f"{option} has another name now: --{new.replace('_', '-')}"
+    section, _, leaf = path.rpartition(".")
+    leaf = leaf.removeprefix("no_")
+    for chooser, kind in (("social", type(config.social)), ("aux", type(config.aux))):
+        having = []
+        for name, options in kind.all().items():
+            if leaf in field_types(options) and section in ("", name.replace("-", "_")):
+                having.append(name)
+        if having and not set(having) & {*config.social.names, *config.aux.names}:
+            return (
+                f"{option}: only {', '.join(having)} has it, which is not chosen here "
+                f"(--{chooser} {having[0]})"
+            )
+    return ""
+
+
+def _kinds(kind: type, config: TrainConfig | None = None) -> dict[str, Any]:
     """Names of options, and their types."""
-    return option_paths(TrainConfig) if kind is TrainConfig else field_types(kind)
+    return field_types(kind) if config is None else paths_of(config)
 
 
 def _one_line(box: str) -> str:
@@ -260,9 +370,12 @@ def _one_line(box: str) -> str:
     return re.sub(r"^Error parsing \w+: ", "", message)
 
 
-def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+def _expand(
+    words: Sequence[str], config: TrainConfig
+) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """Write short names out, split lists at commas, and take out the ``key=value`` tables."""
-    short, paths = short_names(), option_paths(TrainConfig)
+    short = short_names(config)
+    paths = {path.replace("-", "_"): kind for path, kind in paths_of(config).items()}
     out: list[str] = []
     tables: dict[str, dict[str, Any]] = {"env.options": {}, "schedule.options": {}, "phases": {}}
     words, tables["phases"] = _take_phases(words)
@@ -272,9 +385,9 @@ def _expand(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, Any]]]
         value = word
         if _is_option(word):
             name, equals, value = word[2:].partition("=")
-            name = name.replace("-", "_")
+            name = name.replace("-", "_").removeprefix("social.").removeprefix("aux.")
             negated = name.startswith("no_") and name[3:] in short
-            current = short.get(name[3:] if negated else name, name)
+            current = short.get(name[3:] if negated else name, name).replace("-", "_")
             if current in _OF_FILES:
                 raise UsageError(f"--{current}: tables are written in a preset's file")
             section, _, leaf = current.rpartition(".")
@@ -342,22 +455,27 @@ def _phases(config: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
         if name.replace("-", "_") not in names:
             known = f"its phases are {', '.join(plan)}" if plan else "this run has no phases"
             raise UsageError(f"--phases.{path}: {known}")
-        if len(keys) not in (1, 2):
-            raise UsageError(f"--phases.{path}: is not --phases.NAME.OPTION")
         table = plan[names[name.replace("-", "_")]]
-        if len(keys) == 2:
-            if not isinstance(table.get(keys[0]), dict):
-                raise UsageError(
-                    f"--phases.{path}: {keys[0]!r} is not one of algorithm, social, options"
-                )
-            table = table[keys[0]]
-        table[keys[-1]] = value
+        *sections, option = keys or [""]
+        if sections and not isinstance(table.get(sections[0]), dict):
+            raise UsageError(
+                f"--phases.{path}: {sections[0]!r} is not one of algorithm, social, aux, options"
+            )
+        depth = 2 if sections[:1] in (["social"], ["aux"]) else 1
+        if not option or (sections and len(sections) != depth):
+            raise UsageError(
+                f"--phases.{path}: is not --phases.NAME.OPTION, --phases.NAME.algorithm.OPTION or "
+                "--phases.NAME.social.MECHANISM.OPTION"
+            )
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[option] = value
     return plan
 
 
 def _values(word: str, option: str | None, kind: Any) -> list[str]:
     """What tyro is given for a word behind an option of that type."""
-    if word == "none" and typing.get_origin(kind) is tuple and option != "social.mechanisms":
+    if word == "none" and typing.get_origin(kind) is tuple:
         return []
     if _is_list(kind):
         return [part for part in word.split(",") if part]

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.decision import DecisionHeads
-from socialgrid.models.decoder import Decoder
 from socialgrid.models.encoders import Encoder
 from socialgrid.models.heads import Head
 from socialgrid.models.hearing import Hearing
 from socialgrid.models.recurrent import StackedLSTM
 from socialgrid.models.spec import ViewSpec
 from socialgrid.models.streams import agent_generator
+
+
+@runtime_checkable
+class CompiledBranch(Protocol):
+    """A branch with parts that can be compiled."""
+
+    def compile_parts(self) -> None:
+        """Compile what has no loop over time."""
+        ...
+
 
 Branch = Callable[[Sequence[torch.Generator], "ActorCritic"], nn.Module | None]
 """Makes a further part of a network, from its agents' random streams and the parts before it."""
@@ -39,7 +49,6 @@ class ActorCritic(nn.Module):
         spec: ViewSpec,
         config: ModelConfig | None = None,
         *,
-        decoder: bool = True,
         hearing: Hearing | None = None,
         branches: Mapping[str, Branch] | None = None,
         seed: int = 0,
@@ -51,7 +60,6 @@ class ActorCritic(nn.Module):
         Args:
             spec: views and numbers of actions.
             config: sizes; the paper's by default.
-            decoder: with the auxiliary branch that predicts views.
             hearing: what agents hear besides their views; nothing by default.
             branches: what makes further parts, by name; those that are ``DecisionHeads`` decide
                 something in every step.
@@ -81,8 +89,7 @@ class ActorCritic(nn.Module):
         self.lstm = StackedLSTM(generators, heard, config.memory)
         self.value_head = Head(generators, config.memory, config.heads, 1)
         self.policy_head = Head(generators, config.memory, config.heads, spec.num_actions)
-        # Drawn last, so that the other weights are the same with and without it.
-        self.decoder = Decoder(generators, spec, config) if decoder else None
+        # Drawn last, so that the other weights are the same with and without them.
         self.branches = nn.ModuleDict()
         for name, make in (branches or {}).items():
             branch = make(generators, self)
@@ -188,46 +195,18 @@ class ActorCritic(nn.Module):
         parts += [torch.zeros_like(parts[0][..., :1]) for _ in self.further]
         return h[:, 0], torch.cat(parts, -1)
 
-    def predict_view(self, core: Tensor, action: Tensor) -> Tensor:
-        """Auxiliary branch: pixels ``[A, N, cells, t * t * 3]``, 1 being white.
-
-        Raises:
-            RuntimeError: the network was built without it.
-        """
-        if self.decoder is None:
-            raise RuntimeError("this network has no auxiliary branch; build it with decoder=True")
-        return self.decoder.predict(core, action)
-
-    def view_error(self, core: Tensor, action: Tensor, views: Tensor) -> Tensor:
-        """Mean absolute error float32 ``[A, N]`` of the auxiliary branch against given views.
-
-        Args:
-            core: ``[A, N, memory]``.
-            action: int64 ``[A, N]``.
-            views: prepared, ``[A, N, ...]``.
-
-        Raises:
-            RuntimeError: the network was built without the branch.
-        """
-        if self.decoder is None:
-            raise RuntimeError("this network has no auxiliary branch; build it with decoder=True")
-        error: Tensor = self.decoder(core, action, self.encoder.pixels(views))
-        return error
-
     def parameters_per_agent(self) -> int:
         """Number of parameters of one agent."""
         return sum(p[0].numel() for p in self.parameters())
 
     def compile_parts(self) -> None:
-        """Compile what has no loop over time: encoder, heads and auxiliary branch."""
+        """Compile what has no loop over time: encoder, heads and branches."""
         self.encoder.compile()
         self.value_head.compile()
         self.policy_head.compile()
-        for heads in self.further.values():
-            heads.policy_head.compile()
-            heads.value_head.compile()
-        if self.decoder is not None:
-            self.decoder.compile()
+        for branch in self.branches.values():
+            if isinstance(branch, CompiledBranch):
+                branch.compile_parts()
 
     def take_agents(self, agents: Sequence[int]) -> ActorCritic:
         """A network of the given agents only, with copies of their parameters."""

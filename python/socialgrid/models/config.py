@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -11,9 +10,10 @@ class ModelConfig:
     """Sizes of the recurrent actor-critic of one agent.
 
     The defaults are those of Ndousse et al. (2021), appendix 7.7: 668,555 parameters with the
-    auxiliary branch on 21x21x3 views and 7 actions. The first convolution's stride is the
-    environment's tile size, and so is its kernel if ``first_kernel`` is 1. Jaques et al. (2019),
-    section 10.4, is ``channels=(6,), first_kernel=3, features=(32, 32), memory=128, heads=()``.
+    branch that predicts views, on 21x21x3 views and 7 actions. The first convolution's stride is
+    the environment's tile size, and so is its kernel if ``first_kernel`` is 1. Jaques et al.
+    (2019), section 10.4, is ``channels=(6,), first_kernel=3, features=(32, 32), memory=128,
+    heads=()``.
     """
 
     channels: tuple[int, ...] = (32, 64, 64)
@@ -30,8 +30,6 @@ class ModelConfig:
     """Hidden units of the value head and of the policy head."""
     negative_slope: float = 0.01
     """Slope of the leaky ReLUs left of zero."""
-    decoder_output: Literal["leaky_relu", "linear"] = "leaky_relu"
-    """Nonlinearity of the predicted pixels; the paper names leaky ReLU for every convolution."""
 
     def __post_init__(self) -> None:
         if not self.channels or min(self.channels) < 1:

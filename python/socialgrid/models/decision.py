@@ -14,6 +14,7 @@ class DecisionHeads(nn.Module):
     """A second policy and value head on the memory, each with one embedding layer.
 
     Attributes:
+        choices: V, values that it can have.
         weight: of this decision's policy and value loss; an action's is 1.
         entropy_coef: of its entropy in the whole loss.
     """
@@ -29,9 +30,14 @@ class DecisionHeads(nn.Module):
         entropy_coef: float,
     ) -> None:
         super().__init__()
-        self.weight, self.entropy_coef = weight, entropy_coef
+        self.choices, self.weight, self.entropy_coef = choices, weight, entropy_coef
         self.policy_head = Head(generators, memory, (embedding,), choices)
         self.value_head = Head(generators, memory, (embedding,), 1)
+
+    def compile_parts(self) -> None:
+        """Compile both heads."""
+        self.policy_head.compile()
+        self.value_head.compile()
 
     def logits(self, core: Tensor) -> Tensor:
         """Logits of the choices, float32 ``[A, N, V]`` of memory outputs ``[A, N, memory]``."""

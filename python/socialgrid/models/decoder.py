@@ -27,7 +27,12 @@ class Decoder(nn.Module):
     """One fully connected layer and transposed convolutions that mirror the encoder's."""
 
     def __init__(
-        self, generators: Sequence[torch.Generator], spec: ViewSpec, config: ModelConfig
+        self,
+        generators: Sequence[torch.Generator],
+        spec: ViewSpec,
+        config: ModelConfig,
+        *,
+        linear: bool = False,
     ) -> None:
         super().__init__()
         if config.first_kernel != 1:
@@ -38,7 +43,7 @@ class Decoder(nn.Module):
         shrink = (config.kernel - 1) * (len(config.channels) - 1)
         self.rows, self.cols = spec.rows - shrink, spec.cols - shrink
         self.num_actions = spec.num_actions
-        self.slope = config.negative_slope if config.decoder_output == "leaky_relu" else 1.0
+        self.slope = 1.0 if linear else config.negative_slope
         channels = config.channels[::-1]
         self.expand = StackedLinear(
             generators,
@@ -54,6 +59,10 @@ class Decoder(nn.Module):
         bound = 1.0 / math.sqrt(3 * pixels)
         self.weight = uniform_parameter(generators, (channels[-1], pixels * 3), bound)
         self.bias = uniform_parameter(generators, (3,), bound)
+
+    def compile_parts(self) -> None:
+        """Compile all of it."""
+        self.compile()
 
     def predict(self, core: Tensor, action: Tensor) -> Tensor:
         """Predicted pixels, 1 being white.

@@ -63,7 +63,7 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
     """
     tables = run.names("members")
     if not tables:
-        raise UsageError(f"{run.run_dir}: nobody gave advice there (social.mechanisms)")
+        raise UsageError(f"{run.run_dir}: nobody gave advice there (--social)")
     tables = sorted(tables, key=lambda name: measure(name).unit != _SHARE)
     shares = [name for name in run.names("agents") if measure(name).unit == _SHARE]
     roster = run.config.roster

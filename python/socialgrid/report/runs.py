@@ -15,6 +15,7 @@ from socialgrid.config.run_files import user_path
 from socialgrid.measures.names import KINDS, Place, measure
 from socialgrid.report.figures import Values
 from socialgrid.report.metrics_file import read_metrics
+from socialgrid.social.roles import MECHANISMS
 
 
 class RunCurves:
@@ -109,10 +110,12 @@ def _is_number(value: object) -> bool:
 
 
 # Options that tell a reader most; where they tell all groups apart, titles name no others.
-_TELLING = ("social.mechanisms", "social.influence_weight", "algorithm.name", "env.game")
+_OF_MECHANISMS = tuple(
+    f"social.{name}.{option}" for name, cls in MECHANISMS.items() for option in cls.telling
+)
+_TELLING = ("mechanisms", "algorithm.name", "env.game", *_OF_MECHANISMS)
 _TELLING_OF_PEERS = (
-    "social.mechanisms", "algorithm.name", "env.game", "players.kinds", "players.others",
-    "peers.advice", "peers.normalise", "peers.choice", "peers.trust_rate",
+    "mechanisms", "algorithm.name", "env.game", "players.kinds", "players.others", *_OF_MECHANISMS,
 )  # fmt: skip
 
 

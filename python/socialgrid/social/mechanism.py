@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch
+from socialgrid.lookup import find_code
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.hearing import Channel
 from socialgrid.models.recall import Recall
 from socialgrid.models.spec import ViewSpec
-from socialgrid.social.options import SocialConfig
+from socialgrid.social.roles import ADVISER, MechanismOptions
 
 
 @dataclass
@@ -69,17 +71,17 @@ class Mechanism:
     What it returns of a loss or a number adds up over the pieces of a minibatch.
     """
 
-    def __init__(self, name: str, config: SocialConfig, spec: ViewSpec) -> None:
+    def __init__(self, options: Any, spec: ViewSpec) -> None:
         """Remember the options and whom they are about.
 
         Raises:
             ValueError: these agents cannot have it.
         """
-        self.name, self.config, self.spec = name, config, spec
+        self.name, self.options, self.spec = str(options.name), options, spec
 
-    def set_options(self, config: SocialConfig, network: ActorCritic) -> None:
+    def set_options(self, options: Any, network: ActorCritic) -> None:
         """Go on with other numbers, weights and bounds; what shapes the network is the same."""
-        self.config = config
+        self.options = options
 
     def channels(self) -> Sequence[Channel]:
         """What agents hear for it."""
@@ -113,3 +115,17 @@ class Mechanism:
         """
         if tensors:
             raise ValueError(f"{self.name} remembers nothing, but was given {sorted(tensors)}")
+
+
+def make_mechanisms(options: Iterable[MechanismOptions], spec: ViewSpec) -> list[Mechanism]:
+    """The mechanisms in force for a recurrent learner, in the order of their options.
+
+    Raises:
+        ValueError: these agents cannot have one of them.
+    """
+    made = []
+    for one in options:
+        if one.role == ADVISER:
+            raise ValueError(f"{one.name}: advice is for off-policy learners")
+        made.append(find_code(one.made_by)(one, spec))
+    return made

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.social.mechanism import Mechanism, Rewards
-from socialgrid.social.options import SocialConfig
 
 
 class RewardTransform(Protocol):
@@ -204,9 +203,9 @@ class OtherRegarding(Mechanism):
     def transform(self, num_envs: int, num_agents: int) -> RewardTransform:
         """Begin with nothing remembered."""
 
-    def set_options(self, config: SocialConfig, network: ActorCritic) -> None:
+    def set_options(self, options: Any, network: ActorCritic) -> None:
         """See ``Mechanism``; what was remembered stays."""
-        super().set_options(config, network)
+        super().set_options(options, network)
         self.load_tensors(self.tensors())
 
     def reward(self, rewards: Rewards) -> None:
@@ -244,7 +243,7 @@ class ProsocialReward(OtherRegarding):
 
     def transform(self, num_envs: int, num_agents: int) -> RewardTransform:
         """See ``OtherRegarding``."""
-        return Prosocial(self.config.prosocial_eta)
+        return Prosocial(self.options.eta)
 
 
 class InequityAverseReward(OtherRegarding):
@@ -255,7 +254,7 @@ class InequityAverseReward(OtherRegarding):
         return InequityAversion(
             num_envs,
             num_agents,
-            alpha=self.config.inequity_alpha,
-            beta=self.config.inequity_beta,
-            smoothing=self.config.inequity_smoothing,
+            alpha=self.options.alpha,
+            beta=self.options.beta,
+            smoothing=self.options.smoothing,
         )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from socialgrid.config import TrainConfig
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report.evaluation import Evaluation, Outcome, Result, outcomes_of
+from socialgrid.social.roles import INFLUENCE
 from socialgrid.train.cast import Seat, at_home, companies, eyes_of, seats_of
 from socialgrid.train.company import Company
 from socialgrid.train.device import choose_device
@@ -130,15 +131,16 @@ def evaluate_seats(
                 own = played.returns[:, places].mean(1)
                 returns.setdefault(metric, {}).setdefault(seed, []).append(own)
         episodes.append(played.outcomes)
-        if home and config.social.mechanisms:
-            moments.append((coordination(played, env.num_actions, config.social.vocabulary),))
+        if home and config.social:
+            moments.append((coordination(played, env.num_actions, played.symbols),))
     if len(seats) == 1 and not env.event_names:
         episodes.clear()  # its return says it all
     own_returns = [
         Outcome(metric, tuple(tuple(np.mean(each, 0).tolist()) for each in by_seed.values()))
         for metric, by_seed in returns.items()
     ]
-    limits = (env.max_steps, config.social.divergence)
+    influence = config.social.of_role(INFLUENCE)
+    limits = (env.max_steps, str(getattr(influence, "divergence", "kl")))
     return Evaluation(
         tuple(results),
         (*own_returns, *outcomes_of(episodes, limits), *outcomes_of(moments, limits, whole=True)),

@@ -30,7 +30,7 @@ ARMS: dict[str, tuple[str, str | None, list[str], dict[str, Any]]] = {
         "goal-cycle-mini",
         None,
         [],
-        MINI3 | {"algorithm": {"aux": "reconstruction", "aux_coef": 1.0}},
+        MINI3 | {"aux": {"reconstruction": {"coef": 1.0}}},
     ),
     "ppo tiles": ("goal-cycle-mini", None, [], MINI3 | {"env": {"obs_mode": "tiles"}}),
     "ppo bf16": ("goal-cycle-mini", None, [], MINI3 | BF16),
@@ -49,7 +49,7 @@ ARMS: dict[str, tuple[str, str | None, list[str], dict[str, Any]]] = {
         "room-mini",
         None,
         ["peers"],
-        PAIR | {"peers": {"algorithms": ["dqn", "sac"]}},
+        {"players": {**PAIR["players"], "algorithms": ["dqn", "sac"]}},
     ),
     "peers": ("room-mini", None, ["peers"], {}),
     "lectr": ("room-mini", None, ["lectr"], PAIR),
@@ -97,7 +97,7 @@ def config_of(arm: str, device: str) -> TrainConfig:
         if base.algorithm.name == "recurrent-dqn":
             small["algorithm"] |= {"burn_in": 2, "sequence_length": 6, "batch_size": 8}
         if "lectr" in mechanisms:
-            small["lectr"] = {"batch_size": 8, "buffer_size": 200}
+            small["social"] = {"lectr": {"batch_size": 8, "buffer_size": 200}}
     elif base.algorithm.name == "ppo":
         small["algorithm"] = {
             "num_minibatches": 1,

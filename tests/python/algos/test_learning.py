@@ -5,6 +5,7 @@ import torch
 from tests.python.algos.tiny import MODEL, Buttons, collect, new_rollout
 
 from socialgrid.algos import PPO, BehaviourCloning, CloningConfig, PPOConfig
+from socialgrid.social.options import MECHANISMS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,7 +21,6 @@ FAST = PPOConfig(
     kl_hard_limit=0.3,
     value_coef=0.5,
     entropy_coef=1e-3,
-    aux="none",
 )
 
 
@@ -68,8 +68,8 @@ def test_auxiliary_losses_fall(aux):
     # The next colour is this one plus the button pressed: without the action (or the colour) the
     # best prediction is black, 0.33 off.
     env = Buttons(32, 2, horizon=8, drift=True, seed=0)
-    config = _with(aux=aux, entropy_coef=0.1, kl_target=None, kl_hard_limit=None)
-    learner = PPO(env.spec, MODEL, config, seed=0)
+    config = _with(entropy_coef=0.1, kl_target=None, kl_hard_limit=None)
+    learner = PPO(env.spec, MODEL, config, seed=0, social=[MECHANISMS[aux]()])
     rollout = new_rollout(learner, env, 16)
     rollout.begin(*env.begin())
     state = learner.initial_state(32)

@@ -11,6 +11,7 @@ from tests.python.algos.tiny import MODEL, Buttons, collect, copy_simulated, exp
 from socialgrid.algos import PPO, PPOConfig
 from socialgrid.data import gae, next_values
 from socialgrid.models import NonFiniteError, Recall, ViewSpec
+from socialgrid.social.options import PredictionOptions
 
 QUICK = PPOConfig(
     num_minibatches=4,
@@ -87,8 +88,8 @@ def test_recorded_probabilities_are_those_of_the_sampled_actions():
 
 def test_losses_are_those_of_the_paper():
     # Clipped surrogate, mean squared value error, entropy, weights 0.1, 3 and 1e-5.
-    config = replace(QUICK, aux="prediction")
-    learner, env = make(config)
+    config = QUICK
+    learner, env = make(config, social=[PredictionOptions()])
     _, part = first_minibatch(learner, experience(learner, env, steps=17))
     gen = torch.Generator().manual_seed(3)
     part.decisions["action"].log_prob += 0.3 * torch.randn(
@@ -142,7 +143,8 @@ def test_defaults_are_the_papers():
     assert (config.sequence_length, config.refresh_interval) == (16, 2)
     assert (config.gamma, config.gae_lambda, config.clip) == (0.993, 0.97, 0.2)
     assert (config.kl_target, config.kl_hard_limit) == (0.01, 0.03)
-    assert (config.value_coef, config.aux_coef, config.entropy_coef) == (0.1, 3.0, 1e-5)
+    assert (config.value_coef, config.entropy_coef) == (0.1, 1e-5)
+    assert PredictionOptions().coef == 3.0
     assert config.learning_rate == 1e-4
 
 
@@ -150,7 +152,7 @@ def test_pieces_add_up_to_the_minibatch(monkeypatch):
     # Gradients accumulate over pieces that fit the cache; their size must not matter.
     results = []
     for size in (1, 5, 1000):
-        learner, env = make(replace(QUICK, num_minibatches=1, aux="prediction"))
+        learner, env = make(replace(QUICK, num_minibatches=1), social=[PredictionOptions()])
         rollout = experience(learner, env)
         monkeypatch.setattr(
             "socialgrid.algos.on_policy.recurrent_learner.piece_length", lambda *a, n=size: n
@@ -227,7 +229,7 @@ def test_the_stop_factor_of_the_public_code():
 def test_changing_one_agents_data_does_not_change_anothers_update():
     results = []
     for change in (False, True):
-        learner, env = make(replace(QUICK, aux="prediction"))
+        learner, env = make(social=[PredictionOptions()])
         rollout = experience(learner, env)
         if change:
             rollout.reward[..., 1] += torch.randn(rollout.reward[..., 1].shape)
@@ -288,7 +290,7 @@ def _inputs(rollout, t, state):
 def test_inactive_steps_have_no_influence():
     results = []
     for noise in (0.0, 5.0):
-        learner, env = make(replace(QUICK, aux="prediction"))
+        learner, env = make(social=[PredictionOptions()])
         rollout = experience(learner, env)
         rollout.active[4:7, :, 0] = False
         rollout.reset[4:7, :, 0] = True
@@ -408,7 +410,7 @@ def test_runs_repeat_bit_for_bit_and_continue_from_saved_tensors(tmp_path):
 
     results = []
     for _ in range(2):
-        learner, env = make(replace(QUICK, aux="prediction"))
+        learner, env = make(social=[PredictionOptions()])
         rollout = new_rollout(learner, env, 9)
         rollout.begin(*env.begin())
         state = run(learner, env, rollout, learner.initial_state(6), 2)
@@ -419,11 +421,11 @@ def test_runs_repeat_bit_for_bit_and_continue_from_saved_tensors(tmp_path):
     for name, x in results[0].items():
         assert torch.equal(x, results[1][name]), name
     # Another learner takes over in the middle.
-    learner, env = make(replace(QUICK, aux="prediction"))
+    learner, env = make(social=[PredictionOptions()])
     rollout = new_rollout(learner, env, 9)
     rollout.begin(*env.begin())
     state = run(learner, env, rollout, learner.initial_state(6), 2)
-    other, _ = make(replace(QUICK, aux="prediction"), seed=77)
+    other, _ = make(seed=77, social=[PredictionOptions()])
     other.load_tensors(load_file(tmp_path / "learner.safetensors"))
     other.load_meta(meta)
     run(other, env, rollout, state, 2)
@@ -501,17 +503,17 @@ def test_non_finite_parameters_are_never_left_behind():
     assert same(before, learner.tensors(), 0)
 
 
-@pytest.mark.parametrize("aux", ["none", "prediction"])
-def test_bfloat16_agrees_with_float32(aux):
+@pytest.mark.parametrize("social", [(), (PredictionOptions(),)])
+def test_bfloat16_agrees_with_float32(social):
     results = []
     for precision in ("fp32", "bf16"):
-        config = replace(QUICK, precision=precision, aux=aux, num_minibatches=1)
-        learner, env = make(config)
-        fp32, _ = make(replace(config, precision="fp32"))
+        config = replace(QUICK, precision=precision, num_minibatches=1)
+        learner, env = make(config, social=social)
+        fp32, _ = make(replace(config, precision="fp32"), social=social)
         rollout = experience(fp32, env)
         metrics = learner.update(rollout)
         results.append((metrics, learner.tensors()))
-    for name in ("value_loss", "entropy", "aux_loss"):
+    for name in ("value_loss", "entropy", *(["prediction_error"] if social else [])):
         torch.testing.assert_close(results[1][0][name], results[0][0][name], rtol=0.05, atol=2e-3)
     for name, x in results[0][1].items():
         if name.startswith("optimiser/first"):
@@ -547,7 +549,6 @@ def test_learning_rates_can_change():
         ({"kl_target": -1.0}, "kl_target"),
         ({"learning_rate": (-1.0,)}, "learning_rate"),
         ({"learning_rate": (1e-4,) * 3}, "3 learning rates for 2 agents"),
-        ({"aux": "telepathy"}, "prediction"),
     ],
 )
 def test_impossible_configurations_are_refused(options, message):

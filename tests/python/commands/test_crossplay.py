@@ -30,7 +30,7 @@ SHORT = ["--total-steps", "256"]
 RUNS = {
     "one": [],
     "two": ["--seed", "1", "--memory", "12", "--channels", "5"],
-    "hearing": ["--social", "moa,visible-actions", "--moa-memory", "8"],
+    "hearing": ["--social", "moa,visible-actions", "--moa.memory", "8"],
     "talking": ["--social", "comm"],
     "blind": ["--seed", "2", "--hide-from-learners", "goal"],
     "narrow": ["--set", "view_size=5"],

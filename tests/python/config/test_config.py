@@ -14,25 +14,33 @@ from socialgrid.algos import (
     TD3Config,
 )
 from socialgrid.config import (
-    OFF_POLICY,
     Preset,
     Schedule,
     TrainConfig,
     UsageError,
+    algorithms_of,
     from_dict,
     load_preset,
-    option_paths,
     parse_train,
+    paths_of,
     preset_names,
     read_value,
     short_names,
     to_dict,
 )
-from socialgrid.social.advice.options import PeersConfig
+from socialgrid.social.advice.options import PeersOptions
+from socialgrid.social.options import MoaOptions, PredictionOptions
+from socialgrid.social.roles import Auxiliary
+
+
+def of(config):
+    """The options of the only mechanism."""
+    return config.social.options[-1]
+
 
 DEFAULTS = Preset("", "", TrainConfig())
 DQN = {"algorithm": {"name": "dqn"}}
-ASKED = {"social": {"mechanisms": ["peers"]}}
+ASKED = {"social": {"peers": {}}}
 PEERS = DQN | ASKED
 
 
@@ -62,7 +70,8 @@ def test_the_paper_preset_is_the_papers():
     assert (ppo.num_minibatches, ppo.minibatch_sequences, ppo.sequence_length) == (20, 512, 16)
     assert (ppo.gamma, ppo.gae_lambda, ppo.clip, ppo.refresh_interval) == (0.993, 0.97, 0.2, 2)
     assert (ppo.kl_target, ppo.kl_hard_limit) == (0.01, 0.03)
-    assert (ppo.value_coef, ppo.aux_coef, ppo.entropy_coef) == (0.1, 3.0, 1e-5)
+    assert (ppo.value_coef, ppo.entropy_coef) == (0.1, 1e-5)
+    assert config.aux == Auxiliary((PredictionOptions(coef=3.0),))
     assert (env.options["grid_size"], env.options["penalty"]) == (13, 1.5)
     assert len(config.players.kinds) == 3
     assert config.run.total_steps == 1_500_000 * 250
@@ -81,7 +90,7 @@ def test_the_paper_preset_is_the_papers():
         ({"env": {"num_envs": 0}}, "must be at least 1"),
         ({"env": {"obs_mode": "rbg"}}, "did you mean 'rgb'?"),
         ({"env": {"options": {"num_agents": 2}}}, "players.kinds"),
-        ({"algorithm": {"aux": "predict"}}, "did you mean 'prediction'?"),
+        ({"algorithm": {"aux": "predict"}}, "unknown option 'algorithm.aux'"),
         ({"algorithm": {"gamma": 2.0}}, "algorithm: gamma 2.0: must be in [0, 1]"),
         ({"algorithm": {"learning_rate": "fast"}}, "algorithm.learning_rate: 'fast'"),
         ({"network": {"channels": [1.5]}}, "network.channels[0]: 1.5 is not of type int"),
@@ -100,19 +109,22 @@ def test_the_paper_preset_is_the_papers():
         ({"algorithm": {"name": "a3c", "workers": 0}}, "workers 0: must be at least 1"),
         ({"algorithm": {"name": "a3c", "workers": 129}}, "cannot share env.num_envs 128"),
         ({"algorithm": {"sequence_length": 251}}, "longer than env.rollout_steps 250"),
-        ({"social": {"mechanisms": "moa"}}, "social.mechanisms: 'moa' is not a list"),
-        ({"social": {"mechanisms": ["mao"]}}, "social: mechanism 'mao'"),
-        ({"social": {"mechanisms": ["moa", "comm"]}}, "one influence mechanism at most"),
-        ({"social": {"moa_coeff": 1}}, "did you mean 'social.moa_coef'?"),
+        ({"social": "moa"}, "social: 'moa' is not a table of mechanisms"),
+        ({"social": {"moa": 3}}, "social.moa: 3 is not a table"),
+        ({"social": {"mao": {}}}, "social: 'mao' is not one of"),
+        ({"social": {"prediction": {}}}, "social: 'prediction' is not one of"),
+        ({"aux": {"predict": {}}}, "did you mean 'prediction'?"),
+        ({"social": {"moa": {}, "comm": {}}}, "one influence mechanism at most"),
+        ({"social": {"moa": {"coeff": 1}}}, "did you mean 'social.moa.coef'?"),
         ({"algorithm": {"name": "dqn", "clip": 0.1}}, "'algorithm.clip': only ppo has it"),
-        ({"algorithm": {"aux": "none", "name": "sac"}}, "'algorithm.aux': only ppo, a3c has it"),
+        ({"algorithm": {"clip": 0.1, "name": "sac"}}, "'algorithm.clip': only ppo has it"),
         ({"algorithm": {"double": True}}, "only dqn, recurrent-dqn has it"),
         ({"algorithm": {"name": "td3", "tau": 0.0}}, "algorithm: tau 0.0: must be in (0, 1]"),
-        ({"social": {"mechanisms": ["peers"]}}, "ppo has no peers; dqn, recurrent-dqn, sac, td3"),
-        (DQN | {"social": {"mechanisms": ["moa"]}}, "dqn has no moa; ppo, a3c have it"),
-        (DQN | {"social": {"mechanisms": ["peers", "lectr"]}}, "one adviser mechanism at most"),
+        ({"social": {"peers": {}}}, "ppo has no peers; dqn, recurrent-dqn, sac, td3"),
+        (DQN | {"social": {"moa": {}}}, "dqn has no moa; ppo, a3c have it"),
+        (DQN | {"social": {"peers": {}, "lectr": {}}}, "one adviser mechanism at most"),
         ({"evaluation": {"interval": 10}}, "evaluation.interval: ppo has no use for it"),
-        ({"peers": {"groups": 2}}, "peers.groups: ppo has no use for it"),
+        ({"players": {"groups": 2}}, "players.groups: ppo has no use for it"),
         (DQN | {"evaluation": {"interval": -1}}, "evaluation.interval: -1 is out of range"),
         (DQN | {"evaluation": {"episodes": 0}}, "evaluation.episodes: 0 is out of range"),
         (DQN | {"env": {"double_buffer": True}}, "env.double_buffer: dqn has no use for it"),
@@ -122,31 +134,49 @@ def test_the_paper_preset_is_the_papers():
         (DQN | {"env": {"game": "gymnasium:A-v0", "obs_mode": "rgb"}}, "observations of its own"),
         ({"env": {"obs_mode": "vector"}}, "ppo reads rgb or tiles"),
         ({"run": {"matmul_precision": "low"}}, "is not one of highest, high, medium"),
-        (PEERS | {"peers": {"advice": ["critc"]}}, "peers: advice 'critc': must be one of critic"),
-        (PEERS | {"peers": {"advice": ["trust", "trust"]}}, "each at most once"),
-        (PEERS | {"peers": {"advice": [], "choice": "greedy"}}, "nobody is worth more"),
-        (PEERS | {"peers": {"choice": "best"}}, "'best' is not one of boltzmann, greedy, others"),
-        (PEERS | {"peers": {"trust_rate": 0.0}}, "trust_rate 0.0: must be in (0, 1]"),
-        (PEERS | {"peers": {"temperature": 0.0}}, "temperature 0.0: must be positive"),
-        (PEERS | {"peers": {"temperature_decay": -1.0}}, "temperature_decay -1.0: must be 0"),
-        (PEERS | {"peers": {"epsilon": 1.5}}, "epsilon 1.5: must be in [0, 1]"),
-        (PEERS | {"peers": {"follow_steps": 0}}, "follow_steps 0: must be at least 1"),
-        (PEERS | {"peers": {"trust_samples": 10, "trust_buffer": 10}}, "be less than trust_buffer"),
-        (PEERS | {"peers": {"initial_trust": 1e39}}, "initial_trust 1e+39: must be finite"),
         (
-            PEERS | {"lectr": {"threshold_rate": float("nan")}},
+            DQN | {"social": {"peers": {"advice": ["critc"]}}},
+            "social.peers: advice 'critc': must be one of critic",
+        ),
+        (DQN | {"social": {"peers": {"advice": ["trust", "trust"]}}}, "each at most once"),
+        (DQN | {"social": {"peers": {"advice": [], "choice": "greedy"}}}, "nobody is worth more"),
+        (
+            DQN | {"social": {"peers": {"choice": "best"}}},
+            "'best' is not one of boltzmann, greedy, others",
+        ),
+        (DQN | {"social": {"peers": {"trust_rate": 0.0}}}, "trust_rate 0.0: must be in (0, 1]"),
+        (DQN | {"social": {"peers": {"temperature": 0.0}}}, "temperature 0.0: must be positive"),
+        (
+            DQN | {"social": {"peers": {"temperature_decay": -1.0}}},
+            "temperature_decay -1.0: must be 0",
+        ),
+        (DQN | {"social": {"peers": {"epsilon": 1.5}}}, "epsilon 1.5: must be in [0, 1]"),
+        (DQN | {"social": {"peers": {"follow_steps": 0}}}, "follow_steps 0: must be at least 1"),
+        (
+            DQN | {"social": {"peers": {"trust_samples": 10, "trust_buffer": 10}}},
+            "be less than trust_buffer",
+        ),
+        (
+            DQN | {"social": {"peers": {"initial_trust": 1e39}}},
+            "initial_trust 1e+39: must be finite",
+        ),
+        (
+            DQN | {"social": {"lectr": {"threshold_rate": float("nan")}}},
             "threshold_rate: nan is not a number",
         ),
         (DQN | {"algorithm": {"name": "dqn", "learning_rate": float("nan")}}, "learning_rate"),
-        (PEERS | {"peers": {"budget_epochs": -1}}, "budget_epochs -1"),
-        (PEERS | {"peers": {"budget_share": 1.5}}, "budget_share 1.5"),
-        (PEERS | {"peers": {"budget_share": 0.5, "budget_epochs": 3}}, "give one of them"),
-        (PEERS | {"peers": {"initial_trust": float("inf")}}, "initial_trust inf"),
+        (DQN | {"social": {"peers": {"budget_epochs": -1}}}, "budget_epochs -1"),
+        (DQN | {"social": {"peers": {"budget_share": 1.5}}}, "budget_share 1.5"),
+        (
+            DQN | {"social": {"peers": {"budget_share": 0.5, "budget_epochs": 3}}},
+            "give one of them",
+        ),
+        (DQN | {"social": {"peers": {"initial_trust": float("inf")}}}, "initial_trust inf"),
         (PEERS | {"players": {"hide_from_learners": ["goal"]}}, "has a task of its own"),
-        (PEERS | {"peers": {"solo_ratio": 1.5}}, "it or 1 / it must be a whole number"),
-        (PEERS | {"peers": {"algorithms": ["ppo"]}}, "'ppo' is not one of dqn, recurrent-dqn"),
-        (PEERS | {"peers": {"algorithms": ["dqn", "sac"]}}, "2 for 1 members with networks"),
-        (PEERS | {"peers": {"algorithms": ["recurrent-dqn"]}}, "remembers its own task only"),
+        (DQN | {"social": {"peers": {"solo_ratio": 1.5}}}, "it or 1 / it must be a whole number"),
+        (PEERS | {"players": {"algorithms": ["ppo"]}}, "'ppo' is not one of dqn, recurrent-dqn"),
+        (PEERS | {"players": {"algorithms": ["dqn", "sac"]}}, "2 for 1 members with networks"),
+        (PEERS | {"players": {"algorithms": ["recurrent-dqn"]}}, "remembers its own task only"),
         ({"algorithm": {"name": "recurrent-dqn"}} | ASKED, "remembers its own task only"),
     ],
 )
@@ -170,7 +200,9 @@ def test_the_name_of_an_algorithm_chooses_its_class_and_defaults():
 
 
 def test_off_policy_algorithms_have_classes_of_their_own():
-    found = [from_dict({"algorithm": {"name": name}}).algorithm for name in OFF_POLICY]
+    found = [
+        from_dict({"algorithm": {"name": name}}).algorithm for name in algorithms_of("off-policy")
+    ]
     assert found == [DQNConfig(), RecurrentDQNConfig(), SACConfig(), TD3Config()]
     td3 = from_dict({"algorithm": {"name": "td3", "hidden": [7], "max_grad_norm": 3}})
     assert td3.algorithm == TD3Config(hidden=(7,), max_grad_norm=3.0)
@@ -205,7 +237,7 @@ def test_members_with_networks_are_told_from_those_without():
     ],
 )
 def test_epochs_with_advice_and_without_take_turns_and_end_with_the_budget(ratio, budget, solo):
-    config = PeersConfig(solo_ratio=ratio, budget_epochs=budget)
+    config = PeersOptions(solo_ratio=ratio, budget_epochs=budget)
     assert "".join(".S"[config.solo(epoch)] for epoch in range(len(solo))) == solo
 
 
@@ -227,24 +259,24 @@ def test_room_is_as_published_and_its_variants_stand_for_arms():
     assert choose("--social none") == config
     peers = choose("--social peers")
     assert (peers.players.kinds, peers.advised) == (("learner",) * 2, True)
-    assert peers.peers == PeersConfig()
-    paper = choose("--social peers-paper").peers
+    assert peers.adviser == PeersOptions()
+    paper = choose("--social peers-paper").adviser
     assert (paper.trust_rate, paper.initial_trust) == (0.99, None)
     random = choose("--social random-advice")
-    assert (random.peers.advice, random.social.mechanisms) == ((), ("peers",))
-    early = choose("--social early-advising").peers
+    assert (random.adviser.advice, random.social.names) == ((), ("peers",))
+    early = choose("--social early-advising").adviser
     assert (early.choice, early.follow_steps) == ("others", 1)
     assert early.of_run(config.run.total_steps).budget_epochs == 5000
     mini = choose("--social early-advising", load_preset("room-mini"))
-    assert mini.peers.of_run(mini.run.total_steps).budget_epochs == 150
+    assert mini.adviser.of_run(mini.run.total_steps).budget_epochs == 150
     lectr = choose("--social lectr")
-    assert lectr.social.mechanisms == ("lectr",)
-    assert lectr.peers.explore_when_advised
+    assert lectr.social.names == ("lectr",)
+    assert lectr.adviser.explore_when_advised
     # games.md: episodes of 150 and 250 steps, which are the epochs of early advising
     for length, steps in ((27, 150), (33, 250)):
         larger = choose("--social early-advising", load_preset(f"room-{length}"))
         assert larger.env.options == {"length": length, "max_steps": steps}
-        assert larger.peers.epoch_steps == steps
+        assert larger.adviser.epoch_steps == steps
 
 
 @pytest.mark.parametrize(
@@ -253,10 +285,10 @@ def test_room_is_as_published_and_its_variants_stand_for_arms():
         ("--peers", "'' is not a number of learners"),
         ("--peers 2 3", "'2 3' is not a number"),
         ("--peers 0", "'0' is not a number"),
-        ("--advice critic", "--peers.advice: nobody is advised; it needs --social peers"),
-        ("--social none --no-advantage", "--peers.no-advantage: nobody is advised"),
-        ("--lectr.hidden 8", "--lectr.hidden: it needs --social lectr"),
-        ("--social lectr --advice critic", "--peers.advice: LeCTR has no use for it"),
+        ("--advice critic", r"--advice: only peers has it, .* \(--social peers\)"),
+        ("--social none --no-advantage", "--no-advantage: only peers has it"),
+        ("--lectr.hidden 8", r"--lectr.hidden: only lectr has it, .* \(--social lectr\)"),
+        ("--social lectr --advice critic", "--advice: only peers has it"),
         ("--social lectr --peers 1", "lectr needs two or more members with networks"),
         ("--social early-advising --peers 1", "others, but players.kinds names one member only"),
         ("--social peers --epsilon 0.5", "peers.epsilon: it counts where peers.choice is greedy"),
@@ -274,20 +306,21 @@ def test_options_of_advice_need_somebody_who_advises(line, message):
 def test_advice_is_chosen_before_members_are_known():
     line = "--env gymnasium:CartPole-v1 --algorithm dqn --social lectr --peers 2"
     config = parse_train(line.split(), load_preset("pendulum-mini"), "x")
-    assert (config.social.mechanisms, len(config.players.kinds)) == (("lectr",), 2)
+    assert (config.social.names, len(config.players.kinds)) == (("lectr",), 2)
 
 
 def test_options_of_advice_stay_in_presets_without_it(tmp_path):
     path = tmp_path / "own.toml"
-    path.write_text('base = "room-mini"\n[peers]\nadvice = ["critic"]\n')
+    path.write_text('base = "room-mini"\n[variants.peers.social.peers]\nadvice = ["critic"]\n')
     own = load_preset(str(path))
-    assert parse_train([], own, "x").peers.advice == ("critic",)
-    assert parse_train(["--groups", "3", "--algorithms", "sac"], own, "x").peers.groups == 3
+    assert parse_train([], own, "x").adviser is None
+    assert parse_train(["--social", "peers"], own, "x").adviser.advice == ("critic",)
+    assert parse_train(["--groups", "3", "--algorithms", "sac"], own, "x").players.groups == 3
     config = parse_train(["--social", "lectr", "--no-explore-when-advised"], own, "x")
-    assert not config.peers.explore_when_advised
+    assert not config.adviser.explore_when_advised
 
 
-def test_files_of_older_versions_still_load():
+def test_what_a_file_does_not_say_is_as_by_default():
     data = to_dict(load_preset("goal-cycle").config)
     del data["social"]
     data["network"]["features"] = 192  # one layer was a number once
@@ -301,8 +334,6 @@ rollout_steps = 32
 [algorithm]
 name = "a3c"
 learning_rate = 1e-3
-[social]
-moa_coef = 2.0
 [variants.ppo.env]
 rollout_steps = 64
 [variants.ppo.algorithm]
@@ -310,10 +341,9 @@ learning_rate = 5e-4
 sequence_length = 64
 [variants.moa.algorithm]
 learning_rate = 3e-3
-[variants.moa.social]
-moa_coef = 7.0
-[variants.moa-baseline.social]
-mechanisms = ["moa"]
+[variants.moa.social.moa]
+coef = 7.0
+[variants.moa-baseline.social.moa]
 influence_weight = 0.0
 """
 
@@ -331,19 +361,19 @@ def test_variants_count_where_they_are_chosen_and_explicit_options_win(tmp_path)
     plain = choose("")
     assert plain == preset.config
     assert (plain.algorithm.name, plain.algorithm.learning_rate) == ("a3c", 1e-3)
-    assert plain.social.mechanisms == ()
+    assert plain.social.names == ()
     moa = choose("--social moa,inequity")
-    assert moa.social.mechanisms == ("moa", "inequity")
-    assert (moa.social.moa_coef, moa.algorithm.learning_rate) == (7.0, 3e-3)
-    told = choose("--social moa --moa-coef 1.5 --learning-rate 1e-5")
-    assert (told.social.moa_coef, told.algorithm.learning_rate) == (1.5, 1e-5)
+    assert moa.social.names == ("inequity", "moa")
+    assert (of(moa).coef, moa.algorithm.learning_rate) == (7.0, 3e-3)
+    told = choose("--social moa --moa.coef 1.5 --learning-rate 1e-5")
+    assert (of(told).coef, told.algorithm.learning_rate) == (1.5, 1e-5)
     baseline = choose("--social moa-baseline")
-    assert baseline.social.mechanisms == ("moa",)
-    assert (baseline.social.influence_weight, baseline.social.moa_coef) == (0.0, 2.0)
+    assert baseline.social.names == ("moa",)
+    assert of(baseline) == MoaOptions(influence_weight=0.0)
     # What the tables say of A3C's learning rate is not meant for PPO.
     ppo = choose("--algorithm ppo --social moa")
     assert ppo.algorithm == PPOConfig(learning_rate=5e-4, sequence_length=64)
-    assert (ppo.env.rollout_steps, ppo.social.moa_coef) == (64, 7.0)
+    assert (ppo.env.rollout_steps, of(ppo).coef) == (64, 7.0)
     assert choose("--algorithm.name=ppo --clip 0.1").algorithm.clip == 0.1
 
 
@@ -352,13 +382,13 @@ def test_presets_inherit_variants_and_their_own_options_come_later(tmp_path):
     base.write_text(OWN)
     child.write_text(
         f'base = "{base}"\n[algorithm]\nname = "ppo"\nlearning_rate = 1e-6\n'
-        '[social]\nmechanisms = ["moa"]\n[variants.moa.social]\nmoa_coef = 8.0\n'
+        "[social.moa]\nvisible_only = true\n[variants.moa.social.moa]\ncoef = 8.0\n"
     )
     preset = load_preset(str(child))
     assert preset.variants() == ["moa", "moa-baseline", "ppo"]
     assert preset.config.algorithm == PPOConfig(learning_rate=1e-6, sequence_length=64)
-    assert preset.config.social.moa_coef == 8.0
-    assert parse_train(["--social", "none"], preset, "x").social.moa_coef == 2.0
+    assert of(preset.config) == MoaOptions(coef=8.0, visible_only=True)
+    assert len(parse_train(["--social", "none"], preset, "x").social) == 0
     # Back to A3C: the child's options are PPO's, so only the base's count.
     a3c = parse_train(["--algorithm", "a3c"], preset, "x")
     assert a3c.algorithm == A3CConfig(learning_rate=3e-3)
@@ -369,14 +399,13 @@ def test_presets_inherit_variants_and_their_own_options_come_later(tmp_path):
     [
         ("variants = 3", "variants: must hold tables"),
         ("[variants]\nmoa = 3", "variants: must hold tables"),
-        ("[variants.moa.sociall]\nmoa_coef = 1.0", "unknown option 'sociall'"),
-        ("[variants.moa.social]\nmoa_cof = 1.0", "did you mean 'social.moa_coef'?"),
-        ("[variants.mao.social]\nmoa_coef = 1.0", "did you mean 'moa'?"),
+        ("[variants.moa.sociall.moa]\ncoef = 1.0", "unknown option 'sociall'"),
+        ("[variants.moa.social.moa]\ncof = 1.0", "did you mean 'social.moa.coef'?"),
+        ("[variants.mao.run]\nseed = 1", "did you mean 'moa'?"),
         ("[variants.ppo.algorithm]\nworkers = 2", "only a3c has it"),
         ("social = 3", "social: 3 is not a table"),
-        ('[social]\nmechanisms = "moa"', "'moa' is not a list"),
-        ('[social]\nmechanisms = ["mao"]', "did you mean 'moa'?"),
-        ("[social]\nmechanisms = [[1]]", "'[1]' is not one of"),
+        ("social = 4", "social: 4 is not a table"),
+        ("[social.mao]", "did you mean 'moa'?"),
     ],
 )
 def test_wrong_variants_are_refused_when_the_preset_is_read(tmp_path, text, message):
@@ -432,7 +461,7 @@ def test_command_line_words_become_overrides():
     config = parse_train(line.split(), DEFAULTS, "x")
     assert (config.run.seed, config.run.total_steps) == (3, 2_000_000)
     assert config.players.kinds == ("expert", "expert", "learner")
-    assert config.algorithm.aux == "none"
+    assert config.aux.names == ()
     assert config.env.options == {"penalty": 0.5, "map": ["#."], "color": "red"}
     assert not config.logging.tensorboard
     assert config.algorithm.learning_rate == (1e-4, 1e-5)
@@ -451,15 +480,16 @@ def test_peers_are_asked_for_in_a_few_words():
     )
     config = parse_train(line.split(), load_preset("room-21"), "x")
     assert config.players.kinds == ("learner",) * 4
-    assert config.peers == PeersConfig(
-        groups=3, algorithms=("sac", "td3", "sac", "td3"), advice=("critic", "trust"),
-        advantage=False, initial_trust=None, budget_epochs=7,
-    )  # fmt: skip
+    assert config.adviser == PeersOptions(
+        advice=("critic", "trust"), advantage=False, initial_trust=None, budget_epochs=7
+    )
+    players = config.players
+    assert (players.groups, players.algorithms) == (3, ("sac", "td3", "sac", "td3"))
     assert (config.env.game, config.env.obs_mode) == ("Hallway-v0", "rgb")
     assert config.algorithm == SACConfig(hidden=(8, 8))
     assert config.evaluation.interval == 50
     for line in ("--social peers --advice none", "--advice=none --social=peers"):
-        assert parse_train(line.split(), load_preset("room-21"), "x").peers.advice == ()
+        assert parse_train(line.split(), load_preset("room-21"), "x").adviser.advice == ()
     assert parse_train(["--peers=2"], load_preset("room-21"), "x").players.kinds == ("learner",) * 2
     walker = "--algorithm td3 --env gymnasium:Walker2d-v5 --set terminate_when_unhealthy=false"
     env = parse_train(walker.split(), load_preset("room-21"), "x").env
@@ -474,12 +504,21 @@ def test_peers_are_asked_for_in_a_few_words():
     [
         ("--peers none", "'none' is not a number of learners"),
         ("--peers 0", "'0' is not a number of learners"),
-        ("--advice critc", "advice 'critc': must be one of critic, trust, agent-values"),
-        ("--algorithm dqn --temperature 2", "--algorithm.temperature, --peers.temperature"),
+        (
+            "--algorithm dqn --social peers --advice critc",
+            "advice 'critc': must be one of critic, trust, agent-values",
+        ),
+        ("--algorithm dqn --temperature 2", "--temperature: only sac has it"),
         ("--algorithm dqn --critics 3", "only sac, td3 has it"),
-        ("--algorithm dqn --aux none", "only ppo, a3c has it"),
+        ("--algorithm dqn --aux prediction", "dqn has no prediction; ppo, a3c have it"),
+        ("--moa-coef 3", "--moa-coef has another name now: --moa.coef"),
+        ("--social.mechanisms moa", "has another name now: --social"),
+        ("--moa.coef 3", "only moa has it, which is not chosen here (--social moa)"),
+        ("--aux none --decoder-output linear", "another name now: --prediction.decoder-output"),
+        ("--aux none --prediction.decoder-output linear", "only prediction has it"),
         ("--social peers", "ppo has no peers"),
         ("--sed 4", "unknown option '--sed' (did you mean --seed?)"),
+        ("--social influence --num-influencer 2", "did you mean --num-influencers?"),
         ("--env.num-envz 4", "did you mean --env.num-envs?"),
         ("--aux predicton", "did you mean 'prediction'?"),
         ("--num-envs x", "invalid literal"),
@@ -498,8 +537,8 @@ def test_peers_are_asked_for_in_a_few_words():
             "--algorithm ppo a3c",
             "exactly one of ppo, a3c, behaviour-cloning, dqn, recurrent-dqn, sac, td3 is needed",
         ),
-        ("--workers 2", "--algorithm.workers: only a3c has it"),
-        ("--algorithm.name a3c --clip 0.1", "--algorithm.clip: only ppo has it"),
+        ("--workers 2", "--workers: only a3c has it"),
+        ("--algorithm.name a3c --clip 0.1", "--clip: only ppo has it"),
         ("--social infuence", "did you mean 'influence'?"),
         ("--social", "none, or names with commas"),
         ("--social moa,comm", "one influence mechanism at most"),
@@ -514,9 +553,12 @@ def test_bad_words_are_refused_in_one_line(words, message):
 
 
 def test_short_names_point_at_existing_options():
-    paths = option_paths(TrainConfig)
+    paths = paths_of(TrainConfig())
     assert set(short_names().values()) <= set(paths)
     assert short_names()["seed"] == "run.seed"
+    moa = load_preset("cleanup").choose(social=["moa"])
+    assert short_names(moa)["curriculum"] == "moa.curriculum"
+    assert short_names(moa)["memory"] == "network.memory"
 
 
 def test_values_are_read_as_toml_or_text():

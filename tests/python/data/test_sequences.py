@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def case():
     env = Buttons(5, 3, horizon=4, recall=True)
-    learner = PPO(env.spec, MODEL, PPOConfig(aux="none"), seed=1)
+    learner = PPO(env.spec, MODEL, PPOConfig(), seed=1)
     rollout = experience(learner, env, steps=11)
     rollout.active[3:6, 2, 1] = False
     return learner, rollout, Recall(rollout, learner.model, learner.device)

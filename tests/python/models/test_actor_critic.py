@@ -5,8 +5,8 @@ import pytest
 import torch
 from bench.plain_agent import PlainAgent, copy_from_stack
 
+from socialgrid.models import ActorCritic as Plain
 from socialgrid.models import (
-    ActorCritic,
     ModelConfig,
     ViewSpec,
     encoders,
@@ -19,8 +19,24 @@ from socialgrid.models import (
     take_agent,
     to_patches,
 )
+from socialgrid.social.mechanism import make_mechanisms
+from socialgrid.social.options import PredictionOptions
 
 SMALL = ModelConfig(channels=(6, 8), features=(12,), memory=10, heads=(9,))
+
+
+def ActorCritic(spec, config=None, **options):  # noqa: N802
+    """A network with the branch that predicts views."""
+    mechanism = make_mechanisms([PredictionOptions()], spec)[0]
+    return Plain(spec, config, branches={"prediction": mechanism.branch}, **options)
+
+
+def predict_view(model, core, action):
+    return model.branches["prediction"].predict(core, action)
+
+
+def view_error(model, core, action, views):
+    return model.branches["prediction"](core, action, model.encoder.pixels(views))
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -69,9 +85,9 @@ def test_forward_and_backward_equal_plain_modules(strategy, agents):
     model = ActorCritic(ViewSpec(7, 7, 3, (7,) * agents), seed=3)
     obs, state, reset, action = inputs(agents, 4, 3)
     core, logits, value, cells = run(model, obs, state, reset, action)
-    predicted = model.predict_view(core, action.flatten(1))
+    predicted = predict_view(model, core, action.flatten(1))
     views = model.prepare(obs).flatten(1, 2)
-    error = model.view_error(core, action.flatten(1), views)
+    error = view_error(model, core, action.flatten(1), views)
     (logits.square().sum() + value.sum() + 30 * error.sum()).backward()
     for agent in range(agents):
         plain = PlainAgent()
@@ -111,7 +127,7 @@ def test_agents_receive_no_gradient_from_others(strategy):
     obs, state, reset, action = inputs(2, 3, 2)
     core, logits, value, _ = run(model, obs, state[..., :20], reset, action)
     views = model.prepare(obs).flatten(1, 2)
-    error = model.view_error(core, action.flatten(1), views)
+    error = view_error(model, core, action.flatten(1), views)
     (logits[1].sum() + value[1].sum() + error[1].sum()).backward()
     for name, p in model.named_parameters():
         assert not p.grad[0].any(), name
@@ -131,7 +147,7 @@ def test_tile_numbers_give_the_same_numbers_as_pixels(strategy, tile, cells):
     results = []
     for model, obs in ((rgb, image), (tiles, numbers)):
         core, logits, value, _ = run(model, obs, state[..., :20], reset, action)
-        error = model.view_error(core, action.flatten(1), model.prepare(obs).flatten(1, 2))
+        error = view_error(model, core, action.flatten(1), model.prepare(obs).flatten(1, 2))
         (logits.square().sum() + value.sum() + error.sum()).backward()
         results.append((logits, error, [p.grad for p in model.parameters()]))
     torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-5, atol=1e-6)
@@ -156,7 +172,7 @@ def test_initial_weights_do_not_depend_on_the_other_agents():
     for (name, p), q in zip(many.named_parameters(), alone.parameters(), strict=True):
         assert torch.equal(p[2], q[0]), name
         assert not torch.equal(p[1], p[2]), name
-    without = ActorCritic(ViewSpec(7, 7, 3, (7,) * 3), SMALL, seed=5, decoder=False)
+    without = Plain(ViewSpec(7, 7, 3, (7,) * 3), SMALL, seed=5)
     for name, p in without.named_parameters():
         assert torch.equal(p, dict(many.named_parameters())[name]), name
     other = ActorCritic(ViewSpec(7, 7, 3, (7,) * 3), SMALL, seed=6)
@@ -219,7 +235,7 @@ def test_bfloat16_stays_close_to_float32(strategy):
     grads = []
     for model in (full, half):
         core, logits, value, cells = run(model, obs, state, reset, action)
-        error = model.view_error(core, action.flatten(1), model.prepare(obs).flatten(1, 2))
+        error = view_error(model, core, action.flatten(1), model.prepare(obs).flatten(1, 2))
         assert logits.dtype == value.dtype == cells.dtype == error.dtype == torch.float32
         (logits.square().sum() + value.sum() + error.sum()).backward()
         grads.append((logits, error, [p.grad.flatten() for p in model.parameters()]))
@@ -287,12 +303,3 @@ def test_large_batches_without_gradient_are_computed_in_equal_pieces(monkeypatch
 def test_impossible_networks_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
-
-
-def test_predicting_needs_the_branch():
-    model = ActorCritic(ViewSpec(7, 7, 3, (7,)), SMALL, decoder=False)
-    core, action = torch.zeros(1, 1, 10), torch.zeros(1, 1, dtype=torch.int64)
-    with pytest.raises(RuntimeError, match="decoder=True"):
-        model.predict_view(core, action)
-    with pytest.raises(RuntimeError, match="decoder=True"):
-        model.view_error(core, action, torch.zeros(1, 1, 49, 27, dtype=torch.uint8))

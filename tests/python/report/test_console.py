@@ -86,7 +86,7 @@ def test_a_terminal_gets_a_live_table():
         "episodes": 3, "seconds": 61.0,
         "agents": {
             "return": [2.5, None], "solo_return": [None, 1.25],
-            "policy_loss": [None, 0.5], "aux_loss": [None, 0.125], "gradient_norm": [None, 7.0],
+            "policy_loss": [None, 0.5], "critic_loss": [None, 0.125], "gradient_norm": [None, 7.0],
         },
         "groups": {"collective_return": 2.5, "length": 9.0},
     }  # fmt: skip

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from socialgrid.models import NonFiniteError, agent_generator
-from socialgrid.social.advice.options import PeersConfig
+from socialgrid.social.advice.adviser import AdvisedStep, Members
+from socialgrid.social.advice.options import PeersOptions
 from socialgrid.social.advice.peers import (
     Panel,
     PeerAdviser,
@@ -22,7 +23,6 @@ from socialgrid.social.advice.peers import (
     by_range,
     moved_values,
 )
-from socialgrid.social.protocols import AdvisedStep, Members
 
 
 @dataclass
@@ -47,7 +47,7 @@ class TableCritic:
 
 
 def adviser_of(
-    members: Members, config: PeersConfig, table: list[list[float]] | None = None
+    members: Members, config: PeersOptions, table: list[list[float]] | None = None
 ) -> PeerAdviser:
     table = table or [[0.0, 1.0]] * members.num_agents
     return PeerAdviser(TableCritic(table), config, members, seed=0)
@@ -68,7 +68,7 @@ def step_of(members: Members, copies: int = 1, **changes: Any) -> AdvisedStep:
 
 
 PAIR = Members(1, 2, (0, 1))
-QUIET = PeersConfig(advice=(), choice="boltzmann")
+QUIET = PeersOptions(advice=(), choice="boltzmann")
 
 
 # -- pure formulas -----------------------------------------------------------------------------
@@ -130,7 +130,7 @@ TRIO = Members(1, 3, (0, 1, 2))
 def test_advice_of_the_critic_counts_as_the_paper_prints_it(
     advice: tuple[str, ...], normalise: Any, wanted: list[float]
 ) -> None:
-    config = PeersConfig(advice=advice, normalise=normalise)
+    config = PeersOptions(advice=advice, normalise=normalise)
     adviser = adviser_of(TRIO, config, [[20.0, 19.6, 19.2]] * 3)
     proposals = torch.arange(3).view(1, 3, 1).expand(3, 3, 1)
     found = adviser.probabilities(proposals, torch.zeros(3, 1, 1))
@@ -143,7 +143,7 @@ def test_advice_of_the_critic_counts_as_the_paper_prints_it(
 def test_values_that_are_no_numbers_choose_nobody(
     advice: tuple[str, ...], normalise: Any, odd: float
 ) -> None:
-    config = PeersConfig(advice=advice, normalise=normalise)
+    config = PeersOptions(advice=advice, normalise=normalise)
     table = [[2.0, 4.0, 3.5], [1.0, odd, 1.0], [0.0, 0.0, 0.0]]
     adviser = adviser_of(TRIO, config, table)
     proposals = torch.arange(3).view(1, 3, 1).expand(3, 3, 1)
@@ -153,7 +153,7 @@ def test_values_that_are_no_numbers_choose_nobody(
 
 def test_the_choice_is_the_softmax_of_the_sum_of_terms_by_their_range() -> None:
     table = [[2.0, 4.0, 3.5], [1.0, -2.0, 1.0], [0.0, 0.0, 0.0]]
-    adviser = adviser_of(TRIO, PeersConfig(temperature=0.5), table)
+    adviser = adviser_of(TRIO, PeersOptions(temperature=0.5), table)
     adviser.trust = torch.tensor([[1.0, 2.0, 1.0], [4.0, 4.0, 4.0], [0.0, 1.0, 2.0]])
     adviser.agent_values = torch.tensor([[5.0, -10.0, 0.0]])
     obs = torch.zeros(3, 1, 1)
@@ -170,7 +170,7 @@ def test_the_choice_is_the_softmax_of_the_sum_of_terms_by_their_range() -> None:
 
 
 def test_by_the_largest_value_the_choice_is_the_softmax_of_the_sum_of_quotients() -> None:
-    config = PeersConfig(temperature=0.5, normalise="largest")
+    config = PeersOptions(temperature=0.5, normalise="largest")
     adviser = adviser_of(PAIR, config, [[2.0, 4.0], [1.0, -2.0]])
     adviser.trust = torch.tensor([[1.0, 2.0], [4.0, 4.0]])
     adviser.agent_values = torch.tensor([[5.0, -10.0]])
@@ -187,7 +187,7 @@ def test_by_the_largest_value_the_choice_is_the_softmax_of_the_sum_of_quotients(
 @pytest.mark.parametrize("advice", [("critic",), ("trust",), ("agent-values",), ()])
 @pytest.mark.parametrize("normalise", ["printed", "largest"])
 def test_only_the_chosen_terms_count(advice: tuple[str, ...], normalise: Any) -> None:
-    config = PeersConfig(advice=advice, normalise=normalise)
+    config = PeersOptions(advice=advice, normalise=normalise)
     adviser = adviser_of(PAIR, config, [[1.0, 2.0], [1.0, 2.0]])
     adviser.trust = torch.tensor([[4.0, 1.0], [4.0, 1.0]])
     adviser.agent_values = torch.tensor([[-2.0, 1.0]])
@@ -202,7 +202,7 @@ def test_only_the_chosen_terms_count(advice: tuple[str, ...], normalise: Any) ->
 
 def test_an_unknown_normalisation_is_refused() -> None:
     with pytest.raises(ValueError, match="normalise 'rank': must be one of printed, largest"):
-        PeersConfig(normalise="rank")  # type: ignore[arg-type]
+        PeersOptions(normalise="rank")  # type: ignore[arg-type]
 
 
 def test_the_temperature_falls_by_epochs() -> None:
@@ -220,7 +220,7 @@ def test_the_temperature_falls_by_epochs() -> None:
 
 def test_a_greedy_choice_shares_ties_and_its_epsilon() -> None:
     trio = Members(1, 3, (0, 1, 2))
-    config = PeersConfig(advice=("trust",), choice="greedy", epsilon=0.3)
+    config = PeersOptions(advice=("trust",), choice="greedy", epsilon=0.3)
     adviser = adviser_of(trio, config)
     adviser.trust = torch.tensor([[1.0, 2.0, 2.0], [3.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     found = adviser.probabilities(torch.zeros(3, 3, 1, dtype=torch.int64), torch.zeros(3, 1, 1))
@@ -230,7 +230,7 @@ def test_a_greedy_choice_shares_ties_and_its_epsilon() -> None:
 
 def test_early_advising_follows_others_only() -> None:
     trio = Members(1, 3, (0, 2))  # the one in the middle is scripted
-    adviser = adviser_of(trio, PeersConfig(choice="others", follow_steps=1))
+    adviser = adviser_of(trio, PeersOptions(choice="others", follow_steps=1))
     proposals = torch.arange(3).view(1, 3, 1).expand(2, 3, 1).contiguous()
     counts = torch.zeros(2, 3)
     for _ in range(400):
@@ -242,11 +242,11 @@ def test_early_advising_follows_others_only() -> None:
     # 400 fair draws: 5 standard deviations are 50
     assert (counts[0, 1:] - 200).abs().max() < 50
     with pytest.raises(ValueError, match="group of one"):
-        adviser_of(Members(1, 1, (0,)), PeersConfig(choice="others"))
+        adviser_of(Members(1, 1, (0,)), PeersOptions(choice="others"))
 
 
 def test_draws_follow_the_probabilities() -> None:
-    adviser = adviser_of(PAIR, PeersConfig(advice=("trust",), follow_steps=1))
+    adviser = adviser_of(PAIR, PeersOptions(advice=("trust",), follow_steps=1))
     adviser.trust = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     proposals = torch.zeros(2, 2, 500, dtype=torch.int64)
     _, followed = adviser(proposals, torch.zeros(2, 500, 1))
@@ -298,7 +298,7 @@ def feed(adviser: PeerAdviser, members: Members, rewards: list[float], steps: in
 
 
 def test_nothing_is_learnt_before_more_steps_are_stored_than_are_drawn() -> None:
-    adviser = adviser_of(PAIR, PeersConfig(trust_samples=10, initial_trust=7.0))
+    adviser = adviser_of(PAIR, PeersOptions(trust_samples=10, initial_trust=7.0))
     feed(adviser, PAIR, [1.0, -1.0], 10)
     assert torch.equal(adviser.trust, torch.full((2, 2), 7.0))
     feed(adviser, PAIR, [1.0, -1.0], 1)
@@ -307,7 +307,7 @@ def test_nothing_is_learnt_before_more_steps_are_stored_than_are_drawn() -> None
 
 @pytest.mark.parametrize("advantage", [False, True])
 def test_trust_reaches_what_advice_is_worth(advantage: bool) -> None:
-    config = PeersConfig(trust_rate=0.2, advantage=advantage, initial_trust=0.0)
+    config = PeersOptions(trust_rate=0.2, advantage=advantage, initial_trust=0.0)
     adviser = adviser_of(PAIR, config, [[0.0, 1.0], [0.0, 3.0]])
     feed(adviser, PAIR, [1.0, -1.0], 400)
     # V = max Q + s with s = 0: 1 and 3; omega_j = r_j + 0.5 V (- V)
@@ -322,20 +322,20 @@ def test_trust_reaches_what_advice_is_worth(advantage: bool) -> None:
 
 
 def test_values_do_not_bootstrap_from_the_end() -> None:
-    adviser = adviser_of(PAIR, PeersConfig(trust_rate=1.0, advantage=False), [[9.0], [9.0]])
+    adviser = adviser_of(PAIR, PeersOptions(trust_rate=1.0, advantage=False), [[9.0], [9.0]])
     ended = step_of(PAIR, terminated=torch.ones(2, 1, dtype=torch.bool))
     for _ in range(20):
         adviser.observe(ended)
     assert adviser.trust[:, 0].tolist() == [0.0, 0.0]
     cut = step_of(PAIR, truncated=torch.ones(2, 1, dtype=torch.bool))
-    other = adviser_of(PAIR, PeersConfig(trust_rate=1.0, advantage=False), [[9.0], [9.0]])
+    other = adviser_of(PAIR, PeersOptions(trust_rate=1.0, advantage=False), [[9.0], [9.0]])
     for _ in range(20):
         other.observe(cut)
     assert other.trust[:, 0].tolist() == [4.5, 4.5]
 
 
 def test_every_step_of_an_agent_moves_its_groups_values_once() -> None:
-    config = PeersConfig(advice=("agent-values",), trust_rate=0.1, initial_trust=0.0)
+    config = PeersOptions(advice=("agent-values",), trust_rate=0.1, initial_trust=0.0)
     adviser = adviser_of(PAIR, replace(config, advantage=False), [[0.0, 0.0], [0.0, 0.0]])
     lead = (2, 1)
     for _ in range(11):  # at the eleventh there is enough to draw ten
@@ -346,7 +346,7 @@ def test_every_step_of_an_agent_moves_its_groups_values_once() -> None:
 
 
 def test_the_buffer_forgets_the_oldest_steps() -> None:
-    config = PeersConfig(
+    config = PeersOptions(
         advice=("trust",), trust_rate=1.0, trust_buffer=12, initial_trust=0.0, advantage=False
     )
     adviser = adviser_of(PAIR, config, [[0.0], [0.0]])
@@ -357,7 +357,7 @@ def test_the_buffer_forgets_the_oldest_steps() -> None:
 
 
 def test_random_beginnings_differ_by_agent_and_come_from_the_seed() -> None:
-    config = PeersConfig(initial_trust=None)
+    config = PeersOptions(initial_trust=None)
     one = adviser_of(PAIR, config)
     two = PeerAdviser(TableCritic([[0.0], [0.0]]), config, PAIR, seed=1)
     again = adviser_of(PAIR, config)
@@ -368,7 +368,7 @@ def test_random_beginnings_differ_by_agent_and_come_from_the_seed() -> None:
 
 
 def test_the_budget_ends_advice_and_forgets_who_was_followed() -> None:
-    adviser = adviser_of(PAIR, PeersConfig(budget_epochs=1, follow_steps=5, advice=()))
+    adviser = adviser_of(PAIR, PeersOptions(budget_epochs=1, follow_steps=5, advice=()))
     proposals = torch.arange(2).view(1, 2, 1).expand(2, 2, 1).contiguous()
     adviser(proposals, torch.zeros(2, 1, 1))
     assert not adviser.solo
@@ -379,19 +379,19 @@ def test_the_budget_ends_advice_and_forgets_who_was_followed() -> None:
 
 
 def test_a_share_of_the_run_is_a_number_of_its_epochs() -> None:
-    config = PeersConfig(budget_share=0.74, epoch_steps=10_000)
+    config = PeersOptions(budget_share=0.74, epoch_steps=10_000)
     with pytest.raises(ValueError, match="of_run"):
         config.solo(0)
     of_run = config.of_run(1_000_000)
     assert (of_run.budget_epochs, of_run.budget_share) == (74, None)
     assert [of_run.solo(epoch) for epoch in (0, 73, 74, 99)] == [False, False, True, True]
-    assert PeersConfig(budget_epochs=3).of_run(100) == PeersConfig(budget_epochs=3)
+    assert PeersOptions(budget_epochs=3).of_run(100) == PeersOptions(budget_epochs=3)
 
 
 class Twin:
     """Trust and agent values of all groups, one transition after the other, from the same draws."""
 
-    def __init__(self, members: Members, config: PeersConfig, critic: TableCritic) -> None:
+    def __init__(self, members: Members, config: PeersOptions, critic: TableCritic) -> None:
         self.members, self.config, self.critic = members, config, critic
         agents = members.num_agents
         self.generators = [agent_generator(0, a, purpose=7) for a in range(agents)]
@@ -448,7 +448,7 @@ class Twin:
 @pytest.mark.parametrize("advantage", [False, True])
 def test_trust_and_agent_values_are_those_of_a_slow_twin(advantage: bool, copies: int) -> None:
     members = Members(2, 4, (0, 2, 3))
-    config = PeersConfig(trust_rate=0.3, initial_trust=5.0, advantage=advantage, trust_samples=9)
+    config = PeersOptions(trust_rate=0.3, initial_trust=5.0, advantage=advantage, trust_samples=9)
     table = np.random.default_rng(0).normal(size=(6, 3)).tolist()
     adviser = adviser_of(members, config, table)
     twin = Twin(members, config, TableCritic(table))
@@ -499,7 +499,7 @@ def played(adviser: PeerAdviser, members: Members, steps: int, seed: int) -> Ite
 
 
 def test_a_group_does_not_depend_on_other_groups() -> None:
-    config = PeersConfig(trust_rate=0.1, follow_steps=2)
+    config = PeersOptions(trust_rate=0.1, follow_steps=2)
     one, three = Members(1, 3, (0, 1)), Members(3, 3, (0, 1))
     table = [[0.0, 1.0], [2.0, 1.0]]
     alone, among = adviser_of(one, config, table), adviser_of(three, config, table * 3)
@@ -512,7 +512,7 @@ def test_a_group_does_not_depend_on_other_groups() -> None:
 
 def test_a_restored_adviser_goes_on_bit_for_bit() -> None:
     members = Members(2, 3, (0, 2))
-    config = PeersConfig(trust_rate=0.1, trust_buffer=31)
+    config = PeersOptions(trust_rate=0.1, trust_buffer=31)
     table = [[0.0, 1.0], [2.0, 1.0]] * 2
     whole, first = adviser_of(members, config, table), adviser_of(members, config, table)
     expected = list(played(whole, members, 50, 1))
@@ -528,7 +528,7 @@ def test_a_restored_adviser_goes_on_bit_for_bit() -> None:
 
 
 def test_foreign_tensors_are_refused_and_change_nothing() -> None:
-    adviser = adviser_of(PAIR, PeersConfig())
+    adviser = adviser_of(PAIR, PeersOptions())
     before = adviser.tensors()
     for broken in (
         {name: x for name, x in before.items() if name != "trust"},

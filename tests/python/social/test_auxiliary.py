@@ -7,7 +7,8 @@ from tests.python.algos.tiny import MODEL, Buttons, experience
 
 from socialgrid.algos import PPO, PPOConfig
 from socialgrid.models import Recall, from_patches
-from socialgrid.social.registry import AUX_LOSSES, find_aux_loss
+from socialgrid.social.mechanism import make_mechanisms
+from socialgrid.social.options import PredictionOptions, ReconstructionOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def case():
     env = Buttons(4, 2, horizon=5, recall=True)
-    learner = PPO(env.spec, MODEL, PPOConfig(aux="prediction"), seed=0)
+    learner = PPO(env.spec, MODEL, PPOConfig(), seed=0, social=[PredictionOptions()])
     rollout = experience(learner, env, steps=11)
     rollout.active[6:, 1, 0] = False
     batch = Recall(rollout, learner.model, learner.device)
@@ -30,8 +31,13 @@ def test_error_is_the_mean_over_comparable_steps(case, name):
     # One view and one pixel at a time; steps at the end of an episode or of an agent's play have
     # no next view of their own.
     rollout, part, outputs, starts, envs = case
-    loss, metrics = AUX_LOSSES[name](outputs, part)
-    predicted = outputs.network.predict_view(outputs.core, part.action.flatten(1))
+    options = {"prediction": PredictionOptions, "reconstruction": ReconstructionOptions}[name]
+    mechanism = make_mechanisms([options(coef=2.0)], outputs.network.spec)[0]
+    # Both read the same branch; the learner's is called after its own.
+    outputs.network.branches[name] = outputs.network.branches["prediction"]
+    weighted, metrics = mechanism.loss(outputs, part)
+    loss = weighted / 2.0
+    predicted = mechanism.predict(outputs.network, outputs.core, part.action.flatten(1))
     predicted = from_patches(predicted, outputs.network.spec).view(2, 5, 9, 2, 2, 3)
     ahead = 1 if name == "prediction" else 0
     for agent in range(2):
@@ -47,19 +53,8 @@ def test_error_is_the_mean_over_comparable_steps(case, name):
                 target = rollout.obs[t + ahead, e, agent].numpy() / 255.0
                 errors.append(np.abs(predicted[agent, i, s].detach().numpy() - target).mean())
         assert loss[agent].item() == pytest.approx(np.mean(errors), abs=1e-6)
-    assert torch.equal(metrics[f"{name}_error"], loss.detach())
+    assert torch.equal(metrics[f"{name}_error"], loss)
     loss.sum().backward()
     reached = {n for n, p in outputs.network.named_parameters() if p.grad is not None}
-    assert {"decoder.weight", "lstm.weight_hh", "encoder.first.weight"} <= reached
+    assert {"branches.prediction.weight", "lstm.weight_hh", "encoder.first.weight"} <= reached
     assert not any(n.startswith(("value_head", "policy_head")) for n in reached)
-
-
-def test_no_loss_is_zero(case):
-    loss, metrics = AUX_LOSSES["none"](case[2], case[1])
-    assert loss.tolist() == [0.0, 0.0]
-    assert not metrics
-
-
-def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="none"):
-        find_aux_loss("nothing")

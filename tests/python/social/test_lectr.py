@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from socialgrid.algos import DQN, DQNConfig, MixedLearner, RecurrentDQN, RecurrentDQNConfig
 from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec
+from socialgrid.social.advice.adviser import AdvisedStep, Members
 from socialgrid.social.advice.advising import outcomes, readable_values, td_error
 from socialgrid.social.advice.lectr import LeCTR
-from socialgrid.social.advice.lectr_options import LeCTRConfig
-from socialgrid.social.protocols import AdvisedStep, Members
+from socialgrid.social.advice.options import LeCTROptions
 
 PAIR = Members(1, 2, (0, 1))
-SMALL = LeCTRConfig(
+SMALL = LeCTROptions(
     hidden=(8, 6), batch_size=5, buffer_size=64, learning_starts=8, interval=4, gradient_steps=1
 )
 
@@ -152,7 +152,7 @@ def test_nothing_is_expected_after_termination() -> None:
 # -- advising rewards --------------------------------------------------------------------------
 
 
-def rewards_of(config: LeCTRConfig, outcome: int = 2) -> Tensor:
+def rewards_of(config: LeCTROptions, outcome: int = 2) -> Tensor:
     """Advising rewards of two steps of a pair, between which and the measurement values change.
 
     Agent 0 goes from place 0 by action 1 to place 1, rewarded 1; then from place 1 by action 0 to
@@ -188,29 +188,29 @@ def rewards_of(config: LeCTRConfig, outcome: int = 2) -> Tensor:
 
 def test_value_estimation_gain_is_being_above_the_threshold() -> None:
     # Estimates with the new values: 1 + 0.5 * 4.5 = 3.25, and 2 as nothing follows; agent 1: 4.
-    assert rewards_of(LeCTRConfig(threshold=3.0)).tolist() == [[1.0, 0.0], [1.0, 1.0]]
-    assert rewards_of(LeCTRConfig(threshold=3.5)).tolist() == [[0.0, 0.0], [1.0, 1.0]]
+    assert rewards_of(LeCTROptions(threshold=3.0)).tolist() == [[1.0, 0.0], [1.0, 1.0]]
+    assert rewards_of(LeCTROptions(threshold=3.5)).tolist() == [[0.0, 0.0], [1.0, 1.0]]
     # By default the first threshold is the mean, 2.625 and 4.
-    assert rewards_of(LeCTRConfig()).tolist() == [[1.0, 0.0], [0.0, 0.0]]
+    assert rewards_of(LeCTROptions()).tolist() == [[1.0, 0.0], [0.0, 0.0]]
 
 
 def test_td_gain_is_how_far_the_temporal_difference_shrank() -> None:
     # Step 1: |1 + 0.5 * 4 - 2| = 1, then |1 + 0.5 * 4.5 - 2.5| = 0.75. Step 2: |2 - 3| and
     # |2 - 3.5|.
-    assert rewards_of(LeCTRConfig(progress="tdg")).tolist() == [[0.25, -0.5], [0.0, 0.0]]
+    assert rewards_of(LeCTROptions(progress="tdg")).tolist() == [[0.25, -0.5], [0.0, 0.0]]
 
 
 def test_loss_gain_is_how_far_half_its_square_shrank() -> None:
     expected = [[0.5 * (1 - 0.5625), 0.5 * (1 - 2.25)], [0.0, 0.0]]
-    assert rewards_of(LeCTRConfig(progress="lg")).tolist() == expected
+    assert rewards_of(LeCTROptions(progress="lg")).tolist() == expected
 
 
 def test_value_gain_is_how_far_the_best_value_rose() -> None:
-    assert rewards_of(LeCTRConfig(progress="jvg")).tolist() == [[0.5, 0.5], [0.0, 0.0]]
+    assert rewards_of(LeCTROptions(progress="jvg")).tolist() == [[0.5, 0.5], [0.0, 0.0]]
 
 
 def test_following_advice_costs() -> None:
-    config = LeCTRConfig(threshold=3.0, cost=0.25)
+    config = LeCTROptions(threshold=3.0, cost=0.25)
     assert rewards_of(config).tolist() == [[1.0, 0.0], [1.0, 1.0]]
     assert rewards_of(config, outcome=0).tolist() == [[1.0, 0.0], [0.75, 0.75]]
 
@@ -577,7 +577,7 @@ def test_a_step_without_a_decision_is_not_remembered() -> None:
 
 
 def test_what_it_cannot_do_is_said() -> None:
-    config = LeCTRConfig()
+    config = LeCTROptions()
     table = random_table(2)
     table.task = TaskSpec(2, (1,), action_low=(-1.0,), action_high=(1.0,))
     with pytest.raises(ValueError, match="discrete actions"):
@@ -604,7 +604,7 @@ def test_what_it_cannot_do_is_said() -> None:
 )
 def test_numbers_that_make_no_sense_are_refused(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=field):
-        LeCTRConfig(**{field: value})
+        LeCTROptions(**{field: value})
 
 
 def test_numbers_that_are_not_finite_stop_it() -> None:
@@ -705,7 +705,7 @@ class QTables:
 
 
 def rewards_in_rooms(
-    config: LeCTRConfig | None, groups: int, steps: int
+    config: LeCTROptions | None, groups: int, steps: int
 ) -> tuple[Any, dict[str, Tensor]]:
     """Mean rewards ``[A]`` and numbers over the last quarter; member 0 learns, 1 is done."""
     agents, copies = 2 * groups, 4
@@ -736,7 +736,7 @@ def rewards_in_rooms(
 
 def test_a_learner_asks_a_frozen_expert_and_profits() -> None:
     alone, _ = rewards_in_rooms(None, groups=2, steps=800)
-    config = LeCTRConfig(gradient_steps=8)
+    config = LeCTROptions(gradient_steps=8)
     together, numbers = rewards_in_rooms(config, groups=2, steps=800)
     novices, experts = slice(0, None, 2), slice(1, None, 2)
     assert (alone[novices] < 0.06).all()  # it explores all the time

@@ -1,6 +1,7 @@
 """Influence, messages and models of others: against enumeration one step at a time, and at work."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,23 +10,32 @@ from tests.python.algos.tiny import Buttons, collect, experience, new_rollout
 
 from socialgrid.algos import A3C, PPO, A3CConfig, PPOConfig
 from socialgrid.models import ModelConfig, Recall, ViewSpec
-from socialgrid.social.options import SocialConfig
+from socialgrid.social.options import (
+    BasicInfluenceOptions,
+    CollectiveOptions,
+    CommOptions,
+    InequityOptions,
+    MoaOptions,
+    ProsocialOptions,
+    VisibleActionsOptions,
+)
+from socialgrid.social.roles import Chosen
 
 SMALL = ModelConfig(channels=(6,), features=(8,), memory=8, heads=())
 SOCIAL = {
-    "visible-actions": SocialConfig(mechanisms=("visible-actions",)),
-    "influence": SocialConfig(mechanisms=("influence",), num_influencers=2, influencee_weight=0.5),
-    "comm": SocialConfig(mechanisms=("comm",), vocabulary=4, message_embedding=6),
-    "moa": SocialConfig(mechanisms=("moa",), moa_memory=7),
-    "inequity": SocialConfig(mechanisms=("inequity",)),
-    "prosocial": SocialConfig(mechanisms=("prosocial",)),
-    "collective": SocialConfig(mechanisms=("collective",)),
+    "visible-actions": VisibleActionsOptions(),
+    "influence": BasicInfluenceOptions(num_influencers=2, influencee_weight=0.5),
+    "comm": CommOptions(vocabulary=4, embedding=6),
+    "moa": MoaOptions(memory=7),
+    "inequity": InequityOptions(),
+    "prosocial": ProsocialOptions(),
+    "collective": CollectiveOptions(),
 }
 MEASURED = ("influence", "comm", "moa")
 LEARNERS = {
     "ppo": (
         PPO,
-        PPOConfig(aux="none", num_minibatches=2, minibatch_sequences=6, sequence_length=3),
+        PPOConfig(num_minibatches=2, minibatch_sequences=6, sequence_length=3),
     ),
     "a3c": (A3C, A3CConfig()),
 }
@@ -45,10 +55,8 @@ def sharp(learner, factor=4.0):
 def make(kind, name, agents=3, **changes):
     env = Buttons(4, agents, horizon=5, seed=1)
     learner, config = LEARNERS[kind]
-    social = SOCIAL[name]
-    if changes:
-        social = SocialConfig(**{**vars(social), **changes})
-    return sharp(learner(env.spec, SMALL, config, seed=3, social=social)), env
+    social = replace(SOCIAL[name], **changes)
+    return sharp(learner(env.spec, SMALL, config, seed=3, social=[social])), env
 
 
 def numpy_divergence(kind, p, q, action):
@@ -384,7 +392,7 @@ class Partners(Buttons):
 
 def test_the_model_of_others_learns_a_scripted_partner():
     env = Partners(16)
-    social = SocialConfig(mechanisms=("moa",), moa_memory=16, influence_weight=0.0, moa_coef=1.0)
+    social = [MoaOptions(memory=16, influence_weight=0.0, coef=1.0)]
     config = A3CConfig(learning_rate=0.02, learning_rate_end=None)
     learner = A3C(env.spec, SMALL, config, seed=0, social=social)
     rollout = new_rollout(learner, env, 12, agents=(0, 1))
@@ -412,7 +420,7 @@ def test_the_model_of_others_learns_a_scripted_partner():
 
 
 def test_the_model_of_others_is_told_whom_to_leave_out():
-    learner, env = make("a3c", "moa", moa_visible_only=True)
+    learner, env = make("a3c", "moa", visible_only=True)
     rollout = experience(learner, env, steps=6)
     rollout.visible.zero_()
     metrics = learner.update(rollout)
@@ -421,7 +429,7 @@ def test_the_model_of_others_is_told_whom_to_leave_out():
 
 
 def test_the_reported_error_of_predictions_is_a_mean_over_those_that_count():
-    learner, env = make("a3c", "moa", moa_visible_only=True)
+    learner, env = make("a3c", "moa", visible_only=True)
     rollout = experience(learner, env, steps=6)
     rollout.visible.zero_()
     rollout.visible[:, :, :, 2] = 1  # one of an agent's two others, and it alone
@@ -463,12 +471,12 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="not of this learner"):
         learner.load_carried({"inequity/smoothed": torch.zeros((4, 3))})
     with pytest.raises(ValueError, match="influencers 3"):
-        PPO(env.spec, SMALL, social=SocialConfig(mechanisms=("influence",), num_influencers=3))
+        PPO(env.spec, SMALL, social=[BasicInfluenceOptions(num_influencers=3)])
     alone = Buttons(4, 1).spec
     for name, message in (("moa", "no other agent"), ("comm", "at least two")):
         with pytest.raises(ValueError, match=message):
-            PPO(alone, SMALL, social=SOCIAL[name])
+            PPO(alone, SMALL, social=[SOCIAL[name]])
     with pytest.raises(ValueError, match="one influence mechanism at most"):
-        SocialConfig(mechanisms=("influence", "moa"))
-    with pytest.raises(ValueError, match="visible-action"):
-        SocialConfig(mechanisms=("visible-action",))
+        Chosen((BasicInfluenceOptions(), MoaOptions()))
+    with pytest.raises(ValueError, match="each at most once"):
+        Chosen((VisibleActionsOptions(), VisibleActionsOptions()))

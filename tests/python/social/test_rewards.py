@@ -8,14 +8,22 @@ import torch
 
 from socialgrid.models import ViewSpec
 from socialgrid.social import rewards
-from socialgrid.social.options import SocialConfig
-from socialgrid.social.registry import make_mechanisms
+from socialgrid.social.mechanism import make_mechanisms
+from socialgrid.social.options import (
+    BasicInfluenceOptions,
+    CollectiveOptions,
+    InequityOptions,
+    MoaOptions,
+    ProsocialOptions,
+    VisibleActionsOptions,
+)
 from socialgrid.social.rewards import (
     InequityAversion,
     OtherRegarding,
     inequity_averse_reward,
     prosocial_reward,
 )
+from socialgrid.social.roles import MECHANISMS as LISTED
 
 
 def make_reward_transform(config, num_envs, num_agents):
@@ -153,7 +161,7 @@ MECHANISMS = ["inequity", "prosocial", "collective"]
 def test_owned_agents_are_compared_with_everybody(case, mechanism):
     """Also with agents that the learner does not own, in the order asked for."""
     reward, done = (torch.tensor(x) for x in case)
-    config = SocialConfig(mechanisms=(mechanism,))
+    config = [LISTED[mechanism]()]
     everybody = make_reward_transform(config, 3, 4)(reward, done, range(4))
     some = make_reward_transform(config, 3, 4)(reward, done, [3, 1])
     assert torch.equal(some, everybody[..., [3, 1]])
@@ -164,7 +172,7 @@ def test_owned_agents_are_compared_with_everybody(case, mechanism):
 def test_an_agent_alone_keeps_its_reward(case, mechanism):
     reward, done = (torch.tensor(x) for x in case)
     alone = reward[..., :1].clone()
-    transform = make_reward_transform(SocialConfig(mechanisms=(mechanism,)), 3, 1)
+    transform = make_reward_transform([LISTED[mechanism]()], 3, 1)
     ours = transform(alone, done, [0])
     assert torch.equal(ours, alone)
     ours += 1.0  # a new tensor: the rollout's rewards stay as they were
@@ -174,9 +182,11 @@ def test_an_agent_alone_keeps_its_reward(case, mechanism):
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_weights_of_zero_change_nothing(case, mechanism):
     reward, done = (torch.tensor(x) for x in case)
-    config = SocialConfig(
-        mechanisms=(mechanism,), inequity_alpha=0.0, inequity_beta=0.0, prosocial_eta=0.0
-    )
+    config = {
+        "inequity": [InequityOptions(alpha=0.0, beta=0.0)],
+        "prosocial": [ProsocialOptions(eta=0.0)],
+        "collective": [CollectiveOptions()],
+    }[mechanism]
     ours = make_reward_transform(config, 3, 4)(reward, done, range(4))
     assert torch.equal(ours, reward) == (mechanism != "collective")
 
@@ -184,21 +194,20 @@ def test_weights_of_zero_change_nothing(case, mechanism):
 def test_configuration_reaches_the_transform(case):
     reward, done = (torch.tensor(x) for x in case)
 
-    def made(**options):
-        return make_reward_transform(SocialConfig(**options), 3, 4)(reward, done, range(4))
+    def made(*options):
+        return make_reward_transform(options, 3, 4)(reward, done, range(4))
 
-    inequity = made(mechanisms=("inequity",), inequity_alpha=2.0, inequity_beta=0.3,
-                    inequity_smoothing=0.6)  # fmt: skip
+    inequity = made(InequityOptions(alpha=2.0, beta=0.3, smoothing=0.6))
     assert torch.equal(inequity, averse(alpha=2.0, beta=0.3, smoothing=0.6)(reward, done, range(4)))
-    raw = made(mechanisms=("inequity",), inequity_smoothing=None)
+    raw = made(InequityOptions(smoothing=None))
     assert torch.equal(raw, averse(smoothing=None)(reward, done, range(4)))
-    prosocial = made(mechanisms=("visible-actions", "prosocial"), prosocial_eta=0.25)
+    prosocial = made(VisibleActionsOptions(), ProsocialOptions(eta=0.25))
     assert torch.equal(prosocial, prosocial_reward(reward, 0.25))
-    collective = made(mechanisms=("collective",))
+    collective = made(CollectiveOptions())
     everybodys = reward.sum(-1, keepdim=True).expand_as(reward)
     torch.testing.assert_close(collective, everybodys)
-    for mechanisms in ((), ("influence",), ("moa", "visible-actions")):
-        assert make_reward_transform(SocialConfig(mechanisms=mechanisms), 3, 4) is None
+    for options in ((), (BasicInfluenceOptions(),), (VisibleActionsOptions(), MoaOptions())):
+        assert make_reward_transform(options, 3, 4) is None
 
 
 def test_mistakes_are_named(case):
@@ -213,7 +222,7 @@ def test_mistakes_are_named(case):
         averse().load_tensors({})
     with pytest.raises(ValueError, match=r"remembered \['smoothed'\]: expected \[\]"):
         averse(smoothing=None).load_tensors({"smoothed": torch.zeros(3, 4)})
-    transform = make_reward_transform(SocialConfig(mechanisms=("prosocial",)), 3, 4)
+    transform = make_reward_transform([ProsocialOptions()], 3, 4)
     assert transform.tensors() == {}
     transform.load_tensors({})
     with pytest.raises(ValueError, match="expected"):

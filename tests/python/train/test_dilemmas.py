@@ -15,8 +15,8 @@ from socialgrid.commands.evaluate import evaluate
 from socialgrid.commands.play import PlayOptions, action_keys, make_game
 from socialgrid.config import (
     ALGORITHMS,
-    ON_POLICY,
     UsageError,
+    algorithms_of,
     from_dict,
     load_config,
     load_preset,
@@ -47,6 +47,7 @@ from socialgrid.train import (
     resume_run,
 )
 
+MEASURED = ("influence", "comm", "moa")
 TINY = """
 [run]
 total_steps = 144
@@ -137,20 +138,21 @@ def test_agents_that_hear_or_model_others_keep_their_place(tmp_path):
     )
 
 
-@pytest.mark.parametrize("algorithm", ON_POLICY)
+@pytest.mark.parametrize("algorithm", algorithms_of("on-policy"))
 @pytest.mark.parametrize(
     "social",
     ["none", "visible-actions", "influence", "comm", "moa", "inequity", "prosocial", "collective"],
 )
 def test_every_mechanism_runs_and_resumes_bit_for_bit(tmp_path, algorithm, social):
-    line = f"--algorithm {algorithm} --social {social} --influence-weight 0.5 --curriculum 0.0001"
+    measured = "--influence-weight 0.5 --curriculum 0.0001" if social in MEASURED else ""
+    line = f"--algorithm {algorithm} --social {social} {measured}"
     trained(tmp_path, tmp_path / "straight", line)
     # 12 steps of rollout in episodes of 18: what is carried over matters.
     trained(tmp_path, tmp_path / "part", f"{line} --total-steps 48")
     trainer, messages = resume_run(tmp_path / "part", 144)
     assert not messages
     assert trainer.learner.algorithm == algorithm
-    assert trainer.learner.social.mechanisms == (() if social == "none" else (social,))
+    assert trainer.learner.social.names == (() if social == "none" else (social,))
     trainer.train(Silent())
     same_end(tmp_path / "straight", tmp_path / "part")
     rows = read_metrics(tmp_path / "straight" / "metrics.jsonl")
@@ -253,7 +255,7 @@ def test_every_variant_of_every_preset_makes_its_learner(name):
             if variant in ALGORITHMS
             else found.choose(social=[variant])
         )
-        leading = {"influence", "comm", "moa"} & set(config.social.mechanisms)
+        leading = set(MEASURED) & set(config.social.names)
         if leading and len(config.players.kinds) < 2:
             continue
         small = {"env": {"num_envs": 2, "rollout_steps": 32, "num_threads": 1}}
@@ -261,7 +263,7 @@ def test_every_variant_of_every_preset_makes_its_learner(name):
                            else small, config)  # fmt: skip
         worlds = build_worlds(config, phase_at(config, 0), 0)
         learner = build_learner(config, worlds.env, torch.device("cpu"))
-        assert learner.social == config.social
+        assert learner.social.options == config.social.options
         worlds.close()
 
 
@@ -284,15 +286,15 @@ def test_every_variant_of_every_preset_makes_its_learner(name):
 def test_the_presets_hold_the_papers_tables(name, variant, expected):
     config = load_preset(name).choose(social=[] if variant is None else [variant])
     assert len(config.players.kinds) == 5
-    algorithm, social = config.algorithm, config.social
+    algorithm, social = config.algorithm, [*config.social, None][0]
     found = (algorithm.learning_rate, algorithm.learning_rate_end, algorithm.entropy_coef)
     if len(expected) > 3:
         found += (social.influence_weight, social.curriculum, social.divergence)
         found += {
-            "influence": (social.num_influencers, social.influencee_weight),
-            "comm": (social.vocabulary, social.message_embedding),
-            "moa": (social.moa_coef, social.moa_visible_only),
-        }[social.mechanisms[0]]
+            "influence": lambda: (social.num_influencers, social.influencee_weight),
+            "comm": lambda: (social.vocabulary, social.embedding),
+            "moa": lambda: (social.coef, social.visible_only),
+        }[social.name]()
     assert found == expected
     if variant == "comm":
         assert social.environment_weight == {"cleanup": 0.0, "harvest": 1.0}[name]
@@ -355,7 +357,7 @@ def test_long_episodes_are_played_in_stretches_with_the_same_result(finished):
 def test_box_trapped_tells_when_the_box_was_opened(tmp_path):
     line = "--game BoxTrapped-v0 --players learner,learner --rollout-steps 50 --social moa"
     base = load_preset("box-trapped")
-    network = "--features 8,8 --memory 8 --moa-memory 8 --workers 1 --num-envs 4 --total-steps 200"
+    network = "--features 8,8 --memory 8 --moa.memory 8 --workers 1 --num-envs 4 --total-steps 200"
     options = f"{line} {network} --threads 1 --num-threads 1 --no-video --no-curves"
     config = parse_train([*options.split(), "--no-tensorboard"], base, "x")
     create_run(config, tmp_path / "run").train(Silent())

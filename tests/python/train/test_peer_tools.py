@@ -79,8 +79,9 @@ learning_starts = 16
 [evaluation]
 interval = 40
 episodes = 2
-[peers]
+[players]
 groups = 2
+[variants.peers.social.peers]
 follow_steps = 3
 epoch_steps = 40
 [logging]
@@ -123,7 +124,7 @@ def finished(tmp_path_factory):
 def learner_of(**sections):
     """The learner of a tiny configuration, for vectors of 4 numbers and 4 actions."""
     config = from_dict({"algorithm": {"name": "dqn"}} | sections)
-    spec = TaskSpec(config.peers.groups * len(config.roster.slots), (4,), "float32", 4)
+    spec = TaskSpec(config.players.groups * len(config.roster.slots), (4,), "float32", 4)
     return build_off_policy_learner(config, spec, torch.device("cpu"))
 
 
@@ -134,8 +135,7 @@ def small(name="dqn", **options):
 def test_every_agent_of_every_group_has_streams_and_weights_of_its_own():
     learner = learner_of(
         algorithm=small(),
-        players={"kinds": ["learner", "random", "novice", "learner"]},
-        peers={"groups": 2},
+        players={"kinds": ["learner", "random", "novice", "learner"], "groups": 2},
     )
     assert isinstance(learner, DQN)
     assert learner.agent_ids == tuple(range(6))
@@ -148,8 +148,7 @@ def test_every_agent_of_every_group_has_streams_and_weights_of_its_own():
 def test_a_group_may_mix_algorithms_that_share_what_they_can():
     learner = learner_of(
         algorithm=small(gamma=0.5, double=False, learning_rate=[0.1, 0.2, 0.3]),
-        players={"kinds": ["learner"] * 3},
-        peers={"groups": 2, "algorithms": ["dqn", "sac", "dqn"]},
+        players={"kinds": ["learner"] * 3, "groups": 2, "algorithms": ["dqn", "sac", "dqn"]},
     )
     assert isinstance(learner, MixedLearner)
     dqn, sac = learner.parts
@@ -236,15 +235,14 @@ def test_agents_are_named_by_group_and_place():
     kinds = {"players": {"kinds": ["learner", "expert", "novice"]}}
     dqn = {"algorithm": {"name": "dqn"}}
     assert from_dict(dqn | kinds).roster.names() == ["agent0 learner", "agent2 novice"]
-    groups = {"social": {"mechanisms": ["peers"]}, "peers": {"groups": 2}}
-    assert from_dict(dqn | kinds | groups).roster.names() == [
+    groups = {"social": {"peers": {}}, "players": {**kinds["players"], "groups": 2}}
+    assert from_dict(dqn | groups).roster.names() == [
         "group0 peer0 learner", "group0 peer2 novice",
         "group1 peer0 learner", "group1 peer2 novice",
     ]  # fmt: skip
     mixed = {
-        "players": {"kinds": ["learner", "expert", "learner"]},
-        "peers": {"algorithms": ["dqn", "sac"]},
-        "social": {"mechanisms": ["peers"]},
+        "players": {"kinds": ["learner", "expert", "learner"], "algorithms": ["dqn", "sac"]},
+        "social": {"peers": {}},
     }
     assert from_dict(dqn | mixed).roster.names() == [
         "peer0 learner (dqn)",
@@ -503,9 +501,8 @@ def made_up(
     config = from_dict(
         {
             "algorithm": {"name": "dqn"},
-            "social": {"mechanisms": ["peers"]},
-            "players": {"kinds": list(kinds)},
-            "peers": {"groups": groups, **peers},
+            "social": {"peers": peers},
+            "players": {"kinds": list(kinds), "groups": groups},
             "run": {"seed": seed},
         }
     )

@@ -44,11 +44,8 @@ def config_of(*tables: dict[str, Any]) -> TrainConfig:
 
 
 def peers(kinds: list[str], **options: Any) -> dict[str, Any]:
-    return {
-        "players": {"kinds": kinds},
-        "social": {"mechanisms": ["peers"]},
-        "peers": options,
-    }
+    players = {name: options.pop(name) for name in ("groups", "algorithms") if name in options}
+    return {"players": {"kinds": kinds, **players}, "social": {"peers": options}}
 
 
 def trainer_of(config: TrainConfig, folder: Path) -> OffPolicyTrainer:
@@ -95,7 +92,7 @@ def test_a_row_counts_what_happened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kinds", [["learner"], ["learner", "learner"]])
 def test_without_advice_everybody_acts_alone(tmp_path: Path, kinds: list[str]) -> None:
-    config = config_of({"players": {"kinds": kinds}, "peers": {"groups": 2}})
+    config = config_of({"players": {"kinds": kinds, "groups": 2}})
     trainer = trainer_of(config, tmp_path)
     row = trainer.step()
     assert "members" not in row
@@ -164,7 +161,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     ),
     "lectr": {
         "players": {"kinds": ["learner", "learner"]},
-        "social": {"mechanisms": ["lectr"]},
+        "social": {"lectr": {}},
     },
     "meeting": MEETING,
     "meeting, recurrent": merged(
@@ -364,8 +361,7 @@ def test_frozen_members_and_novices_do_not_learn(tmp_path: Path) -> None:
         (
             {
                 "env": {"game": "GoalCycle-v0", "options": {}},
-                "players": {"kinds": ["learner", "expert"]},
-                "peers": {"groups": 2},
+                "players": {"kinds": ["learner", "expert"], "groups": 2},
             },
             "groups",
         ),
@@ -411,8 +407,7 @@ def test_trust_finds_the_expert_and_shuns_the_adversary(tmp_path: Path, advice: 
 def test_lectr_measures_progress_across_what_the_learner_learnt(tmp_path: Path) -> None:
     table = {
         "players": {"kinds": ["learner", "learner"]},
-        "social": {"mechanisms": ["lectr"]},
-        "lectr": {"progress": "jvg"},
+        "social": {"lectr": {"progress": "jvg"}},
         "env": {"rollout_steps": 100},
     }
     trainer = trainer_of(config_of(table), tmp_path)

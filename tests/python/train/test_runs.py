@@ -249,8 +249,8 @@ def test_novices_do_not_see_what_is_hidden_from_them(tmp_path):
     [
         {"env": {"obs_mode": "tiles"}},
         {"algorithm": {"precision": "bf16"}},
-        {"algorithm": {"aux": "none"}},
-        {"algorithm": {"aux": "reconstruction"}},
+        {"aux": {"prediction": None}},
+        {"aux": {"prediction": None, "reconstruction": {}}},
         {"env": {"double_buffer": True}},
         {"players": {"kinds": ["learner"]}},
         {"env": {"game": "Maze-v0", "options": {}}, "players": {"kinds": ["expert", "learner"]}},

@@ -41,7 +41,7 @@ class A3C(RecurrentLearner[A3CConfig]):
 
         Returns:
             float32 ``[A]`` each, NaN for agents that do not learn: policy_loss, value_loss,
-            entropy, aux_loss and the auxiliary loss's own, value_mean, reward_mean (per step in
+            entropy, those of mechanisms, value_mean, reward_mean (per step in
             play), gradient_norm (before clipping), learning_rate, and what the social mechanisms
             report.
 

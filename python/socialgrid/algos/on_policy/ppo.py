@@ -29,7 +29,7 @@ class PPO(RecurrentLearner[PPOConfig]):
 
         Returns:
             float32 ``[A]`` each, NaN for agents that do not learn: policy_loss, value_loss,
-            entropy, clip_fraction, kl, aux_loss and the auxiliary loss's own (means over the
+            entropy, clip_fraction, kl and those of mechanisms (means over the
             gradient steps done), kl_final (whole batch, after the last step), gradient_steps,
             restored (1 if set back), value_mean, reward_mean (per step in play), and what the
             social mechanisms report.
@@ -173,7 +173,7 @@ class PPO(RecurrentLearner[PPOConfig]):
 
 
 _ALWAYS = (
-    *("policy_loss", "value_loss", "entropy", "aux_loss", "kl", "clip_fraction"),
+    *("policy_loss", "value_loss", "entropy", "kl", "clip_fraction"),
     *("kl_final", "gradient_steps", "restored", "value_mean", "reward_mean"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,10 +25,10 @@ from socialgrid.models.encoders import from_patches
 from socialgrid.models.hearing import Before, Hearing
 from socialgrid.models.recall import Recall, chosen_log_prob, piece_length
 from socialgrid.models.spec import ViewSpec
+from socialgrid.social.auxiliary import ViewLoss
 from socialgrid.social.influence.leaders import Influence
-from socialgrid.social.mechanism import Outputs, Rewards
-from socialgrid.social.options import SocialConfig
-from socialgrid.social.registry import find_aux_loss, make_mechanisms
+from socialgrid.social.mechanism import Outputs, Rewards, make_mechanisms
+from socialgrid.social.roles import Chosen, MechanismOptions
 
 # Fewer environments than this are not worth a thread of their own.
 FEWEST_ENVS, FEWEST_ENVS_ACTING = 16, 64
@@ -53,7 +53,7 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         seed: int = 0,
         device: torch.device | str = "cpu",
         agent_ids: Sequence[int] | None = None,
-        social: SocialConfig | None = None,
+        social: Iterable[MechanismOptions] = (),
         dump_dir: Path | str | None = None,
     ) -> None:
         """Initialise networks, optimisers and random streams.
@@ -66,20 +66,19 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             device: where networks live and updates happen.
             agent_ids: integers that tell the agents' random streams apart, by default 0 to A - 1.
                 An agent's initial weights and draws depend on (seed, id) alone.
-            social: social mechanisms; none by default.
+            social: options of the mechanisms in force, auxiliary losses included.
             dump_dir: where to write the batch that made something non-finite.
 
         Raises:
-            ValueError: an unknown auxiliary loss, numbers of rates or ids that do not fit, or too
-                few agents for a mechanism.
+            ValueError: numbers of rates or ids that do not fit, mechanisms that exclude each other,
+                or too few agents for one.
         """
         config = config or self.default_config()
-        self._aux_loss = find_aux_loss(config.aux)
         super().__init__(
             spec.num_agents, seed=seed, device=device, agent_ids=agent_ids, dump_dir=dump_dir
         )
         self.config = config
-        self.social = social or SocialConfig()
+        self.social = Chosen(tuple(social))
         self.mechanisms = make_mechanisms(self.social, spec)
         self.hearing = Hearing(
             [channel for mechanism in self.mechanisms for channel in mechanism.channels()],
@@ -88,7 +87,6 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
         self.model = ActorCritic(
             spec,
             model or ModelConfig(),
-            decoder=config.aux != "none",
             hearing=self.hearing,
             branches={mechanism.name: mechanism.branch for mechanism in self.mechanisms},
             seed=seed,
@@ -200,18 +198,21 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             float32 ``[E, A, num_actions, rows * t, cols * t, 3]``, 1 being white, not clipped.
 
         Raises:
-            RuntimeError: the network has no auxiliary branch.
+            RuntimeError: no mechanism predicts views.
         """
+        found = [one for one in self.mechanisms if isinstance(one, ViewLoss)]
+        if not found:
+            raise RuntimeError("no mechanism of this learner predicts views (aux prediction does)")
         tokens = self._heard(state.to(self.device), None)
         core, _ = self.model.step(*self._agents_first(obs, state, reset), tokens)
         views = []
         for action in range(self.model.spec.num_actions):
             chosen = torch.full(core.shape[:2], action, device=self.device)
-            patches = self.model.predict_view(core, chosen).float()
+            patches = found[0].predict(self.model, core, chosen).float()
             views.append(from_patches(patches, self.model.spec).transpose(0, 1))
         return torch.stack(views, 2)
 
-    def set_options(self, config: Config, social: SocialConfig) -> None:
+    def set_options(self, config: Config, social: Iterable[MechanismOptions]) -> None:
         """Go on with other numbers: rates, weights, discounts. Optimisers keep their moments.
 
         Args:
@@ -223,9 +224,9 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
                 then.
         """
         self.set_learning_rate(config.learning_rate)
-        self.config, self.social = config, social
-        for mechanism in self.mechanisms:
-            mechanism.set_options(social, self.model)
+        self.config, self.social = config, Chosen(tuple(social))
+        for mechanism, options in zip(self.mechanisms, self.social, strict=True):
+            mechanism.set_options(options, self.model)
 
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
         """Change learning rates: one for all agents or one for each."""
@@ -404,9 +405,6 @@ class RecurrentLearner(StackedLearner, Generic[Config]):
             else:
                 loss = loss + further.weight * whole - further.entropy_coef * entropy
                 numbers |= {f"{name}_loss": whole, f"{name}_entropy": entropy}
-        aux_loss, aux_numbers = self._aux_loss(outputs, part)
-        loss = loss + config.aux_coef * aux_loss
-        numbers |= {"aux_loss": aux_loss, **aux_numbers}
         for mechanism in self.mechanisms:
             own, found = mechanism.loss(outputs, part)
             loss = loss + own

@@ -52,6 +52,7 @@ from socialgrid.data.replay import Replay, Transitions
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.streams import agent_generator
 from socialgrid.models.trained import Trained
+from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner
 from socialgrid.social.advice.advising import (
     AdvisingPolicies,
     Layers,
@@ -62,8 +63,7 @@ from socialgrid.social.advice.advising import (
     room_for_steps,
     td_error,
 )
-from socialgrid.social.advice.lectr_options import LeCTRConfig
-from socialgrid.social.protocols import AdvisedStep, Members, PeerLearner
+from socialgrid.social.advice.options import LeCTROptions
 
 _WEIGHTS, _DRAWS = 8, 9  # purposes of the random streams here
 _NUMBERS = ("asked", "advised", "changed", "answered", "advising_reward", "advising_loss")
@@ -78,7 +78,7 @@ class LeCTR:
     """
 
     def __init__(
-        self, learner: PeerLearner, config: LeCTRConfig, members: Members, seed: int
+        self, learner: PeerLearner, config: LeCTROptions, members: Members, seed: int
     ) -> None:
         """Initialise advising networks and their memory.
 

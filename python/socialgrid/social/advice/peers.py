@@ -6,7 +6,7 @@ and follows member j for ``follow_steps`` steps with the probability of eq. 2,
     softmax_j(v_ij / tau_m),   tau_m = tau_0 exp(-lambda m) in epoch m,
 
 where v_ij is the chosen term, or the sum of several, each brought to [-1, 1] by its range over the
-members (footnote 4; ``PeersConfig.normalise`` also has division by the largest absolute value):
+members (footnote 4; ``PeersOptions.normalise`` also has division by the largest absolute value):
 
     critic        Q_i(s, a_j)                                                  (eq. 3)
     trust         v_ij <- (1 - alpha) v_ij + alpha omega_ij                    (eq. 4)
@@ -31,8 +31,8 @@ from torch import Tensor
 
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.streams import agent_generator
-from socialgrid.social.advice.options import PeersConfig
-from socialgrid.social.protocols import AdvisedStep, Members, PeerLearner
+from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner
+from socialgrid.social.advice.options import PeersOptions
 
 _PURPOSE = 7  # of the random streams here
 _COLDEST = 1e-6  # lowest temperature that is told from 0
@@ -152,7 +152,7 @@ class PeerAdviser:
     """Follows members of the group by critic, trust and agent values; an ``Adviser``."""
 
     def __init__(
-        self, critic: PeerLearner, config: PeersConfig, members: Members, seed: int
+        self, critic: PeerLearner, config: PeersOptions, members: Members, seed: int
     ) -> None:
         """Start with the configured values and nobody followed.
 

@@ -8,6 +8,7 @@ would have been on average over the symbols that the speaker might have sent.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,6 @@ from socialgrid.social.influence.blocks import after_steps, before_steps
 from socialgrid.social.influence.divergence import influence
 from socialgrid.social.influence.leaders import Influence
 from socialgrid.social.influence.listening import Listening
-from socialgrid.social.options import SocialConfig
 
 
 class LastMessages(Channel):
@@ -38,12 +38,12 @@ class LastMessages(Channel):
 class Communication(Influence):
     """The mechanism ``comm``: messages are further decisions, rewarded for influence."""
 
-    def __init__(self, name: str, config: SocialConfig, spec: ViewSpec) -> None:
-        super().__init__(name, config, spec)
+    def __init__(self, options: Any, spec: ViewSpec) -> None:
+        super().__init__(options, spec)
         if spec.num_agents < 2:
             raise ValueError("comm: messages need at least two learning agents")
-        self.rewarded = name
-        self.channel = LastMessages(name, spec.num_agents, config.vocabulary)
+        self.rewarded = self.name
+        self.channel = LastMessages(self.name, spec.num_agents, options.vocabulary)
 
     def channels(self) -> Sequence[Channel]:
         """See ``Mechanism``."""
@@ -51,21 +51,21 @@ class Communication(Influence):
 
     def branch(self, generators: Sequence[torch.Generator], network: ActorCritic) -> DecisionHeads:
         """See ``Mechanism``."""
-        config = self.config
+        options = self.options
         return DecisionHeads(
             generators,
             network.config.memory,
-            config.message_embedding,
-            config.vocabulary,
-            weight=config.message_coef,
-            entropy_coef=config.message_entropy_coef,
+            options.embedding,
+            options.vocabulary,
+            weight=options.coef,
+            entropy_coef=options.entropy_coef,
         )
 
-    def set_options(self, config: SocialConfig, network: ActorCritic) -> None:
+    def set_options(self, options: Any, network: ActorCritic) -> None:
         """See ``Mechanism``."""
-        super().set_options(config, network)
+        super().set_options(options, network)
         heads = network.further[self.name]
-        heads.weight, heads.entropy_coef = config.message_coef, config.message_entropy_coef
+        heads.weight, heads.entropy_coef = options.coef, options.entropy_coef
 
     @torch.no_grad()
     def exerted(self, network: ActorCritic, batch: Recall, heard: Listening) -> Tensor:
@@ -97,12 +97,12 @@ class Communication(Influence):
                         others[other],
                         weights[speaker],
                         said[speaker, rows],
-                        self.config.divergence,
+                        self.options.divergence,
                         following[other, rows].clamp(min=0),
                     )
                     counts = listening[speaker, rows] & listening[other, rows]
                     heard.add(speaker, network.own_slots[other], others[other], counts)
-                    if self.config.divergence == "pmi":  # of a response that is known
+                    if self.options.divergence == "pmi":  # of a response that is known
                         counts = counts & (following[other, rows] >= 0)
                     found[speaker, rows, network.own_slots[other]] = exerted * counts
         return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,6 @@ from socialgrid.social.influence.blocks import before_steps
 from socialgrid.social.influence.divergence import influence
 from socialgrid.social.influence.listening import Listening
 from socialgrid.social.mechanism import Mechanism, Rewards
-from socialgrid.social.options import SocialConfig
 
 
 class Influence(Mechanism):
@@ -54,15 +54,15 @@ class Influence(Mechanism):
 
     def reward(self, rewards: Rewards) -> None:
         """See ``Mechanism``."""
-        config = self.config
+        options = self.options
         exerted, pairs = self.measured(rewards.network, rewards.batch)
         rewards.pairs |= pairs
         c = self.credited(exerted, rewards.network)
-        if config.influence_clip is not None:
-            c = c.clamp(max=config.influence_clip)
-        beta = config.beta(rewards.progress)
+        if options.influence_clip is not None:
+            c = c.clamp(max=options.influence_clip)
+        beta = options.beta(rewards.progress)
         environment = rewards.of["action"]
-        rewards.of[self.rewarded] = config.environment_weight * environment + beta * c
+        rewards.of[self.rewarded] = options.environment_weight * environment + beta * c
         rewards.log("influence", c)
         listened = pairs["value_of_listening"].nan_to_num(0.0).amax(1)
         rewards.numbers["value_of_listening"] = listened
@@ -85,14 +85,14 @@ class LeadersNow(Channel):
 class BasicInfluence(Influence):
     """The mechanism ``influence``."""
 
-    def __init__(self, name: str, config: SocialConfig, spec: ViewSpec) -> None:
-        super().__init__(name, config, spec)
-        if config.num_influencers >= spec.num_agents:
+    def __init__(self, options: Any, spec: ViewSpec) -> None:
+        super().__init__(options, spec)
+        if options.num_influencers >= spec.num_agents:
             raise ValueError(
-                f"num_influencers {config.num_influencers}: the learner has {spec.num_agents} "
+                f"num_influencers {options.num_influencers}: the learner has {spec.num_agents} "
                 "agents, and at least one must be left to be influenced"
             )
-        self.channel = LeadersNow(spec, config.num_influencers)
+        self.channel = LeadersNow(spec, options.num_influencers)
 
     def channels(self) -> Sequence[Channel]:
         """See ``Mechanism``."""
@@ -120,7 +120,7 @@ class BasicInfluence(Influence):
                         policies[other, :, :count],
                         own[leader, :, :count],
                         action[leader, rows],
-                        self.config.divergence,
+                        self.options.divergence,
                         action[other, rows],
                     )
                     counts = playing[leader, rows] & playing[other, rows]
@@ -132,4 +132,5 @@ class BasicInfluence(Influence):
     def credited(self, exerted: Tensor, network: ActorCritic) -> Tensor:
         """See ``Influence``; the influenced may get a share of it."""
         received = exerted.sum(-2)[..., list(network.own_slots)]
-        return exerted.sum(-1) + self.config.influencee_weight * received
+        weight: float = self.options.influencee_weight
+        return exerted.sum(-1) + weight * received

@@ -7,6 +7,7 @@ had it acted otherwise: no agent looks into another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,6 @@ from socialgrid.social.influence.divergence import influence
 from socialgrid.social.influence.leaders import Influence
 from socialgrid.social.influence.listening import Listening
 from socialgrid.social.mechanism import Outputs
-from socialgrid.social.options import SocialConfig
 
 _BLOCK = 1024  # samples at a time
 
@@ -30,15 +30,15 @@ _BLOCK = 1024  # samples at a time
 class ModelledInfluence(Influence):
     """The mechanism ``moa``."""
 
-    def __init__(self, name: str, config: SocialConfig, spec: ViewSpec) -> None:
-        super().__init__(name, config, spec)
+    def __init__(self, options: Any, spec: ViewSpec) -> None:
+        super().__init__(options, spec)
         if spec.world_agents < 2:
             raise ValueError("moa: there is no other agent in the world to model")
         self._memory: Tensor | None = None
 
     def branch(self, generators: Sequence[torch.Generator], network: ActorCritic) -> ModelOfOthers:
         """See ``Mechanism``."""
-        features, memory = network.config.features, self.config.moa_memory
+        features, memory = network.config.features, self.options.memory
         return ModelOfOthers(generators, self.spec, network.encoder.flat, features, memory)
 
     def _model(self, network: ActorCritic) -> ModelOfOthers:
@@ -95,7 +95,7 @@ class ModelledInfluence(Influence):
                 predicted,
                 policy[:, rows, None],
                 action[:, rows, None],
-                self.config.divergence,
+                self.options.divergence,
                 then.clamp(min=0),
             )
             # At the end of an episode nobody does anything next.
@@ -107,7 +107,7 @@ class ModelledInfluence(Influence):
                 for other in set(range(moa.world)) - {network.own_slots[agent]}:
                     given = predicted[agent, :, other, :possible]
                     heard.add(agent, other, given, counts[agent, :, other])
-            if self.config.divergence == "pmi":
+            if self.options.divergence == "pmi":
                 counts = counts & (then >= 0)
             found[:, rows] = exerted * counts
         return found.transpose(0, 1).reshape(*shape, moa.world)
@@ -116,7 +116,7 @@ class ModelledInfluence(Influence):
         """Cross-entropy of everybody else's next action, in nats, a mean over all steps and others.
 
         Steps whose next one is unknown or of another episode add nothing, nor, with
-        ``moa_visible_only``, do agents out of sight. The weights of right and of all predictions
+        ``visible_only``, do agents out of sight. The weights of right and of all predictions
         add up with it: ratios to the last are the mean error of a prediction and the accuracy.
         """
         moa, slots = self._model(outputs.network), outputs.network.own_slots
@@ -131,12 +131,12 @@ class ModelledInfluence(Influence):
         counts = following >= 0
         for agent, slot in enumerate(slots):
             counts[agent, ..., slot] = False
-        if self.config.moa_visible_only:
+        if self.options.visible_only:
             counts &= part.extras["visible"].bool()
         weight = part.weight.unsqueeze(-1) * counts / max(1, moa.world - 1)
         loss = (error * weight).flatten(1).sum(1)
         right = (logits.detach().argmax(-1) == following) * weight
-        return self.config.moa_coef * loss, {
+        return self.options.coef * loss, {
             "moa_loss": loss.detach(),
             "moa_correct": right.flatten(1).sum(1),
             "moa_predictions": weight.flatten(1).sum(1),
@@ -154,7 +154,7 @@ class ModelledInfluence(Influence):
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """See ``Mechanism``."""
-        size = 2 * self.config.moa_memory
+        size = 2 * self.options.memory
         for name, x in tensors.items():
             if name != "memory" or x.shape[1:] != (self.spec.num_agents, size):
                 raise ValueError(f"moa's {name} {tuple(x.shape)}: of other agents or sizes")

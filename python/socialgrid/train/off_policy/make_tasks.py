@@ -31,7 +31,7 @@ def make_tasks(
     if shares_worlds(config):
         if roster.groups > 1:
             raise UsageError(
-                f"peers.groups: {roster.groups} groups need tasks of their own; "
+                f"players.groups: {roster.groups} groups need tasks of their own; "
                 f"in {env.game} the players share a world"
             )
         worlds = build_worlds(config, phase_at(config, 0), seed, num_envs=num_envs)

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from socialgrid.config import TrainConfig
 from socialgrid.config.errors import UsageError
+from socialgrid.lookup import find_code
 from socialgrid.players.advisers import ScriptedAdviser, make_adviser
-from socialgrid.social.advice.lectr import LeCTR
-from socialgrid.social.advice.peers import Panel, PeerAdviser
-from socialgrid.social.protocols import AdvisedStep, Adviser, Members
+from socialgrid.social.advice.adviser import AdvisedStep, Adviser, Members
+from socialgrid.social.advice.options import AdviserOptions
+from socialgrid.social.advice.peers import Panel
 from socialgrid.train import seeds
 from socialgrid.train.device import settle_on
 from socialgrid.train.interrupt import Abandoned
@@ -59,13 +60,13 @@ class OffPolicyTrainer(Run):
         )
         self._scripted: dict[tuple[int, int], ScriptedAdviser] = {}
         self.adviser = self._make_adviser()
-        peers = config.peers
+        advised = config.adviser or AdviserOptions()
         self._panel = Panel(
             self.learner,
             self.members,
             self._scripted,
-            explore=peers.explore_when_advised,
-            peers_explore=peers.peers_explore,
+            explore=advised.explore_when_advised,
+            peers_explore=advised.peers_explore,
         )
         self._evaluation_tasks: Tasks | None = None
         self._evaluations = self._epoch = 0
@@ -80,7 +81,7 @@ class OffPolicyTrainer(Run):
 
     def _make_adviser(self) -> Adviser | None:
         config, members = self.config, self.members
-        if not config.advised:
+        if config.adviser is None:
             return None
         seed = config.run.seed
         try:
@@ -93,10 +94,9 @@ class OffPolicyTrainer(Run):
                             derived_seed(seed, seeds.ADVISERS, group, place),
                             self.tasks.spec,
                         )
-            if "lectr" in config.social.mechanisms:
-                return LeCTR(self.learner, config.lectr, members, seed)
-            peers = config.peers.of_run(config.run.total_steps)
-            return PeerAdviser(self.learner, peers, members, seed)
+            options = config.adviser.of_run(config.run.total_steps)
+            adviser: Adviser = find_code(options.made_by)(self.learner, options, members, seed)
+            return adviser
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -190,7 +190,7 @@ class OffPolicyTrainer(Run):
         if self.learner.due:
             with self._timed("update"):
                 self._learn()
-        epoch = self.learner.steps // self.config.peers.epoch_steps
+        epoch = self.learner.steps // (self.config.adviser or AdviserOptions()).epoch_steps
         if self.adviser is not None and epoch > self._epoch:
             self.adviser.begin_epoch(epoch)
         self._epoch = epoch

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from socialgrid.config import TrainConfig, UsageError
 from socialgrid.models import ViewSpec
+from socialgrid.social.roles import HEARING
 from socialgrid.train import checkpoint
 from socialgrid.train.company import Engagement
 from socialgrid.train.on_policy.learner import AnyLearner, learner_of
-
-_TEAM = {"influence": "lead each other", "comm": "talk to each other"}
 
 
 class Recurrent:
@@ -62,18 +61,19 @@ def engage(them: Engagement) -> Recurrent:
     """
     run, config, home, slots = them.run, them.config, them.home, them.slots
     networks = config.roster.slots
-    for mechanism, what in _TEAM.items():
-        if mechanism in config.social.mechanisms and slots != networks:
+    for one in config.social:
+        if one.of_team and slots != networks:
             raise UsageError(
-                f"{run}: its agents {what} ({mechanism}), so all of {list(networks)} must "
+                f"{run}: its agents {one.of_team} ({one.name}), so all of {list(networks)} must "
                 f"play, in this order; here {list(slots)} do"
             )
     hears = None
-    if "visible-actions" in config.social.mechanisms:
+    hearing = [one.name for one in config.social if one.role == HEARING]
+    if hearing:
         if them.world.num_agents != home.num_agents:
             raise UsageError(
-                f"{run}: its agents hear what {home.num_agents} agents do (visible-actions); "
-                f"here are {them.world.num_agents}"
+                f"{run}: its agents hear what {home.num_agents} agents do "
+                f"({', '.join(hearing)}); here are {them.world.num_agents}"
             )
         hears = _ears(slots, them.places, home.num_agents)
     spec = ViewSpec.of(home, slots)

@@ -21,6 +21,7 @@ from socialgrid.measures.coordination import (
     strongest_pair,
 )
 from socialgrid.measures.episodes import EpisodeMetrics
+from socialgrid.social.roles import AUXILIARY
 from socialgrid.train.company import (
     Company,
 )
@@ -45,6 +46,7 @@ class Played:
         rewards: float32 ``[T, E, N]``.
         influence: float32 ``[T, E, A, N]``, of each network on each agent; ``None`` without.
         listening: largest value of listening of any pair of agents; ``None`` without.
+        symbols: number of different messages.
     """
 
     returns: Array
@@ -55,6 +57,7 @@ class Played:
     messages: Array | None
     influence: Array | None
     listening: float | None = None
+    symbols: int = 0
 
 
 def play_episodes(
@@ -71,7 +74,7 @@ def play_episodes(
     """
     env, num_envs = worlds.env, worlds.num_envs
     # Influence is measured over whole episodes; otherwise long ones shall not fill the memory.
-    whole_episodes = learner is not None and bool(learner.social.mechanisms)
+    whole_episodes = learner is not None and any(one.role != AUXILIARY for one in learner.social)
     stretches = 1 if whole_episodes else -(-env.max_steps // stretch)
     length = -(-env.max_steps // stretches)
     session = Session(worlds, learner, slots, length, greedy=greedy, company=company)
@@ -108,6 +111,9 @@ def play_episodes(
         whole.get("messages"),
         whole.get("influence"),
         _listening(learner) if "influence" in whole and learner else None,
+        max((heads.choices for heads in learner.model.further.values()), default=0)
+        if learner
+        else 0,
     )
 
 

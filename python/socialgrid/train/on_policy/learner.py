@@ -14,7 +14,7 @@ from socialgrid.config import Course, TrainConfig, UsageError, load_config
 from socialgrid.data.rollout import Rollout
 from socialgrid.lookup import find_code
 from socialgrid.models import ViewSpec
-from socialgrid.social.options import MECHANISMS
+from socialgrid.social.roles import HEARING, INFLUENCE
 from socialgrid.train import checkpoint
 from socialgrid.train.worlds import Worlds, phase_at
 
@@ -76,7 +76,7 @@ def learner_of(
         "seed": config.run.seed,
         "device": device,
         "agent_ids": agent_ids,
-        "social": config.social,
+        "social": (*config.aux, *config.social),
         "dump_dir": dump_dir,
     }
     try:
@@ -94,7 +94,7 @@ def set_options(learner: AnyLearner, config: TrainConfig) -> None:
     Raises:
         ValueError: the number of learning rates is not that of its agents.
     """
-    learner.set_options(config.algorithm, config.social)
+    learner.set_options(config.algorithm, (*config.aux, *config.social))
 
 
 def check_phases(learner: AnyLearner, course: Course) -> None:
@@ -140,8 +140,8 @@ def _adopt(learner: AnyLearner, position: int, run: Path, slot: int | None) -> N
     slots = config.roster.slots
     slot = config.roster.network(run, slot)
     place = learner.hearing.slots[position]
-    social = {*config.social.mechanisms, *learner.social.mechanisms}
-    if place != slot and any(MECHANISMS[name][0] in ("hearing", "influence") for name in social):
+    roles = {one.role for one in (*config.social, *learner.social)}
+    if place != slot and roles & {HEARING, INFLUENCE}:
         raise UsageError(
             f"{run}: its agent {slot} cannot play as agent {place}: whom it hears, leads or models "
             f"goes by place; give it place {slot}"

@@ -9,22 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from socialgrid.data.sequences import Minibatch
 from socialgrid.models.task_spec import TaskSpec
-from socialgrid.social.mechanism import Outputs
-
-
-class AuxLoss(Protocol):
-    """Something else to learn from the same batch.
-
-    Returns the loss of each agent, float32 ``[A]``, as sum(weight * error) with the minibatch's
-    weights, and metrics ``[A]`` by name. A minibatch may come in pieces; losses and metrics of
-    the pieces add up.
-    """
-
-    def __call__(self, outputs: Outputs, batch: Minibatch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Compute the loss."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""Auxiliary losses: views predicted from memory and action (Ndousse et al. 2021, figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from socialgrid.data.sequences import Minibatch
+from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.decoder import Decoder
+from socialgrid.social.mechanism import Mechanism, Outputs
+
+
+class ViewLoss(Mechanism):
+    """A branch that predicts views, and its error."""
+
+    def branch(self, generators: Sequence[torch.Generator], network: ActorCritic) -> Decoder:
+        """See ``Mechanism``."""
+        linear = self.options.decoder_output == "linear"
+        return Decoder(generators, self.spec, network.config, linear=linear)
+
+    def predict(self, network: ActorCritic, core: Tensor, action: Tensor) -> Tensor:
+        """Pixels ``[A, N, cells, t * t * 3]``, 1 being white, of what follows an action.
+
+        Args:
+            network: with this branch.
+            core: ``[A, N, memory]``, its memory's output.
+            action: int64 ``[A, N]``.
+        """
+        return self._decoder(network).predict(core, action)
+
+    def error(self, outputs: Outputs, part: Minibatch, views: Tensor, weight: Tensor) -> Tensor:
+        """Weighted mean absolute error ``[A]`` against prepared views ``[A, L, S, ...]``."""
+        network, action = outputs.network, part.action.flatten(1)
+        pixels = network.encoder.pixels(views.flatten(1, 2))
+        error: Tensor = self._decoder(network)(outputs.core, action, pixels)
+        return (error * weight.flatten(1)).sum(1)
+
+    def _decoder(self, network: ActorCritic) -> Decoder:
+        decoder = network.branches[self.name]
+        assert isinstance(decoder, Decoder), "see branch()"
+        return decoder
+
+
+class Prediction(ViewLoss):
+    """The mechanism ``prediction``: the next view (eq. 3)."""
+
+    def loss(self, outputs: Outputs, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """See ``Mechanism``. Steps whose next view is of another episode have no weight."""
+        error = self.error(outputs, part, part.views[:, 1:], part.next_weight)
+        return self.options.coef * error, {"prediction_error": error}
+
+
+class Reconstruction(ViewLoss):
+    """The mechanism ``reconstruction``: the present view, by the same branch."""
+
+    def loss(self, outputs: Outputs, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """See ``Mechanism``."""
+        error = self.error(outputs, part, part.views[:, :-1], part.weight)
+        return self.options.coef * error, {"reconstruction_error": error}
