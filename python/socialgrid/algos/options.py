@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import socialgrid.algos.numbers  # noqa: F401 (names of what learners measure)
 from socialgrid.algos.imitation import whom_to_imitate
@@ -222,9 +222,7 @@ class CloningConfig(MinibatchConfig):
     gamma: ClassVar[float] = 0.0  # type: ignore[misc]
     gae_lambda: ClassVar[float] = 0.0  # type: ignore[misc]
     value_coef: ClassVar[float] = 0.0  # type: ignore[misc]
-    aux_coef: ClassVar[float] = 0.0
     entropy_coef: ClassVar[float] = 0.0  # type: ignore[misc]
-    aux: ClassVar[Any] = "none"
     normalize_advantages: ClassVar[bool] = False  # type: ignore[misc]
 
     name: Literal["behaviour-cloning"] = "behaviour-cloning"
