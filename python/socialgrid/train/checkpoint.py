@@ -46,7 +46,6 @@ _COUNTERS = (
     "update", "env_steps", "agent_steps", "episodes", "builds", "metrics_bytes", "num_solo",
     "epoch", "evaluations",
 )  # fmt: skip
-_AUXILIARY = "model/decoder."
 _MAX_SIDES = 32  # of an array; numpy's limit is near
 _ITEM_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64,
@@ -223,17 +222,26 @@ def load_weights(run: Path) -> tuple[Checkpoint, list[str]]:
 
 
 def adopted(
-    own: dict[str, Tensor], position: int, other: Mapping[str, Tensor], index: int, run: Path
+    own: dict[str, Tensor],
+    position: int,
+    other: Mapping[str, Tensor],
+    index: int,
+    run: Path,
+    newborn: tuple[str, ...] = (),
 ) -> dict[str, Tensor]:
     """Replace the networks of agent ``position`` by those of agent ``index`` of ``other``.
 
-    What predicts views only helps to learn: where the other run has nothing of it, it stays as it
-    was born.
+    Args:
+        own: tensors of a learner.
+        position: whose networks to replace.
+        other: tensors of another run's learner.
+        index: whose to take.
+        run: the other run, for messages.
+        newborn: what the names of tensors begin with that stay as they were born.
 
     Raises:
         UsageError: the networks differ.
     """
-    newborn = () if any(name.startswith(_AUXILIARY) for name in other) else (_AUXILIARY,)
     for name, tensor in own.items():
         if name.startswith("model/") and not name.startswith(newborn):
             there = other.get(name)

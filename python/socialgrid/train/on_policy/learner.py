@@ -14,7 +14,7 @@ from socialgrid.config import Course, TrainConfig, UsageError, load_config
 from socialgrid.data.rollout import Rollout
 from socialgrid.lookup import find_code
 from socialgrid.models import ViewSpec
-from socialgrid.social.roles import HEARING, INFLUENCE
+from socialgrid.social.roles import AUXILIARY, HEARING, INFLUENCE
 from socialgrid.train import checkpoint
 from socialgrid.train.worlds import Worlds, phase_at
 
@@ -148,4 +148,7 @@ def _adopt(learner: AnyLearner, position: int, run: Path, slot: int | None) -> N
         )
     stored, _ = checkpoint.load_weights(run)
     own, there = learner.tensors(), slots.index(slot)
-    learner.load_tensors(checkpoint.adopted(own, position, stored.weights, there, run))
+    # What only helps to learn begins anew where the other run had nothing of it.
+    helping = [one.name for one in learner.social if one.role == AUXILIARY]
+    newborn = tuple(f"model/branches.{name}." for name in helping if name not in config.aux)
+    learner.load_tensors(checkpoint.adopted(own, position, stored.weights, there, run, newborn))
