@@ -1,1 +1,5 @@
-"""Social mechanisms: auxiliary losses and reward terms, one mechanism a file."""
+"""What there is because there are others: mechanisms, their options, and advice."""
+
+from socialgrid.faces import face
+
+__getattr__, __all__ = face(__name__, __file__)

@@ -20,7 +20,7 @@ from socialgrid.social.roles import (
     register_mechanism,
 )
 
-__all__ = ["MECHANISMS"]
+__all__ = ["MECHANISMS", "register_mechanism"]
 _INFLUENCE = "socialgrid.social.influence."
 
 

@@ -11,7 +11,7 @@ from tests.python.algos.tiny import MODEL, Buttons, collect, copy_rollout, new_r
 from socialgrid.algos import A3C, A3CConfig
 from socialgrid.algos.on_policy import a3c
 from socialgrid.models import NonFiniteError, Recall, chosen_log_prob
-from socialgrid.social.options import PredictionOptions
+from socialgrid.social import PredictionOptions
 
 QUICK = A3CConfig(gamma=0.9, learning_rate=1e-2, learning_rate_end=None)
 

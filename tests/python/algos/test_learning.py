@@ -5,7 +5,7 @@ import torch
 from tests.python.algos.tiny import MODEL, Buttons, collect, new_rollout
 
 from socialgrid.algos import PPO, BehaviourCloning, CloningConfig, PPOConfig
-from socialgrid.social.options import MECHANISMS
+from socialgrid.social import MECHANISMS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,7 @@ from tests.python.algos.tiny import MODEL, Buttons, collect, copy_simulated, exp
 from socialgrid.algos import PPO, PPOConfig
 from socialgrid.data import gae, next_values
 from socialgrid.models import NonFiniteError, Recall, ViewSpec
-from socialgrid.social.options import PredictionOptions
+from socialgrid.social import PredictionOptions
 
 QUICK = PPOConfig(
     num_minibatches=4,

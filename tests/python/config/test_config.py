@@ -28,9 +28,7 @@ from socialgrid.config import (
     short_names,
     to_dict,
 )
-from socialgrid.social.advice.options import PeersOptions
-from socialgrid.social.options import MoaOptions, PredictionOptions
-from socialgrid.social.roles import Auxiliary
+from socialgrid.social import Auxiliary, MoaOptions, PeersOptions, PredictionOptions
 
 
 def of(config):

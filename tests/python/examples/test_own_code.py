@@ -33,25 +33,22 @@ def rows_of(run_dir):
     return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
-def check_commands(folder, module, *words, steps=(256, 512)):
+def check_commands(folder, module, *words, preset="tiny.toml", steps=(256, 512)):
     """A run with code of one's own trains, goes on and is evaluated, if it is named each time."""
     first, goal = map(str, steps)
-    done(folder, "train", "tiny.toml", *words, "--import", module, "--run-dir", "run",
+    done(folder, "train", preset, *words, "--import", module, "--run-dir", "run",
          "--total-steps", first)  # fmt: skip
     record = json.loads((folder / "run" / "config.json").read_text())
     assert record["run"]["imports"] == [module]
-    further = (
-        ("train", "--resume", "run", "--total-steps", goal),
-        ("evaluate", "run", "--episodes", "2", "--seeds", "1"),
-        ("train", "run/config.json", "--run-dir", "again", "--total-steps", first),
-    )
-    for line in further:
+    resumed = "train", "--resume", "run", "--total-steps", goal
+    for line in (resumed, ("evaluate", "run", "--episodes", "2", "--seeds", "1")):
         said = done(folder, *line, code=2)
         assert f"module {module}," in said
-        assert f"add --import {module}\n" in said
+        assert said.endswith(f"add --import {module}\n")
         done(folder, *line, "--import", module)
-    assert rows_of(folder / "run")[-1]["env_steps"] == int(goal)
-    assert (folder / "again" / "config.json").exists()
+    rows = rows_of(folder / "run")
+    assert rows[-1]["env_steps"] == int(goal)
+    return rows
 
 
 MAZE = (
@@ -62,8 +59,12 @@ MAZE = (
 
 def test_a_player_of_ones_own(folder):
     check_commands(folder, "my_player", *MAZE)
+    for line in (("plot", "run"), ("train", "run/config.json", "--run-dir", "again")):
+        assert "--import my_player" in done(folder, *line, code=2)
     done(folder, "plot", "run", "--import", "my_player")
     assert (folder / "run" / "curves.png").exists()
+    done(folder, "train", "run/config.json", "--run-dir", "again", "--total-steps", "128",
+         "--import", "my_player")  # fmt: skip
     # It is saved in the middle of episodes: the run is that of a run without a break.
     done(folder, "train", "tiny.toml", *MAZE, "--import", "my_player", "--run-dir", "whole",
          "--total-steps", "512")  # fmt: skip
@@ -72,6 +73,45 @@ def test_a_player_of_ones_own(folder):
         for name in ("run", "whole")
     )
     assert broken == whole
+
+
+def test_a_mechanism_of_ones_own(folder):
+    words = "--social", "envy,visible-actions", "--envy.weight", "0.5"
+    rows = check_commands(folder, "my_mechanism", *words)
+    assert all(row["agents"]["envied"][0] is None for row in rows)  # the scripted player's
+    said = done(folder, "train", "tiny.toml", "--import", "my_mechanism", "--envy.weight", "0.5",
+                code=2)  # fmt: skip
+    assert "--envy.weight" in said  # it is not chosen
+    assert "--social envy" in said
+    # What agents learn from is less by half of what the others get.
+    done(folder, "train", "tiny.toml", *words[:3], "0", "--import", "my_mechanism",
+         "--run-dir", "content", "--total-steps", "128")  # fmt: skip
+    content, envious = rows_of(folder / "content")[0]["agents"], rows[0]["agents"]
+    for agent in (1, 2):
+        less = content["reward_mean"][agent] - 0.5 * envious["envied"][agent]
+        assert envious["reward_mean"][agent] == pytest.approx(less, abs=1e-6)
+    assert any(envious["envied"][1:])
+
+
+def test_an_algorithm_of_ones_own(folder):
+    words = "--algorithm", "awr", "--algorithm.sharpness", "2", "--learning-rate", "0.01"
+    check_commands(folder, "my_algorithm", *words)
+    record = json.loads((folder / "run" / "config.json").read_text())
+    assert record["algorithm"]["name"] == "awr"
+    assert record["algorithm"]["sharpness"] == 2.0
+    # Several actor-learners, in processes of their own, have it as well.
+    done(folder, "train", "tiny.toml", *words, "--import", "my_algorithm", "--run-dir", "workers",
+         "--workers", "2", "--total-steps", "512")  # fmt: skip
+
+
+def test_an_adviser_of_ones_own(folder):
+    words = (
+        "--peers", "3", "--social", "majority", "--majority.least", "3", "--learning-starts", "50",
+        "--rollout-steps", "50", "--evaluation.interval", "100", "--device", "cpu",
+        "--run.threads", "1", "--no-tensorboard", "--no-curves", "--no-video",
+    )  # fmt: skip
+    rows = check_commands(folder, "my_adviser", *words, preset="room-mini", steps=(200, 400))
+    assert all(len(row["agents"]["changed"]) == 3 for row in rows)
 
 
 def test_a_player_that_nobody_imported_is_unknown(folder):

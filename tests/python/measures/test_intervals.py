@@ -14,7 +14,7 @@ from socialgrid.measures import (
     interval_over_runs,
     method,
 )
-from socialgrid.social.influence.divergence import divergence
+from socialgrid.social import divergence
 
 SHARE = Bounds(0.0, 1.0)
 

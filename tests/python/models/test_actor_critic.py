@@ -19,8 +19,7 @@ from socialgrid.models import (
     take_agent,
     to_patches,
 )
-from socialgrid.social.mechanism import make_mechanisms
-from socialgrid.social.options import PredictionOptions
+from socialgrid.social import PredictionOptions, make_mechanisms
 
 SMALL = ModelConfig(channels=(6, 8), features=(12,), memory=10, heads=(9,))
 

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from socialgrid.models import NonFiniteError, agent_generator
-from socialgrid.social.advice.adviser import AdvisedStep, Members
-from socialgrid.social.advice.options import PeersOptions
-from socialgrid.social.advice.peers import (
+from socialgrid.social import (
+    AdvisedStep,
+    Members,
     Panel,
     PeerAdviser,
+    PeersOptions,
     advice_targets,
     by_largest,
     by_range,

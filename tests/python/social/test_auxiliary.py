@@ -7,8 +7,7 @@ from tests.python.algos.tiny import MODEL, Buttons, experience
 
 from socialgrid.algos import PPO, PPOConfig
 from socialgrid.models import Recall, from_patches
-from socialgrid.social.mechanism import make_mechanisms
-from socialgrid.social.options import PredictionOptions, ReconstructionOptions
+from socialgrid.social import PredictionOptions, ReconstructionOptions, make_mechanisms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from socialgrid.social import divergence, marginal
 from socialgrid.social.influence import divergence as module
-from socialgrid.social.influence.divergence import divergence, influence, marginal
+from socialgrid.social.influence.divergence import influence
 
 KINDS = ["kl", "jsd", "pmi"]
 

@@ -16,10 +16,15 @@ from torch import Tensor, nn
 
 from socialgrid.algos import DQN, DQNConfig, MixedLearner, RecurrentDQN, RecurrentDQNConfig
 from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec
-from socialgrid.social.advice.adviser import AdvisedStep, Members
-from socialgrid.social.advice.advising import outcomes, readable_values, td_error
-from socialgrid.social.advice.lectr import LeCTR
-from socialgrid.social.advice.options import LeCTROptions
+from socialgrid.social import (
+    AdvisedStep,
+    LeCTR,
+    LeCTROptions,
+    Members,
+    outcomes,
+    readable_values,
+    td_error,
+)
 
 PAIR = Members(1, 2, (0, 1))
 SMALL = LeCTROptions(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from socialgrid.social import Listening, listening
 from socialgrid.social.influence import listening as module
-from socialgrid.social.influence.listening import Listening, listening
 
 
 def twin(logits):

@@ -10,8 +10,9 @@ from tests.python.algos.tiny import Buttons, collect, experience, new_rollout
 
 from socialgrid.algos import A3C, PPO, A3CConfig, PPOConfig
 from socialgrid.models import ModelConfig, Recall, ViewSpec
-from socialgrid.social.options import (
+from socialgrid.social import (
     BasicInfluenceOptions,
+    Chosen,
     CollectiveOptions,
     CommOptions,
     InequityOptions,
@@ -19,7 +20,6 @@ from socialgrid.social.options import (
     ProsocialOptions,
     VisibleActionsOptions,
 )
-from socialgrid.social.roles import Chosen
 
 SMALL = ModelConfig(channels=(6,), features=(8,), memory=8, heads=())
 SOCIAL = {

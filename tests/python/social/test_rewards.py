@@ -7,23 +7,21 @@ import pytest
 import torch
 
 from socialgrid.models import ViewSpec
-from socialgrid.social import rewards
-from socialgrid.social.mechanism import make_mechanisms
-from socialgrid.social.options import (
+from socialgrid.social import MECHANISMS as LISTED
+from socialgrid.social import (
     BasicInfluenceOptions,
     CollectiveOptions,
+    InequityAversion,
     InequityOptions,
     MoaOptions,
+    OtherRegarding,
     ProsocialOptions,
     VisibleActionsOptions,
-)
-from socialgrid.social.rewards import (
-    InequityAversion,
-    OtherRegarding,
     inequity_averse_reward,
+    make_mechanisms,
     prosocial_reward,
+    rewards,
 )
-from socialgrid.social.roles import MECHANISMS as LISTED
 
 
 def make_reward_transform(config, num_envs, num_agents):
