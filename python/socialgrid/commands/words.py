@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from socialgrid.config.errors import UsageError
-from socialgrid.config.words import read_pairs
+from socialgrid.config.spelling import read_pairs
 
 _TRAIN_MODULES = ("torch", "tyro", "rich", "tensorboard", "safetensors")
 

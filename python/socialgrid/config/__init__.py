@@ -19,14 +19,8 @@ from socialgrid.config.sections import (
     RunConfig,
     ScheduleConfig,
 )
-from socialgrid.config.words import (
-    combination,
-    parse_train,
-    paths_of,
-    read_value,
-    short_names,
-    whole_number,
-)
+from socialgrid.config.spelling import read_value, whole_number
+from socialgrid.config.words import combination, parse_train, paths_of, short_names
 
 __all__ = [
     "ALGORITHMS",

@@ -17,10 +17,7 @@ import contextlib
 import dataclasses
 import io
 import re
-import tomllib
-import typing
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from socialgrid.algos.options import ALGORITHMS
@@ -29,6 +26,14 @@ from socialgrid.config.overrides import field_types, owners_of, to_dict
 from socialgrid.config.presets import Preset
 from socialgrid.config.reading import from_dict
 from socialgrid.config.schema import TrainConfig
+from socialgrid.config.spelling import (
+    is_option,
+    read_pair,
+    spelled_values,
+    take,
+    take_phases,
+    with_whole_numbers,
+)
 from socialgrid.social.roles import Chosen
 
 T = TypeVar("T")
@@ -155,14 +160,14 @@ def _choose(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         the other words, and names by option; ``None`` where an option is absent.
     """
     found: dict[str, Any] = {}
-    words, long = _take(words, "--algorithm.name")
-    words, algorithm = _take(words, "--algorithm")
+    words, long = take(words, "--algorithm.name")
+    words, algorithm = take(words, "--algorithm")
     algorithm = long if algorithm is None else algorithm
     if algorithm is not None and len(algorithm) != 1:
         raise UsageError(f"--algorithm: exactly one of {', '.join(ALGORITHMS)} is needed")
     found["algorithm"] = None if algorithm is None else algorithm[0]
     for option in _CHOOSERS:
-        words, names = _take(words, f"--{option}")
+        words, names = take(words, f"--{option}")
         if names is not None:
             names = [part for name in names for part in name.split(",") if part]
             if not names:
@@ -203,65 +208,12 @@ def _check_use(words: Sequence[str], config: TrainConfig) -> None:
     unused = dict(config.regime.unused(config))
     for mechanism in (*config.social, *config.aux):
         unused |= {f"{mechanism.name}.{name}": why for name, why in mechanism.unused().items()}
-    for word in filter(_is_option, words):
+    for word in filter(is_option, words):
         section, _, leaf = word[2:].partition("=")[0].replace("-", "_").partition(".")
         path = f"{section}.{leaf.removeprefix('no_')}"
         for option, why in unused.items():
             if option.replace("-", "_") == path:
                 raise UsageError(f"{word.partition('=')[0]}: {why}")
-
-
-def _take(words: Sequence[str], option: str) -> tuple[list[str], list[str] | None]:
-    """Take an option and its values out of a command line; the last one counts."""
-    rest: list[str] = []
-    values: list[str] | None = None
-    taking = False
-    for word in words:
-        if _is_option(word):
-            name, equals, value = word.partition("=")
-            taking = name == option
-            if taking:
-                values = [value] if equals else []
-                continue
-        if taking and values is not None:
-            values.append(word)
-        else:
-            rest.append(word)
-    return rest, values
-
-
-_POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d{1,3}")
-_MOST_DIGITS = 30  # of a whole number written as a power of ten
-
-
-def whole_number(text: str) -> str:
-    """``1e6`` as ``1000000``; anything else as it is."""
-    if not _POWER.fullmatch(text):
-        return text
-    number = Decimal(text)
-    if number.adjusted() > _MOST_DIGITS or number != number.to_integral_value():
-        return text
-    return str(int(number))
-
-
-def _with_whole_numbers(words: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
-    """Write powers of ten out behind options that take whole numbers."""
-    wanted = {f"--{n.replace('_', '-')}" for n, kind in kinds.items() if _takes_whole(kind)}
-    out: list[str] = []
-    current = ""
-    for word in words:
-        if _is_option(word):
-            current, equals, value = word.partition("=")
-            whole = current.replace("_", "-") in wanted and equals
-            out.append(f"{current}={whole_number(value)}" if whole else word)
-        else:
-            out.append(whole_number(word) if current.replace("_", "-") in wanted else word)
-    return out
-
-
-def _takes_whole(kind: Any) -> bool:
-    parts = typing.get_args(kind)
-    return kind is int or (bool(parts) and float not in parts and any(map(_takes_whole, parts)))
 
 
 def parse(
@@ -292,7 +244,7 @@ def parse(
             result, unknown = tyro.cli(
                 kind,
                 prog=prog,
-                args=_with_whole_numbers(words, _kinds(kind, config)),
+                args=with_whole_numbers(words, _kinds(kind, config)),
                 default=kind() if default is None else default,
                 return_unknown_args=True,
                 config=(tyro.conf.AvoidSubcommands,),
@@ -378,12 +330,12 @@ def _expand(
     paths = {path.replace("-", "_"): kind for path, kind in paths_of(config).items()}
     out: list[str] = []
     tables: dict[str, dict[str, Any]] = {"env.options": {}, "schedule.options": {}, "phases": {}}
-    words, tables["phases"] = _take_phases(words)
+    words, tables["phases"] = take_phases(words)
     current: str | None = None
     peers: list[str] | None = None  # what stands behind --peers
     for word in words:
         value = word
-        if _is_option(word):
+        if is_option(word):
             name, equals, value = word[2:].partition("=")
             name = name.replace("-", "_").removeprefix("social.").removeprefix("aux.")
             negated = name.startswith("no_") and name[3:] in short
@@ -399,47 +351,16 @@ def _expand(
             if not equals or current not in (*tables, *paths, "peers"):
                 continue
         if current in tables:
-            tables[current].update([_pair(value, current)])
+            tables[current].update([read_pair(value, current)])
         elif current == "peers" and peers is not None:
             peers.append(value)
         else:
-            out += _values(value, current, paths.get(current or ""))
+            out += spelled_values(value, current, paths.get(current or ""))
     if peers is not None:
         if len(peers) != 1 or not peers[0].isdecimal() or int(peers[0]) < 1:
             raise UsageError(f"--peers: {' '.join(peers)!r} is not a number of learners")
         out += ["--players.kinds", *["learner"] * int(peers[0])]
     return out, tables
-
-
-def _take_phases(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Take ``--phases.NAME.FIELD VALUE`` and ``--phases.NAME.SECTION.OPTION VALUE`` out.
-
-    Returns:
-        the other words, and the values by path.
-    """
-    rest: list[str] = []
-    found: dict[str, Any] = {}
-    waiting = ""
-    for word in words:
-        if waiting:
-            found[waiting], waiting = _phase_value(word), ""
-        elif word.startswith("--phases."):
-            path, equals, value = word.removeprefix("--phases.").partition("=")
-            path = path.replace("-", "_") if path.count(".") else path
-            if equals:
-                found[path] = _phase_value(value)
-            else:
-                waiting = path
-        else:
-            rest.append(word)
-    if waiting:
-        raise UsageError(f"--phases.{waiting}: its value is missing")
-    return rest, found
-
-
-def _phase_value(word: str) -> Any:
-    parts = [read_value(part) for part in word.split(",")] if word[:1] not in "[{" else []
-    return read_value(word) if len(parts) < 2 else parts
 
 
 def _phases(config: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -471,49 +392,3 @@ def _phases(config: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
             table = table.setdefault(section, {})
         table[option] = value
     return plan
-
-
-def _values(word: str, option: str | None, kind: Any) -> list[str]:
-    """What tyro is given for a word behind an option of that type."""
-    if word == "none" and typing.get_origin(kind) is tuple:
-        return []
-    if _is_list(kind):
-        return [part for part in word.split(",") if part]
-    return ["None" if word == "none" and _may_be_none(kind) else word]
-
-
-def _is_option(word: str) -> bool:
-    return word.startswith("--") and len(word) > 2
-
-
-def _is_list(kind: Any) -> bool:
-    kinds = (kind, *typing.get_args(kind))
-    return any(typing.get_origin(one) is tuple for one in kinds)
-
-
-def _may_be_none(kind: Any) -> bool:
-    return type(None) in typing.get_args(kind)
-
-
-def _pair(word: str, where: str) -> tuple[str, Any]:
-    key, equals, text = word.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--{where}: {word!r} is not key=value")
-    return key, read_value(text)
-
-
-def read_value(text: str) -> Any:
-    """A number, true/false, list or quoted text as TOML writes them; anything else is text."""
-    try:
-        return tomllib.loads(f"value = {whole_number(text)}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError):  # int has a limit of digits
-        return text
-
-
-def read_pairs(words: Sequence[str], where: str) -> Mapping[str, Any]:
-    """``["penalty=0.5", ...]`` as a dictionary.
-
-    Raises:
-        UsageError: a word without ``=``.
-    """
-    return dict(_pair(word, where) for word in words)
