@@ -138,7 +138,9 @@ def test_agents_that_hear_or_model_others_keep_their_place(tmp_path):
     )
 
 
-@pytest.mark.parametrize("algorithm", algorithms_of("on-policy"))
+@pytest.mark.parametrize(
+    "algorithm", [name for name in algorithms_of("on-policy") if ALGORITHMS[name].sociable]
+)
 @pytest.mark.parametrize(
     "social",
     ["none", "visible-actions", "influence", "comm", "moa", "inequity", "prosocial", "collective"],
