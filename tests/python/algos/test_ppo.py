@@ -155,7 +155,7 @@ def test_pieces_add_up_to_the_minibatch(monkeypatch):
         learner, env = make(replace(QUICK, num_minibatches=1), social=[PredictionOptions()])
         rollout = experience(learner, env)
         monkeypatch.setattr(
-            "socialgrid.algos.on_policy.recurrent_learner.piece_length", lambda *a, n=size: n
+            "socialgrid.algos.on_policy.gradient_steps.piece_length", lambda *a, n=size: n
         )
         metrics = learner.update(rollout)
         results.append((metrics["policy_loss"], learner.tensors()))

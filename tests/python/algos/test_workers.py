@@ -49,7 +49,7 @@ def test_errors_reach_the_caller():
 
 
 def test_threads_change_nothing_but_rounding(monkeypatch):
-    monkeypatch.setattr("socialgrid.algos.on_policy.recurrent_learner.piece_length", lambda *a: 5)
+    monkeypatch.setattr("socialgrid.algos.on_policy.gradient_steps.piece_length", lambda *a: 5)
     monkeypatch.setattr("socialgrid.algos.on_policy.gradient_steps.FEWEST_ENVS", 1)
     before = torch.get_num_threads()
     results = []
