@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from socialgrid.algos.options import ALGORITHMS
 from socialgrid.config.errors import UsageError, closest
+from socialgrid.config.help import choices, game_options
 from socialgrid.config.overrides import field_types, owners_of, to_dict
 from socialgrid.config.presets import Preset
 from socialgrid.config.reading import from_dict
@@ -129,7 +130,13 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         phases={},
         closing=dataclasses.replace(config.closing, conditions={}, reference={}),
     )
-    parsed = _parse_sections(words, prog, bare)
+    if {"-h", "--help"} & set(words):
+        print(choices(config))
+    try:
+        parsed = _parse_sections(words, prog, bare)
+    except SystemExit:  # after help
+        print(game_options(config.env))
+        raise
     same = parsed["env"]["game"] == config.env.game
     parsed["env"]["options"] = {
         **(config.env.options if same else {}),

@@ -563,3 +563,15 @@ def test_values_are_read_as_toml_or_text():
     assert [read_value(text) for text in ("1", "0.5", "true", "[1, 2]", "prestige")] == [
         1, 0.5, True, [1, 2], "prestige",
     ]  # fmt: skip
+
+
+def test_help_shows_what_can_be_chosen_and_the_games_options(capsys):
+    with pytest.raises(SystemExit):
+        parse_train(["--help", "--social", "peers"], load_preset("room-mini"), "x")
+    out = capsys.readouterr().out
+    assert "--social peers  (of peers, lectr)" in out
+    assert "--aux" not in out
+    assert "--peers.trust-rate" in out
+    assert "--moa.coef" not in out
+    assert "  length (int): 3 to 255\n      cells from wall to wall (default: 9)" in out
+    assert "num_agents" not in out
