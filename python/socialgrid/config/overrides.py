@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from socialgrid.algos.options import ALGORITHMS, AlgorithmConfig
 from socialgrid.config.errors import UsageError, closest, nearest
+from socialgrid.config.renamed import RENAMED
 from socialgrid.social.roles import Chosen, MechanismOptions
 
 T = TypeVar("T")
@@ -66,6 +67,8 @@ def override(base: T, data: Any, where: str = "", root: type | None = None) -> T
     for key, value in data.items():
         name = f"{where}.{key}" if where else str(key)
         if key not in kinds:
+            if now := RENAMED.get(name):
+                raise UsageError(f"option {name!r} has another name now: {now!r}")
             near = _nearest_option(str(key), where, kinds, root)
             raise UsageError(f"unknown option {name!r}{near}")
         current = getattr(base, key)
@@ -96,6 +99,8 @@ def _chosen(current: Chosen, data: Any, where: str, root: type) -> Chosen:
         raise UsageError(f"{where}: {data!r} is not a table of mechanisms")
     found = {one.name: one for one in current}
     for name, table in data.items():
+        if now := RENAMED.get(f"{where}.{name}"):
+            raise UsageError(f"option '{where}.{name}' has another name now: {now!r}")
         if table in (None, False, "none"):
             found.pop(name, None)
             continue

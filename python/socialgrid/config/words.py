@@ -26,6 +26,7 @@ from socialgrid.config.help import choices, game_options
 from socialgrid.config.overrides import field_types, owners_of, to_dict
 from socialgrid.config.presets import Preset
 from socialgrid.config.reading import from_dict
+from socialgrid.config.renamed import RENAMED
 from socialgrid.config.schema import TrainConfig
 from socialgrid.config.spelling import (
     is_option,
@@ -47,27 +48,6 @@ _SHORT = {
 }
 _CHOOSERS = ("social", "aux")
 _OF_FILES = ("phases", "closing.conditions", "closing.reference")
-RENAMED = {  # until 9487337 -> now; said where somebody writes an old name
-    "social.mechanisms": "social",
-    "algorithm.aux": "aux",
-    "algorithm.aux_coef": "prediction.coef",
-    "network.decoder_output": "prediction.decoder_output",
-    **{f"social.moa_{one}": f"moa.{one}" for one in ("coef", "visible_only", "memory")},
-    **{f"social.inequity_{one}": f"inequity.{one}" for one in ("alpha", "beta", "smoothing")},
-    "social.prosocial_eta": "prosocial.eta",
-    **{f"social.message_{one}": f"comm.{one}" for one in ("coef", "entropy_coef", "embedding")},
-    "social.vocabulary": "comm.vocabulary",
-    **{f"social.{one}": f"influence.{one}" for one in ("num_influencers", "influencee_weight")},
-    **{
-        f"social.{one}": f"MECHANISM.{one}"
-        for one in (
-            *("environment_weight", "influence_weight", "curriculum", "divergence"),
-            "influence_clip",
-        )
-    },
-    "peers.groups": "players.groups",
-    "peers.algorithms": "players.algorithms",
-}
 _BOX = re.compile(r"[\u2500-\u257f]+")
 
 

@@ -43,9 +43,9 @@ def arms(runs: Sequence[RunCurves]) -> list[str]:
     keys: list[str] = []
     for run in runs:
         config = json.loads(group_key(run.config))
-        players, peers = config["players"], config["peers"]
+        players = config["players"]
         players["others"] = [kind for kind in players.pop("kinds") if kind != "learner"]
-        peers["algorithms"] = sorted(set(peers["algorithms"]))
+        players["algorithms"] = sorted(set(players["algorithms"]))
         keys.append(run.label or json.dumps(config, sort_keys=True))
     unlabelled = {
         key: json.loads(key) for key, run in zip(keys, runs, strict=True) if not run.label

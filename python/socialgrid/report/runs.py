@@ -152,13 +152,13 @@ def differences(
     def differing(keys: Sequence[str]) -> list[str]:
         return [
             key for key in keys
-            if len({json.dumps(options.get(key)) for options in flat.values()}) > 1
+            if len({json.dumps(options[key]) for options in flat.values() if key in options}) > 1
         ]  # fmt: skip
 
     def told(keys: Sequence[str]) -> dict[str, str]:
         return {
-            group: ", ".join(f"{key.rsplit('.', 1)[-1]}={_brief(options.get(key))}"
-                             for key in keys)
+            group: ", ".join(f"{key.rsplit('.', 1)[-1]}={_brief(options[key])}"
+                             for key in keys if key in options)
             for group, options in flat.items()
         }  # fmt: skip
 

@@ -7,6 +7,7 @@ import torch
 from tests.python.algos.tiny import MODEL, Buttons, experience
 
 from socialgrid.algos import PPO, PPOConfig
+from socialgrid.social import PredictionOptions
 
 
 # PyTorch's compiler trips over warnings of PyTorch itself when they are errors.
@@ -23,7 +24,13 @@ def test_compiled_networks_agree_with_plain_ones():
     results = []
     for compiled in (False, True):
         env = Buttons(6, 2, horizon=5, recall=True)
-        learner = PPO(env.spec, MODEL, replace(config, compile=compiled), seed=1)
+        learner = PPO(
+            env.spec,
+            MODEL,
+            replace(config, compile=compiled),
+            seed=1,
+            social=[PredictionOptions()],
+        )
         rollout = experience(learner, env)
         metrics = learner.update(rollout)
         results.append((rollout.decisions["action"].log_prob, metrics, learner.tensors()))

@@ -36,6 +36,7 @@ channels = [4]
 features = [8]
 memory = 8
 heads = [8]
+[variants.ppo.aux.prediction]
 [algorithm]
 num_minibatches = 2
 minibatch_sequences = 4

@@ -74,15 +74,15 @@ memory = 8
 heads = []
 [algorithm]
 name = "a3c"
-[social]
-moa_memory = 8
-message_embedding = 4
+[variants.moa.social.moa]
+memory = 8
+[variants.comm.social.comm]
+embedding = 4
 vocabulary = 4
 [variants.ppo.algorithm]
 num_minibatches = 2
 minibatch_sequences = 4
 sequence_length = 6
-aux = "none"
 kl_target = "none"
 kl_hard_limit = "none"
 [logging]

@@ -177,8 +177,7 @@ def test_members_take_over_what_another_run_has_learnt(finished, tmp_path):
     last = f"learner:{finished}#2"
     learner = learner_of(
         algorithm=small(hidden=[8]),
-        players={"kinds": ["learner", f"checkpoint:{finished}", last]},
-        peers={"groups": 2},
+        players={"kinds": ["learner", f"checkpoint:{finished}", last], "groups": 2},
     )
     networks = {k: x for k, x in learner.tensors().items() if k.startswith("model/")}
     assert len(networks) >= 8
@@ -755,7 +754,7 @@ def test_tensorboard_has_evaluations_shares_and_trust(tmp_path):
     config = from_dict(
         {
             "algorithm": {"name": "dqn"},
-            "social": {"mechanisms": ["peers"]},
+            "social": {"peers": {}},
             "players": {"kinds": ["learner", "learner"]},
         }
     )
@@ -788,9 +787,8 @@ def test_tensorboard_has_evaluations_shares_and_trust(tmp_path):
         (
             {
                 "algorithm": {"name": "dqn"},
-                "social": {"mechanisms": ["peers"]},
-                "players": {"kinds": ["adversary", "learner"]},
-                "peers": {"groups": 2},
+                "social": {"peers": {}},
+                "players": {"kinds": ["adversary", "learner"], "groups": 2},
             },
             ["group0 learner 0", "group1 learner 0"],
             ["adversary 0", "learner 0"],

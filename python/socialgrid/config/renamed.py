@@ -1,0 +1,23 @@
+"""Options that have another name since 9487337, as ``section.field``; said where one is used."""
+
+RENAMED = {
+    "social.mechanisms": "social",
+    "algorithm.aux": "aux",
+    "algorithm.aux_coef": "prediction.coef",
+    "network.decoder_output": "prediction.decoder_output",
+    **{f"social.moa_{one}": f"moa.{one}" for one in ("coef", "visible_only", "memory")},
+    **{f"social.inequity_{one}": f"inequity.{one}" for one in ("alpha", "beta", "smoothing")},
+    "social.prosocial_eta": "prosocial.eta",
+    **{f"social.message_{one}": f"comm.{one}" for one in ("coef", "entropy_coef", "embedding")},
+    "social.vocabulary": "comm.vocabulary",
+    **{f"social.{one}": f"influence.{one}" for one in ("num_influencers", "influencee_weight")},
+    **{
+        f"social.{one}": f"MECHANISM.{one}"
+        for one in (
+            *("environment_weight", "influence_weight", "curriculum", "divergence"),
+            "influence_clip",
+        )
+    },
+    "peers.groups": "players.groups",
+    "peers.algorithms": "players.algorithms",
+}
