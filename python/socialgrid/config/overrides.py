@@ -186,9 +186,14 @@ def owners_of(option: str) -> list[str]:
     return [name for name, cls in ALGORITHMS.items() if option in field_types(cls)]
 
 
+def only(owners: Sequence[str]) -> str:
+    """Who alone has something: ``a, b have``."""
+    return f"{', '.join(owners)} {'has' if len(owners) == 1 else 'have'}"
+
+
 def _nearest_option(key: str, where: str, here: Mapping[str, Any], root: type) -> str:
     if where == "algorithm" and (owners := owners_of(key)):
-        return f": only {', '.join(owners)} has it"
+        return f": only {only(owners)} it"
     if match := closest(key, here):
         return f" (did you mean {f'{where}.{match}'.lstrip('.')!r}?)"
     elsewhere = {path.rsplit(".", 1)[-1]: path for path in option_paths(root)}

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from socialgrid.algos.options import ALGORITHMS
 from socialgrid.config.errors import UsageError, closest
 from socialgrid.config.help import choices, game_options
-from socialgrid.config.overrides import field_types, owners_of, to_dict
+from socialgrid.config.overrides import field_types, only, owners_of, to_dict
 from socialgrid.config.presets import Preset
 from socialgrid.config.reading import from_dict
 from socialgrid.config.renamed import RENAMED
@@ -273,7 +273,7 @@ def _elsewhere(option: str, path: str, config: TrainConfig) -> str:
     """Where an option is that this configuration does not have; empty if nowhere."""
     leaf = path.removeprefix("algorithm.").removeprefix("no_")
     if owners := owners_of(leaf):
-        return f"{option}: only {', '.join(owners)} has it"
+        return f"{option}: only {only(owners)} it"
     for old, new in RENAMED.items():
         if path in (old, old.rpartition(".")[2]):
             return f"{option} has another name now: --{new.replace('_', '-')}"
@@ -286,7 +286,7 @@ def _elsewhere(option: str, path: str, config: TrainConfig) -> str:
                 having.append(name)
         if having and not set(having) & {*config.social.names, *config.aux.names}:
             return (
-                f"{option}: only {', '.join(having)} has it, which is not chosen here "
+                f"{option}: only {only(having)} it, which is not chosen here "
                 f"(--{chooser} {having[0]})"
             )
     return ""

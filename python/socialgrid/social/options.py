@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import socialgrid.social.advice.options  # noqa: F401 (advisers are on the list, too)
 from socialgrid.measures.names import Place, declare
-from socialgrid.social.advice.options import LeCTROptions, PeersOptions
 from socialgrid.social.roles import (
     AUXILIARY,
     HEARING,
@@ -218,9 +218,6 @@ class MoaOptions(InfluenceOptions):
         if not self.coef >= 0:
             raise ValueError(f"coef {self.coef}: must be 0 or more")
 
-
-register_mechanism(PeersOptions)
-register_mechanism(LeCTROptions)
 
 declare("influence", "influence on the others", "nats", Place.LINE, digits=3)
 declare("value_of_listening", place=Place.LINE, digits=3)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from socialgrid.measures.names import declare
-from socialgrid.social.roles import ADVISER, MechanismOptions
+from socialgrid.social.roles import ADVISER, MechanismOptions, register_mechanism
 
 ADVICE = ("critic", "trust", "agent-values")
 NORMALISATIONS = ("printed", "largest")
@@ -50,6 +50,7 @@ class AdviserOptions(MechanismOptions):
         """
 
 
+@register_mechanism
 @dataclass(frozen=True)
 class PeersOptions(AdviserOptions):
     """How peers choose whose proposal to carry out (Derstroff et al. 2024).
@@ -198,6 +199,7 @@ class PeersOptions(AdviserOptions):
         return found
 
 
+@register_mechanism
 @dataclass(frozen=True)
 class LeCTROptions(AdviserOptions):
     """How agents learn whom to ask and what to advise (Omidshafiei et al. 2019).
