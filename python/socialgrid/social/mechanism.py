@@ -47,6 +47,12 @@ class Rewards:
         mask = self.batch.mask
         self.numbers[name] = ((x * mask).sum((0, 1)) / mask.sum((0, 1)).clamp(min=1)).cpu()
 
+    def log_pairs(self, name: str, x: Tensor) -> None:
+        """Log numbers ``[A, N]`` of agent ``a`` of the learner for agent ``n`` of the world; NaN
+        where there is none.
+        """
+        self.pairs[name] = x.cpu()
+
 
 @dataclass
 class Outputs:

@@ -97,7 +97,8 @@ class LeCTR:
             raise ValueError("LeCTR advises discrete actions; these are continuous")
         if task.view is not None:
             raise ValueError("LeCTR reads vector observations; these are views")
-        if any(part.algorithm == "recurrent-dqn" for part in getattr(learner, "parts", [learner])):
+        parts = getattr(learner, "parts", [learner])
+        if any(getattr(part.config, "remembers", False) for part in parts):
             raise ValueError("LeCTR asks for values of any observation; this learner has a memory")
         if n < 2:
             raise ValueError(

@@ -56,7 +56,8 @@ class Influence(Mechanism):
         """See ``Mechanism``."""
         options = self.options
         exerted, pairs = self.measured(rewards.network, rewards.batch)
-        rewards.pairs |= pairs
+        for name, x in pairs.items():
+            rewards.log_pairs(name, x)
         c = self.credited(exerted, rewards.network)
         if options.influence_clip is not None:
             c = c.clamp(max=options.influence_clip)
