@@ -93,66 +93,6 @@ def discounted_returns(
     return _discounted_sum(first, flows.to(reward.dtype) * gamma)
 
 
-def n_step_returns(
-    reward: Tensor, next_value: Tensor, continues: Tensor, *, gamma: float, n: int
-) -> Tensor:
-    """Sum of up to ``n`` discounted rewards plus the value of what follows them.
-
-    Args:
-        reward, next_value: float ``[T, ...]``.
-        continues: bool ``[T, ...]``; the last step bootstraps in any case.
-        gamma: discount.
-        n: number of rewards, at least 1; fewer where the episode or the array ends earlier.
-
-    Raises:
-        ValueError: ``n`` is less than 1.
-    """
-    if n < 1:
-        raise ValueError(f"n {n}: must be at least 1")
-    flows = continues.clone()
-    flows[-1] = False
-    returns = reward + gamma * next_value
-    for _ in range(n - 1):
-        # One more reward in front of the return of the following step, where there is one.
-        later = torch.cat((returns[1:], returns[-1:]))
-        returns = reward + gamma * torch.where(flows, later, next_value)
-    return returns
-
-
-def vtrace(
-    log_rho: Tensor,
-    reward: Tensor,
-    value: Tensor,
-    next_value: Tensor,
-    continues: Tensor,
-    *,
-    gamma: float,
-    rho_max: float = 1.0,
-    c_max: float = 1.0,
-) -> tuple[Tensor, Tensor]:
-    """V-trace targets and policy-gradient advantages (Espeholt et al. 2018, eq. 1 and 3.2).
-
-    Args:
-        log_rho: log of target over behaviour probability of each action, ``[T, ...]``.
-        reward, value, next_value: float ``[T, ...]``.
-        continues: bool ``[T, ...]``.
-        gamma: discount.
-        rho_max, c_max: truncation of the importance weights.
-
-    Returns:
-        targets and advantages, each ``[T, ...]``.
-    """
-    rho = log_rho.exp()
-    clipped = rho.clamp(max=rho_max)
-    difference = clipped * (reward + gamma * next_value - value)
-    decay = continues.to(reward.dtype) * gamma * rho.clamp(max=c_max)
-    targets = value + _discounted_sum(difference, decay)
-    flows = continues.clone()
-    flows[-1] = False
-    following = torch.where(flows, torch.cat((targets[1:], targets[-1:])), next_value)
-    return targets, clipped * (reward + gamma * following - value)
-
-
 def standardised(advantage: Tensor, mask: Tensor) -> Tensor:
     """Advantages with mean 0 and deviation 1 for each agent over the steps in play.
 

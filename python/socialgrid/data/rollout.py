@@ -353,7 +353,3 @@ class Rollout:
         if not rows:
             return self.obs.new_zeros((0, self.num_agents, *self.obs_shape))
         return torch.cat(rows)
-
-    def mask(self) -> Tensor:
-        """bool ``[T, E, A]``: steps in which the learner's agents were in play."""
-        return self.own(self.active[:-1])

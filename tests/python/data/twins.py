@@ -22,45 +22,18 @@ def gae(reward, value, next_value, continues, gamma, lam, public=False):
 
 
 def discounted_returns(reward, next_value, continues, gamma):
-    return n_step_returns(reward, next_value, continues, gamma, len(reward))
-
-
-def n_step_returns(reward, next_value, continues, gamma, n):
     returns = np.zeros_like(reward)
-    for start in np.ndindex(reward.shape):
-        t, *rest = start
-        factor = 1.0
-        for k in range(t, min(t + n, len(reward))):
-            at = (k, *rest)
-            returns[start] += factor * reward[at]
-            factor *= gamma
-            last = k == min(t + n, len(reward)) - 1
-            if last or not continues[at]:
-                returns[start] += factor * next_value[at]
-                break
-    return returns
-
-
-def vtrace(log_rho, reward, value, next_value, continues, gamma, rho_max, c_max):
-    rho = np.minimum(np.exp(log_rho), rho_max)
-    c = np.minimum(np.exp(log_rho), c_max)
-    targets = value.copy()
-    advantage = np.zeros_like(value)
     for start in np.ndindex(reward.shape):
         t, *rest = start
         factor = 1.0
         for k in range(t, len(reward)):
             at = (k, *rest)
-            targets[start] += factor * rho[at] * (reward[at] + gamma * next_value[at] - value[at])
-            if not continues[at]:
+            returns[start] += factor * reward[at]
+            factor *= gamma
+            if k == len(reward) - 1 or not continues[at]:
+                returns[start] += factor * next_value[at]
                 break
-            factor *= gamma * c[at]
-    for start in np.ndindex(reward.shape):
-        t, *rest = start
-        going = continues[start] and t + 1 < len(reward)
-        following = targets[(t + 1, *rest)] if going else next_value[start]
-        advantage[start] = rho[start] * (reward[start] + gamma * following - value[start])
-    return targets, advantage
+    return returns
 
 
 def next_values(value, last_value, terminated, truncated, final_value):
