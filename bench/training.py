@@ -244,14 +244,18 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
     batch = Recall(rollout, learner.model, learner.device)
     batch.decisions["action"].advantage.normal_(generator=gen)
     members = list(range(agents))
-    starts, places = batch.sample([gen] * agents, sequences, length)
+    drawn = torch.randint(batch.places(length), (agents, sequences), generator=gen)
+    starts, places = batch.sequences(drawn)
     part = batch.minibatches(members, starts, places, length, sequences)[0]()
     steps = (starts[:, None] + torch.arange(length + 1)[:, None])[..., None]
     images = rollout.obs[steps[..., 0], places[:, None], torch.arange(agents)[:, None, None]]
 
     def stacked_step() -> None:
         learner._sampled_gradients(
-            *(batch, learner.model, members, learner.loss), sequences=sequences, length=length
+            *(batch, learner.model, members, learner.loss),
+            minibatch=0,
+            sequences=sequences,
+            length=length,
         )
         learner.optimiser.step(learner.model, members, members)
 

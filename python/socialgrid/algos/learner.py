@@ -50,8 +50,13 @@ class Learner(Protocol):
         *,
         last: Mapping[str, Tensor] | None = None,
         greedy: bool = False,
+        step: int | None = None,
+        first_env: int = 0,
     ) -> ActOutput:
         """Choose actions.
+
+        What is drawn depends on the agent, the step and the environment alone: neither on the
+        other agents, nor on which environments a call is about.
 
         Args:
             obs: ``[E, A, *obs_shape]`` as the simulator wrote it, on any device.
@@ -60,6 +65,9 @@ class Learner(Protocol):
             last: what everybody did and got before, ``Rollout.last``; needed where agents hear of
                 it; ``[A, E, N]`` each where every agent hears others.
             greedy: the most probable action instead of a sample (draws no random numbers).
+            step: number of this step among those of the environments; by default the learner
+                counts the calls itself.
+            first_env: index of the first environment among those of the run.
         """
         ...
 
@@ -89,7 +97,7 @@ class Learner(Protocol):
     def tensors(self) -> dict[str, Tensor]:
         """Everything a continuation needs, flat, CPU, contiguous, every one ``[A, ...]``.
 
-        Names begin with ``model/``, ``optimiser/`` or ``generator``.
+        Names begin with ``model/`` or ``optimiser/``, or are ``learning`` or ``key``.
         """
         ...
 

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from socialgrid.models.draws import AgentDraws
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.streams import agent_generator
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Batch(Protocol):
@@ -29,6 +30,8 @@ class StackedLearner(ABC):
     """``A`` independent agents on the leading axis of every tensor that is saved."""
 
     algorithm: str
+    draws: AgentDraws
+    """Random numbers of the agents, initial weights aside."""
 
     def __init__(
         self,
@@ -62,12 +65,24 @@ class StackedLearner(ABC):
         self.updates = 0
         # Streams for acting and for drawing from what was experienced; initial weights have
         # another one.
+        self.draws = AgentDraws(seed, self.agent_ids)
         self._generators = [agent_generator(seed, agent, purpose=1) for agent in self.agent_ids]
         self._learning = torch.ones(num_agents, dtype=torch.bool)
 
     @abstractmethod
     def _live_tensors(self) -> dict[str, Tensor]:
-        """Everything that ``tensors`` copies but the random streams, every one ``[A, ...]``."""
+        """Everything that ``tensors`` copies but what random numbers come from, every one
+        ``[A, ...]``.
+        """
+
+    def _random_tensors(self) -> dict[str, Tensor]:
+        """What random numbers come from, every one ``[A, ...]``."""
+        return {"generator": self._streams()}
+
+    def _load_random(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what ``_random_tensors`` gave, among others."""
+        for generator, state in zip(self._generators, tensors["generator"], strict=True):
+            generator.set_state(state.cpu().clone())
 
     @abstractmethod
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
@@ -85,7 +100,7 @@ class StackedLearner(ABC):
 
     def tensors(self) -> dict[str, Tensor]:
         """What the agents are: flat, CPU, contiguous, every one ``[A, ...]``."""
-        found = {**self._live_tensors(), "generator": self._streams()}
+        found = {**self._live_tensors(), **self._random_tensors()}
         return {name: x.detach().cpu().clone().contiguous() for name, x in found.items()}
 
     def check_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -94,7 +109,7 @@ class StackedLearner(ABC):
         Raises:
             ValueError: a name is missing or unknown, or a shape or dtype differs.
         """
-        expected = {**self._live_tensors(), "generator": self._streams()}
+        expected = {**self._live_tensors(), **self._random_tensors()}
         if expected.keys() != tensors.keys():
             missing = sorted(expected.keys() - tensors.keys())
             unknown = sorted(tensors.keys() - expected.keys())
@@ -118,8 +133,32 @@ class StackedLearner(ABC):
         with torch.no_grad():
             for name, x in self._live_tensors().items():
                 x.copy_(tensors[name])
-        for generator, state in zip(self._generators, tensors["generator"], strict=True):
-            generator.set_state(state.cpu().clone())
+        self._load_random(tensors)
+
+    def take_agent(self, agent: int) -> dict[str, Tensor]:
+        """One agent's part of ``tensors()``, without the agent axis."""
+        return {name: x[agent].clone() for name, x in self.tensors().items()}
+
+    def put_agent(self, agent: int, tensors: Mapping[str, Tensor]) -> None:
+        """Overwrite one agent with ``take_agent`` of this or another learner.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a shape differs. Nothing has changed then.
+        """
+        everything = self.tensors()
+        if everything.keys() != tensors.keys():
+            raise ValueError(
+                f"agent's tensors: missing {sorted(everything.keys() - tensors.keys())}, "
+                f"unknown {sorted(tensors.keys() - everything.keys())}"
+            )
+        for name, x in everything.items():
+            if x.shape[1:] != tensors[name].shape:
+                raise ValueError(
+                    f"agent's tensor {name}: shape {tuple(tensors[name].shape)}, "
+                    f"expected {tuple(x.shape[1:])}"
+                )
+            x[agent] = tensors[name]
+        self.load_tensors(everything)
 
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""

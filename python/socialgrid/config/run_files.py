@@ -21,9 +21,9 @@ from typing import Any
 from socialgrid.config.errors import UsageError, told
 
 CONFIG, METRICS = "config.json", "metrics.jsonl"
-FORMAT = 2
+FORMAT = 3
 """Number of the format of runs and their checkpoints, raised where older ones cannot be read."""
-_LAST_READERS = {1: "9487337"}  # the last commit that reads runs of an older format
+_LAST_READERS = {1: "9487337", 2: "3ad3489"}  # the last commit that reads runs of an older format
 MAX_JSON = 16 << 20  # bytes; configurations and headers are far smaller
 _INTEGRITY = "integrity"  # the table of config.json that is no option
 _LOCK = ".lock"

@@ -133,23 +133,15 @@ class SequenceBatch:
         following[:-1] = self.taken[1:].masked_fill(~active[1:-1], -1)
         return following.masked_fill(self.done[:, :, None], -1)
 
-    def sample(
-        self, generators: Sequence[torch.Generator], sequences: int, length: int
-    ) -> tuple[Tensor, Tensor]:
-        """First step and environment of random subsequences, uniform over all that fit.
+    def places(self, length: int) -> int:
+        """How many subsequences of so many steps, at most ``num_steps``, there are."""
+        return (self.num_steps - length + 1) * self.num_envs
 
-        Args:
-            generators: one for each agent to draw for, so that no agent's draws depend on
-                another's.
-            sequences: S.
-            length: L, at most ``num_steps``.
-
-        Returns:
-            starts and environments, int64 ``[len(generators), S]``.
+    def sequences(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """First steps and environments, int64, of subsequences by their numbers, from 0 to
+        ``places`` less 1, of any shape.
         """
-        places = (self.num_steps - length + 1) * self.num_envs
-        drawn = [torch.randint(places, (sequences,), generator=g) for g in generators]
-        index = torch.stack(drawn).to(self.views.device)
+        index = places.to(self.views.device)
         return index // self.num_envs, index % self.num_envs
 
     def minibatches(

@@ -3,7 +3,7 @@
 A checkpoint is a folder::
 
     step-000000032000/
-      weights.safetensors   the learners: parameters, optimisers, generators
+      weights.safetensors   the learners: parameters, optimisers, random numbers
       arrays.safetensors    everything else that is an array: simulator snapshots, views, memory
       state.json            counters
       manifest.json         size and SHA-256 of the three files above

@@ -37,7 +37,7 @@ class Saved(Protocol):
     """Of a learner, what a run saves."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters, optimisers, generators."""
+        """Parameters, optimisers, what random numbers come from."""
         ...
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:

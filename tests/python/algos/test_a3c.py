@@ -164,7 +164,7 @@ def train(env, seed, updates, **changes):
 def test_learns_to_press_the_button_shown(seed, ends):
     env = Buttons(32, 2, horizon=4, seed=seed)
     env.ends_by_termination = ends == "termination"
-    assert train(env, seed, 120).min() > 0.9, "chance is 0.33"
+    assert train(env, seed, 120, normalize_advantages=True).min() > 0.9, "chance is 0.33"
 
 
 def test_learns_to_remember_a_cue():
@@ -301,22 +301,6 @@ def test_normalised_advantages_have_mean_0_and_deviation_1():
     torch.testing.assert_close(advantage.std((0, 1), False), torch.ones(2))
     values = target - batch.values["action"]
     assert values.std((0, 1)).sub(1).abs().min() > 0.1
-
-
-def test_replicas_have_the_same_weights_and_draw_other_numbers():
-    learner, env = make(envs=64)
-    other, _ = make(envs=64)
-    obs, reset = env.begin()
-    state = learner.initial_state(64)
-    other.draw_from(7)
-    ours, theirs = learner.act(obs, state, reset), other.act(obs, state, reset)
-    assert torch.equal(ours.decisions["action"].value, theirs.decisions["action"].value)
-    for agent in (0, 1):
-        assert not torch.equal(ours.action[:, agent], theirs.action[:, agent])
-    learner.draw_from(7)
-    other.draw_from(7)
-    ours, theirs = learner.act(obs, state, reset), other.act(obs, state, reset)
-    assert torch.equal(ours.action, theirs.action)
 
 
 def test_auxiliary_losses_count_with_their_weight():

@@ -24,8 +24,8 @@ def test_pieces_hold_the_right_rows_and_weights(case):
     judged = batch.decisions["action"]
     judged.advantage.copy_(torch.rand(judged.advantage.shape))
     agents, length = [2, 1], 4
-    generators = [torch.Generator().manual_seed(a) for a in agents]
-    starts, envs = batch.sample(generators, 7, length)
+    places = torch.randint(batch.places(length), (2, 7), generator=torch.Generator().manual_seed(0))
+    starts, envs = batch.sequences(places)
     assert starts.max() <= 11 - length
     pieces = [gather() for gather in batch.minibatches(agents, starts, envs, length, 3)]
     assert [p.action.shape[2] for p in pieces] == [3, 3, 1]
@@ -54,20 +54,11 @@ def test_pieces_hold_the_right_rows_and_weights(case):
         assert pieces[0].weight[row].max() == pytest.approx(weight.item())
 
 
-def test_draws_of_one_agent_do_not_depend_on_the_others(case):
+def test_every_place_has_a_number(case):
     _, _, batch = case
-    both = batch.sample([torch.Generator().manual_seed(a) for a in (0, 1)], 6, 4)
-    alone = batch.sample([torch.Generator().manual_seed(1)], 6, 4)
-    assert torch.equal(both[0][1], alone[0][0])
-    assert torch.equal(both[1][1], alone[1][0])
-
-
-def test_every_place_is_drawn_alike(case):
-    _, _, batch = case
-    starts, envs = batch.sample([torch.Generator().manual_seed(0)], 80_000, 4)
-    counts = torch.bincount(starts[0] * 5 + envs[0], minlength=40)
-    assert counts.min() > 0.9 * 2000
-    assert counts.max() < 1.1 * 2000
+    starts, envs = batch.sequences(torch.arange(batch.places(4)))
+    found = set(zip(starts.tolist(), envs.tolist(), strict=True))
+    assert found == {(t, e) for t in range(8) for e in range(5)}
 
 
 def test_refreshing_with_unchanged_parameters_changes_nothing(case):

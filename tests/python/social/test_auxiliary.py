@@ -19,7 +19,8 @@ def case():
     rollout = experience(learner, env, steps=11)
     rollout.active[6:, 1, 0] = False
     batch = Recall(rollout, learner.model, learner.device)
-    starts, envs = batch.sample([torch.Generator().manual_seed(a) for a in (0, 1)], 9, 5)
+    places = torch.randint(batch.places(5), (2, 9), generator=torch.Generator().manual_seed(0))
+    starts, envs = batch.sequences(places)
     part = batch.minibatches([0, 1], starts, envs, 5, 9)[0]()
     outputs = learner.outputs(learner.model, part)
     return rollout, part, outputs, starts, envs

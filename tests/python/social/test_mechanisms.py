@@ -430,7 +430,7 @@ def test_the_model_of_others_is_told_whom_to_leave_out():
 
 def test_the_reported_error_of_predictions_is_a_mean_over_those_that_count():
     learner, env = make("a3c", "moa", visible_only=True)
-    rollout = experience(learner, env, steps=6)
+    rollout = experience(learner, env, steps=12)
     rollout.visible.zero_()
     rollout.visible[:, :, :, 2] = 1  # one of an agent's two others, and it alone
     metrics = learner.update(rollout)

@@ -121,11 +121,11 @@ def test_runs_and_checkpoints_of_before_are_refused_in_a_line_that_says_what_rea
     path, (folder,) = run / "config.json", (run / "checkpoints").glob("step-*256")
     for file in (path, folder / "manifest.json"):
         text = file.read_text()
-        assert '"format": 2' in text
-        file.write_text(text.replace('"format": 2', '"format": 1'))
+        assert '"format": 3' in text
+        file.write_text(text.replace('"format": 3', '"format": 2'))
         with pytest.raises(UsageError) as error:
             load_config(run) if file == path else checkpoint.load(folder)
-        assert f"{file}: of format 1, this version reads 2; the last commit that reads it is" in (
+        assert f"{file}: of format 2, this version reads 3; the last commit that reads it is" in (
             str(error.value)
         )
         assert "\n" not in str(error.value)
@@ -137,8 +137,8 @@ def test_runs_and_checkpoints_of_before_are_refused_in_a_line_that_says_what_rea
     with pytest.raises(UsageError, match=r"of format 1, .* reads it is 9487337"):
         load_config(run)
     # Another commit's format is refused as well.
-    path.write_text(json.dumps(data | {"integrity": {"format": 3}}))
-    with pytest.raises(UsageError, match=r"of format 3, this version reads 2$"):
+    path.write_text(json.dumps(data | {"integrity": {"format": 4}}))
+    with pytest.raises(UsageError, match=r"of format 4, this version reads 3$"):
         load_config(run)
 
 

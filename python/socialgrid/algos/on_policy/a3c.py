@@ -14,7 +14,6 @@ from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.models.adam import clip_gradients
 from socialgrid.models.recall import Recall, piece_length
-from socialgrid.models.streams import agent_generator
 
 FEWEST_ENVS = 8  # fewer are not worth a thread of their own
 
@@ -123,11 +122,6 @@ class A3C(RecurrentLearner[A3CConfig]):
             "gradient_norm": self._spread(norms, agents),
             "learning_rate": self._spread(rates, agents),
         }
-
-    def draw_from(self, seed: int) -> None:
-        """Act from now on by the random numbers of another seed, as replicas of a learner must."""
-        for generator, agent in zip(self._generators, self.agent_ids, strict=True):
-            generator.set_state(agent_generator(seed, agent, purpose=1).get_state())
 
     def share_memory(self) -> dict[str, Tensor]:
         """Move parameters and optimisers to memory that processes can share, and return them."""

@@ -157,6 +157,7 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
                 self._refresh(batch, network, members, policy=False)
             numbers = self._sampled_gradients(
                 *(batch, network, members, self.loss),
+                minibatch=i,
                 sequences=config.minibatch_sequences,
                 length=config.sequence_length,
             )

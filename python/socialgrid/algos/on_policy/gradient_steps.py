@@ -18,6 +18,9 @@ from socialgrid.social.mechanism import Mechanism
 
 # Fewer than these are not worth a thread of their own.
 FEWEST_ENVS, _FEWEST_SEQUENCES = 16, 16
+# What numbers are drawn for; decisions have the kinds from 0 on.
+_SEQUENCES = 1 << 15
+_MOST_MINIBATCHES = 1 << 20  # of a batch
 _Piece = tuple[tuple[Tensor | None, ...], dict[str, Tensor]]
 LossOf = Callable[[ActorCritic, Minibatch], tuple[Tensor, dict[str, Tensor]]]
 
@@ -36,6 +39,12 @@ class GradientSteps(StackedLearner):
     optimiser: StackedAdam
     mechanisms: list[Mechanism]
     _workers: Workers
+
+    def _random_tensors(self) -> dict[str, Tensor]:
+        return {"key": self.draws.keys}
+
+    def _load_random(self, tensors: Mapping[str, Tensor]) -> None:
+        self.draws.keys.copy_(tensors["key"])
 
     def _network_of(self, agents: Sequence[int]) -> tuple[ActorCritic, list[int]]:
         """A network to compute gradients of these agents in, and the agents it holds.
@@ -71,6 +80,7 @@ class GradientSteps(StackedLearner):
         members: Sequence[int],
         loss_of: LossOf,
         *,
+        minibatch: int,
         sequences: int,
         length: int,
     ) -> dict[str, Tensor]:
@@ -81,6 +91,7 @@ class GradientSteps(StackedLearner):
             network: holds exactly the agents ``members``.
             members: the agents to draw for.
             loss_of: see ``_gradients``.
+            minibatch: its number among those of the batch.
             sequences: how many for each agent.
             length: steps in each.
 
@@ -88,8 +99,15 @@ class GradientSteps(StackedLearner):
             the numbers of the whole minibatch.
         """
         length = min(length, batch.num_steps)
-        generators = [self._generators[agent] for agent in members]
-        starts, envs = batch.sample(generators, sequences, length)
+        index = self.draws.integers(
+            batch.places(length),
+            self.updates * _MOST_MINIBATCHES + minibatch,
+            range(1),
+            kind=_SEQUENCES,
+            places=sequences,
+            agents=members,
+        )
+        starts, envs = batch.sequences(index.squeeze(1))
         share = -(-sequences // self._workers.count(self.device))
         largest = piece_length(network, len(members), length)
         piece = min(largest, max(_FEWEST_SEQUENCES, share))

@@ -81,6 +81,7 @@ class PPO(RecurrentLearner[PPOConfig]):
                 self.estimate(batch, rewards, network, members)
             numbers = self._sampled_gradients(
                 *(batch, network, members, self.loss),
+                minibatch=i,
                 sequences=config.minibatch_sequences,
                 length=config.sequence_length,
             )

@@ -98,6 +98,7 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
             self.model.compile_parts()
         self._workers = Workers()
         self._pairs: dict[str, Tensor] = {}
+        self._calls = 0  # of ``act`` without the number of a step
 
     def meet(self, world: Any, kinds: Sequence[str]) -> None:
         """Look at the world to learn in, before the first batch.
@@ -124,6 +125,8 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
         *,
         last: Mapping[str, Tensor] | None = None,
         greedy: bool = False,
+        step: int | None = None,
+        first_env: int = 0,
     ) -> ActOutput:
         """Decide; see ``Learner.act``.
 
@@ -134,7 +137,7 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
         state = state.to(self.device)
         reset = reset.to(self.device, non_blocking=True)
         before = state.masked_fill(reset.unsqueeze(-1), 0.0)
-        uniform = {name: None if greedy else self._uniform(len(obs)) for name in self.model.heads}
+        uniform = {} if greedy else self._drawn(step, range(first_env, first_env + len(obs)))
         heard = self._heard(before, last)
         share = max(FEWEST_ENVS_ACTING, -(-len(obs) // self._workers.count(self.device)))
 
@@ -147,13 +150,13 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
             led = None
             if tokens is not None and self.hearing.leaders:
                 core, _ = self.model.advance(features, memory, zeroed, tokens)
-                led = _choose(self.model.logits(core), uniform["action"], envs)
+                led = _choose(self.model.logits(core), uniform.get("action"), envs)
                 tokens = self.hearing.tell(tokens, led)
             core, after = self.model.advance(features, memory, zeroed, tokens)
             found = [] if tokens is None else [tokens.transpose(0, 1)]
             for place, (name, heads) in enumerate(self.model.heads.items()):
                 logits = heads.logits(core)
-                chosen = _choose(logits, uniform[name], envs)
+                chosen = _choose(logits, uniform.get(name), envs)
                 if name == "action" and led is not None:
                     chosen[: self.hearing.leaders] = led[: self.hearing.leaders]
                 if name != "action":
@@ -170,6 +173,15 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
             name: Decision(*three) for name, three in zip(self.model.heads, threes, strict=True)
         }
         return ActOutput(decisions, before, tokens, state=after)
+
+    def _drawn(self, step: int | None, envs: range) -> dict[str, Tensor]:
+        """Numbers in [0, 1) by which decisions of a step are made, ``[A, E]`` by their names."""
+        if step is None:
+            step, self._calls = self._calls, self._calls + 1
+        return {
+            name: self.draws.uniform(step, envs, kind=kind).squeeze(-1).to(self.device)
+            for kind, name in enumerate(self.model.heads)
+        }
 
     def _heard(self, before: Tensor, last: Mapping[str, Tensor] | None) -> Tensor | None:
         """Tokens ``[A, E, K]`` before a step; nothing without channels."""
@@ -228,31 +240,6 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
         """Change learning rates: one for all agents or one for each."""
         self.optimiser.set_rate(rates)
-
-    def take_agent(self, agent: int) -> dict[str, Tensor]:
-        """One agent's part of ``tensors()``, without the agent axis."""
-        return {name: x[agent].clone() for name, x in self.tensors().items()}
-
-    def put_agent(self, agent: int, tensors: Mapping[str, Tensor]) -> None:
-        """Overwrite one agent with ``take_agent`` of this or another learner.
-
-        Raises:
-            ValueError: a name is missing or unknown, or a shape differs. Nothing has changed then.
-        """
-        everything = self.tensors()
-        if everything.keys() != tensors.keys():
-            raise ValueError(
-                f"agent's tensors: missing {sorted(everything.keys() - tensors.keys())}, "
-                f"unknown {sorted(tensors.keys() - everything.keys())}"
-            )
-        for name, x in everything.items():
-            if x.shape[1:] != tensors[name].shape:
-                raise ValueError(
-                    f"agent's tensor {name}: shape {tuple(tensors[name].shape)}, "
-                    f"expected {tuple(x.shape[1:])}"
-                )
-            x[agent] = tensors[name]
-        self.load_tensors(everything)
 
     def carried(self) -> dict[str, Tensor]:
         """What mechanisms remember from one batch to the next, CPU tensors ``[E, ...]`` by name."""
@@ -410,7 +397,12 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
 
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""
-        return super().meta() | {"model": asdict(self.model.config)}
+        return super().meta() | {"model": asdict(self.model.config), "calls": self._calls}
+
+    def load_meta(self, meta: Mapping[str, Any]) -> None:
+        """See ``StackedLearner``."""
+        super().load_meta(meta)
+        self._calls = int(meta["calls"])
 
     def _live_tensors(self) -> dict[str, Tensor]:
         model = {f"model/{name}": p.detach() for name, p in self.model.named_parameters()}

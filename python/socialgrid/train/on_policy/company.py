@@ -36,6 +36,7 @@ class Recurrent:
     def begin(self, num_envs: int) -> None:
         """See ``Company``."""
         self._memory = self.learner.initial_state(num_envs)
+        self._step = 0
 
     def act(self, obs: Tensor, reset: Tensor, last: Mapping[str, Tensor], greedy: bool) -> Tensor:
         """See ``Company``."""
@@ -48,7 +49,9 @@ class Recurrent:
             reset[:, columns],
             last=last,
             greedy=greedy,
+            step=self._step,
         )
+        self._step += 1
         self._memory = out.state
         return out.action
 

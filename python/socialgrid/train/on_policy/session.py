@@ -61,6 +61,7 @@ class Session:
         for others in company:
             others.begin(worlds.num_envs)
         self._started = False
+        self._step = 0
 
     def play(self) -> Rollout:
         """Play the next steps, on from where the last ones ended."""
@@ -72,7 +73,9 @@ class Session:
             last = rollout.last(t)
             if self.learner is not None:
                 obs, reset = rollout.inputs(t)
-                out = self.learner.act(obs, self._memory, reset, last=last, greedy=self.greedy)
+                out = self.learner.act(
+                    *(obs, self._memory, reset), last=last, greedy=self.greedy, step=self._step
+                )
                 rollout.record(t, out)
                 self._memory = out.state
                 worlds.actions[:, self._columns] = out.action.cpu().numpy()
@@ -83,4 +86,5 @@ class Session:
             rollout.take(t, torch.from_numpy(worlds.actions))
             worlds.recv(0)
             rollout.finish_step(t)
+            self._step += 1
         return rollout

@@ -217,15 +217,24 @@ class Trainer(Run):
         part = self._parts[half]
         with self._timed("act"):
             obs, reset = part.inputs(t)
-            out = self.learner.act(obs, self._memory[half], reset, last=part.last(t))
-            part.record(t, out)
-            self._memory[half] = out.state
             rows = slice(self.worlds.halves[half][0].rows.start,
                          self.worlds.halves[half][-1].rows.stop)  # fmt: skip
+            out = self.learner.act(
+                *(obs, self._memory[half], reset),
+                last=part.last(t),
+                step=self.played_before() + t,
+                first_env=self.first_env + rows.start,
+            )
+            part.record(t, out)
+            self._memory[half] = out.state
             self.worlds.actions[rows, self.slots] = out.action.cpu().numpy()
         with self._timed("simulate"):
             self.worlds.send(half, self.worlds.actions, part.slot(t))
         part.take(t, torch.from_numpy(self.worlds.actions[rows]))
+
+    def played_before(self) -> int:
+        """Steps of every environment before this batch; actions are drawn by them."""
+        return self.env_steps // self.rollout.num_envs
 
     def _count(self, half: int, t: int, finished: tuple[list[Array], list[Array]]) -> None:
         part = self._parts[half]

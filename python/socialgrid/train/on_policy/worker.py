@@ -24,7 +24,7 @@ from socialgrid.config.imports import import_modules
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.train.on_policy.learner import build_learner, set_options
 from socialgrid.train.on_policy.trainer import Trainer
-from socialgrid.train.seeds import WORKER_ACTIONS, WORKER_WORLDS, derived_seed
+from socialgrid.train.seeds import WORKER_WORLDS, derived_seed
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class ActorLearner(Trainer):
     """One worker: collects batches of its share and hands their gradients in.
 
     Attributes:
+        own_steps: that it has played in each of its environments.
         staleness: updates by others between copying the parameters and handing the last
             gradients in.
         dropped: the last gradients were too old.
@@ -120,10 +121,9 @@ class ActorLearner(Trainer):
         """
         self.index, self.life, self.shared = index, life, shared
         share, first = share_of(config, index)
+        self.own_steps = 0
         # Whatever its agents began with is among the shared parameters.
         super().__init__(share, run_dir / f"worker-{index}", first, begun=True)
-        seed = config.run.seed
-        self.learner.draw_from(derived_seed(seed, WORKER_ACTIONS, index, life))
         # Its parameters are the shared ones; self.learner acts and computes with a copy of them.
         self.centre = build_shared_learner(
             share, self.worlds.env, self.learner.dump_dir, begun=True
@@ -167,6 +167,7 @@ class ActorLearner(Trainer):
         self.catch_up()
         steps, episodes, played = self.env_steps, self.episodes, self.agent_steps
         row = super().step()
+        self.own_steps += self.rollout.num_steps
         steps, episodes = self.env_steps - steps, self.episodes - episodes
         self.shared.env_steps[self.index] += steps
         self.shared.agent_steps[self.index] += self.agent_steps - played
@@ -178,6 +179,12 @@ class ActorLearner(Trainer):
             "staleness": self.staleness,
             "dropped": self.dropped,
         }
+
+    def played_before(self) -> int:
+        """See ``Trainer``. Whoever had its environments before has played fewer steps in each
+        than the whole run had in all when this worker began.
+        """
+        return self.life + self.own_steps
 
     def follow_phases(self, row: dict[str, Any]) -> None:
         """See ``Trainer``; the main process decides."""
