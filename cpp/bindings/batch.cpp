@@ -1,5 +1,5 @@
 // BatchEnv for Python: checks arguments, lends memory, releases the GIL while environments run.
-#include "core/batch.hpp"
+#include "bindings/batch.hpp"
 
 #include <pybind11/stl.h>
 
@@ -149,6 +149,13 @@ class PyBatch {
     return results_->of_step(std::exchange(pending_, {}));
   }
 
+  void between_steps(const BetweenSteps& work) {
+    const Use use(*this);
+    require_reset("act");
+    const Unlocked unlocked;
+    work(*batch_, maps_);
+  }
+
   void inject_failure(const py::object& env) {
     const Use use(*this);
     batch_->inject_failure(env_index(env));
@@ -241,6 +248,7 @@ class PyBatch {
       const Unlocked unlocked;
       background_.reset();  // finishes a step under way
       batch_.reset();
+      maps_ = {};
     }
     in_flight_ = false;
     pending_ = {};
@@ -346,9 +354,14 @@ class PyBatch {
   Arrays pending_;
   std::unique_ptr<BatchEnv> batch_;
   std::unique_ptr<BackgroundTask> background_;
+  players::MapStore maps_;
 };
 
 }  // namespace
+
+void between_steps(py::handle batch, const BetweenSteps& work) {
+  batch.cast<PyBatch&>().between_steps(work);
+}
 
 void register_batch(py::module_& module) {
   py::register_exception<ActionError>(module, "ActionError", PyExc_ValueError);

@@ -21,5 +21,6 @@ PYBIND11_MODULE(_core_of_main, module) {
   socialgrid::bindings::register_games(module);
   socialgrid::bindings::register_batch(module);
   socialgrid::bindings::register_tools(module);
+  socialgrid::bindings::register_players(module);
   socialgrid::bindings::register_learning(module);
 }

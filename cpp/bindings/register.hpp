@@ -8,6 +8,7 @@ namespace socialgrid::bindings {
 void register_games(pybind11::module_& module);
 void register_batch(pybind11::module_& module);
 void register_tools(pybind11::module_& module);
+void register_players(pybind11::module_& module);
 void register_learning(pybind11::module_& module);
 
 }  // namespace socialgrid::bindings

@@ -143,6 +143,9 @@ class BatchEnv {
   void set_layout(std::size_t env, const Layout& layout);
   std::vector<std::uint8_t> render(std::size_t env, int tile_size) const;
 
+  // For others' work on the worlds between two steps.
+  ThreadPool& pool() { return pool_; }
+
   const WorldMarks& marks(std::size_t env) const { return marks_[current_][env]; }
 
   World world(std::size_t env) { return {spec().shape, block(current_, env)}; }

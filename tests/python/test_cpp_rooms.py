@@ -14,9 +14,10 @@ KNOWS = {
     "dilemma": {"core"},
     "rooms": {"core"},
     "games": {"core", "grid", "dilemma", "rooms"},
+    "players": {"core"},  # which of a game know its characters and its actions
     "learning": set(),  # kernels of the learners, which know no world
     # Sight and distances are functions that players call; of games the bindings know the core.
-    "bindings": {"core", "learning", "grid/visibility.hpp", "grid/distances.hpp"},
+    "bindings": {"core", "learning", "players", "grid/visibility.hpp", "grid/distances.hpp"},
 }
 # Words of games and families.
 OF_GAMES = re.compile(

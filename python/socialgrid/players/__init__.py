@@ -10,14 +10,13 @@ from . import (  # noqa: F401  (they register themselves)
     room,
 )
 from .advisers import ScriptedAdviser, list_advisers, make_adviser
-from .player import Player, Walker, list_players, make_player, register_player
+from .player import Player, list_players, make_player, register_player
 from .team import Team, make_team
 
 __all__ = [
     "Player",
     "ScriptedAdviser",
     "Team",
-    "Walker",
     "list_advisers",
     "list_players",
     "make_adviser",

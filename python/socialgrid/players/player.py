@@ -1,4 +1,8 @@
-"""What a scripted player is, and the registry that makes one by name."""
+"""What a scripted player is, and the registry that makes one by name.
+
+:class:`Player` is the plain path, for players of one's own in any game: a subclass says in Python
+what to do. The package's players say it in the core (``core_player.py``).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .navigation import FORWARD, LEFT, NOOP, DistanceMaps, Terrain, current_maps
 from .streams import as_choice, as_unit, random_words
 
 if TYPE_CHECKING:
     from socialgrid.vec_env import VecEnv
+
+# Of the actions of the games whose agents turn and walk.
+LEFT, FORWARD, NOOP = 0, 2, 6
 
 _ERROR, _ERROR_ACTION, _BLOCKED, _BLOCKED_ACTION = range(4)
 
@@ -51,6 +57,7 @@ class Player:
         self.seed = seed
         self.error_rate = error_rate
         self.num_envs = env.num_envs
+        self._num_agents = env.num_agents
         self._env_index = np.arange(self.num_envs, dtype=np.uint64)
         self._env_index += np.uint64(env.first_env_index)
         self._num_actions = env.action_counts[agent]
@@ -62,8 +69,8 @@ class Player:
         self._dir = np.zeros(self.num_envs, dtype=np.int32)
         self._action = np.zeros(self.num_envs, dtype=np.int32)
         self._aside = np.zeros(self.num_envs, dtype=np.bool_)
-        # ``worlds(["restart"])`` of the worlds it remembers; None: of those it meets next.
-        self._restart: NDArray[np.int64] | None = None
+        # ``worlds(["restart"])`` of the worlds it remembers; -1: of those it meets next.
+        self._restart = np.full(self.num_envs, -1, dtype=np.int64)
 
     def reset(self, env: VecEnv, env_mask: NDArray[np.bool_] | None = None) -> None:
         """Forget the episode of the marked environments.
@@ -90,7 +97,10 @@ class Player:
         """
         self._check(env)
         world = env.worlds(["agent_pos", "agent_dir", "agent_active", "content", "restart"])
-        self._forget_others(world["restart"])
+        others = self._others(world["restart"])
+        if others.any():
+            self.forget(others)
+        self._restart = world["restart"]
         pos = np.ascontiguousarray(world["agent_pos"][:, self.agent])
         direction = np.ascontiguousarray(world["agent_dir"][:, self.agent])
         active = world["agent_active"][:, self.agent]
@@ -124,22 +134,28 @@ class Player:
             info: of the same step; ``info["done"]`` marks the environments that began anew.
         """
         self._check(env)
-        over = np.array(info["done"], dtype=np.bool_)
+        earned = self._earned(reward)
         restart = env.worlds(["restart"])["restart"]
-        if self._restart is not None:
-            over |= restart != self._restart
-        self.learn(env, np.asarray(reward)[:, self.agent], over)
+        over = np.array(info["done"], dtype=np.bool_) | self._others(restart)
+        self.learn(env, earned, over)
         if over.any():
             self.forget(over)
         self._restart = restart
 
-    def _forget_others(self, restart: NDArray[np.int64]) -> None:
-        """Forget what belongs to worlds that are no longer there; ``restart`` int64 [E]."""
-        if self._restart is not None:
-            others = restart != self._restart
-            if others.any():
-                self.forget(others)
-        self._restart = restart
+    def _others(self, restart: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which worlds, bool [E], are others than those it remembers; ``restart`` int64 [E]."""
+        others: NDArray[np.bool_] = (restart != self._restart) & (self._restart >= 0)
+        return others
+
+    def _earned(self, reward: NDArray[Any]) -> NDArray[Any]:
+        """The own reward [E] of ``reward`` [E,A]."""
+        given = np.asarray(reward)
+        if given.shape != (self.num_envs, self._num_agents):
+            raise ValueError(
+                f"reward must be [{self.num_envs}, {self._num_agents}], got {list(given.shape)}"
+            )
+        own: NDArray[Any] = given[:, self.agent]
+        return own
 
     def choose(
         self,
@@ -201,18 +217,21 @@ class Player:
                 f"the state belongs to seed {int(state['seed'])}, this player has {self.seed}"
             )
         self._calls = int(state["calls"])
-        self._known = np.array(state["known"])
-        self._pos = np.array(state["pos"])
-        self._dir = np.array(state["dir"])
-        self._action = np.array(state["action"])
-        self._aside = np.array(state["aside"])
-        for key, array in self.memory().items():
+        own_arrays = {
+            "known": self._known,
+            "pos": self._pos,
+            "dir": self._dir,
+            "action": self._action,
+            "aside": self._aside,
+            **self.memory(),
+        }
+        for key, array in own_arrays.items():
             array[...] = state[key]
-        self._restart = None
+        self._restart = np.full(self.num_envs, -1, dtype=np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy goes on in a copy of the batch, whose worlds have other numbers.
-        return {**self.__dict__, "_restart": None}
+        return {**self.__dict__, "_restart": np.full_like(self._restart, -1)}
 
     def _words(self, purpose: int) -> NDArray[np.uint64]:
         return random_words(self.seed, self.agent, self._env_index, self._calls, purpose)
@@ -232,14 +251,6 @@ class Player:
             raise ValueError(
                 f"this player was made for {self.num_envs} environments, not {env.num_envs}"
             )
-
-
-class Walker(Player):
-    """A player that goes where distance maps lead; knows the map, like the games' experts."""
-
-    def maps(self, env: VecEnv, terrain: Terrain, content: NDArray[np.int64]) -> DistanceMaps:
-        """The batch's maps for a terrain, up to date: of ``env.worlds(["content"])``."""
-        return current_maps(env, terrain, content)
 
 
 PlayerFactory = Callable[..., Player]

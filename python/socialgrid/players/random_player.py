@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
-
-from .player import Player, register_player
-from .streams import as_choice
-
-if TYPE_CHECKING:
-    from socialgrid.vec_env import VecEnv
-
-_PURPOSE = 16
+from .core_player import CorePlayer
+from .player import register_player
 
 
-class RandomPlayer(Player):
+class RandomPlayer(CorePlayer):
     """Uniformly random actions, in any game."""
 
     name = "random"
-
-    def choose(  # noqa: D102
-        self,
-        env: VecEnv,
-        pos: NDArray[np.int32],
-        direction: NDArray[np.int32],
-        content: NDArray[np.int64],
-    ) -> NDArray[np.int32]:
-        return as_choice(self._words(_PURPOSE), self._num_actions)
+    kind = "random"
 
 
 register_player("random", RandomPlayer)

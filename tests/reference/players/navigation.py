@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import socialgrid
+from socialgrid.players import Player
 
 if TYPE_CHECKING:
     from socialgrid.vec_env import VecEnv
@@ -233,3 +234,11 @@ def current_maps(env: VecEnv, terrain: Terrain, content: NDArray[np.int64]) -> D
         maps[terrain] = DistanceMaps(env, terrain)
     maps[terrain].refresh(env, content)
     return maps[terrain]
+
+
+class Walker(Player):
+    """A player that goes where distance maps lead; knows the map, like the games' experts."""
+
+    def maps(self, env: VecEnv, terrain: Terrain, content: NDArray[np.int64]) -> DistanceMaps:
+        """The batch's maps for a terrain, up to date: of ``env.worlds(["content"])``."""
+        return current_maps(env, terrain, content)

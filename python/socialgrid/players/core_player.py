@@ -1,0 +1,114 @@
+"""Players whose choices the core makes, in the batch's threads.
+
+What such a player remembers lies in numpy arrays of its own, which the core reads and writes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from socialgrid import _core
+
+from .player import Player
+
+if TYPE_CHECKING:
+    from socialgrid.vec_env import VecEnv
+
+
+class CorePlayer(Player):
+    """Plays as the core's kind of that name does; see ``cpp/players``.
+
+    The same for any number of threads, and as a :class:`Player` in Python would that chooses so.
+
+    Args:
+        env, agent, seed, error_rate: as for every player.
+        **numbers: what the kind wants to know besides.
+    """
+
+    kind: ClassVar[str]
+    """What the core calls it."""
+
+    def __init__(
+        self, env: VecEnv, agent: int, seed: int, *, error_rate: float = 0.0, **numbers: float
+    ) -> None:
+        super().__init__(env, agent, seed, error_rate=error_rate)
+        role = {
+            "game": env.game,
+            "num_envs": env.num_envs,
+            "num_agents": env.num_agents,
+            "agent": agent,
+            "num_actions": self._num_actions,
+            "idle_action": self.idle_action,
+            "can_block": self._can_block,
+            "seed": seed & ((1 << 64) - 1),
+            "first_env_index": env.first_env_index,
+            "error_rate": error_rate,
+        }
+        self._made_of: tuple[str, dict[str, Any], dict[str, float]] = (self.kind, role, numbers)
+        self._mind = _core.Mind(*self._made_of)
+        self._slots = self._mind.slots()
+        self._own: dict[str, NDArray[Any]] = {
+            name: np.full((env.num_envs, *[self._slots] * rank), fallback, dtype)
+            for name, dtype, rank, fallback in self._mind.columns()
+        }
+
+    def act(self, env: VecEnv, obs: object, info: Mapping[str, Any]) -> NDArray[np.int32]:  # noqa: D102
+        self._check(env)
+        self._make_room(env)
+        action = self._mind.act(env._core, self._arrays(), self._calls)
+        self._calls += 1
+        return action
+
+    def observe(self, env: VecEnv, reward: NDArray[np.float32], info: Mapping[str, Any]) -> None:  # noqa: D102
+        self._check(env)
+        earned = np.ascontiguousarray(self._earned(reward), dtype=np.float64)
+        done = np.ascontiguousarray(info["done"], dtype=np.bool_)
+        self._make_room(env)
+        self._mind.observe(env._core, self._arrays(), self._calls, earned, done)
+
+    def forget(self, env_mask: NDArray[np.bool_]) -> None:  # noqa: D102
+        super().forget(env_mask)
+        for name, _, _, fallback in self._mind.columns():
+            self._own[name][env_mask] = fallback
+
+    def memory(self) -> dict[str, NDArray[Any]]:  # noqa: D102
+        return self._own
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {
+            "known": self._known,
+            "pos": self._pos,
+            "dir": self._dir,
+            "action": self._action,
+            "aside": self._aside,
+            "restart": self._restart,
+            **self._own,
+        }
+
+    def _make_room(self, env: VecEnv) -> None:
+        """Where a world has more targets than there was room for, as a layout may."""
+        if self._slots == 0:
+            return
+        more = self._mind.slots_in(env._core) - self._slots
+        if more > 0:
+            for name, _, rank, fallback in self._mind.columns():
+                wider = ((0, 0), *[(0, more)] * rank)
+                self._own[name] = np.pad(self._own[name], wider, constant_values=fallback)
+            self._slots += more
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)  # nothing that changes is shared
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        del state["_mind"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._mind = _core.Mind(*self._made_of)
