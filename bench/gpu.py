@@ -115,7 +115,7 @@ class Bench:
         if self.args.tiny:
             envs, steps = max(2, envs // 64), min(steps, 24)
         data: dict[str, dict[str, Any]] = {
-            "run": {"device": self.args.device},
+            "run": {"device": self.args.device, "precision": "float32"},
             "env": {"num_envs": envs, "rollout_steps": steps},
             "logging": {"tensorboard": False, "curves": False, "video": False},
         }
@@ -256,7 +256,7 @@ class Bench:
     def rows(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """All rows, the most telling first."""
         config, loop = self.config, self.loop
-        bf16 = {"algorithm": {"precision": "bf16"}}
+        bf16 = {"run": {"precision": "bf16"}}
         tiles = {"env": {"obs_mode": "tiles"}}
 
         def full(learners: int, envs: int, steps: int, looks: bool = False, **changes: Any) -> Any:
@@ -292,7 +292,7 @@ class Bench:
         yield full(8, 128, 250)
         yield full(3, 512, 125)
         yield named("mini, 4096 environments", "goal-cycle-mini", 4096, 64)
-        yield full(3, 128, 250, run={"matmul_precision": "high"})
+        yield full(3, 128, 250, run={"precision": "tf32"})
 
 
 def main() -> None:

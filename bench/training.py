@@ -104,11 +104,14 @@ def measure_training(
         obs_mode=obs_mode,
         **options,
     )
-    config = replace(preset.config, precision=precision, compile=args.compile)
+    config = preset.config
     if args.quick:
         config = replace(config, num_minibatches=2, minibatch_sequences=4)
     learner = PPO(
-        ViewSpec.of(env), preset.model, config, device=args.device, social=[PredictionOptions()]
+        *(ViewSpec.of(env), preset.model, config),
+        device=args.device,
+        social=[PredictionOptions()],
+        precision=precision,
     )
     rollout = Rollout(
         steps,
@@ -180,7 +183,7 @@ class PlainLearners:
     """PPO the plain way: a loop over agents, each with its own modules and optimiser."""
 
     def __init__(self, learner: PPO) -> None:
-        self.config = learner.config
+        self.config, self.dtype = learner.config, learner.model.dtype
         self.agents = [PlainAgent() for _ in range(learner.num_agents)]
         for i, agent in enumerate(self.agents):
             copy_from_stack(agent, learner.model, i)
@@ -221,8 +224,7 @@ class PlainLearners:
             optimiser.step()
 
     def _precision(self) -> torch.autocast:
-        enabled = self.config.precision == "bf16"
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
 
 def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Comparison]:
@@ -230,8 +232,8 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
     envs, length = (16, 8) if args.quick else (128, 16)
     sequences = 8 if args.quick else 256
     spec = ViewSpec(7, 7, 3, (7,) * agents)
-    config = PPOConfig(precision=precision, minibatch_sequences=sequences, sequence_length=length)
-    learner = PPO(spec, ModelConfig(), config, social=[PredictionOptions()])
+    config = PPOConfig(minibatch_sequences=sequences, sequence_length=length)
+    learner = PPO(spec, ModelConfig(), config, social=[PredictionOptions()], precision=precision)
     plain = PlainLearners(learner)
     gen = torch.Generator().manual_seed(0)
     rollout = Rollout(32, envs, agents, spec.obs_shape, state_size=learner.state_size)
@@ -472,12 +474,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--agents", type=int, nargs="+", default=[1, 3, 5])
     parser.add_argument("--presets", nargs="*", choices=sorted(PRESETS), default=["mini", "full"])
-    parser.add_argument("--precisions", nargs="*", default=["fp32", "bf16"])
+    parser.add_argument("--precisions", nargs="*", default=["float32", "bf16"])
     parser.add_argument("--obs-modes", nargs="+", choices=["rgb", "tiles"], default=["rgb"])
     parser.add_argument(
         "--workers", type=int, nargs="+", default=[1, 2, 4], help="actor-learners of A3C"
     )
-    parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--quick", action="store_true", help="tiny batches: only check that it runs"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, TypeVar
 
 import socialgrid.algos.numbers  # noqa: F401 (names of what learners measure)
-
-Precision = Literal["fp32", "bf16"]
+from socialgrid.models.config import Precision
 
 
 def _check_rates(rates: float | tuple[float, ...]) -> None:
@@ -25,16 +24,16 @@ class OnPolicyConfig:
         learner: where the class is that learns so.
         workers: processes that collect batches.
         sociable: whether agents that learn so can have social mechanisms.
+        precisions: what its networks can compute in.
         fixed: options that are the same in all phases of a run.
     """
 
     learner: ClassVar[str] = ""
     regime: ClassVar[str] = "on-policy"
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32", "tf32", "bf16")
     workers: ClassVar[int] = 1
     sociable: ClassVar[bool] = True
-    fixed: ClassVar[frozenset[str]] = frozenset(
-        {"name", "workers", "adam_betas", "adam_eps", "precision", "compile"}
-    )
+    fixed: ClassVar[frozenset[str]] = frozenset({"name", "workers", "adam_betas", "adam_eps"})
 
     name: str = ""
     """Chooses the algorithm."""
@@ -60,10 +59,6 @@ class OnPolicyConfig:
     """Adam's denominator offset."""
     max_grad_norm: float | None = None
     """Clip each agent's gradient to this norm; None never."""
-    precision: Precision = "fp32"
-    """bf16: matrix products and convolutions in bfloat16, parameters and losses in float32."""
-    compile: bool = False
-    """Compile the network with torch.compile."""
 
     def __post_init__(self) -> None:
         for name in ("gamma", "gae_lambda"):
@@ -140,6 +135,7 @@ class OffPolicyConfig:
     learner: ClassVar[str] = ""
     discrete_learner: ClassVar[str] = ""
     regime: ClassVar[str] = "off-policy"
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32", "tf32")
     sociable: ClassVar[bool] = True
     fixed: ClassVar[frozenset[str]] = frozenset({"name"})
     remembers: ClassVar[bool] = False  # what came before in its own task

@@ -7,7 +7,6 @@ from socialgrid.algos.bases import (
     MinibatchConfig,
     OffPolicyConfig,
     OnPolicyConfig,
-    Precision,
     algorithms_of,
     register_algorithm,
 )
@@ -30,7 +29,6 @@ __all__ = [
     "OffPolicyConfig",
     "OnPolicyConfig",
     "PPOConfig",
-    "Precision",
     "RecurrentDQNConfig",
     "SACConfig",
     "TD3Config",

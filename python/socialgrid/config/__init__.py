@@ -6,6 +6,7 @@ from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError, about, closest, plain_line
 from socialgrid.config.overrides import option_paths, to_dict
 from socialgrid.config.phases import PhaseConfig, described, measured, told_of_phase
+from socialgrid.config.precision import Hardware, choose_precision
 from socialgrid.config.presets import Preset, load_preset, preset_names
 from socialgrid.config.reading import check_imports, from_dict, group_key, load_config
 from socialgrid.config.roster import Player, Roster, parse_player
@@ -31,6 +32,7 @@ __all__ = [
     "Course",
     "EnvConfig",
     "EvaluationConfig",
+    "Hardware",
     "LoggingConfig",
     "PhaseConfig",
     "Player",
@@ -45,6 +47,7 @@ __all__ = [
     "about",
     "algorithms_of",
     "check_imports",
+    "choose_precision",
     "closest",
     "combination",
     "described",

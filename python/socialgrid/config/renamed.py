@@ -1,6 +1,8 @@
 """Options that have another name since 9487337, as ``section.field``; said where one is used."""
 
 RENAMED = {
+    "algorithm.precision": "run.precision",
+    "run.matmul_precision": "run.precision",
     "social.mechanisms": "social",
     "algorithm.aux": "aux",
     "algorithm.aux_coef": "prediction.coef",

@@ -48,9 +48,10 @@ class RunConfig:
     threads: int = 0
     """Threads of torch on the CPU; 0: torch's own choice, at most as many as the process may use
     cores."""
-    matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    """Matrix products in float32, or in what is faster and less exact (TF32, bfloat16) where the
-    device has it."""
+    precision: Literal["auto", "float32", "tf32", "bf16"] = "auto"
+    """What networks compute in: float32; tf32, products of float32 rounded to ten bits, on NVIDIA
+    cards; bf16, products and activations in bfloat16, where the device has it; auto: bf16 or tf32
+    on a card that has them, else float32. Settled when a run begins."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints; 0: after every update."""
     keep_checkpoints: int = 2

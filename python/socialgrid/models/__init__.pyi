@@ -6,6 +6,7 @@ from socialgrid.models.actor_critic import take_agent as take_agent
 from socialgrid.models.adam import StackedAdam as StackedAdam
 from socialgrid.models.adam import clip_gradients as clip_gradients
 from socialgrid.models.config import ModelConfig as ModelConfig
+from socialgrid.models.config import Precision as Precision
 from socialgrid.models.draws import AgentDraws as AgentDraws
 from socialgrid.models.encoders import from_patches as from_patches
 from socialgrid.models.encoders import to_patches as to_patches

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from socialgrid.models.config import ModelConfig
+from socialgrid.models.config import ModelConfig, Precision
 from socialgrid.models.decision import DecisionHeads
 from socialgrid.models.encoders import Encoder
 from socialgrid.models.heads import Head
@@ -18,20 +17,10 @@ from socialgrid.models.recurrent import StackedLSTM
 from socialgrid.models.spec import ViewSpec
 from socialgrid.models.streams import agent_generator
 
-
-@runtime_checkable
-class CompiledBranch(Protocol):
-    """A branch with parts that can be compiled."""
-
-    def compile_parts(self) -> None:
-        """Compile what has no loop over time."""
-        ...
-
-
 Branch = Callable[[Sequence[torch.Generator], "ActorCritic"], nn.Module | None]
 """Makes a further part of a network, from its agents' random streams and the parts before it."""
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 
 class ActorCritic(nn.Module):
@@ -53,7 +42,7 @@ class ActorCritic(nn.Module):
         branches: Mapping[str, Branch] | None = None,
         seed: int = 0,
         agent_ids: Sequence[int] | None = None,
-        precision: str = "fp32",
+        precision: Precision = "float32",
     ) -> None:
         """Initialise every agent from its own random stream.
 
@@ -66,7 +55,8 @@ class ActorCritic(nn.Module):
             seed: of the run.
             agent_ids: one integer >= 0 for each agent, its own within the run; 0 to A - 1 by
                 default.
-            precision: "fp32" or "bf16", the dtype of products and activations.
+            precision: "bf16": products and activations are bfloat16; else float32. Whether
+                products of float32 are rounded to TF32 is torch's own setting.
 
         Raises:
             ValueError: wrong number of ids, unknown precision, or a view that is too small.
@@ -198,15 +188,6 @@ class ActorCritic(nn.Module):
     def parameters_per_agent(self) -> int:
         """Number of parameters of one agent."""
         return sum(p[0].numel() for p in self.parameters())
-
-    def compile_parts(self) -> None:
-        """Compile what has no loop over time: encoder, heads and branches."""
-        self.encoder.compile()
-        self.value_head.compile()
-        self.policy_head.compile()
-        for branch in self.branches.values():
-            if isinstance(branch, CompiledBranch):
-                branch.compile_parts()
 
     def take_agents(self, agents: Sequence[int]) -> ActorCritic:
         """A network of the given agents only, with copies of their parameters."""

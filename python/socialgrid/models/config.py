@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["float32", "tf32", "bf16"]
+"""Kinds of numbers that networks compute in; parameters, moments and losses are float32 in all."""
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,6 @@ class DecisionHeads(nn.Module):
         self.policy_head = Head(generators, memory, (embedding,), choices)
         self.value_head = Head(generators, memory, (embedding,), 1)
 
-    def compile_parts(self) -> None:
-        """Compile both heads."""
-        self.policy_head.compile()
-        self.value_head.compile()
-
     def logits(self, core: Tensor) -> Tensor:
         """Logits of the choices, float32 ``[A, N, V]`` of memory outputs ``[A, N, memory]``."""
         logits: Tensor = self.policy_head(core)

@@ -60,10 +60,6 @@ class Decoder(nn.Module):
         self.weight = uniform_parameter(generators, (channels[-1], pixels * 3), bound)
         self.bias = uniform_parameter(generators, (3,), bound)
 
-    def compile_parts(self) -> None:
-        """Compile all of it."""
-        self.compile()
-
     def predict(self, core: Tensor, action: Tensor) -> Tensor:
         """Predicted pixels, 1 being white.
 

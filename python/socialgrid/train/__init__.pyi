@@ -41,6 +41,10 @@ from socialgrid.train.on_policy.worker import ActorLearner as ActorLearner
 from socialgrid.train.on_policy.worker import algorithm_of as algorithm_of
 from socialgrid.train.on_policy.worker import run_worker as run_worker
 from socialgrid.train.on_policy.worker import share_of as share_of
+from socialgrid.train.precision import flags_in as flags_in
+from socialgrid.train.precision import foreign as foreign
+from socialgrid.train.precision import hardware as hardware
+from socialgrid.train.precision import settled as settled
 from socialgrid.train.regime import Regime as Regime
 from socialgrid.train.regime import regime_of as regime_of
 from socialgrid.train.rows import Numbers as Numbers

@@ -13,7 +13,9 @@ def prepare_torch(run: RunConfig) -> None:
     threads = run.threads or min(torch.get_num_threads(), usable_cores())
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(run.matmul_precision)
+    rounded = run.precision == "tf32"
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
+    torch.backends.cudnn.allow_tf32 = rounded  # of convolutions; torch's own default is yes
 
 
 def settle_on(name: str) -> torch.device:

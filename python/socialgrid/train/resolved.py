@@ -40,7 +40,7 @@ def resolve(config: TrainConfig, threads: int) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "instruction set": torch.backends.cpu.get_cpu_capability(),
         "device": device,
-        "matmul precision": torch.get_float32_matmul_precision(),
+        "precision": config.run.precision,
         "threads": threads,
         "simulator threads": config.env.num_threads or usable_cores(),
         "usable cores": usable_cores(),

@@ -26,6 +26,7 @@ from socialgrid.report.metrics_file import MetricsFile
 from socialgrid.train import checkpoint
 from socialgrid.train.device import prepare_torch
 from socialgrid.train.interrupt import PATIENCE, Abandoned, Interrupt
+from socialgrid.train.precision import settled
 
 Array = npt.NDArray[Any]
 
@@ -60,7 +61,7 @@ class Run(ABC):
     (``arrays``, ``load_arrays``); counters, checkpoints, files and signals are seen to here.
 
     Attributes:
-        config: the resolved configuration.
+        config: the resolved configuration, its precision too.
         run_dir: where everything of the run goes.
         names: what the agents are called in tables and curves.
         slots: places of those with networks.
@@ -90,10 +91,11 @@ class Run(ABC):
             begun: see the attributes; looked up by default.
 
         Raises:
-            UsageError: somebody who is to play does not exist.
+            UsageError: somebody who is to play does not exist, or the precision is not here.
         """
-        self.config, self.run_dir = config, run_dir
+        self.run_dir = run_dir
         self.begun = bool(checkpoint.found(run_dir / "checkpoints")) if begun is None else begun
+        self.config = config = settled(config, begun=self.begun)
         prepare_torch(config.run)
         self.names, self.slots = config.roster.names(), config.roster.slots
         self.course = Course(config)

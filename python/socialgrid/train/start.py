@@ -19,6 +19,7 @@ from socialgrid.config import (
 )
 from socialgrid.config.errors import told
 from socialgrid.train import checkpoint, resolved
+from socialgrid.train.precision import foreign
 from socialgrid.train.regime import regime_of
 from socialgrid.train.run import Run
 
@@ -48,7 +49,7 @@ def create_run(config: TrainConfig, run_dir: Path, *, fresh: bool = False) -> Ru
     lock = run_files.claim(run_dir, fresh=fresh)
     try:
         trainer = make_trainer(config, lock.run_dir)
-        data = to_dict(config)
+        data = to_dict(trainer.config)
         trainer.identity = run_files.identity_of(data)
         run_files.write_config(lock.run_dir, data, trainer.identity)
         resolved.record(lock.run_dir, resolved.resolve(trainer.config, trainer.threads), begin=True)
@@ -130,8 +131,9 @@ def _resume(
         if trainer.anew:
             messages.append(trainer.anew)
     trainer.identity = identity
-    run_files.write_config(run_dir, to_dict(config), identity)
-    now = resolved.resolve(config, trainer.threads)
+    run_files.write_config(run_dir, to_dict(trainer.config), identity)
+    messages += [said] if (said := foreign(trainer.config)) else []
+    now = resolved.resolve(trainer.config, trainer.threads)
     messages += resolved.record(run_dir, now, begin=not trainer.env_steps)
     return trainer, messages
 

@@ -58,7 +58,7 @@ def test_ppo_learns_to_remember_a_cue(seed):
 @pytest.mark.parametrize("seed", range(2))
 def test_ppo_learns_in_bfloat16(seed):
     env = Buttons(32, 2, horizon=4, seed=seed)
-    learner = PPO(env.spec, MODEL, _with(precision="bf16"), seed=seed)
+    learner = PPO(env.spec, MODEL, FAST, seed=seed, precision="bf16")
     reward, _ = train(learner, env, 16, 20)
     assert reward.min() > 0.9
 

@@ -510,11 +510,11 @@ def test_non_finite_parameters_are_never_left_behind():
 @pytest.mark.parametrize("social", [(), (PredictionOptions(),)])
 def test_bfloat16_agrees_with_float32(social):
     results = []
-    for precision in ("fp32", "bf16"):
-        config = replace(QUICK, precision=precision, num_minibatches=1)
-        learner, env = make(config, social=social)
-        fp32, _ = make(replace(config, precision="fp32"), social=social)
-        rollout = experience(fp32, env)
+    config = replace(QUICK, num_minibatches=1)
+    for precision in ("float32", "bf16"):
+        learner, env = make(config, social=social, precision=precision)
+        exact, _ = make(config, social=social)
+        rollout = experience(exact, env)
         metrics = learner.update(rollout)
         results.append((metrics, learner.tensors()))
     for name in ("value_loss", "entropy", *(["prediction_error"] if social else [])):

@@ -18,6 +18,7 @@ from socialgrid.train import (
     load_newest,
     phase_at,
     resume_run,
+    settled,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -152,7 +153,7 @@ def test_a_clone_is_evaluated_and_imitated_and_goes_on_with_ppo(tmp_path, capsys
         load_preset(tiny(tmp_path)).config,
     )
     worlds = build_worlds(config, phase_at(config, 0), 0)
-    learner = build_learner(config, worlds.env, torch.device("cpu"))
+    learner = build_learner(settled(config), worlds.env, torch.device("cpu"))
     worlds.close()
     tensors = learner.tensors()
     for name, x in weights(one).items():

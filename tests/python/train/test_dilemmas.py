@@ -45,6 +45,7 @@ from socialgrid.train import (
     phase_at,
     play_episodes,
     resume_run,
+    settled,
 )
 
 MEASURED = ("influence", "comm", "moa")
@@ -264,7 +265,7 @@ def test_every_variant_of_every_preset_makes_its_learner(name):
         config = from_dict(small | {"algorithm": {"workers": 1}} if config.algorithm.name == "a3c"
                            else small, config)  # fmt: skip
         worlds = build_worlds(config, phase_at(config, 0), 0)
-        learner = build_learner(config, worlds.env, torch.device("cpu"))
+        learner = build_learner(settled(config), worlds.env, torch.device("cpu"))
         assert learner.social.options == config.social.options
         worlds.close()
 

@@ -17,7 +17,6 @@ from socialgrid.commands import cli
 from socialgrid.commands.evaluate import evaluate
 from socialgrid.commands.play import PlayOptions, play
 from socialgrid.config import (
-    RunConfig,
     UsageError,
     from_dict,
     load_config,
@@ -54,7 +53,6 @@ from socialgrid.train import (
     has_several_agents,
     make_tasks,
     make_trainer,
-    prepare_torch,
 )
 
 TINY = """
@@ -252,17 +250,6 @@ def test_agents_are_named_by_group_and_place():
     assert not has_several_agents("Room-v0")
     with pytest.raises(UsageError):
         has_several_agents("Rom-v0")
-
-
-def test_a_run_says_how_exactly_matrices_are_multiplied():
-    before = torch.get_float32_matmul_precision()
-    try:
-        prepare_torch(RunConfig(matmul_precision="medium"))
-        assert torch.get_float32_matmul_precision() == "medium"
-        prepare_torch(RunConfig())
-        assert torch.get_float32_matmul_precision() == "highest"
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 # -- runs -------------------------------------------------------------------------------------

@@ -451,7 +451,7 @@ def test_a_path_that_looks_like_markup_is_shown_as_it_is(tmp_path):
 def test_moved_runs_say_what_is_different(run):
     path = run / resolved.RESOLVED
     now = json.loads(path.read_text())["sessions"][-1]
-    assert {"threads", "device", "matmul precision", "instruction set", "torch"} <= now.keys()
+    assert {"threads", "device", "precision", "instruction set", "torch"} <= now.keys()
     assert resume_run(run)[1] == []
     path.write_text(json.dumps({"sessions": [now | {"simulator threads": 77}]}))
     (message,) = resume_run(run)[1]

@@ -248,7 +248,6 @@ def test_novices_do_not_see_what_is_hidden_from_them(tmp_path):
     "changes",
     [
         {"env": {"obs_mode": "tiles"}},
-        {"algorithm": {"precision": "bf16"}},
         {"aux": {"prediction": None}},
         {"aux": {"prediction": None, "reconstruction": {}}},
         {"env": {"double_buffer": True}},

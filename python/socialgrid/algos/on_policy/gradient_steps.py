@@ -52,7 +52,7 @@ class GradientSteps(StackedLearner):
         It is a copy if that saves work; ``_write_back`` brings its parameters home.
         """
         everyone = list(range(self.num_agents))
-        if list(agents) == everyone or self.config.compile:
+        if list(agents) == everyone:
             return self.model, everyone
         return self.model.take_agents(agents), list(agents)
 

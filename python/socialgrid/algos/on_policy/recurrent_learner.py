@@ -20,7 +20,7 @@ from socialgrid.data.rollout import Decision, Rollout, as_signed
 from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam
-from socialgrid.models.config import ModelConfig
+from socialgrid.models.config import ModelConfig, Precision
 from socialgrid.models.encoders import from_patches
 from socialgrid.models.hearing import Before, Hearing
 from socialgrid.models.recall import Recall, chosen_log_prob
@@ -52,6 +52,7 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
         agent_ids: Sequence[int] | None = None,
         social: Iterable[MechanismOptions] = (),
         dump_dir: Path | str | None = None,
+        precision: Precision = "float32",
     ) -> None:
         """Initialise networks, optimisers and random streams.
 
@@ -65,6 +66,8 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
                 An agent's initial weights and draws depend on (seed, id) alone.
             social: options of the mechanisms in force, auxiliary losses included.
             dump_dir: where to write the batch that made something non-finite.
+            precision: what the networks compute in, see ``ActorCritic``; parameters, moments and
+                losses are float32 whatever it is.
 
         Raises:
             ValueError: numbers of rates or ids that do not fit, mechanisms that exclude each other,
@@ -88,14 +91,12 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
             branches={mechanism.name: mechanism.branch for mechanism in self.mechanisms},
             seed=seed,
             agent_ids=self.agent_ids,
-            precision=config.precision,
+            precision=precision,
         ).to(self.device)
         self.state_size = self.model.state_size
         self.optimiser = StackedAdam(
             self.model, self.num_agents, config.learning_rate, config.adam_betas, config.adam_eps
         )
-        if config.compile:
-            self.model.compile_parts()
         self._workers = Workers()
         self._pairs: dict[str, Tensor] = {}
         self._calls = 0  # of ``act`` without the number of a step

@@ -90,6 +90,7 @@ class AsyncTrainer(Run):
                 f"{self.num_workers} compute on the cpu"
             )
         super().__init__(config, run_dir)
+        config = self.config
         self.phase = phase_at(self.course.config, 0)
         self.shares = [share_of(config, index) for index in range(self.num_workers)]
         share = self.shares[0][0]

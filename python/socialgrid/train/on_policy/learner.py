@@ -78,6 +78,7 @@ def learner_of(
         "agent_ids": agent_ids,
         "social": (*config.aux, *config.social),
         "dump_dir": dump_dir,
+        "precision": config.run.precision,
     }
     try:
         assert isinstance(config.algorithm, OnPolicyConfig), "of this regime"

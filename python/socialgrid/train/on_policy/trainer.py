@@ -66,6 +66,7 @@ class Trainer(Run):
             UsageError: an option does not fit the game, the players or the machine.
         """
         super().__init__(config, run_dir, begun=begun)
+        config = self.config
         self.first_env = first_env
         self.device = settle_on(config.run.device)
         self.builds = 0

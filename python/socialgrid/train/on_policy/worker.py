@@ -126,7 +126,7 @@ class ActorLearner(Trainer):
         super().__init__(share, run_dir / f"worker-{index}", first, begun=True)
         # Its parameters are the shared ones; self.learner acts and computes with a copy of them.
         self.centre = build_shared_learner(
-            share, self.worlds.env, self.learner.dump_dir, begun=True
+            self.config, self.worlds.env, self.learner.dump_dir, begun=True
         )
         self.centre.join(shared.learner)
         algorithm = algorithm_of(config)
