@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "perceptron.hpp"
+
 namespace socialgrid::learning {
 
 // The unrolled memory of one agent: an LSTM over `steps` steps of `count` sequences, its gates in
@@ -103,6 +105,15 @@ struct Kernels {
   void (*look_up)(const LookUp& look_up, std::int64_t begin, std::int64_t end);
   void (*look_up_back)(const LookUp& look_up, const float* grad, float* grad_table,
                        float* grad_bias, std::int64_t begin, std::int64_t end);
+  // Numbers that all results of a perceptron take; through it, and back through what is in there.
+  std::int64_t (*perceptron_room)(const Perceptron& perceptron);
+  void (*perceptron_forward)(const Perceptron& perceptron);
+  void (*perceptron_back)(const Perceptron& perceptron, const PerceptronBack& back);
+  // Norm of `count` numbers; a step; `to` moves by `rate` towards `from`: 1 copies.
+  double (*norm)(const float* x, std::int64_t count);
+  void (*descend)(const Descent& descent);
+  void (*approach)(float* to, const float* from, std::int64_t count, double rate);
+
   // to[place[n]] += from[n], rows of `columns`, one after the other.
   void (*add_rows)(const float* from, const std::int64_t* place, std::int64_t count,
                    std::int64_t columns, float* to);

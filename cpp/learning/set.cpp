@@ -1,4 +1,5 @@
 // One set of kernels. Compiled once for every set.
+#include "dense.hpp"
 #include "images.hpp"
 #include "unroll.hpp"
 
@@ -28,6 +29,12 @@ const Kernels kernels = {
     padded_outputs,
     look_up,
     look_up_back,
+    perceptron_room,
+    perceptron_forward,
+    perceptron_back,
+    norm,
+    descend,
+    approach,
     add_rows,
 };
 

@@ -62,6 +62,33 @@ class Kernels:
         self, where: Sequence[int], sizes: Sequence[int], slope: float, threads: int
     ) -> None: ...
     def add_rows(self, where: Sequence[int], count: int, columns: int) -> None: ...
+    def perceptron_room(self, sizes: Sequence[int]) -> int: ...
+    def perceptron(
+        self,
+        parameters: Sequence[int],
+        apart: Sequence[int],
+        where: Sequence[int],
+        sizes: Sequence[int],
+        threads: int,
+    ) -> None: ...
+    def perceptron_back(
+        self,
+        parameters: Sequence[int],
+        apart: Sequence[int],
+        grads: Sequence[int],
+        grads_apart: Sequence[int],
+        where: Sequence[int],
+        sizes: Sequence[int],
+        threads: int,
+    ) -> None: ...
+    def norms(self, x: int, rows: int, columns: int) -> list[float]: ...
+    def descend(
+        self,
+        where: Sequence[int],
+        count: int,
+        agents: Sequence[tuple[float, ...]],
+        constants: Sequence[float],
+    ) -> None: ...
 
 class Mind:
     def __init__(self, kind: str, role: dict[str, Any], numbers: dict[str, float]) -> None: ...

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from socialgrid.models import kernels
+from socialgrid.models.flat_parameters import FlatParameters
+
 
 class StackedAdam:
     """Adam (Kingma & Ba 2014) on parameters ``[A, ...]``, one optimiser for each row.
@@ -95,6 +98,29 @@ class StackedAdam:
             )
         # That operator does not tell: what was computed from parameters is out of date now.
         torch.autograd.graph.increment_version([p for _, p in named])
+
+    @torch.no_grad()
+    def step_block(
+        self, module: FlatParameters, agents: Sequence[int], scales: Sequence[float]
+    ) -> None:
+        """Apply the gradients of some agents, by the compiled kernels, in one pass over each.
+
+        Args:
+            module: all parameters of all agents in one block, and ``block.grad``.
+            agents: who takes a step.
+            scales: factors of the gradients, of all agents.
+        """
+        block = module.block
+        assert kernels.KERNELS is not None
+        assert block.grad is not None
+        self.steps[list(agents)] += 1
+        steps, rates = self.steps.tolist(), self.rate.tolist()
+        kernels.KERNELS.descend(
+            kernels.addresses(block, block.grad, self.first["block"], self.second["block"]),
+            block.shape[1],
+            [(agent, steps[agent], rates[agent], scales[agent]) for agent in agents],
+            (*self.betas, self.eps),
+        )
 
     def take_agent(self, agent: int) -> dict[str, Tensor]:
         """Copies of one agent's moments and count."""

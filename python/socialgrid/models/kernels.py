@@ -63,7 +63,7 @@ class Weights:
         parts = [x.detach().contiguous() for x in (self.input, self.recurrent)]
         biases = [x.detach().contiguous() for x in (self.bias_input, self.bias_recurrent)]
         out = self.input.new_empty((agents, KERNELS.packed(inputs, width // 4)))
-        where = (*_addresses(*parts), *((0, 0) if backward else _addresses(*biases)))
+        where = (*addresses(*parts), *((0, 0) if backward else addresses(*biases)))
         KERNELS.pack((*where, out.data_ptr()), agents, inputs, width // 4)
         return out
 
@@ -114,9 +114,7 @@ class _Unroll(torch.autograd.Function):
         keeping = any(ctx.needs_input_grad)
         gates = x.new_empty((*x.shape[:3], recurrent.shape[1])) if keeping else None
         kept = (x, h, c, reset, gates, out, cells)
-        KERNELS.unroll(
-            _addresses(ready, *kept), _sizes(x, recurrent, h, c), torch.get_num_threads()
-        )
+        KERNELS.unroll(addresses(ready, *kept), _sizes(x, recurrent, h, c), torch.get_num_threads())
         if keeping:
             ctx.save_for_backward(weight, recurrent, bias, recurrent_bias, *kept)
         ctx.mark_non_differentiable(cells)
@@ -135,9 +133,9 @@ class _Unroll(torch.autograd.Function):
             d_weights = [torch.empty_like(one) for one in (weight, recurrent, bias)]
         grad, d_gates = grads[0].contiguous(), torch.empty_like(gates)
         KERNELS.unroll_back(
-            _addresses(ready, x, h, c, reset, gates, out, cells),
+            addresses(ready, x, h, c, reset, gates, out, cells),
             _sizes(x, recurrent, h, c),
-            _addresses(grad, d_gates, d_x, *d_weights),
+            addresses(grad, d_gates, d_x, *d_weights),
             torch.get_num_threads(),
         )
         return d_x, *d_weights, d_weights[2], None, None, None, None
@@ -147,7 +145,8 @@ def _dense_rows(state: Tensor) -> Tensor:
     return state if state.stride(-1) == 1 else state.contiguous()
 
 
-def _addresses(*tensors: Tensor | None) -> tuple[int, ...]:
+def addresses(*tensors: Tensor | None) -> tuple[int, ...]:
+    """Where tensors lie; 0 for none."""
     return tuple(0 if x is None else x.data_ptr() for x in tensors)
 
 

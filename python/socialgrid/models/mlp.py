@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from socialgrid.models import kernels
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.encoders import Encoder
 from socialgrid.models.layers import StackedLinear, agent_by_agent
+from socialgrid.models.perceptrons import perceptron
 from socialgrid.models.products import product
 from socialgrid.models.task_spec import TaskSpec
 
@@ -41,11 +43,13 @@ class StackedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply every agent's layers to its own samples."""
+        parameters = [p for layer in self._stack for p in (layer.weight, layer.bias)]
+        if kernels.usable(x, *parameters):
+            return perceptron(x, self.rectified, parameters)
         if x.shape[1] <= _FEW and not torch.is_grad_enabled():
             for i, layer in enumerate(self._stack):
                 x = product(x, layer.weight, layer.bias, rectify=i < self.rectified)
             return x
-        parameters = [p for layer in self._stack for p in (layer.weight, layer.bias)]
         out: Tensor = _Perceptron.apply(  # type: ignore[no-untyped-call]
             x, self.rectified, *parameters
         )

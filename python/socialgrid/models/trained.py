@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from socialgrid.models import kernels
 from socialgrid.models.adam import StackedAdam
 from socialgrid.models.flat_parameters import FlatParameters
 
@@ -19,6 +20,7 @@ class Trained:
     Attributes:
         network: what is trained.
         target: the copy; the network itself if none was wanted.
+        flat, target_flat: the parameters of both, each agent's in a row.
         optimiser: steps every agent on its own.
     """
 
@@ -35,7 +37,7 @@ class Trained:
         self.network = network
         self.target: Any = copy.deepcopy(network).requires_grad_(False) if target else network
         self.flat = FlatParameters(network)
-        self._target_flat = FlatParameters(self.target) if target else self.flat
+        self.target_flat = FlatParameters(self.target) if target else self.flat
         self.optimiser = StackedAdam(self.flat, num_agents, rate, betas, eps)
 
     def differentiate(self, loss: Tensor) -> Tensor:
@@ -45,14 +47,20 @@ class Trained:
     @torch.no_grad()
     def step(self, agents: Sequence[int], norms: Tensor, max_norm: float | None) -> None:
         """Let the given agents take a step along their gradients of the given norms."""
-        if max_norm is not None and self.flat.block.grad is not None:
-            self.flat.block.grad.mul_((max_norm / (norms + 1e-6)).clamp(max=1.0)[:, None])
-        self.optimiser.step(self.flat, agents, agents)
+        block = self.flat.block
+        assert block.grad is not None, "differentiate comes first"
+        if kernels.usable(block, block.grad):
+            scales = torch.ones_like(norms) if max_norm is None else _scales(norms, max_norm)
+            self.optimiser.step_block(self.flat, agents, scales.tolist())
+        else:
+            if max_norm is not None:
+                block.grad.mul_(_scales(norms, max_norm)[:, None])
+            self.optimiser.step(self.flat, agents, agents)
         self.flat.changed()
 
     def follow(self, rate: float, agents: Sequence[int]) -> None:
         """Move the given agents' targets by ``rate`` towards their networks; 1 copies."""
-        self._target_flat.approach(self.flat, rate, list(agents))
+        self.target_flat.approach(self.flat, rate, list(agents))
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Everything, every tensor ``[A, ...]``, not copied."""
@@ -62,3 +70,8 @@ class Trained:
             found |= {f"model/{name}-target/{k}": p.detach() for k, p in target}
         moments = self.optimiser.tensors()
         return found | {f"optimiser/{name}/{k}": x for k, x in moments.items()}
+
+
+def _scales(norms: Tensor, max_norm: float) -> Tensor:
+    """What shortens gradients of these norms to ``max_norm``."""
+    return (max_norm / (norms + 1e-6)).clamp(max=1.0)

@@ -1,0 +1,15 @@
+// Declarations of one set's kernels; SOCIALGRID_KERNEL_SET is its namespace.
+#pragma once
+
+#include "kernels.hpp"
+
+namespace socialgrid::learning::SOCIALGRID_KERNEL_SET {
+
+std::int64_t perceptron_room(const Perceptron& perceptron);
+void perceptron_forward(const Perceptron& perceptron);
+void perceptron_back(const Perceptron& perceptron, const PerceptronBack& back);
+double norm(const float* x, std::int64_t count);
+void descend(const Descent& descent);
+void approach(float* to, const float* from, std::int64_t count, double rate);
+
+}  // namespace socialgrid::learning::SOCIALGRID_KERNEL_SET
