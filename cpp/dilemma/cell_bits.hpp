@@ -9,6 +9,10 @@
 #include <span>
 #include <vector>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "core/map.hpp"
 
 namespace socialgrid {
@@ -78,6 +82,15 @@ class CellBits {
   static std::uint64_t matches(const Tile* cells, Tile tile) {
     static_assert(std::endian::native == std::endian::little, "the first cell is the lowest byte");
     std::uint64_t bits = 0;
+#if defined(__SSE2__)
+    const __m128i wanted = _mm_set1_epi8(static_cast<char>(tile));
+    for (int i = 0; i < 64; i += 16) {
+      const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(cells + i));
+      const auto equal =
+          static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(some, wanted)));
+      bits |= std::uint64_t{equal} << i;
+    }
+#else
     for (int i = 0; i < 64; i += 8) {
       std::uint64_t eight;
       std::memcpy(&eight, cells + i, sizeof eight);
@@ -86,6 +99,7 @@ class CellBits {
       const std::uint64_t equal = ~(eight + 0x7f7f7f7f7f7f7f7full) & 0x8080808080808080ull;
       bits |= (((equal >> 7) * 0x0102040810204080ull) >> 56) << i;
     }
+#endif
     return bits;
   }
 

@@ -1,6 +1,7 @@
 #include "dilemma/growth.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "dilemma/dilemma_tile.hpp"
 
@@ -23,33 +24,25 @@ void erase_agents(CellBits& cells, const World& world) {
   }
 }
 
-// Word `w` of a set moved so that bit i tells of the cell `distance` on from cell i.
-std::uint64_t moved_word(const CellBits& cells, std::size_t w, int distance) {
-  const auto word = [&](std::ptrdiff_t at) {
-    return at >= 0 && at < static_cast<std::ptrdiff_t>(cells.num_words())
-               ? cells.word(static_cast<std::size_t>(at))
-               : 0;
-  };
-  const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(w) * 64 + distance;
-  const std::ptrdiff_t at = first >> 6;
-  const int shift = static_cast<int>(first & 63);
-  return shift == 0 ? word(at) : word(at) >> shift | word(at + 1) << (64 - shift);
-}
+constexpr int kReach = 2;  // rows and columns to the farthest neighbour
+constexpr std::size_t kMostMargin = (kReach * (kMaxSide + 1)) / 64 + 2;
 
 }  // namespace
 
 AppleRegrowth::AppleRegrowth(int rows, int cols, std::span<const std::uint16_t> cells,
                              const std::array<double, 4>& probabilities,
                              Neighbourhood neighbourhood)
-    : cells_(bits_of(static_cast<std::size_t>(rows * cols), cells)) {
+    : cells_(bits_of(static_cast<std::size_t>(rows * cols), cells)),
+      margin_(static_cast<std::size_t>(kReach * (cols + 1) / 64 + 2)) {
   std::transform(probabilities.begin(), probabilities.end(), chances_.begin(),
                  [](double p) { return Chance(p); });
   const int reach = neighbourhood == Neighbourhood::kPublic ? 2 : 4;
-  for (int dr = -2; dr <= 2; ++dr) {
-    for (int dc = -2; dc <= 2; ++dc) {
+  for (int dr = -kReach; dr <= kReach; ++dr) {
+    for (int dc = -kReach; dc <= kReach; ++dc) {
       const int distance = dr * dr + dc * dc;
       if (distance == 0 || distance > reach) continue;
-      Neighbour neighbour{dr * cols + dc, CellBits(static_cast<std::size_t>(rows * cols))};
+      const int away = dr * cols + dc;
+      Neighbour neighbour{away >> 6, away & 63, CellBits(static_cast<std::size_t>(rows * cols))};
       for (const std::uint16_t cell : cells) {
         const int row = cell / cols + dr, col = cell % cols + dc;
         if (row >= 0 && col >= 0 && row < rows && col < cols) neighbour.exists.insert(cell);
@@ -65,13 +58,20 @@ void AppleRegrowth::grow(World& world, Rng& rng) const {
   for (std::size_t w = 0; w < empty.num_words(); ++w)
     empty.word(w) = cells_.word(w) & ~apples.word(w);
   erase_agents(empty, world);
+  std::array<std::uint64_t, CellBits::kMaxWords + 2 * kMostMargin> padded;  // with none around
+  std::uint64_t* const first = &padded[margin_];
+  std::fill_n(padded.begin(), margin_, 0);
+  for (std::size_t w = 0; w < apples.num_words(); ++w) first[w] = apples.word(w);
+  std::fill_n(first + apples.num_words(), margin_, 0);
   for (std::size_t w = 0; w < empty.num_words(); ++w) {
     if (empty.word(w) == 0) continue;
     // Cells with at least one, two, three apples near.
     std::uint64_t one = 0, two = 0, three = 0;
     for (const Neighbour& neighbour : neighbours_) {
-      const std::uint64_t apple =
-          moved_word(apples, w, neighbour.distance) & neighbour.exists.word(w);
+      const std::uint64_t* const there = first + w + neighbour.words;
+      const std::uint64_t moved = there[0] >> neighbour.bits | there[1] << 1
+                                                                        << (63 - neighbour.bits);
+      const std::uint64_t apple = moved & neighbour.exists.word(w);
       three |= two & apple;
       two |= one & apple;
       one |= apple;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -45,12 +46,15 @@ class AppleRegrowth {
   void grow(World& world, Rng& rng) const;
 
  private:
+  // Where the word with the neighbours of a word's cells begins, in words and bits from there.
   struct Neighbour {
-    int distance;     // from a cell's index to its neighbour's
+    std::ptrdiff_t words;
+    int bits;
     CellBits exists;  // apple cells that have it inside the grid
   };
 
   CellBits cells_;
+  std::size_t margin_;  // words that neighbours may lie beyond either end
   std::vector<Neighbour> neighbours_;
   std::array<Chance, 4> chances_;
 };

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/copy_row.hpp"
 #include "dilemma/beams.hpp"
 #include "dilemma/dilemma_tile.hpp"
 
@@ -156,7 +157,11 @@ void SquareObserver::fill_plane(const World& world, bool show_beams, Code* plane
   const Tile* from = world.cells().data();
   Code* to = plane;
   for (int row = 0; row < world.rows(); ++row, from += cols, to += stride) {
-    std::copy_n(from, cols, to);
+    if constexpr (sizeof(Code) == 1) {
+      copy_row(to, from, cols);
+    } else {
+      std::copy_n(from, cols, to);
+    }
   }
   const auto at = [&](std::size_t row, std::size_t col) -> Code& {
     return plane[row * stride + col];

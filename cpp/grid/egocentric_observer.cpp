@@ -4,11 +4,10 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <map>
 #include <utility>
 
+#include "core/copy_row.hpp"
 #include "grid/grid_state.hpp"
-#include "grid/tile_pictures.hpp"
 #include "grid/view.hpp"
 #include "grid/visibility.hpp"
 
@@ -17,6 +16,7 @@ namespace {
 
 constexpr int kMaxCells = kMaxViewSize * kMaxViewSize;
 constexpr std::size_t kWide = 16;  // bytes moved at once where rows overlap
+static_assert(kMaxAgents < 256, "1 + an agent fits a byte");
 
 // Lays sprites out as pixels. Rows are written left to right and top to bottom; a write may spill
 // over its end because what follows is written later, except at the very end. kSize is the view's
@@ -62,9 +62,9 @@ EgocentricObserver::EgocentricObserver(const GameSpec& game, const EgocentricVie
       view_(view),
       palette_(view_.look),
       atlas_(game.name, view_, palette_),
-      shuffled_(ShuffledTiles::make(view_, atlas_)),
       margin_(std::max({view_.agent_row(), view_.offset, view_.agent_col()})),
-      plane_cols_(game.shape.cols + 2 * margin_) {
+      plane_cols_(game.shape.cols + 2 * margin_),
+      shuffled_(ShuffledTiles::make(view_, atlas_, plane_cols_)) {
   has_patterns_ = std::any_of(view_.tile_set.begin(), view_.tile_set.end(), [&](Tile tile) {
     return shuffled_ != nullptr && (shuffled_->patterned(tile) & 1) != 0;
   });
@@ -82,9 +82,12 @@ std::unique_ptr<ObserverScratch> EgocentricObserver::make_scratch() const {
   const auto agents = static_cast<std::size_t>(shape.num_agents);
   const auto rows = static_cast<std::size_t>(shape.rows + 2 * margin_);
   auto scratch = std::make_unique<EgocentricScratch>();
-  scratch->plane.assign(kWide + rows * static_cast<std::size_t>(plane_cols_) + kWide, kEmpty);
+  const std::size_t cells = kSlack + rows * static_cast<std::size_t>(plane_cols_) + kSlack;
+  scratch->plane.assign(cells, kEmpty);
   scratch->slots.resize(agents);
   scratch->drawn.resize(agents);
+  scratch->first_there.resize(is_crowd() ? cells : 0);
+  scratch->next_there.resize(is_crowd() ? agents : 0);
   return scratch;
 }
 
@@ -94,11 +97,11 @@ TilePictures EgocentricObserver::tile_pictures() const {
 
 void EgocentricObserver::fill_plane(const World& world, EgocentricScratch& scratch) const {
   const auto cols = static_cast<std::size_t>(world.cols());
-  Tile* to = &scratch.plane[kWide + static_cast<std::size_t>(margin_ * plane_cols_ + margin_)];
+  Tile* to = &scratch.plane[kSlack + static_cast<std::size_t>(margin_ * plane_cols_ + margin_)];
   const Tile* from = world.cells().data();
   if (cols > kWide) {
     for (int row = 0; row < world.rows(); ++row, to += plane_cols_, from += cols) {
-      std::memcpy(to, from, cols);
+      copy_row(to, from, cols);
     }
     return;
   }
@@ -117,16 +120,27 @@ void EgocentricObserver::fill_plane(const World& world, EgocentricScratch& scrat
   }
 }
 
-void EgocentricObserver::observe(const World& world, ObserverScratch& memory, std::byte* obs,
-                                 std::uint8_t* visible) const {
-  auto& scratch = static_cast<EgocentricScratch&>(memory);
-  fill_plane(world, scratch);
+void EgocentricObserver::find_agents(const World& world, EgocentricScratch& scratch) const {
   const std::span<const Agent> agents = world.agents();
   const std::span<const double> prestige = world.field(kPrestige);
   const std::span<const std::uint32_t> arrival = world.field(kArrival);
   for (std::size_t i = 0; i < agents.size(); ++i) {
     scratch.slots[i] = palette_.slot(i, prestige[i]);
     scratch.drawn[i] = agents[i].shown() ? 1 : 0;
+  }
+  if (is_crowd()) {
+    for (std::size_t i = agents.size(); i-- > 0;) {
+      if (!agents[i].shown()) continue;
+      std::uint8_t& first = scratch.first_there[place_in_plane(agents[i])];
+      for (std::size_t j = first; j != 0; j = scratch.next_there[j - 1]) {
+        if (arrival[j - 1] < arrival[i]) scratch.drawn[i] = 0;
+        if (arrival[i] < arrival[j - 1]) scratch.drawn[j - 1] = 0;
+      }
+      scratch.next_there[i] = std::exchange(first, static_cast<std::uint8_t>(i + 1));
+    }
+    return;
+  }
+  for (std::size_t i = 0; i < agents.size(); ++i) {
     for (std::size_t j = 0; j < agents.size() && scratch.drawn[i] != 0; ++j) {
       if (agents[j].shown() && agents[j].position() == agents[i].position() &&
           arrival[j] < arrival[i]) {
@@ -134,6 +148,26 @@ void EgocentricObserver::observe(const World& world, ObserverScratch& memory, st
       }
     }
   }
+}
+
+void EgocentricObserver::forget_agents(const World& world, EgocentricScratch& scratch) const {
+  if (!is_crowd()) return;
+  for (const Agent& agent : world.agents()) {
+    if (agent.shown()) scratch.first_there[place_in_plane(agent)] = 0;
+  }
+}
+
+void EgocentricObserver::observe(const World& world, ObserverScratch& memory, std::byte* obs,
+                                 std::uint8_t* visible) const {
+  auto& scratch = static_cast<EgocentricScratch&>(memory);
+  fill_plane(world, scratch);
+  find_agents(world, scratch);
+  write_views(world, scratch, obs, visible);
+  forget_agents(world, scratch);
+}
+
+void EgocentricObserver::write_views(const World& world, EgocentricScratch& scratch, std::byte* obs,
+                                     std::uint8_t* visible) const {
   if (shuffled_ != nullptr) {
     observe_shuffled(world, scratch, obs, visible);
     return;
@@ -143,6 +177,8 @@ void EgocentricObserver::observe(const World& world, ObserverScratch& memory, st
       return observe_agents<5>(world, scratch, obs, visible);
     case 7:
       return observe_agents<7>(world, scratch, obs, visible);
+    case 9:
+      return observe_agents<9>(world, scratch, obs, visible);
     default:
       return observe_agents<0>(world, scratch, obs, visible);
   }
@@ -198,17 +234,32 @@ void EgocentricObserver::lay_agents(const World& world, const EgocentricScratch&
   };
   const int back = self.dir ^ 2;
   const int right = (self.dir + 1) % 4;
-  for (std::size_t j = 0; j < agents.size(); ++j) {
+  const auto meet = [&](std::size_t j) {
     const Agent& other = agents[j];
-    if (j == viewer || !other.shown()) continue;
     const int down = other.row - self.row;
     const int across = other.col - self.col;
     const int row = view.agent_row() + down * kRowStep[back] + across * kColStep[back];
     const int col = view.agent_col() + down * kRowStep[right] + across * kColStep[right];
-    if (row < 0 || col < 0 || row >= size || col >= size) continue;
-    if (!sees(row, col)) continue;
+    if (row < 0 || col < 0 || row >= size || col >= size) return;
+    if (!sees(row, col)) return;
     visible[j] = other.active() ? 1 : 0;
     if (scratch.drawn[j] != 0) lay_agent(j, row, col);
+  };
+  if (is_crowd()) {
+    const ViewFrame frame(&scratch.first_there[place_in_plane(self)], plane_cols_, self.dir,
+                          view.agent_row(), view.agent_col());
+    for (int row = 0; row < size; ++row) {
+      for (int col = 0; col < size; ++col) {
+        std::size_t there = frame.corner[row * frame.row_step + col * frame.col_step];
+        for (; there != 0; there = scratch.next_there[there - 1]) {
+          if (there - 1 != viewer) meet(there - 1);
+        }
+      }
+    }
+  } else {
+    for (std::size_t j = 0; j < agents.size(); ++j) {
+      if (j != viewer && agents[j].shown()) meet(j);
+    }
   }
   lay_agent(viewer, view.agent_row(), view.agent_col());
 }
@@ -242,10 +293,8 @@ void EgocentricObserver::observe_shuffled(const World& world, const EgocentricSc
     std::array<std::uint32_t, 8> seen;
     TileRows rows;
     if (self.active()) {
-      const int at = (self.row + margin_) * plane_cols_ + self.col + margin_;
-      const ViewFrame frame(&scratch.plane[kWide + static_cast<std::size_t>(at)], plane_cols_,
-                            self.dir, view_.agent_row(), view_.agent_col());
-      shuffled_->look(frame, self.dir, view_.see_through_walls[viewer],
+      shuffled_->look(&scratch.plane[place_in_plane(self)], self.dir,
+                      view_.see_through_walls[viewer],
                       view_.hides_kinds[viewer] ? &view_.shown_tile[viewer] : nullptr, rows, seen);
     } else {
       rows.fill(0x0101010101010101ull * kUnseen);
@@ -279,9 +328,8 @@ void EgocentricObserver::crop(const Agent& agent, EgocentricScratch& scratch,
   const EgocentricView& view = view_;
   const int size = kSize > 0 ? kSize : view.size;
   const std::uint32_t all = (std::uint32_t{1} << size) - 1;
-  const int at = (agent.row + margin_) * plane_cols_ + agent.col + margin_;
-  const ViewFrame frame(&scratch.plane[kWide + static_cast<std::size_t>(at)], plane_cols_,
-                        agent.dir, view.agent_row(), view.agent_col());
+  const ViewFrame frame(&scratch.plane[place_in_plane(agent)], plane_cols_, agent.dir,
+                        view.agent_row(), view.agent_col());
   if constexpr (kSize > 0 && kSize <= 8) {
     scratch.narrow_tiles[lane] = narrow_view::crop(frame, agent.dir, size);
     for (std::size_t row = 0; row < kSize; ++row) {
@@ -380,47 +428,6 @@ void EgocentricObserver::write(const SpriteId* sprites, std::byte* obs) const {
       std::memcpy(out, &number, sizeof number);
     }
   }
-}
-
-std::vector<std::uint8_t> EgocentricObserver::render(const World& world, int side) const {
-  const auto row_bytes = static_cast<std::size_t>(world.cols() * side) * 3;
-  std::vector<std::uint8_t> image(row_bytes * static_cast<std::size_t>(world.rows() * side));
-  std::map<std::pair<Tile, std::pair<int, int>>, Picture> drawn;  // tile, (slot, direction)
-  const std::span<const Agent> agents = world.agents();
-  for (int row = 0; row < world.rows(); ++row) {
-    for (int col = 0; col < world.cols(); ++col) {
-      const Tile tile = world.at({row, col});
-      const Agent* top = nullptr;
-      std::uint32_t first = 0;  // its arrival
-      int slot = -1;
-      for (std::size_t i = 0; i < agents.size(); ++i) {
-        if (agents[i].shown() && agents[i].position() == Position{row, col} &&
-            (top == nullptr || world.field(kArrival)[i] < first)) {
-          top = &agents[i];
-          first = world.field(kArrival)[i];
-          slot = palette_.slot(i, world.field(kPrestige)[i]);
-        }
-      }
-      const std::pair key{tile, std::pair{slot, top != nullptr ? int{top->dir} : 0}};
-      auto found = drawn.find(key);
-      if (found == drawn.end()) {
-        Picture picture = draw_tile(tile, side);
-        if (top != nullptr) {
-          const Picture agent =
-              draw_agent(*palette_.color(slot), palette_.is_prestige(slot), top->dir, side);
-          picture = tile == kEmpty ? agent : blend(picture, agent);
-        }
-        found = drawn.emplace(key, with_grid_lines(std::move(picture))).first;
-      }
-      for (int y = 0; y < side; ++y) {
-        std::memcpy(&image[static_cast<std::size_t>(row * side + y) * row_bytes +
-                           static_cast<std::size_t>(col * side) * 3],
-                    &found->second.pixels[static_cast<std::size_t>(y * side) * 3],
-                    static_cast<std::size_t>(side) * 3);
-      }
-    }
-  }
-  return image;
 }
 
 }  // namespace socialgrid

@@ -22,6 +22,9 @@ struct EgocentricScratch final : ObserverScratch {
   std::vector<Tile> plane;  // the grid with an empty margin, and 16 bytes of slack at both ends
   std::vector<int> slots;   // each agent's palette slot
   std::vector<std::uint8_t> drawn;  // each agent: its figure is the one drawn on its cell
+  // Of crowds: 1 + the first agent on every cell of the plane, 0: nobody; and 1 + the next one.
+  std::vector<std::uint8_t> first_there;
+  std::vector<std::uint8_t> next_there;
   // Of up to kLanes agents: the tiles around them, turned, and what they see of them.
   std::array<std::array<std::uint64_t, 8>, kLanes> narrow_tiles;
   std::array<std::array<Tile, kMaxViewSize * kMaxViewSize>, kLanes> tiles;
@@ -42,6 +45,16 @@ class EgocentricObserver final : public Observer {
 
  private:
   void fill_plane(const World& world, EgocentricScratch& scratch) const;
+  // Where everybody is, and who is drawn.
+  void find_agents(const World& world, EgocentricScratch& scratch) const;
+  void forget_agents(const World& world, EgocentricScratch& scratch) const;
+  std::size_t place_in_plane(const Agent& agent) const {
+    return kSlack +
+           static_cast<std::size_t>((agent.row + margin_) * plane_cols_ + agent.col + margin_);
+  }
+  bool is_crowd() const { return shape_of_world_.num_agents > kMostInPairs; }
+  void write_views(const World& world, EgocentricScratch& scratch, std::byte* obs,
+                   std::uint8_t* visible) const;
   // kSize is the view's size where it is known to the compiler, 0 elsewhere.
   template <int kSize>
   void observe_agents(const World& world, EgocentricScratch& scratch, std::byte* obs,
@@ -60,14 +73,17 @@ class EgocentricObserver final : public Observer {
   template <int kSize>
   void write(const SpriteId* sprites, std::byte* obs) const;
 
+  static constexpr std::size_t kSlack = 16;  // bytes at both ends of a plane, moved at once
+  static constexpr int kMostInPairs = 12;    // agents; more are looked up where they stand
+
   const WorldShape& shape_of_world_;
   const EgocentricView& view_;
   AgentPalette palette_;
   TileAtlas atlas_;
-  std::unique_ptr<const ShuffledTiles> shuffled_;  // nothing where it does not apply
-  bool has_patterns_ = false;  // some tiles of this game have to be laid beside shuffled_
   int margin_;
   int plane_cols_;
+  std::unique_ptr<const ShuffledTiles> shuffled_;  // nothing where it does not apply
+  bool has_patterns_ = false;  // some tiles of this game have to be laid beside shuffled_
 };
 
 }  // namespace socialgrid

@@ -10,7 +10,8 @@ namespace socialgrid {
 
 #ifndef SOCIALGRID_AVX2
 
-std::unique_ptr<const ShuffledTiles> ShuffledTiles::make(const EgocentricView&, const TileAtlas&) {
+std::unique_ptr<const ShuffledTiles> ShuffledTiles::make(const EgocentricView&, const TileAtlas&,
+                                                         int) {
   return nullptr;
 }
 
@@ -31,8 +32,11 @@ class Avx2Tiles final : public ShuffledTiles {
     });
   }
 
-  Avx2Tiles(const EgocentricView& view, const TileAtlas& atlas)
+  Avx2Tiles(const EgocentricView& view, const TileAtlas& atlas, int plane_cols)
       : sight_(view.agent_col()), agent_row_(static_cast<std::size_t>(view.agent_row())) {
+    for (int dir = 0; dir < 4; ++dir) {
+      crops_[static_cast<std::size_t>(dir)] = crop_of(view, dir, plane_cols);
+    }
     for (std::uint32_t bits = 0; bits < spread_.size(); ++bits) {
       spread_[bits] = narrow_view::spread(bits);
     }
@@ -60,18 +64,21 @@ class Avx2Tiles final : public ShuffledTiles {
     }
   }
 
-  SOCIALGRID_AVX2 void look(const ViewFrame& frame, int dir, bool see_through,
+  SOCIALGRID_AVX2 void look(const Tile* viewer, int dir, bool see_through,
                             const std::array<Tile, 256>* shown, TileRows& rows,
                             std::array<std::uint32_t, 8>& seen) const override {
-    rows = narrow_view::crop(frame, dir, kSize);
+    __m128i pairs[4];
+    turn(viewer, crops_[static_cast<std::size_t>(dir)], pairs);
+    std::array<std::uint32_t, 8> transparent;
+    for (std::size_t pair = 0; pair < 4; ++pair) {
+      store(reinterpret_cast<std::uint8_t*>(&rows[2 * pair]), pairs[pair]);
+      const std::uint32_t open = ~static_cast<std::uint32_t>(_mm_movemask_epi8(pairs[pair]));
+      transparent[2 * pair] = open & kAll;
+      transparent[2 * pair + 1] = open >> 8 & kAll;
+    }
     if (see_through) {
       seen.fill(kAll);
     } else {
-      std::array<std::uint32_t, 8> transparent;
-      for (std::size_t row = 0; row < kSize; ++row) {
-        const __m128i tiles = _mm_cvtsi64_si128(static_cast<long long>(rows[row]));
-        transparent[row] = ~static_cast<std::uint32_t>(_mm_movemask_epi8(tiles)) & kAll;
-      }
       sight_.flood(transparent, seen, agent_row_);
     }
     for (std::size_t row = 0; shown != nullptr && row < kSize; ++row) {
@@ -188,8 +195,72 @@ class Avx2Tiles final : public ShuffledTiles {
     return _mm_blendv_epi8(tiles, _mm_set1_epi8(kWallPlace), wall);
   }
 
+  // How seven rows of the plane, the eight bytes from where the view begins, become its rows:
+  // taken downward or upward, perhaps turned back to front, perhaps transposed.
+  struct Crop {
+    std::ptrdiff_t first = 0, step = 0;  // in the plane: from the viewer's cell, and between rows
+    alignas(16) Bytes16 rows{};          // of two rows, one after the other
+    alignas(16) Bytes16 columns{};       // the same, their bytes in turns
+    alignas(16) Bytes16 upright{};       // all ones where nothing is transposed
+  };
+
+  static Crop crop_of(const EgocentricView& view, int dir, int plane_cols) {
+    const int back = dir ^ 2, right = (dir + 1) % 4, last = kSize - 1;
+    int top = 0, left = 0;  // of the plane's square that is seen, from the viewer's cell
+    for (const int row : {0, last}) {
+      for (const int col : {0, last}) {
+        const int ahead = row - view.agent_row(), beside = col - view.agent_col();
+        top = std::min(top, ahead * kRowStep[back] + beside * kRowStep[right]);
+        left = std::min(left, ahead * kColStep[back] + beside * kColStep[right]);
+      }
+    }
+    const bool upward = dir == 1 || dir == 2, backward = dir == 0 || dir == 1;
+    Crop crop;
+    crop.first = (upward ? top + last : top) * plane_cols + left;
+    crop.step = upward ? -plane_cols : plane_cols;
+    for (std::size_t col = 0; col < 8; ++col) {
+      for (std::size_t half = 0; half < 2; ++half) {
+        const std::size_t from = 8 * half + (backward ? kSize - 1 - col : col);
+        const auto byte = col < kSize ? static_cast<std::uint8_t>(from) : kNothing;
+        crop.rows[8 * half + col] = byte;
+        crop.columns[2 * col + half] = byte;
+      }
+    }
+    crop.upright.fill(dir % 2 == 1 ? 0xff : 0);
+    return crop;
+  }
+
+  SOCIALGRID_AVX2 static __m128i load_pair(const Tile* first, const Tile* second) {
+    return _mm_unpacklo_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(first)),
+                              _mm_loadl_epi64(reinterpret_cast<const __m128i*>(second)));
+  }
+
+  // Rows of the view, two in each register. Without branches: agents face anywhere.
+  SOCIALGRID_AVX2 static void turn(const Tile* viewer, const Crop& crop, __m128i (&rows)[4]) {
+    const Tile* from = viewer + crop.first;
+    __m128i columns[4];
+    for (std::size_t pair = 0; pair < 4; ++pair, from += 2 * crop.step) {
+      const __m128i both = load_pair(from, pair < 3 ? from + crop.step : from);
+      rows[pair] = _mm_shuffle_epi8(both, load(crop.rows));
+      columns[pair] = _mm_shuffle_epi8(both, load(crop.columns));
+    }
+    const __m128i left_top = _mm_unpacklo_epi16(columns[0], columns[1]);
+    const __m128i right_top = _mm_unpackhi_epi16(columns[0], columns[1]);
+    const __m128i left_bottom = _mm_unpacklo_epi16(columns[2], columns[3]);
+    const __m128i right_bottom = _mm_unpackhi_epi16(columns[2], columns[3]);
+    columns[0] = _mm_unpacklo_epi32(left_top, left_bottom);
+    columns[1] = _mm_unpackhi_epi32(left_top, left_bottom);
+    columns[2] = _mm_unpacklo_epi32(right_top, right_bottom);
+    columns[3] = _mm_unpackhi_epi32(right_top, right_bottom);
+    const __m128i upright = load(crop.upright);
+    for (std::size_t pair = 0; pair < 4; ++pair) {
+      rows[pair] = _mm_blendv_epi8(columns[pair], rows[pair], upright);
+    }
+  }
+
   SightTable sight_;
   std::size_t agent_row_;
+  std::array<Crop, 4> crops_;
   std::array<std::uint64_t, kAll + 1> spread_;   // a byte of ones for every bit
   alignas(16) std::array<Bytes16, 3> colors_{};  // red, green, blue by place
   alignas(16) std::array<Bytes16, 4> low_{};     // sprite numbers by the viewer's direction
@@ -202,9 +273,9 @@ class Avx2Tiles final : public ShuffledTiles {
 }  // namespace
 
 std::unique_ptr<const ShuffledTiles> ShuffledTiles::make(const EgocentricView& view,
-                                                         const TileAtlas& atlas) {
+                                                         const TileAtlas& atlas, int plane_cols) {
   if (!can_shuffle() || !Avx2Tiles::suits(view, atlas)) return nullptr;
-  return std::make_unique<const Avx2Tiles>(view, atlas);
+  return std::make_unique<const Avx2Tiles>(view, atlas, plane_cols);
 }
 
 #endif

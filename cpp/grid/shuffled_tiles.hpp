@@ -20,15 +20,17 @@ class ShuffledTiles {
   static constexpr int kSize = 7;  // tiles a side
   static constexpr int kSide = 3;  // pixels a side of a tile
 
-  // Nothing if the views are others or this processor cannot.
+  // Nothing if the views are others or this processor cannot. Planes that are looked at have
+  // `plane_cols` columns, and a view's width of cells around every viewer.
   static std::unique_ptr<const ShuffledTiles> make(const EgocentricView& view,
-                                                   const TileAtlas& atlas);
+                                                   const TileAtlas& atlas, int plane_cols);
   virtual ~ShuffledTiles() = default;
 
-  // Crops a view and hides what the viewer, in row `view.agent_row()`, does not see (kUnseen).
+  // Crops a view around its viewer's cell in a plane, whose last row may be read a byte beyond its
+  // end, and hides what the viewer, in row `view.agent_row()`, does not see (kUnseen).
   // `shown`: what tiles look like to it, or nothing where they look like themselves. `seen`: bit c
   // of each row, whether the cell in column c is seen.
-  virtual void look(const ViewFrame& frame, int dir, bool see_through,
+  virtual void look(const Tile* viewer, int dir, bool see_through,
                     const std::array<Tile, 256>* shown, TileRows& rows,
                     std::array<std::uint32_t, 8>& seen) const = 0;
   // Bit c: the tile in column c is not of one colour. Its place in `out` holds nothing meaningful.

@@ -95,21 +95,25 @@ class SightTable {
   // transparent, visible: as for flood_visible, with the viewer in row `row`.
   void flood(const std::array<std::uint32_t, 8>& transparent, std::array<std::uint32_t, 8>& visible,
              std::size_t row) const {
-    visible.fill(0);
-    visible[row] = viewer_;
-    for (std::size_t r = row; r > 0; --r) visible[r - 1] |= sweep(transparent[r], visible[r]);
-    for (std::size_t r = row; r < kSize; ++r) visible[r + 1] |= sweep(transparent[r], visible[r]);
+    std::uint32_t next = viewer_;  // what is seen of the row that comes next
+    for (std::size_t r = row; r > 0; --r) {
+      const std::uint32_t both = swept_[transparent[r] << kSize | next];
+      visible[r] = both & kAll;
+      next = both >> 8;
+    }
+    if (row > 0) {
+      visible[0] = next;
+      next = visible[row];
+    }
+    for (std::size_t r = row; r < kSize; ++r) {
+      const std::uint32_t both = swept_[transparent[r] << kSize | next];
+      visible[r] = both & kAll;
+      next = both >> 8;
+    }
   }
 
  private:
   static constexpr std::uint32_t kAll = (1u << kSize) - 1;
-
-  // What becomes visible one row on.
-  std::uint32_t sweep(std::uint32_t open, std::uint32_t& seen) const {
-    const std::uint32_t both = swept_[open << kSize | seen];
-    seen = both & kAll;
-    return both >> 8;
-  }
 
   std::uint32_t viewer_;
   std::vector<std::uint16_t> swept_;  // [transparent, seen]: seen, and from bit 8 what lies further

@@ -316,3 +316,16 @@ def test_core_agrees_with_reference(game, reference_steps):
 
     agree()
     assert compared >= share
+
+
+@pytest.mark.parametrize("ghosts", [False, True])
+@pytest.mark.parametrize(("num_agents", "view_size"), [(13, 7), (40, 9), (25, 5)])
+def test_crowds_agree_with_reference(num_agents, view_size, ghosts):
+    """More agents than are looked for in pairs, some of them upon each other."""
+    options = {
+        **{"num_agents": num_agents, "view_size": view_size, "ghost_mode": ghosts},
+        **{"grid_size": 11, "num_clutter": 4, "num_goals": 3, "color": "prestige"},
+        **{"spawn_delay": [i % 3 for i in range(num_agents)], "max_steps": 40},
+    }
+    for obs_mode in ("rgb", "tiles") if view_size == 7 else ("rgb",):
+        play(Scenario("GoalCycle-v0", options, 1, 1, obs_mode, 3, num_agents, 0.3, 7))
