@@ -1,5 +1,6 @@
 #include "players/kinds.hpp"
 
+#include <cmath>
 #include <stdexcept>
 
 namespace socialgrid::players {
@@ -23,8 +24,17 @@ struct Kind {
   std::unique_ptr<const Mind> (*make)(Role, const Numbers&);
 };
 constexpr Kind kKinds[] = {
-    {"cycle-expert", cycle_expert}, {"trial-and-error", trial_and_error},
-    {"goal-expert", goal_expert},   {"door-key-expert", door_key_expert},
+    {"cycle-expert", cycle_expert},
+    {"trial-and-error", trial_and_error},
+    {"goal-expert", goal_expert},
+    {"door-key-expert", door_key_expert},
+    {"gatherer", gatherer},
+    {"sustainable-gatherer", sustainable_gatherer},
+    {"box-opener", box_opener},
+    {"exit-finder", exit_finder},
+    {"cleaner", cleaner},
+    {"room-expert", room_expert},
+    {"room-adversary", room_adversary},
     {"random", random_mind},
 };
 
@@ -36,12 +46,13 @@ double Numbers::of(const std::string& name) const {
   return found->second;
 }
 
-std::size_t Numbers::count(const std::string& name) const {
+int Numbers::integer(const std::string& name, int low, int high) const {
   const double value = of(name);
-  if (!(value >= 1 && value <= 65535)) {
-    throw std::invalid_argument("a player's '" + name + "' must lie in [1, 65535]");
+  if (!(value >= low && value <= high) || value != std::floor(value)) {
+    throw std::invalid_argument("a player's '" + name + "' must be a whole number in [" +
+                                std::to_string(low) + ", " + std::to_string(high) + "]");
   }
-  return static_cast<std::size_t>(value);
+  return static_cast<int>(value);
 }
 
 std::unique_ptr<const Mind> random_mind(Role role, const Numbers&) {

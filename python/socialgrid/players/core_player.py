@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from socialgrid.vec_env import VecEnv
 
 
+STAY = 4
+"""What agents do that do nothing, in the games in which one steps in any direction."""
+
+
 class CorePlayer(Player):
     """Plays as the core's kind of that name does; see ``cpp/players``.
 
     The same for any number of threads, and as a :class:`Player` in Python would that chooses so.
-
-    Args:
-        env, agent, seed, error_rate: as for every player.
-        **numbers: what the kind wants to know besides.
     """
 
     kind: ClassVar[str]
     """What the core calls it."""
 
     def __init__(
-        self, env: VecEnv, agent: int, seed: int, *, error_rate: float = 0.0, **numbers: float
+        self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
     ) -> None:
         super().__init__(env, agent, seed, error_rate=error_rate)
         role = {
@@ -49,13 +49,21 @@ class CorePlayer(Player):
             "first_env_index": env.first_env_index,
             "error_rate": error_rate,
         }
-        self._made_of: tuple[str, dict[str, Any], dict[str, float]] = (self.kind, role, numbers)
+        self._made_of: tuple[str, dict[str, Any], dict[str, float]] = (
+            self.kind,
+            role,
+            self.numbers(env),
+        )
         self._mind = _core.Mind(*self._made_of)
         self._slots = self._mind.slots()
         self._own: dict[str, NDArray[Any]] = {
             name: np.full((env.num_envs, *[self._slots] * rank), fallback, dtype)
             for name, dtype, rank, fallback in self._mind.columns()
         }
+
+    def numbers(self, env: VecEnv) -> dict[str, float]:
+        """Hook: what the kind wants to know besides who plays where."""
+        return {}
 
     def act(self, env: VecEnv, obs: object, info: Mapping[str, Any]) -> NDArray[np.int32]:  # noqa: D102
         self._check(env)

@@ -9,54 +9,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .player import Player, register_player
-from .strides import STAY, USE, Scene
+from .core_player import STAY, CorePlayer
+from .player import register_player
 
 if TYPE_CHECKING:
     from socialgrid.vec_env import VecEnv
 
-_APPLE = ord("A")
-_BOX = ord("#")
-_WAY = 32
-
-# (rows, columns) from a cell to those whose apples count when apples grow in it.
-_NEIGHBOURHOODS = {
-    name: [
-        (row, col)
-        for row in range(-2, 3)
-        for col in range(-2, 3)
-        if 0 < row * row + col * col <= radius_squared
-    ]
-    for name, radius_squared in (("public", 2), ("paper", 4))
-}
+# By the game's neighbourhood: how far, squared, apples count when apples grow in a cell; and how
+# many cells that is.
+_NEIGHBOURHOODS = {"public": (2, 8), "paper": (4, 12)}
 
 
-class Gatherer(Player):
+class Gatherer(CorePlayer):
     """Walks to the nearest apple, whatever comes of it; stays where there is none."""
 
+    kind = "gatherer"
     idle_action = STAY
 
-    def choose(  # noqa: D102
-        self,
-        env: VecEnv,
-        pos: NDArray[np.int32],
-        direction: NDArray[np.int32],
-        content: NDArray[np.int64],
-    ) -> NDArray[np.int32]:
-        scene = Scene(env, self.agent, pos, direction)
-        return scene.walk(scene.cells == _APPLE, self._words(_WAY))[0]
 
-
-class SustainableGatherer(Player):
+class SustainableGatherer(CorePlayer):
     """Leaves apples whose neighbours are too few to grow them again.
 
     It eats only apples with at least ``neighbours`` others around them, counted as the game counts
     them when it grows apples (option ``neighbourhood`` of Harvest), and walks round the rest.
     """
 
+    kind = "sustainable-gatherer"
     idle_action = STAY
 
     def __init__(
@@ -68,71 +46,29 @@ class SustainableGatherer(Player):
         error_rate: float = 0.0,
         neighbours: int = 3,
     ) -> None:
-        super().__init__(env, agent, seed, error_rate=error_rate)
-        self._around = _NEIGHBOURHOODS[env.config.get("neighbourhood", "public")]
-        if not 0 <= neighbours <= len(self._around):
-            raise ValueError(f"neighbours must lie in [0, {len(self._around)}], got {neighbours}")
+        self._radius_squared, most = _NEIGHBOURHOODS[env.config.get("neighbourhood", "public")]
+        if not 0 <= neighbours <= most:
+            raise ValueError(f"neighbours must lie in [0, {most}], got {neighbours}")
         self._neighbours = neighbours
+        super().__init__(env, agent, seed, error_rate=error_rate)
 
-    def choose(  # noqa: D102
-        self,
-        env: VecEnv,
-        pos: NDArray[np.int32],
-        direction: NDArray[np.int32],
-        content: NDArray[np.int64],
-    ) -> NDArray[np.int32]:
-        scene = Scene(env, self.agent, pos, direction)
-        apples = scene.cells == _APPLE
-        spared = apples & (self._count_around(apples, scene.width) < self._neighbours)
-        return scene.walk(apples & ~spared, self._words(_WAY), avoid=spared)[0]
-
-    def _count_around(self, apples: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:
-        """Apples around every cell, uint8 [E, C]."""
-        single = apples.view(np.uint8).reshape(-1)
-        count = np.zeros_like(single)
-        for row, col in self._around:
-            shift = row * width + col
-            # Between two rows lie two cells of frame, so that no neighbour is of another row.
-            if shift > 0:
-                count[:-shift] += single[shift:]
-            else:
-                count[-shift:] += single[:shift]
-        return count.reshape(apples.shape)
+    def numbers(self, env: VecEnv) -> dict[str, float]:  # noqa: D102
+        return {"neighbours": self._neighbours, "radius_squared": self._radius_squared}
 
 
-class BoxOpener(Player):
+class BoxOpener(CorePlayer):
     """Box Trapped: agent 0 first lets agent 1 out, then both go from apple to apple.
 
     A box that must be held open it opens for as long as agent 1 is on its start cell.
     """
 
+    kind = "box-opener"
     idle_action = STAY
 
-    def __init__(
-        self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
-    ) -> None:
-        super().__init__(env, agent, seed, error_rate=error_rate)
+    def numbers(self, env: VecEnv) -> dict[str, float]:  # noqa: D102
         rows: list[str] = env.config["map"]
-        self._trap = next((row, line.index("T")) for row, line in enumerate(rows) if "T" in line)
-        self._held = bool(env.config.get("held", False))
-
-    def choose(  # noqa: D102
-        self,
-        env: VecEnv,
-        pos: NDArray[np.int32],
-        direction: NDArray[np.int32],
-        content: NDArray[np.int64],
-    ) -> NDArray[np.int32]:
-        scene = Scene(env, self.agent, pos, direction, solid=b"@#")
-        action, _ = scene.walk(scene.cells == _APPLE, self._words(_WAY))
-        if self._num_actions <= USE:
-            return action
-        if self._held:
-            others = env.worlds(["agent_pos"])["agent_pos"][:, 1]
-            opens = (others == self._trap).all(axis=1)
-        else:
-            opens = (scene.cells == _BOX).any(axis=1)
-        return np.where(opens, USE, action).astype(np.int32)
+        row, col = next((row, line.index("T")) for row, line in enumerate(rows) if "T" in line)
+        return {"trap_row": row, "trap_col": col, "held": bool(env.config.get("held", False))}
 
 
 register_player("harvester", Gatherer, ("Cleanup-v0",))

@@ -27,10 +27,8 @@ class CycleExpert(CorePlayer):
     name = "expert"
     kind = "cycle-expert"
 
-    def __init__(
-        self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
-    ) -> None:
-        super().__init__(env, agent, seed, error_rate=error_rate, targets=_num_tiles(env))
+    def numbers(self, env: VecEnv) -> dict[str, float]:  # noqa: D102
+        return {"targets": _num_tiles(env)}
 
 
 class TrialAndErrorPlayer(CorePlayer):
@@ -44,17 +42,9 @@ class TrialAndErrorPlayer(CorePlayer):
     name = "trial-and-error"
     kind = "trial-and-error"
 
-    def __init__(
-        self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
-    ) -> None:
-        super().__init__(
-            env,
-            agent,
-            seed,
-            error_rate=error_rate,
-            targets=_num_tiles(env),
-            forgets_on_mistake=bool(env.config.get("reset_on_mistake", False)),
-        )
+    def numbers(self, env: VecEnv) -> dict[str, float]:  # noqa: D102
+        forgets = bool(env.config.get("reset_on_mistake", False))
+        return {"targets": _num_tiles(env), "forgets_on_mistake": forgets}
 
 
 _GAMES = ("GoalCycle-v0",)

@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 class _GoalWalker(CorePlayer):
     name = "expert"
 
-    def __init__(
-        self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
-    ) -> None:
-        goals = "".join(env.config.get("map") or []).count("G")
-        super().__init__(env, agent, seed, error_rate=error_rate, targets=max(1, goals))
+    def numbers(self, env: VecEnv) -> dict[str, float]:
+        return {"targets": max(1, "".join(env.config.get("map") or []).count("G"))}
 
 
 class GoalExpert(_GoalWalker):

@@ -6,19 +6,14 @@ Action Recommendations": scripted peers beside the ones that learn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .player import Player, register_player
+from .core_player import CorePlayer
+from .player import register_player
 from .streams import as_choice
-
-if TYPE_CHECKING:
-    from socialgrid.vec_env import VecEnv
-
-_GOAL = ord("G")
-_WAY = 64
 
 
 def walk_towards(
@@ -49,40 +44,18 @@ def opposite(goal: NDArray[Any]) -> NDArray[Any]:
     return 1 - np.round(goal)
 
 
-class RoomExpert(Player):
+class RoomExpert(CorePlayer):
     """Walks the shortest path to the goal and stays on it."""
 
     name = "expert"
-
-    def choose(  # noqa: D102
-        self,
-        env: VecEnv,
-        pos: NDArray[np.int32],
-        direction: NDArray[np.int32],
-        content: NDArray[np.int64],
-    ) -> NDArray[np.int32]:
-        rows, cols = env.grid_shape
-        goal = env.worlds(["cells"])["cells"].reshape(self.num_envs, -1) == _GOAL
-        goals = np.stack(np.divmod(goal.argmax(axis=1), cols), axis=1)
-        axes = slice(0 if rows > 1 else 1, 2)
-        return walk_towards(
-            pos[:, axes] / (cols - 1),
-            self.target(goals[:, axes] / (cols - 1)),
-            self._words(_WAY),
-        )
-
-    def target(self, goal: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Where it goes, [E, D] in [0, 1], when the goal is at ``goal``."""
-        return goal
+    kind = "room-expert"
 
 
-class RoomAdversary(RoomExpert):
+class RoomAdversary(CorePlayer):
     """Goes to the corner farthest from the goal as the expert goes to the goal; never collects."""
 
     name = "adversary"
-
-    def target(self, goal: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: D102
-        return opposite(goal)
+    kind = "room-adversary"
 
 
 register_player("expert", RoomExpert, ("Room-v0", "Hallway-v0"))

@@ -13,12 +13,17 @@ import pytest
 from tests.reference.players import make_twin
 
 import socialgrid
-from socialgrid.players import Team, make_player
+from socialgrid.players import Team, list_players, make_player
 
 CORRIDOR = ["#########", "#0..2..1#", "#.#####.#", "#...3...#", "#########"]
 REPEATED = ["#######", "#0.1.0#", "#.###.#", "#1...2#", "#######"]
 GOALS = ["#########", "#G..#..G#", "#.#.L.#.#", "#...#..G#", "#########"]
 DOORS = ["########", "#K.D..G#", "#..#.G.#", "########"]
+RIVER = ["@@@@@@@@@@@@", "HHR  P  P  B", "RHH  P    BB", "HHR  @@@@ BB", "@@@@@@@@@@@@"]
+STREETS = ["@@@@@@@@@@", "@P  A@  A@", "@AAA @ AA@", "@ AA  P  @", "@P AAAAAA@", "@@@@@@@@@@"]
+OPEN_ENDED = ["PAAAPA", "A AA A", " AAAAA", "PA AAP"]
+LONG = ["@" * 130, "@P" + "A" * 60 + " " * 60 + "AAAA PP@", *["@" + " A" * 64 + "@"] * 4, "@" * 130]
+SWITCHES = ["@@D@@@@@@", "@P s  s @", "@ss   P @", "@P s ss @", "@@@@@@@@@"]
 WIDE = ["#" * 80, "#G" + "." * 77 + "#", *["#" + "." * 78 + "#"] * 70, "#" * 80]
 SEPARATE = {"ghost_mode": False}
 
@@ -50,6 +55,33 @@ CASES = {
     "a wide hall": ("Empty-v0", {"map": WIDE, "view_size": 3, "tile_size": 1}, ["expert"]),
     "door": ("DoorKey-v0", {"grid_size": [6, 12]}, ["expert"]),
     "doors and others": ("DoorKey-v0", SEPARATE, ["expert", "expert", None]),
+    "cleanup": ("Cleanup-v0", {}, ["cleaner", "cleaner", "harvester", None, None]),
+    "a small river": (
+        "Cleanup-v0",
+        {"map": RIVER, "waste_spawn_probability": 0.2},
+        ["cleaner", "cleaner", "harvester"],
+    ),
+    "harvest": (
+        "Harvest-v0",
+        {},
+        ["greedy-harvester", "sustainable-harvester", "sustainable-harvester", None],
+    ),
+    "streets": (
+        "Harvest-v0",
+        {"map": STREETS, "neighbourhood": "paper"},
+        ["sustainable-harvester", "greedy-harvester", "sustainable-harvester"],
+    ),
+    "no walls": ("Harvest-v0", {"map": OPEN_ENDED}, ["sustainable-harvester"] * 4),
+    "long rows": ("Harvest-v0", {"map": LONG}, ["greedy-harvester", "sustainable-harvester"]),
+    "switches": ("Switch-v0", {}, ["expert", "expert", None]),
+    "crowded switches": ("Switch-v0", {"map": SWITCHES}, ["expert"] * 3),
+    "trapped": ("BoxTrapped-v0", {}, ["expert", "expert"]),
+    "trapped again": ("BoxTrapped-v1", {}, ["expert", "expert"]),
+    "trapped for good": ("BoxTrapped-v1", {"held": False}, [None, "expert"]),
+    "room": ("Room-v0", {}, ["expert"]),
+    "a room that ends": ("Room-v0", {"length": 8, "terminate_on_goal": True}, ["expert"]),
+    "adversary": ("Room-v0", {"length": 5}, ["adversary"]),
+    "hallway": ("Hallway-v0", {}, ["expert"]),
     "doors and goals": ("DoorKey-v0", {"map": DOORS}, ["expert", None]),
 }
 
@@ -235,6 +267,46 @@ def test_a_state_of_wild_numbers_does_no_harm():
             assert ((action >= 0) & (action < 7)).all()
             _, reward, _, _, info = env.step(action[:, None])
             player.observe(env, reward, info)
+
+
+@pytest.mark.parametrize("neighbours", [0, 1, 2, 3, 5, 8, 11, 12])
+def test_any_number_of_neighbours(neighbours):
+    for kind, most in (("public", 8), ("paper", 12)):
+        if neighbours > most:
+            continue
+        env = make("Harvest-v0", {"neighbourhood": kind}, 2, envs=12)
+        env.reset()
+        found, expected = (
+            Team(
+                [
+                    maker("sustainable-harvester", env, agent, 1, neighbours=neighbours)
+                    for agent in (0, 1)
+                ]
+            )
+            for maker in (make_player, make_twin)
+        )
+        watch(env, found, expected, 60, np.random.default_rng(neighbours))
+
+
+@pytest.mark.parametrize(("begin", "until"), [(0.0, 0.0), (0.6, 0.3), (1.0, 0.0)])
+def test_any_sense_of_duty(begin, until):
+    env = make("Cleanup-v0", {}, 2, envs=8)
+    env.reset()
+    found, expected = (
+        Team([maker("cleaner", env, agent, 1, begin=begin, until=until) for agent in (0, 1)])
+        for maker in (make_player, make_twin)
+    )
+    watch(env, found, expected, 150, np.random.default_rng(1))
+    assert_alike(found, expected)
+
+
+def test_options_that_a_player_does_not_have_are_refused():
+    for game in socialgrid.list_games():
+        env = socialgrid.make_vec(game)
+        for name in list_players(game):
+            if getattr(make_player(name, env), "kind", None) is not None:  # one of the core's
+                with pytest.raises(TypeError, match="targets"):
+                    make_player(name, env, targets=3)
 
 
 def test_the_interpreter_goes_on_while_players_choose():

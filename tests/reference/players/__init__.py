@@ -5,9 +5,13 @@ Each says in Python what it does, on the plain path of :class:`socialgrid.player
 
 from functools import partial
 
+from .cleaner import Cleaner
+from .exit_finder import ExitFinder
+from .gatherers import BoxOpener, Gatherer, SustainableGatherer
 from .goal_cycle import CycleExpert, TrialAndErrorPlayer
 from .goal_walker import DoorKeyExpert, GoalExpert
 from .random_player import RandomPlayer
+from .room import RoomAdversary, RoomExpert
 
 TWINS = {
     ("expert", "GoalCycle-v0"): CycleExpert,
@@ -18,6 +22,16 @@ TWINS = {
         for game in ("Empty-v0", "Cluttered-v0", "FourRooms-v0", "Maze-v0")
     },
     ("expert", "DoorKey-v0"): DoorKeyExpert,
+    ("cleaner", "Cleanup-v0"): Cleaner,
+    ("harvester", "Cleanup-v0"): Gatherer,
+    ("greedy-harvester", "Harvest-v0"): Gatherer,
+    ("sustainable-harvester", "Harvest-v0"): SustainableGatherer,
+    ("expert", "Switch-v0"): ExitFinder,
+    ("expert", "BoxTrapped-v0"): BoxOpener,
+    ("expert", "BoxTrapped-v1"): BoxOpener,
+    ("expert", "Room-v0"): RoomExpert,
+    ("expert", "Hallway-v0"): RoomExpert,
+    ("adversary", "Room-v0"): RoomAdversary,
 }
 
 

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .navigation import HEADINGS, char_table
+
 if TYPE_CHECKING:
     from socialgrid.vec_env import VecEnv
-
-HEADINGS = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]], dtype=np.int32)
-"""(row, col) step of the directions 0 right, 1 down, 2 left, 3 up."""
 
 STEP_LEFT, STEP_RIGHT, STEP_AHEAD, STEP_BACK, STAY, TURN_CLOCKWISE, TURN_COUNTER = range(7)
 USE = 7
@@ -28,13 +27,6 @@ STEP_TOWARDS = np.array([STEP_AHEAD, STEP_RIGHT, STEP_BACK, STEP_LEFT], dtype=np
 
 TURN_TOWARDS = np.array([STAY, TURN_CLOCKWISE, TURN_CLOCKWISE, TURN_COUNTER], dtype=np.int32)
 """The first action of turning towards a direction, by quarter turns clockwise likewise."""
-
-
-def char_table(chars: bytes) -> NDArray[np.bool_]:
-    """Look-up table, bool [256]: which character codes are among ``chars``."""
-    table = np.zeros(256, dtype=np.bool_)
-    table[np.frombuffer(chars, dtype=np.uint8)] = True
-    return table
 
 
 class Scene:
