@@ -9,31 +9,16 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "numbers.hpp"
 
 namespace socialgrid::bindings {
+
+using learning::Numbers;
 
 template <typename T>
 T* at(std::uintptr_t address, std::int64_t offset = 0) {
   return address == 0 ? nullptr : reinterpret_cast<T*>(address) + offset;
 }
-
-// Zeroed numbers that begin a line of the cache: vectors of the kernels lie in one line each.
-class Numbers {
- public:
-  explicit Numbers(std::int64_t count)
-      : memory_(static_cast<std::size_t>(count + kLine)), data_(memory_.data()) {
-    while (reinterpret_cast<std::uintptr_t>(data_) % (sizeof(float) * kLine) != 0) ++data_;
-  }
-  Numbers(const Numbers&) = delete;
-  Numbers& operator=(const Numbers&) = delete;
-
-  float* data() { return data_; }
-
- private:
-  static constexpr std::int64_t kLine = 16;
-  std::vector<float> memory_;
-  float* data_;
-};
 
 // Threads that pay: to start one takes as long as some million products.
 inline int worthwhile(int threads, double products) {
@@ -62,5 +47,6 @@ void share(std::int64_t agents, std::int64_t rows, int threads, const Work& work
 
 void add_images(pybind11::class_<learning::Kernels>& kernels, pybind11::module_& module);
 void add_perceptron(pybind11::class_<learning::Kernels>& kernels);
+void add_acting(pybind11::module_& module);
 
 }  // namespace socialgrid::bindings

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "distinct.hpp"
 #include "kernels.hpp"
@@ -19,6 +20,7 @@ namespace {
 using learning::Images;
 using learning::Kernels;
 using learning::LookUp;
+using learning::LookUpBack;
 
 // Agents, then the images of each: count, rows, cols, inputs, outputs, kernel.
 using ImageSizes = std::array<std::int64_t, 7>;
@@ -153,6 +155,8 @@ void look_up(const Kernels& kernels, const std::array<std::uintptr_t, 4>& where,
   copy_rows(at<const float>(where[2]), l.outputs, table.data() + entries * padded, padded, 1);
   l.cells = at<const std::uint16_t>(where[0]);
   l.table = table.data();
+  l.tile = padded;
+  l.place = l.tiles * padded;
   l.bias = table.data() + entries * padded;
   l.out = at<float>(where[3]);
   share(
@@ -167,17 +171,27 @@ void look_up_back(const Kernels& kernels, const std::array<std::uintptr_t, 5>& w
   LookUp l = views_of(sizes, slope);
   const std::int64_t padded = kernels.padded_outputs(l.outputs);
   const std::int64_t entries = l.kernel * l.kernel * l.tiles;
-  const std::int64_t copies = kernels.table_copies(l.outputs);
-  Numbers table((copies * entries + 1) * padded);
-  float* bias = table.data() + copies * entries * padded;
+  Numbers table((entries + 1) * padded);
+  l.tile = padded;
+  l.place = l.tiles * padded;
   l.cells = at<const std::uint16_t>(where[0]);
   l.out = at<float>(where[1]);
+  LookUpBack back;
+  back.grad = at<const float>(where[2]);
+  back.grad_table = table.data();
+  back.grad_bias = table.data() + entries * padded;
   share(1, l.kernel * l.kernel, worthwhile(threads, additions(l)),
         [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-          kernels.look_up_back(l, at<const float>(where[2]), table.data(), bias, begin, end);
+          Numbers margins(kernels.margins(l));
+          std::vector<std::int32_t> lists(
+              static_cast<std::size_t>(5 * l.tiles + 2 * l.rows * l.cols));
+          LookUpBack own = back;
+          own.margins = margins.data();
+          own.lists = lists.data();
+          kernels.look_up_back(l, own, begin, end);
         });
   copy_rows(table.data(), padded, at<float>(where[3]), l.outputs, entries);
-  copy_rows(bias, padded, at<float>(where[4]), l.outputs, 1);
+  copy_rows(back.grad_bias, padded, at<float>(where[4]), l.outputs, 1);
 }
 
 // Addresses: rows [count, columns], the place of each int64, sums.

@@ -19,6 +19,10 @@ struct Unroll {
   const float* first_h = nullptr;  // [count, hidden], before the first step
   const float* first_c = nullptr;
   std::int64_t first_h_row = 0, first_c_row = 0;
+  // Inputs behind those of x of which few are 1 and all others 0: `heard` has the numbers of those
+  // that are, -1 for none. Forward only.
+  std::int64_t codes = 0, columns = 0;
+  const std::int32_t* heard = nullptr;  // [steps, count, columns]
   const std::uint8_t* reset = nullptr;  // [steps, count]: the state is zeroed before this step
   float* gates = nullptr;  // [steps, count, 4 * hidden], after nonlinearities; null: not wanted
   float* h = nullptr;      // [steps, count, hidden], after every step
@@ -55,10 +59,36 @@ struct Images {
 struct LookUp {
   std::int64_t count = 0, rows = 0, cols = 0, kernel = 0, tiles = 0, outputs = 0;
   const std::uint16_t* cells = nullptr;  // [count, rows, cols]: numbers of tiles
-  const float* table = nullptr;          // [kernel * kernel, tiles, padded outputs]
-  const float* bias = nullptr;           // [padded outputs]
-  float slope = 1.0f;                    // of the result left of zero
-  float* out = nullptr;                  // [count, rows - kernel + 1, cols - kernel + 1, outputs]
+  // Padded outputs of every tile at every place of the window, and how far one tile's are from the
+  // next one's and one place's from the next one's.
+  const float* table = nullptr;
+  std::int64_t tile = 0, place = 0;
+  const float* bias = nullptr;  // [padded outputs]
+  float slope = 1.0f;           // of the result left of zero
+  float* out = nullptr;         // [count, rows - kernel + 1, cols - kernel + 1, outputs]
+};
+
+// What the way back needs besides; zeroed but for the lists.
+struct LookUpBack {
+  const float* grad = nullptr;    // as LookUp's out
+  float* grad_table = nullptr;    // as LookUp's table
+  float* grad_bias = nullptr;     // [padded outputs]
+  float* margins = nullptr;       // scratch: as many as `margins` says
+  std::int32_t* lists = nullptr;  // [5 * tiles + 2 * cells], scratch
+};
+
+// What is chosen among `choices`, row by row: by inverting the cumulative distribution at a number
+// in [0, 1), the most probable where there are no such numbers, or what is there already.
+struct Choice {
+  std::int64_t rows = 0, choices = 0;
+  const float* logits = nullptr;  // [rows, choices]
+  const float* mask = nullptr;    // [choices], added to the logits, or null
+  float* scratch = nullptr;       // [choices rounded up to padded_outputs]
+  const float* uniform = nullptr;
+  bool given = false;
+  std::int64_t* choice = nullptr;  // read where given, written otherwise
+  float* log_prob = nullptr;       // of the choice
+  std::int64_t uniform_row = 0, choice_row = 0, log_prob_row = 0;
 };
 
 // One set of kernels. What it computes for a row depends neither on how many rows there are nor on
@@ -97,14 +127,14 @@ struct Kernels {
 
   void (*tanh_all)(float* x, std::int64_t count);  // in place
 
-  // Views `begin` to `end`; on the way back, places `begin` to `end` in the window, into zeroed
-  // copies of the table's gradient, of which the first has the sum, and with the first place
-  // [padded outputs] of the bias.
-  std::int64_t (*table_copies)(std::int64_t outputs);
+  // Views `begin` to `end`; on the way back, places `begin` to `end` in the window, of which the
+  // first does the bias, too.
   std::int64_t (*padded_outputs)(std::int64_t outputs);
+  std::int64_t (*margins)(const LookUp& look_up);
   void (*look_up)(const LookUp& look_up, std::int64_t begin, std::int64_t end);
-  void (*look_up_back)(const LookUp& look_up, const float* grad, float* grad_table,
-                       float* grad_bias, std::int64_t begin, std::int64_t end);
+  void (*look_up_back)(const LookUp& look_up, const LookUpBack& back, std::int64_t begin,
+                       std::int64_t end);
+  void (*choose)(const Choice& choice);
   // Numbers that all results of a perceptron take; through it, and back through what is in there.
   std::int64_t (*perceptron_room)(const Perceptron& perceptron);
   void (*perceptron_forward)(const Perceptron& perceptron);

@@ -6,48 +6,77 @@ namespace socialgrid::learning::SOCIALGRID_KERNEL_SET {
 
 namespace {
 
-// sums += what the window of `kernel` x `kernel` cells adds, from column `column` on.
-template <int Kernel, int Vectors>
-SOCIALGRID_INLINE void add_window(Lanes (&sums)[Vectors], const LookUp& l, std::int64_t stride,
-                                  const std::uint16_t* cells, std::int64_t column) {
-  const std::int64_t kernel = Kernel > 0 ? Kernel : l.kernel, place = l.tiles * stride;
+// sums[p] += what the window of `kernel` x `kernel` cells adds whose first cell is number p of
+// `cells`, from column `column` on.
+template <int Kernel, int Vectors, int Pixels>
+SOCIALGRID_INLINE void add_windows(Lanes (&sums)[Pixels][Vectors], const LookUp& l,
+                                   const std::uint16_t* cells, std::int64_t column) {
+  const std::int64_t kernel = Kernel > 0 ? Kernel : l.kernel;
+  const std::int64_t place = l.place, tile = l.tile, cols = l.cols;
   const float* table = l.table + column;
 #pragma GCC unroll 3
-  for (std::int64_t i = 0; i < kernel; ++i, cells += l.cols) {
+  for (std::int64_t i = 0; i < kernel; ++i, cells += cols) {
 #pragma GCC unroll 3
     for (std::int64_t j = 0; j < kernel; ++j, table += place) {
-      const float* entry = table + cells[j] * stride;
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) sums[v] += load(entry + v * kLanes);
+      for (int p = 0; p < Pixels; ++p) {
+        const float* entry = table + cells[j + p] * tile;
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v) sums[p][v] += load(entry + v * kLanes);
+      }
     }
   }
 }
 
 template <int Kernel, int Vectors>
+struct Panel {
+  const LookUp l;
+  const std::int64_t column, left;
+  float* const last;
+  // With one panel, whole vectors may spill into the next pixel, which is written later.
+  const bool spill;
+
+  // Pixels of one row, from the window on whose first cell is `cells`.
+  template <int Pixels>
+  SOCIALGRID_INLINE void write(const std::uint16_t* cells, float* to) const {
+    Lanes sums[Pixels][Vectors];
+#pragma GCC unroll 4
+    for (int p = 0; p < Pixels; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sums[p][v] = load(l.bias + column + v * kLanes);
+    }
+    add_windows<Kernel>(sums, l, cells, column);
+#pragma GCC unroll 4
+    for (int p = 0; p < Pixels; ++p, to += l.outputs) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) {
+        const Lanes x = sums[p][v], value = x > 0.0f ? x : product(x, all(l.slope));
+        float* here = to + v * kLanes;
+        const bool whole = spill && last - here >= kLanes;
+        put(here, value, whole ? kLanes : left - v * kLanes);
+      }
+    }
+  }
+};
+
+template <int Kernel, int Vectors>
 SOCIALGRID_INLINE void look_up_panel(const LookUp& l, std::int64_t begin, std::int64_t end,
                                      std::int64_t column) {
+  constexpr int kMost = kSums / Vectors, kPixels = kMost > 4 ? 4 : kMost;
   const std::int64_t down = l.rows - l.kernel + 1, across = l.cols - l.kernel + 1;
-  const std::int64_t stride = vectors_of(l.outputs) * kLanes, left = l.outputs - column;
-  float* const last = l.out + end * down * across * l.outputs;
-  // With one panel, whole vectors may spill into the next pixel, which is written later.
-  const bool spill = l.outputs <= kPanel * kLanes;
-  float* to = l.out + begin * down * across * l.outputs + column;
+  const std::int64_t view = l.rows * l.cols, outputs = l.outputs;
+  const Panel<Kernel, Vectors> panel{l, column, outputs - column,
+                                     l.out + end * down * across * outputs,
+                                     outputs <= kPanel * kLanes};
+  float* to = l.out + begin * down * across * outputs + column;
   for (std::int64_t n = begin; n < end; ++n) {
-    const std::uint16_t* view = l.cells + n * l.rows * l.cols;
-    for (std::int64_t row = 0; row < down; ++row) {
-      for (std::int64_t col = 0; col < across; ++col, to += l.outputs) {
-        Lanes sums[Vectors];
-#pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) sums[v] = load(l.bias + column + v * kLanes);
-        add_window<Kernel, Vectors>(sums, l, stride, view + row * l.cols + col, column);
-#pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) {
-          const Lanes value = sums[v] > 0.0f ? sums[v] : product(sums[v], all(l.slope));
-          float* here = to + v * kLanes;
-          const bool whole = spill && last - here >= kLanes;
-          put(here, value, whole ? kLanes : left - v * kLanes);
-        }
+    const std::uint16_t* cells = l.cells + n * view;
+    for (std::int64_t row = 0; row < down; ++row, cells += l.cols) {
+      std::int64_t col = 0;
+      for (; col + kPixels <= across; col += kPixels, to += kPixels * outputs) {
+        panel.template write<kPixels>(cells + col, to);
       }
+      for (; col < across; ++col, to += outputs) panel.template write<1>(cells + col, to);
     }
   }
 }
@@ -67,61 +96,144 @@ void look_up(const LookUp& l, std::int64_t begin, std::int64_t end) {
              });
 }
 
-std::int64_t table_copies(std::int64_t outputs) { return outputs <= kLanes ? 4 : 1; }
+std::int64_t margins(const LookUp& l) {
+  return (l.rows + l.kernel - 1) * (l.cols + l.kernel - 1) * kLanes + padded_outputs(l.outputs);
+}
 
-// Of the places `begin` to `end` in the window; the first of them does the bias too.
-void look_up_back(const LookUp& l, const float* grad, float* grad_table, float* grad_bias,
-                  std::int64_t begin, std::int64_t end) {
-  const std::int64_t down = l.rows - l.kernel + 1, across = l.cols - l.kernel + 1;
-  const std::int64_t stride = vectors_of(l.outputs) * kLanes;
-  const std::int64_t copies = table_copies(l.outputs);
-  const std::int64_t size = l.kernel * l.kernel * l.tiles * stride;
-  const std::int64_t total = l.count * down * across * l.outputs;
-  const auto work = [&]<int Vectors>(Count<Vectors>, std::int64_t column, const float*) {
-    const std::int64_t left = l.outputs - column;
-    Lanes sums[Vectors] = {};
-    std::int64_t at = column;
-    for (std::int64_t n = 0; n < l.count; ++n) {
-      const std::uint16_t* view = l.cells + n * l.rows * l.cols;
-      for (std::int64_t row = 0; row < down; ++row) {
-        for (std::int64_t col = 0; col < across; ++col, at += l.outputs) {
-          Lanes g[Vectors];
-#pragma GCC unroll 4
-          for (int v = 0; v < Vectors; ++v) {
-            // Numbers of the next pixel reach places of the table that nobody reads.
-            const std::int64_t here = at + v * kLanes;
-            const std::int64_t some = total - here >= kLanes ? kLanes : left - v * kLanes;
-            const Lanes out = get(l.out + at + v * kLanes, some);
-            g[v] = get(grad + at + v * kLanes, some);
-            g[v] = out > 0.0f ? g[v] : product(g[v], all(l.slope));
-            sums[v] += g[v];
-          }
-          const std::uint16_t* cells = view + row * l.cols + col;
-          // Cells often show what their neighbours show: an entry alone would wait for itself.
-          float* own = grad_table + (copies > 1 ? col % copies * size : 0);
-          std::int64_t i = begin / l.kernel * l.cols, j = begin % l.kernel;
-          own += begin * l.tiles * stride + column;
-          for (std::int64_t tap = begin; tap < end; ++tap, own += l.tiles * stride) {
-            float* entry = own + cells[i + j] * stride;
-            if (++j == l.kernel) {
-              j = 0;
-              i += l.cols;
-            }
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) {
-              store(entry + v * kLanes, load(entry + v * kLanes) + g[v]);
-            }
-          }
-        }
+namespace {
+
+constexpr int kLists = 4;  // of each tile: neighbouring cells often show the same one
+
+// Cells of a view by their tiles, but for those that show one tile.
+struct Lists {
+  std::int32_t *heads, *next, *where, *seen;  // where cells are among the margins
+  std::int64_t count = 0;
+  std::int32_t common;
+
+  Lists(const LookUp& l, std::int32_t* memory)
+      : heads(memory),
+        next(heads + kLists * l.tiles),
+        where(next + l.rows * l.cols),
+        seen(where + l.rows * l.cols),
+        common(most_common(l)) {
+    for (std::int64_t i = 0; i < kLists * l.tiles; ++i) heads[i] = -1;
+    for (std::int64_t i = 0; i < l.rows * l.cols; ++i) {
+      const std::int64_t pixel = i / l.cols * (l.cols + l.kernel - 1) + i % l.cols;
+      where[i] = static_cast<std::int32_t>(pixel * kLanes);
+    }
+  }
+
+  // The most common tile as far as a sample tells.
+  std::int32_t most_common(const LookUp& l) {
+    const std::int64_t cells = l.count * l.rows * l.cols;
+    for (std::int64_t i = 0; i < l.tiles; ++i) heads[i] = 0;
+    for (std::int64_t i = 0; i < cells; i += 61) ++heads[l.cells[i]];
+    std::int32_t best = 0;
+    for (std::int32_t i = 1; i < l.tiles; ++i) best = heads[i] > heads[best] ? i : best;
+    return best;
+  }
+
+  void sort(const std::uint16_t* cells, std::int64_t all) {
+    count = 0;
+    for (std::int64_t i = 0; i < all; ++i) {
+      const std::int32_t tile = cells[i];
+      if (tile == common) continue;
+      std::int32_t* own = heads + kLists * tile;
+      if ((own[0] & own[1] & own[2] & own[3]) == -1) seen[count++] = tile;
+      next[i] = own[i % kLists];
+      own[i % kLists] = static_cast<std::int32_t>(i);
+    }
+  }
+
+  void forget() {
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (int j = 0; j < kLists; ++j) heads[kLists * seen[i] + j] = -1;
+    }
+  }
+};
+
+// The gradient before leaky ReLU of one vector of a view's results, in the middle of zeros.
+SOCIALGRID_INLINE void spread_out(const LookUp& l, const float* grad, std::int64_t view,
+                                  std::int64_t column, float* margins, Lanes& sums) {
+  const std::int64_t edge = l.kernel - 1, down = l.rows - edge, across = l.cols - edge;
+  const std::int64_t line = l.cols + edge, total = l.count * down * across * l.outputs;
+  std::int64_t at = view * down * across * l.outputs + column;
+  for (std::int64_t row = 0; row < down; ++row) {
+    float* to = margins + ((row + edge) * line + edge) * kLanes;
+    for (std::int64_t col = 0; col < across; ++col, at += l.outputs, to += kLanes) {
+      // Numbers of the next pixel reach places of the table that nobody reads.
+      const std::int64_t some = total - at >= kLanes ? kLanes : l.outputs - column;
+      Lanes g = get(grad + at, some);
+      g = get(l.out + at, some) > 0.0f ? g : product(g, all(l.slope));
+      sums += g;
+      store(to, g);
+    }
+  }
+}
+
+// Adds to the places `tap` to `tap + Taps - 1` of the window, whose gradients are at `offsets`.
+template <int Taps>
+SOCIALGRID_INLINE void add_cells(const LookUp& l, const Lists& lists, const float* margins,
+                                 std::int64_t tap, std::int64_t column, float* grad_table) {
+  const std::int64_t line = (l.cols + l.kernel - 1) * kLanes;
+  std::int64_t offsets[Taps];
+  for (int p = 0; p < Taps; ++p) {
+    offsets[p] = ((tap + p) / l.kernel) * line + ((tap + p) % l.kernel) * kLanes;
+  }
+  const float* corner = margins + (l.kernel - 1) * (line + kLanes);
+  for (std::int64_t i = 0; i < lists.count; ++i) {
+    const std::int64_t tile = lists.seen[i];
+    Lanes sums[Taps] = {};
+    for (int j = 0; j < kLists; ++j) {
+      for (std::int32_t cell = lists.heads[kLists * tile + j]; cell >= 0; cell = lists.next[cell]) {
+        const float* here = corner + lists.where[cell];
+#pragma GCC unroll 9
+        for (int p = 0; p < Taps; ++p) sums[p] += load(here - offsets[p]);
       }
     }
-    if (begin > 0) return;
-    for (int v = 0; v < Vectors; ++v) store(grad_bias + column + v * kLanes, sums[v]);
-  };
-  for_panels(0, l.outputs, nullptr, work);
-  const std::int64_t first = begin * l.tiles * stride, last = end * l.tiles * stride;
-  for (std::int64_t i = 1; i < copies; ++i) {
-    for (std::int64_t j = first; j < last; ++j) grad_table[j] += grad_table[i * size + j];
+#pragma GCC unroll 9
+    for (int p = 0; p < Taps; ++p) {
+      float* entry = grad_table + (tap + p) * l.place + tile * l.tile + column;
+      store(entry, load(entry) + sums[p]);
+    }
+  }
+}
+
+}  // namespace
+
+// Of the places `begin` to `end` in the window; the first of them does the bias too.
+void look_up_back(const LookUp& l, const LookUpBack& back, std::int64_t begin, std::int64_t end) {
+  const std::int64_t cells = l.rows * l.cols, padded = padded_outputs(l.outputs);
+  float* sums = back.margins + margins(l) - padded;  // over all pixels
+  Lists lists(l, back.lists);
+  for (std::int64_t n = 0; n < l.count; ++n) {
+    lists.sort(l.cells + n * cells, cells);
+    for (std::int64_t column = 0; column < padded; column += kLanes) {
+      Lanes sum = load(sums + column);
+      spread_out(l, back.grad, n, column, back.margins, sum);
+      store(sums + column, sum);
+      std::int64_t tap = begin;
+      for (; tap + 9 <= end; tap += 9) {
+        add_cells<9>(l, lists, back.margins, tap, column, back.grad_table);
+      }
+      for (; tap < end; ++tap) {
+        add_cells<1>(l, lists, back.margins, tap, column, back.grad_table);
+      }
+    }
+    lists.forget();
+  }
+  for (std::int64_t column = 0; column < padded; column += kLanes) {
+    const Lanes sum = load(sums + column);
+    if (begin == 0) store(back.grad_bias + column, sum);
+    // Every pixel has one tile at each place, so that the common one's share is what is left.
+    for (std::int64_t tap = begin; tap < end; ++tap) {
+      float* table = back.grad_table + tap * l.place + column;
+      Lanes rest = sum;
+      for (std::int64_t tile = 0; tile < l.tiles; ++tile) {
+        if (tile != lists.common) rest -= load(table + tile * l.tile);
+      }
+      store(table + lists.common * l.tile, rest);
+    }
   }
 }
 

@@ -63,7 +63,7 @@ template <int Count>
 SOCIALGRID_INLINE void step_block(const Unroll& u, std::int64_t t, std::int64_t tile,
                                   std::int64_t row) {
   const std::int64_t hidden = u.hidden, column = tile * kLanes, left = hidden - column;
-  const float* weights = u.weights + tile * (1 + u.inputs + hidden) * kWide;
+  const float* weights = u.weights + tile * (1 + u.inputs + u.codes + hidden) * kWide;
   const float *inputs[Count], *states[Count], *cells[Count];
   Sums<Count> sums;
 #pragma GCC unroll 8
@@ -74,9 +74,16 @@ SOCIALGRID_INLINE void step_block(const Unroll& u, std::int64_t t, std::int64_t 
     cells[r] = state.c + column;
 #pragma GCC unroll 4
     for (int g = 0; g < kGates; ++g) sums[r][g] = load(weights + g * kLanes);
+    const std::int32_t* heard = u.heard + (t * u.count + row + r) * u.columns;
+    for (std::int64_t k = 0; k < u.columns; ++k) {
+      if (heard[k] < 0) continue;
+      const float* code = weights + (1 + u.inputs + heard[k]) * kWide;
+#pragma GCC unroll 4
+      for (int g = 0; g < kGates; ++g) sums[r][g] += load(code + g * kLanes);
+    }
   }
   multiply<Count>(sums, inputs, weights + kWide, u.inputs);
-  multiply<Count>(sums, states, weights + (1 + u.inputs) * kWide, hidden);
+  multiply<Count>(sums, states, weights + (1 + u.inputs + u.codes) * kWide, hidden);
   const std::int64_t at = (t * u.count + row) * hidden;
 #pragma GCC unroll 8
   for (int r = 0; r < Count; ++r) {

@@ -107,6 +107,23 @@ class Mind:
         done: NDArray[np.bool_],
     ) -> None: ...
 
+class Acting:
+    def __init__(
+        self,
+        kernels: Kernels,
+        agents: int,
+        views: Sequence[int],
+        atlas: bytes,
+        encoder: Sequence[tuple[int, int, int, int, int, float, bool]],
+        of_cells: bool,
+        memory: int,
+        heard: Sequence[tuple[int, int, int]],
+        deciders: Sequence[tuple[Sequence[Any], Sequence[Any]]],
+        mask: Sequence[float],
+    ) -> None: ...
+    def load(self, parameters: Sequence[int]) -> None: ...
+    def act(self, tables: Sequence[tuple[int, int, int]], begin: int, end: int) -> None: ...
+
 class BatchEnv:
     def __init__(
         self,

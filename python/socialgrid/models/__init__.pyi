@@ -11,10 +11,10 @@ from socialgrid.models.draws import AgentDraws as AgentDraws
 from socialgrid.models.encoders import from_patches as from_patches
 from socialgrid.models.encoders import to_patches as to_patches
 from socialgrid.models.finite import NonFiniteError as NonFiniteError
+from socialgrid.models.heads import chosen_log_prob as chosen_log_prob
 from socialgrid.models.policies import StateDependentPolicy as StateDependentPolicy
 from socialgrid.models.policies import squashed_log_prob as squashed_log_prob
 from socialgrid.models.recall import Recall as Recall
-from socialgrid.models.recall import chosen_log_prob as chosen_log_prob
 from socialgrid.models.recurrent import StackedLSTM as StackedLSTM
 from socialgrid.models.spec import ViewSpec as ViewSpec
 from socialgrid.models.streams import agent_generator as agent_generator

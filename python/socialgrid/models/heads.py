@@ -34,3 +34,8 @@ class Head(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return x.float()
+
+
+def chosen_log_prob(logits: Tensor, action: Tensor) -> Tensor:
+    """Log-probability of the actions: ``[..., n]`` and ``[...]`` to ``[...]``."""
+    return logits.log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)

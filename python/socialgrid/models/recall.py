@@ -10,6 +10,7 @@ from torch import Tensor
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.heads import chosen_log_prob
 from socialgrid.models.hearing import Before
 
 
@@ -195,11 +196,6 @@ def _columns(agents: Sequence[int]) -> slice | list[int]:
     if list(agents) == list(range(agents[0], agents[0] + len(agents))):
         return slice(agents[0], agents[0] + len(agents))
     return list(agents)
-
-
-def chosen_log_prob(logits: Tensor, action: Tensor) -> Tensor:
-    """Log-probability of the actions: ``[..., n]`` and ``[...]`` to ``[...]``."""
-    return logits.log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
 def piece_length(model: ActorCritic, agents: int, width: int) -> int:

@@ -22,7 +22,8 @@ from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.data.trajectories import Trajectories, read_trajectories
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import clip_gradients
-from socialgrid.models.recall import Recall, chosen_log_prob
+from socialgrid.models.heads import chosen_log_prob
+from socialgrid.models.recall import Recall
 from socialgrid.models.spec import EYES, hidden_from
 
 _OWN = "imitation/"  # in front of the names of what is carried on

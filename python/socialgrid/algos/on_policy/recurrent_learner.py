@@ -16,14 +16,15 @@ from socialgrid.algos.on_policy.gradient_steps import GradientSteps
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
 from socialgrid.data.returns import next_values, standardised
-from socialgrid.data.rollout import Decision, Rollout, as_signed
+from socialgrid.data.rollout import Rollout, as_signed
 from socialgrid.data.sequences import Judged, Minibatch
+from socialgrid.models.acting import Acting
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam
 from socialgrid.models.config import ModelConfig, Precision
 from socialgrid.models.encoders import from_patches
 from socialgrid.models.hearing import Before, Hearing
-from socialgrid.models.recall import Recall, chosen_log_prob
+from socialgrid.models.recall import Recall
 from socialgrid.models.spec import ViewSpec
 from socialgrid.social.auxiliary import ViewLoss
 from socialgrid.social.influence.leaders import Influence
@@ -98,6 +99,7 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
             self.model, self.num_agents, config.learning_rate, config.adam_betas, config.adam_eps
         )
         self._workers = Workers()
+        self._acting = Acting(self.model)
         self._pairs: dict[str, Tensor] = {}
         self._calls = 0  # of ``act`` without the number of a step
 
@@ -134,46 +136,16 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
         Raises:
             ValueError: something that is heard of the last step is missing.
         """
-        obs = as_signed(obs).to(self.device, non_blocking=True)
+        obs = obs.to(self.device, non_blocking=True)
         state = state.to(self.device)
         reset = reset.to(self.device, non_blocking=True)
-        before = state.masked_fill(reset.unsqueeze(-1), 0.0)
         uniform = {} if greedy else self._drawn(step, range(first_env, first_env + len(obs)))
-        heard = self._heard(before, last)
+        heard = self._heard(state, reset, last)
         share = max(FEWEST_ENVS_ACTING, -(-len(obs) // self._workers.count(self.device)))
-
-        @torch.no_grad()
-        def act(first: int) -> tuple[Tensor, ...]:
-            envs = slice(first, first + share)
-            views, memory, zeroed = self._agents_first(obs[envs], state[envs], reset[envs])
-            features = self.model.encode(views)
-            tokens = None if heard is None else heard[:, envs]
-            led = None
-            if tokens is not None and self.hearing.leaders:
-                core, _ = self.model.advance(features, memory, zeroed, tokens)
-                led = _choose(self.model.logits(core), uniform.get("action"), envs)
-                tokens = self.hearing.tell(tokens, led)
-            core, after = self.model.advance(features, memory, zeroed, tokens)
-            found = [] if tokens is None else [tokens.transpose(0, 1)]
-            for place, (name, heads) in enumerate(self.model.heads.items()):
-                logits = heads.logits(core)
-                chosen = _choose(logits, uniform.get(name), envs)
-                if name == "action" and led is not None:
-                    chosen[: self.hearing.leaders] = led[: self.hearing.leaders]
-                if name != "action":
-                    after[..., 2 * self.model.config.memory + place - 1] = chosen + 1
-                log_prob = chosen_log_prob(logits, chosen)
-                found += [chosen.t(), log_prob.t(), heads.value(core).t()]
-            return after.transpose(0, 1), *found
-
-        parts = self._workers.map(act, range(0, len(obs), share), self.device)
-        after, *found = (torch.cat(x) for x in zip(*parts, strict=True))
-        tokens = None if heard is None else found.pop(0)
-        threes = zip(*[iter(found)] * 3, strict=True)
-        decisions = {
-            name: Decision(*three) for name, three in zip(self.model.heads, threes, strict=True)
-        }
-        return ActOutput(decisions, before, tokens, state=after)
+        parts = [slice(first, first + share) for first in range(0, len(obs), share)]
+        made = self._acting.begin(obs, state, reset, heard, uniform)
+        self._workers.map(made.run, parts, self.device)
+        return ActOutput(made.decisions, made.before, made.tokens, state=made.after)
 
     def _drawn(self, step: int | None, envs: range) -> dict[str, Tensor]:
         """Numbers in [0, 1) by which decisions of a step are made, ``[A, E]`` by their names."""
@@ -184,15 +156,18 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
             for kind, name in enumerate(self.model.heads)
         }
 
-    def _heard(self, before: Tensor, last: Mapping[str, Tensor] | None) -> Tensor | None:
+    def _heard(
+        self, state: Tensor, reset: Tensor, last: Mapping[str, Tensor] | None
+    ) -> Tensor | None:
         """Tokens ``[A, E, K]`` before a step; nothing without channels."""
         if not self.hearing.columns:
             return None
         known = {name: torch.as_tensor(x).to(self.device) for name, x in (last or {}).items()}
-        choices = before[..., 2 * self.model.config.memory :].long() - 1
+        choices = state[..., 2 * self.model.config.memory :]
+        choices = choices.masked_fill(reset.unsqueeze(-1), 0.0).long() - 1
         return self.hearing.tokens(
             Before(
-                len(before),
+                len(state),
                 self.device,
                 known.get("actions"),
                 known.get("rewards"),
@@ -213,7 +188,7 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
         found = [one for one in self.mechanisms if isinstance(one, ViewLoss)]
         if not found:
             raise RuntimeError("no mechanism of this learner predicts views (aux prediction does)")
-        tokens = self._heard(state.to(self.device), None)
+        tokens = self._heard(state.to(self.device), reset.to(self.device), None)
         core, _ = self.model.step(*self._agents_first(obs, state, reset), tokens)
         views = []
         for action in range(self.model.spec.num_actions):
@@ -417,15 +392,3 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
         state = state.to(self.device).transpose(0, 1)
         reset = reset.to(self.device, non_blocking=True).transpose(0, 1)
         return self.model.prepare(moved), state, reset
-
-
-def _choose(logits: Tensor, uniform: Tensor | None, envs: slice) -> Tensor:
-    """Actions ``[A, E]``: drawn by ``uniform`` [A, all], or the most probable ones."""
-    return logits.argmax(-1) if uniform is None else _invert(logits, uniform[:, envs])
-
-
-def _invert(logits: Tensor, uniform: Tensor) -> Tensor:
-    """Sample actions ``[A, E]`` by inverting the cumulative distribution at ``uniform``."""
-    cumulative = logits.softmax(-1).cumsum(-1)
-    # Scaling by the last entry keeps rounding from choosing an action beyond the table.
-    return (cumulative[..., :-1] <= uniform.unsqueeze(-1) * cumulative[..., -1:]).sum(-1)
