@@ -2,9 +2,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -44,22 +46,25 @@ std::string text_of(const py::dtype& dtype, const std::vector<py::ssize_t>& shap
   return text + "]";
 }
 
-// The memory of an array of exactly this type and shape.
-void* data_of(const py::handle& object, const std::string& name, const py::dtype& dtype,
-              const std::vector<py::ssize_t>& shape, bool writeable) {
-  const std::string wanted = std::string(writeable ? "a writeable " : "a ") +
-                             "C-contiguous array " + text_of(dtype, shape);
+// An array of exactly this type and shape.
+py::array array_of(const py::handle& object, const std::string& name, const py::dtype& dtype,
+                   const std::vector<py::ssize_t>& shape) {
+  const auto wanted = [&] {
+    return name + " must be a C-contiguous array " + text_of(dtype, shape);
+  };
   if (!py::isinstance<py::array>(object)) {
-    throw py::type_error(name + " must be " + wanted + ", not " + type_name(object));
+    throw py::type_error(wanted() + ", not " + type_name(object));
   }
   const auto array = py::reinterpret_borrow<py::array>(object);
-  const std::vector<py::ssize_t> given(array.shape(), array.shape() + array.ndim());
   constexpr int kNeeded = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  if (given != shape || !array.dtype().equal(dtype) || (array.flags() & kNeeded) != kNeeded ||
-      (writeable && !array.writeable())) {
-    throw py::value_error(name + " must be " + wanted + ", got " + text_of(array.dtype(), given));
+  const std::size_t rank = shape.size();
+  if (static_cast<std::size_t>(array.ndim()) != rank ||
+      !std::equal(shape.begin(), shape.end(), array.shape()) || !array.dtype().equal(dtype) ||
+      (array.flags() & kNeeded) != kNeeded) {
+    throw py::value_error(wanted() + ", got " +
+                          text_of(array.dtype(), {array.shape(), array.shape() + array.ndim()}));
   }
-  return const_cast<void*>(array.data());
+  return array;
 }
 
 py::handle entry(const py::dict& arrays, const std::string& name) {
@@ -68,39 +73,47 @@ py::handle entry(const py::dict& arrays, const std::string& name) {
   return arrays[key];
 }
 
-Memory to_memory(const Mind& mind, const py::dict& arrays) {
-  const auto envs = static_cast<py::ssize_t>(mind.role().num_envs);
-  const auto data = [&](const char* name, const py::dtype& dtype, bool pairs = false) {
-    std::vector<py::ssize_t> shape{envs};
-    if (pairs) shape.push_back(2);
-    return data_of(entry(arrays, name), name, dtype, shape, true);
-  };
-  const py::dtype flag = py::dtype::of<bool>(), integer = py::dtype::of<std::int32_t>();
-  Memory memory;
-  memory.known = static_cast<std::uint8_t*>(data("known", flag));
-  memory.pos = static_cast<std::int32_t*>(data("pos", integer, true));
-  memory.dir = static_cast<std::int32_t*>(data("dir", integer));
-  memory.action = static_cast<std::int32_t*>(data("action", integer));
-  memory.aside = static_cast<std::uint8_t*>(data("aside", flag));
-  memory.restart = static_cast<std::int64_t*>(data("restart", py::dtype::of<std::int64_t>()));
-  py::ssize_t slots = 0;
-  for (std::size_t i = 0; i < mind.columns().size(); ++i) {
-    const Column& column = mind.columns()[i];
-    const py::handle array = entry(arrays, column.name);
-    if (column.rank > 0 && slots == 0) {
-      if (!py::isinstance<py::array>(array)) {
-        throw py::type_error(column.name + " must be an array, not " + type_name(array));
+// What a player remembers, held so that numpy neither frees nor moves it.
+class Held {
+ public:
+  Held() = default;
+  Held(const Mind& mind, const py::dict& arrays) {
+    const auto envs = static_cast<py::ssize_t>(mind.role().num_envs);
+    memory_.known = hold<std::uint8_t>(arrays, "known", py::dtype::of<bool>(), {envs});
+    memory_.pos = hold<std::int32_t>(arrays, "pos", py::dtype::of<std::int32_t>(), {envs, 2});
+    memory_.dir = hold<std::int32_t>(arrays, "dir", py::dtype::of<std::int32_t>(), {envs});
+    memory_.action = hold<std::int32_t>(arrays, "action", py::dtype::of<std::int32_t>(), {envs});
+    memory_.aside = hold<std::uint8_t>(arrays, "aside", py::dtype::of<bool>(), {envs});
+    memory_.restart = hold<std::int64_t>(arrays, "restart", py::dtype::of<std::int64_t>(), {envs});
+    py::ssize_t slots = 0;
+    for (std::size_t i = 0; i < mind.columns().size(); ++i) {
+      const Column& column = mind.columns()[i];
+      if (column.rank > 0 && slots == 0) {
+        const auto given = py::array::ensure(entry(arrays, column.name));
+        slots = given && given.ndim() > 1 ? given.shape(1) : 0;
       }
-      const auto found = py::reinterpret_borrow<py::array>(array);
-      slots = found.ndim() > 1 ? found.shape(1) : 0;
+      std::vector<py::ssize_t> shape{envs};
+      shape.insert(shape.end(), static_cast<std::size_t>(column.rank), slots);
+      memory_.own[i] = hold<void>(arrays, column.name, to_dtype(column.type), shape);
     }
-    std::vector<py::ssize_t> shape{envs};
-    shape.insert(shape.end(), static_cast<std::size_t>(column.rank), slots);
-    memory.own[i] = data_of(array, column.name, to_dtype(column.type), shape, true);
+    memory_.slots = static_cast<std::size_t>(slots);
   }
-  memory.slots = static_cast<std::size_t>(slots);
-  return memory;
-}
+
+  const Memory& memory() const { return memory_; }
+
+ private:
+  template <typename T>
+  T* hold(const py::dict& arrays, const std::string& name, const py::dtype& dtype,
+          const std::vector<py::ssize_t>& shape) {
+    const py::array array = array_of(entry(arrays, name), name, dtype, shape);
+    if (!array.writeable()) throw py::value_error(name + " must be writeable");
+    buffers_.push_back(py::reinterpret_borrow<py::buffer>(array).request(true));
+    return static_cast<T*>(buffers_.back().ptr);
+  }
+
+  Memory memory_;
+  std::vector<py::buffer_info> buffers_;
+};
 
 class PyMind {
  public:
@@ -144,42 +157,49 @@ class PyMind {
     return slots;
   }
 
-  py::array act(const py::object& batch, const py::dict& arrays, std::uint64_t calls) const {
-    const Memory memory = to_memory(*mind_, arrays);
+  void bind(const py::dict& memory) { held_ = Held(*mind_, memory); }
+
+  py::object act(const py::object& batch, std::uint64_t calls) const {
+    require_memory();
     auto actions = aligned_array<std::int32_t>({static_cast<py::ssize_t>(mind_->role().num_envs)});
     std::int32_t* const out = actions.mutable_data();
+    bool roomy = false;
     between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps) {
-      check(worlds, maps, memory);
-      mind_->act({worlds, maps, memory, calls}, out);
+      roomy = has_room(worlds, maps);
+      if (roomy) mind_->act({worlds, maps, held_.memory(), calls}, out);
     });
-    return actions;
+    return roomy ? py::object(actions) : py::none();
   }
 
-  void observe(const py::object& batch, const py::dict& arrays, std::uint64_t calls,
-               const py::object& reward, const py::object& done) const {
-    const Memory memory = to_memory(*mind_, arrays);
-    const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(mind_->role().num_envs)};
-    const auto* earned = static_cast<const double*>(
-        data_of(reward, "reward", py::dtype::of<double>(), shape, false));
-    const auto* over = static_cast<const std::uint8_t*>(
-        data_of(done, "done", py::dtype::of<bool>(), shape, false));
+  bool observe(const py::object& batch, std::uint64_t calls, const py::object& rewards,
+               const py::object& done) const {
+    require_memory();
+    const auto envs = static_cast<py::ssize_t>(mind_->role().num_envs);
+    const auto agents = static_cast<py::ssize_t>(mind_->role().num_agents);
+    const py::array earned = array_of(rewards, "reward", py::dtype::of<float>(), {envs, agents});
+    const py::array over = array_of(done, "done", py::dtype::of<bool>(), {envs});
+    const auto* earned_data = static_cast<const float*>(earned.data());
+    const auto* over_data = static_cast<const std::uint8_t*>(over.data());
+    bool roomy = false;
     between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps) {
-      check(worlds, maps, memory);
-      mind_->observe({worlds, maps, memory, calls}, earned, over);
+      roomy = has_room(worlds, maps);
+      if (roomy) mind_->observe({worlds, maps, held_.memory(), calls}, earned_data, over_data);
     });
+    return roomy;
   }
 
  private:
-  void check(BatchEnv& worlds, players::MapStore& maps, const Memory& memory) const {
+  void require_memory() const {
+    if (held_.memory().known == nullptr) throw std::runtime_error("bind() comes first");
+  }
+
+  bool has_room(BatchEnv& worlds, players::MapStore& maps) const {
     mind_->check(worlds);
-    const std::size_t slots = mind_->slots(worlds, maps);
-    if (memory.slots < slots) {
-      throw std::invalid_argument("memory has room for " + std::to_string(memory.slots) +
-                                  " targets, and there are " + std::to_string(slots));
-    }
+    return held_.memory().slots >= mind_->slots(worlds, maps);
   }
 
   std::unique_ptr<const Mind> mind_;
+  Held held_;
 };
 
 }  // namespace
@@ -191,9 +211,11 @@ void register_players(py::module_& module) {
       .def("columns", &PyMind::columns)
       .def("slots", &PyMind::slots)
       .def("slots_in", &PyMind::slots_in, py::arg("batch"))
-      .def("act", &PyMind::act, py::arg("batch"), py::arg("memory"), py::arg("calls"))
-      .def("observe", &PyMind::observe, py::arg("batch"), py::arg("memory"), py::arg("calls"),
-           py::arg("reward"), py::arg("done"));
+      .def("bind", &PyMind::bind, py::arg("memory"), "Remember by these arrays, in place.")
+      .def("act", &PyMind::act, py::arg("batch"), py::arg("calls"),
+           "Actions [E]; None, and nothing is changed: slots_in(batch) is more than there is.")
+      .def("observe", &PyMind::observe, py::arg("batch"), py::arg("calls"), py::arg("rewards"),
+           py::arg("done"), "False, and nothing is changed: as None in act().");
 }
 
 }  // namespace socialgrid::bindings

@@ -34,7 +34,15 @@ Field<std::int32_t> Mind::field(const BatchEnv& batch, const std::string& name) 
   refuse("agents with " + name + ", which " + batch.spec().name + " does not have");
 }
 
-void Mind::observe(const Call& call, const double*, const std::uint8_t* done) const {
+WorldValue<std::int32_t> Mind::value(const BatchEnv& batch, const std::string& name) const {
+  const std::vector<WorldField>& fields = batch.spec().world_fields;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (fields[i].name == name) return {i};
+  }
+  refuse("worlds with " + name + ", which " + batch.spec().name + " does not have");
+}
+
+void Mind::observe(const Call& call, const float*, const std::uint8_t* done) const {
   take_in(call, done, [](std::size_t, bool) {});
 }
 

@@ -108,8 +108,8 @@ class Mind {
 
   // Writes an action for every environment, the idle one where the agent is not in play.
   virtual void act(const Call& call, std::int32_t* actions) const = 0;
-  // Takes in what a step brought: the agent's reward [E] and where an episode ended, bytes [E].
-  virtual void observe(const Call& call, const double* reward, const std::uint8_t* done) const;
+  // Takes in what a step brought: rewards [E, A] and where an episode ended, bytes [E].
+  virtual void observe(const Call& call, const float* rewards, const std::uint8_t* done) const;
 
  protected:
   static constexpr std::size_t kShare = 128;  // environments that are worth waking a thread for
@@ -120,6 +120,8 @@ class Mind {
   std::uint64_t global(std::size_t env) const { return role_.first_env_index + env; }
   // The field of that name, an integer of every agent. Throws std::invalid_argument.
   Field<std::int32_t> field(const BatchEnv& batch, const std::string& name) const;
+  // The worlds' integer of that name. Throws std::invalid_argument.
+  WorldValue<std::int32_t> value(const BatchEnv& batch, const std::string& name) const;
   [[noreturn]] void refuse(const std::string& why) const;
 
   // act() of a player that chooses choose(seen, thread), with errors, and out of the way of others.

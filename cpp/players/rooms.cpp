@@ -1,11 +1,9 @@
 // Players of Room and Hallway.
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "players/kinds.hpp"
 
@@ -19,21 +17,22 @@ class RoomPlayer final : public Mind {
  public:
   RoomPlayer(Role role, bool opposite) : Mind(std::move(role), {}), opposite_(opposite) {}
 
+  void check(const BatchEnv& batch) const override {
+    Mind::check(batch);
+    value(batch, "goal_row");
+  }
+
   void act(const Call& call, std::int32_t* actions) const override {
     constexpr std::uint64_t kPurpose = 64;
     const Draws way = draws(call, kPurpose);
     const WorldShape& shape = call.batch.spec().shape;
-    std::vector<std::vector<std::uint8_t>> cells(static_cast<std::size_t>(call.batch.num_threads()),
-                                                 std::vector<std::uint8_t>(shape.num_cells()));
+    const WorldValue<std::int32_t> goal_row = value(call.batch, "goal_row");
+    const WorldValue<std::int32_t> goal_col = value(call.batch, "goal_col");
     const int first_axis = shape.rows > 1 ? 0 : 1;
     const double last = shape.cols - 1;
-    play(call, actions, [&](const Seen& seen, int thread) {
-      std::vector<std::uint8_t>& glyphs = cells[static_cast<std::size_t>(thread)];
-      call.batch.write_glyphs(seen.env, glyphs.data());
-      const auto found = std::find(glyphs.begin(), glyphs.end(), std::uint8_t{'G'});
-      const int goal = found == glyphs.end() ? 0 : static_cast<int>(found - glyphs.begin());
+    play(call, actions, [&](const Seen& seen, int) {
       const std::array<int, 2> at{seen.pos.row, seen.pos.col};
-      const std::array<int, 2> goals{goal / shape.cols, goal % shape.cols};
+      const std::array<int, 2> goals{seen.world.value(goal_row), seen.world.value(goal_col)};
       std::array<bool, 4> closer{};
       std::int32_t ways = 0, press = 0;
       double farthest = -1;

@@ -36,6 +36,9 @@ Board::Board(int rows, int cols)
       words_((static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols) + 63) / 64),
       pad_((static_cast<std::size_t>(kReach) * (static_cast<std::size_t>(cols) + 1)) / 64 + 2) {
   for (auto& having : having_) having.assign(words_, 0);
+  for (int first = 0; first < rows * cols; first += 64) {
+    rows_of_word_.push_back({first / cols, std::min((first + 63) / cols, rows - 1)});
+  }
   for (int row = 0; row < rows; ++row) {
     for (int col = 0; col < cols; ++col) {
       const std::size_t cell = row_of_.size();

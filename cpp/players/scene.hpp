@@ -3,6 +3,7 @@
 // step to step (other agents, apples better left alone), so nothing is kept between steps.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -36,6 +37,11 @@ class Board {
     const int row = row_of_[cell] - to.row, col = col_of_[cell] - to.col;
     return (row < 0 ? -row : row) + (col < 0 ? -col : col);
   }
+  // How many rows off a row the nearest of a word's cells is.
+  int rows_off(std::size_t word, int row) const {
+    const auto [first, last] = rows_of_word_[word];
+    return std::max({first - row, row - last, 0});
+  }
   bool contains(Position p) const {
     return p.row >= 0 && p.col >= 0 && p.row < rows_ && p.col < cols_;
   }
@@ -51,6 +57,10 @@ class Board {
   int rows_, cols_;
   std::size_t words_, pad_;
   std::vector<std::uint8_t> row_of_, col_of_;
+  struct Rows {
+    int first, last;
+  };
+  std::vector<Rows> rows_of_word_;
   std::vector<std::uint64_t> having_[2 * kReach + 1];
 };
 

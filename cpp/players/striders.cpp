@@ -259,6 +259,9 @@ class Cleaner final : public Strider {
     bool as_good_as(const Shot& other) const {
       return waste * other.actions == other.waste * actions;
     }
+    bool comes_before(const Shot& other) const {
+      return better_than(other) || (as_good_as(other) && towards < other.towards);
+    }
   };
 
   // The most waste for an action; of equals the first by direction, then by cell.
@@ -272,10 +275,10 @@ class Cleaner final : public Strider {
       dirty[i] = desk.cells[kWaste][i] & free[i];
     }
     Shot best;
-    for (int towards = 0; towards < 4; ++towards) {
+    for (int quarter = 0; quarter < 4; ++quarter) {
       constexpr int kTurns[] = {0, 1, 2, 1};  // actions that it takes, by quarter turns clockwise
-      const int turns = kTurns[(towards - scene.direction()) & 3];
-      if (!Shot{3, turns + 1}.better_than(best)) continue;
+      const int turns = kTurns[quarter], towards = (scene.direction() + quarter) & 3;
+      if (!Shot{3, turns + 1, 0, towards}.comes_before(best)) continue;
       // Whether a ray that starts in a cell meets waste, with nothing in between.
       Cells *ray = &desk.cells[kRay], *next = &desk.cells[kNextRay];
       std::copy_n(dirty.data(), words, ray->data());
@@ -286,21 +289,39 @@ class Cleaner final : public Strider {
         std::swap(ray, next);
       }
       Shot here{0, 1, 0, towards};
-      for (std::size_t i = 0; i < words; ++i) {
+      const auto own_word = static_cast<std::ptrdiff_t>(board.number(scene.own()) / 64);
+      // From the words around the agent outward, so that most of the others need no look.
+      for (std::ptrdiff_t k = 0, last = static_cast<std::ptrdiff_t>(words); k < 2 * last; ++k) {
+        const std::ptrdiff_t word = own_word + (k % 2 == 0 ? k / 2 : -(k + 1) / 2);
+        if (word < 0 || word >= last) continue;
+        const auto i = static_cast<std::size_t>(word);
+        const int least = board.rows_off(i, scene.own().row) + turns + 1;
+        const auto may_do = [&](int waste) {
+          const Shot shot{waste, least, 0, towards};
+          return shot.comes_before(best) && !here.better_than(shot);
+        };
+        if (!may_do(3)) continue;
         const std::uint64_t a = scene.beside(*ray, towards, i);
         const std::uint64_t b = scene.beside(*ray, (towards + 1) & 3, i);
         const std::uint64_t c = scene.beside(*ray, (towards + 3) & 3, i);
         const std::uint64_t two = (a & b) | (a & c) | (b & c), three = a & b & c;
         const std::uint64_t exactly[] = {(a | b | c) & ~two, two & ~three, three};
-        for (int waste = 1; waste <= 3; ++waste) {
-          for (std::uint64_t rest = exactly[waste - 1] & free[i]; rest != 0; rest &= rest - 1) {
+        for (int waste = 3; waste >= 1; --waste) {
+          std::uint64_t rest = exactly[waste - 1] & free[i];
+          if (rest == 0 || !may_do(waste)) continue;
+          // The nearest cell, of equals the first.
+          std::uint64_t nearest = ~std::uint64_t{0};
+          for (; rest != 0; rest &= rest - 1) {
             const std::size_t cell = i * 64 + static_cast<std::size_t>(std::countr_zero(rest));
-            const Shot shot{waste, board.steps(cell, scene.own()) + turns + 1, cell, towards};
-            if (shot.better_than(here) || (shot.as_good_as(here) && cell < here.cell)) here = shot;
+            const auto steps = static_cast<std::uint64_t>(board.steps(cell, scene.own()));
+            nearest = std::min<std::uint64_t>(nearest, steps << 32 | cell);
           }
+          const std::size_t cell = nearest & 0xffffffff;
+          const Shot shot{waste, static_cast<int>(nearest >> 32) + turns + 1, cell, towards};
+          if (shot.better_than(here) || (shot.as_good_as(here) && cell < here.cell)) here = shot;
         }
       }
-      if (here.better_than(best)) best = here;
+      if (here.comes_before(best)) best = here;
     }
     return best;
   }

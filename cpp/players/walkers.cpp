@@ -98,7 +98,7 @@ class TrialAndError final : public Walker {
     });
   }
 
-  void observe(const Call& call, const double* reward, const std::uint8_t* done) const override {
+  void observe(const Call& call, const float* rewards, const std::uint8_t* done) const override {
     DistanceMaps& maps = call.maps.of(call.batch, cycle(), Mind::slots());
     const BatchEnv& batch = call.batch;
     take_in(call, done, [&](std::size_t env, bool over) {
@@ -109,7 +109,8 @@ class TrialAndError final : public Walker {
       if (pos != Position{from.row + kRowStep[dir], from.col + kColStep[dir]}) return;
       for (std::size_t slot = 0; slot < maps.count(env); ++slot) {
         if (maps.position(env, slot) != pos) continue;
-        learn(call.memory, env, static_cast<std::int32_t>(slot), reward[env]);
+        learn(call.memory, env, static_cast<std::int32_t>(slot),
+              rewards[env * role().num_agents + role().agent]);
         break;
       }
     });
@@ -119,7 +120,7 @@ class TrialAndError final : public Walker {
   enum { kLast, kGoal, kSuccessor, kRefuted };
   using Slots = std::vector<bool>;
 
-  void learn(const Memory& memory, std::size_t env, std::int32_t tile, double reward) const {
+  void learn(const Memory& memory, std::size_t env, std::int32_t tile, float reward) const {
     std::int32_t& last = memory.integers(kLast)[env];
     const bool knows = last >= 0 && static_cast<std::size_t>(last) < memory.slots;
     const bool wrong = knows && reward <= 0;

@@ -60,6 +60,7 @@ class CorePlayer(Player):
             name: np.full((env.num_envs, *[self._slots] * rank), fallback, dtype)
             for name, dtype, rank, fallback in self._mind.columns()
         }
+        self._bind()
 
     def numbers(self, env: VecEnv) -> dict[str, float]:
         """Hook: what the kind wants to know besides who plays where."""
@@ -67,17 +68,19 @@ class CorePlayer(Player):
 
     def act(self, env: VecEnv, obs: object, info: Mapping[str, Any]) -> NDArray[np.int32]:  # noqa: D102
         self._check(env)
-        self._make_room(env)
-        action = self._mind.act(env._core, self._arrays(), self._calls)
+        while (action := self._mind.act(env._core, self._calls)) is None:
+            self._make_room(env)
         self._calls += 1
         return action
 
     def observe(self, env: VecEnv, reward: NDArray[np.float32], info: Mapping[str, Any]) -> None:  # noqa: D102
         self._check(env)
-        earned = np.ascontiguousarray(self._earned(reward), dtype=np.float64)
+        rewards = np.ascontiguousarray(reward)
+        if rewards.dtype != np.float32:  # only signs matter, and they are to be kept
+            rewards = np.sign(rewards).astype(np.float32)
         done = np.ascontiguousarray(info["done"], dtype=np.bool_)
-        self._make_room(env)
-        self._mind.observe(env._core, self._arrays(), self._calls, earned, done)
+        while not self._mind.observe(env._core, self._calls, rewards, done):
+            self._make_room(env)
 
     def forget(self, env_mask: NDArray[np.bool_]) -> None:  # noqa: D102
         super().forget(env_mask)
@@ -87,27 +90,27 @@ class CorePlayer(Player):
     def memory(self) -> dict[str, NDArray[Any]]:  # noqa: D102
         return self._own
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {
-            "known": self._known,
-            "pos": self._pos,
-            "dir": self._dir,
-            "action": self._action,
-            "aside": self._aside,
-            "restart": self._restart,
-            **self._own,
-        }
+    def _bind(self) -> None:
+        self._mind.bind(
+            {
+                "known": self._known,
+                "pos": self._pos,
+                "dir": self._dir,
+                "action": self._action,
+                "aside": self._aside,
+                "restart": self._restart,
+                **self._own,
+            }
+        )
 
     def _make_room(self, env: VecEnv) -> None:
         """Where a world has more targets than there was room for, as a layout may."""
-        if self._slots == 0:
-            return
         more = self._mind.slots_in(env._core) - self._slots
-        if more > 0:
-            for name, _, rank, fallback in self._mind.columns():
-                wider = ((0, 0), *[(0, more)] * rank)
-                self._own[name] = np.pad(self._own[name], wider, constant_values=fallback)
-            self._slots += more
+        for name, _, rank, fallback in self._mind.columns():
+            wider = ((0, 0), *[(0, more)] * rank)
+            self._own[name] = np.pad(self._own[name], wider, constant_values=fallback)
+        self._slots += more
+        self._bind()
 
     def __copy__(self) -> Self:
         return copy.deepcopy(self)  # nothing that changes is shared
@@ -120,3 +123,4 @@ class CorePlayer(Player):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._mind = _core.Mind(*self._made_of)
+        self._bind()

@@ -227,7 +227,7 @@ class Player:
         }
         for key, array in own_arrays.items():
             array[...] = state[key]
-        self._restart = np.full(self.num_envs, -1, dtype=np.int64)
+        self._restart[...] = -1
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy goes on in a copy of the batch, whose worlds have other numbers.
