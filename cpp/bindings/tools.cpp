@@ -92,10 +92,15 @@ py::array_t<std::uint32_t> stream_words(std::uint64_t seed, std::uint64_t stream
 }
 
 py::array_t<std::uint32_t> keyed_words(const py::array_t<std::uint64_t, py::array::c_style>& keys,
-                                       std::uint32_t first, std::int64_t count, std::uint64_t step,
+                                       std::uint32_t first, std::int64_t count,
+                                       const py::array_t<std::uint64_t, py::array::c_style>& steps,
                                        std::uint32_t kind, std::int64_t places) {
   constexpr std::int64_t kMostPlaces = 4 * 65536, kMostStreams = std::int64_t{1} << 32;
   if (keys.ndim() != 1) throw py::value_error("keys must have shape (A,)");
+  if (steps.ndim() != 1 || steps.shape(0) != keys.shape(0)) {
+    throw py::value_error("steps must have shape (A,), one for each of the " +
+                          std::to_string(keys.shape(0)) + " keys");
+  }
   if (count < 0 || first + count > kMostStreams) {
     throw py::value_error("environments must be 0 to 2^32 - 1, but there are " +
                           std::to_string(count) + " from " + std::to_string(first));
@@ -107,14 +112,15 @@ py::array_t<std::uint32_t> keyed_words(const py::array_t<std::uint64_t, py::arra
   auto words = aligned_array<std::uint32_t>({keys.shape(0), count, places});
   std::uint32_t* out = words.mutable_data();
   const std::uint64_t* key = keys.data();
+  const std::uint64_t* step = steps.data();
   const py::ssize_t agents = keys.shape(0);
   const Unlocked unlocked;
   for (py::ssize_t a = 0; a < agents; ++a) {
     for (std::int64_t e = 0; e < count; ++e) {
       for (std::int64_t place = 0; place < places; place += 4) {
         const auto block = philox4x32(
-            {first + static_cast<std::uint32_t>(e), static_cast<std::uint32_t>(step),
-             static_cast<std::uint32_t>(step >> 32),
+            {first + static_cast<std::uint32_t>(e), static_cast<std::uint32_t>(step[a]),
+             static_cast<std::uint32_t>(step[a] >> 32),
              kind << 16 | static_cast<std::uint32_t>(place / 4)},
             {static_cast<std::uint32_t>(key[a]), static_cast<std::uint32_t>(key[a] >> 32)});
         for (std::size_t i = 0; i < 4 && place + static_cast<std::int64_t>(i) < places; ++i) {
@@ -139,7 +145,7 @@ void register_tools(py::module_& module) {
   module.def("stream_words", &stream_words, py::arg("seed"), py::arg("stream"), py::arg("episode"),
              py::arg("count"), "The first 32-bit words of a random stream.");
   module.def("keyed_words", &keyed_words, py::arg("keys"), py::arg("first"), py::arg("count"),
-             py::arg("step"), py::arg("kind"), py::arg("places"),
+             py::arg("steps"), py::arg("kind"), py::arg("places"),
              "32-bit words that depend on their key, environment, step, kind and place alone.");
 }
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from socialgrid.models.draws import AgentDraws
 from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.streams import agent_generator
 
 _FORMAT = 2
 
@@ -63,10 +61,7 @@ class StackedLearner(ABC):
         self.device = torch.device(device)
         self.dump_dir = None if dump_dir is None else Path(dump_dir)
         self.updates = 0
-        # Streams for acting and for drawing from what was experienced; initial weights have
-        # another one.
         self.draws = AgentDraws(seed, self.agent_ids)
-        self._generators = [agent_generator(seed, agent, purpose=1) for agent in self.agent_ids]
         self._learning = torch.ones(num_agents, dtype=torch.bool)
 
     @abstractmethod
@@ -74,15 +69,6 @@ class StackedLearner(ABC):
         """Everything that ``tensors`` copies but what random numbers come from, every one
         ``[A, ...]``.
         """
-
-    def _random_tensors(self) -> dict[str, Tensor]:
-        """What random numbers come from, every one ``[A, ...]``."""
-        return {"generator": self._streams()}
-
-    def _load_random(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what ``_random_tensors`` gave, among others."""
-        for generator, state in zip(self._generators, tensors["generator"], strict=True):
-            generator.set_state(state.cpu().clone())
 
     @abstractmethod
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
@@ -100,7 +86,7 @@ class StackedLearner(ABC):
 
     def tensors(self) -> dict[str, Tensor]:
         """What the agents are: flat, CPU, contiguous, every one ``[A, ...]``."""
-        found = {**self._live_tensors(), **self._random_tensors()}
+        found = {**self._live_tensors(), "key": self.draws.keys}
         return {name: x.detach().cpu().clone().contiguous() for name, x in found.items()}
 
     def check_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -109,7 +95,7 @@ class StackedLearner(ABC):
         Raises:
             ValueError: a name is missing or unknown, or a shape or dtype differs.
         """
-        expected = {**self._live_tensors(), **self._random_tensors()}
+        expected = {**self._live_tensors(), "key": self.draws.keys}
         if expected.keys() != tensors.keys():
             missing = sorted(expected.keys() - tensors.keys())
             unknown = sorted(tensors.keys() - expected.keys())
@@ -133,7 +119,7 @@ class StackedLearner(ABC):
         with torch.no_grad():
             for name, x in self._live_tensors().items():
                 x.copy_(tensors[name])
-        self._load_random(tensors)
+        self.draws.keys.copy_(tensors["key"])
 
     def take_agent(self, agent: int) -> dict[str, Tensor]:
         """One agent's part of ``tensors()``, without the agent axis."""
@@ -179,26 +165,6 @@ class StackedLearner(ABC):
             if meta.get(key) != own:
                 raise ValueError(f"learner's {key} is {meta.get(key)!r}, expected {own!r}")
         self.updates = int(meta["updates"])
-
-    def _streams(self) -> Tensor:
-        """States of the random streams, uint8 ``[A, ...]``."""
-        return torch.stack([g.get_state() for g in self._generators])
-
-    @contextmanager
-    def _draws_of(self, agents: Sequence[bool]) -> Iterator[None]:
-        """Let inside the block some agents draw from their streams for good; what the others draw
-        there is still theirs to draw afterwards.
-        """
-        others = [agent for agent, meant in enumerate(agents) if not meant]
-        states = [self._generators[agent].get_state() for agent in others]
-        yield
-        for agent, state in zip(others, states, strict=True):
-            self._generators[agent].set_state(state)
-
-    def _uniform(self, *shape: int) -> Tensor:
-        """Numbers in [0, 1), ``[A, *shape]``: each agent's own draws."""
-        draws = [torch.rand(shape, generator=g) for g in self._generators]
-        return torch.stack(draws).to(self.device)
 
     def _check_finite(
         self, what: str, x: Tensor, agents: Sequence[int], batch: Batch | None = None

@@ -176,31 +176,25 @@ class Replay:
             self._stored[agent] = min(self._stored[agent] + count, self.capacity)
             self._fresh[agent] = min(self._fresh[agent] + count, self.capacity)
 
-    def sample(self, generators: Sequence[torch.Generator], batch_size: int) -> Transitions:
-        """Draw with replacement, uniformly, each agent by its own generator.
+    def sample(self, words: Tensor) -> Transitions:
+        """Draw with replacement, uniformly.
 
-        Agents of whom nothing is stored draw nothing: their part of the batch means nothing.
+        Where nothing is stored of an agent, its part of the batch means nothing.
+
+        Args:
+            words: int64 ``[A, B]``, random numbers from 0 to 2^32 - 1; see ``AgentDraws.words``.
 
         Raises:
             ValueError: nothing is stored of anybody.
         """
         self._check_filled()
-        draws = [
-            torch.randint(stored, (batch_size,), generator=g)
-            if stored
-            else torch.zeros(batch_size, dtype=torch.int64)
-            for stored, g in zip(self._stored, generators, strict=True)
-        ]
-        return self._gather(torch.stack(draws))
+        return self._gather(words * torch.tensor(self._stored)[:, None] >> 32)
 
-    def sample_by_priority(
-        self, generators: Sequence[torch.Generator], batch_size: int, beta: float | Tensor
-    ) -> Transitions:
-        """Draw by priority: one transition from each of ``batch_size`` equal shares of the sum.
+    def sample_by_priority(self, words: Tensor, beta: float | Tensor) -> Transitions:
+        """Draw by priority: one transition from each of B equal shares of the sum.
 
         Args:
-            generators: one for each agent.
-            batch_size: B.
+            words: as of ``sample``.
             beta: exponent of the importance weights, from 0 (none) to 1 (full correction); one
                 for all agents, or float64 ``[A, 1]``.
 
@@ -210,10 +204,8 @@ class Replay:
         """
         self._check_filled()
         tree = self._with_priorities()
-        u = torch.stack([torch.rand(batch_size, generator=g) for g in generators]).double()
-        share = (torch.arange(batch_size) + u) / batch_size
         total = tree.total[:, None]
-        index = tree.find(share * total)
+        index = tree.find(in_shares(words) * total)
         weight = importance(torch.tensor(self._stored), tree.get(index), total, beta)
         return self._gather(index, weight.to(self.device))
 
@@ -326,6 +318,14 @@ class Replay:
             self._tree.set(index, torch.where(fresh, largest, self._tree.get(index)))
             self._fresh = [0] * self.num_agents
         return self._tree
+
+
+def in_shares(words: Tensor) -> Tensor:
+    """One number in each of B equal shares of [0, 1), float64 ``[A, B]``, for random numbers from
+    0 to 2^32 - 1, int64 ``[A, B]``.
+    """
+    count = words.shape[1]
+    return (torch.arange(count) + words * 2.0**-32) / count
 
 
 def importance(size: Tensor, priority: Tensor, total: Tensor, beta: float | Tensor) -> Tensor:

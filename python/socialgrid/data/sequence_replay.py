@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from socialgrid.data.replay import Priorities, importance, raised, storage_device
+from socialgrid.data.replay import Priorities, importance, in_shares, raised, storage_device
 from socialgrid.data.sum_tree import SumTree
 
 
@@ -209,20 +209,13 @@ class SequenceReplay:
         kept["truncated"][agent, slots, env] = True
         self._final_obs[agent, slots, env] = self._led_to[agent, env]
 
-    def sample(
-        self,
-        generators: Sequence[torch.Generator],
-        batch_size: int,
-        beta: float | Tensor | None = None,
-    ) -> Sequences:
-        """Draw with replacement, each agent by its own generator.
+    def sample(self, words: Tensor, beta: float | Tensor | None = None) -> Sequences:
+        """Draw with replacement.
 
-        Agents of whom no whole sequence is stored draw nothing: their part of the batch means
-        nothing.
+        Where no whole sequence is stored of an agent, its part of the batch means nothing.
 
         Args:
-            generators: one for each agent.
-            batch_size: B.
+            words: int64 ``[A, B]``, random numbers from 0 to 2^32 - 1.
             beta: exponent of the importance weights, to draw by priority, one for all agents or
                 float64 ``[A, 1]``; ``None``: uniformly.
 
@@ -235,17 +228,10 @@ class SequenceReplay:
         if not bool(sizes.any()):
             raise ValueError(f"no sequence of {self.length} steps is stored yet")
         if beta is None:
-            draws = [
-                torch.randint(size, (batch_size,), generator=g)
-                if size
-                else torch.zeros(batch_size, dtype=torch.int64)
-                for size, g in zip(sizes.tolist(), generators, strict=True)
-            ]
-            return self._gather(self._places(torch.stack(draws), first, counts))
+            return self._gather(self._places(words * sizes[:, None] >> 32, first, counts))
         tree = self._with_priorities()
-        u = torch.stack([torch.rand(batch_size, generator=g) for g in generators]).double()
         total = tree.total[:, None]
-        index = tree.find((torch.arange(batch_size) + u) / batch_size * total)
+        index = tree.find(in_shares(words) * total)
         weight = importance(sizes, tree.get(index), total, beta)
         return self._gather(index, weight.to(self.device))
 

@@ -7,6 +7,7 @@ is drawn for, in whichever order, and in how many parts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,7 +40,7 @@ class AgentDraws:
 
     def words(
         self,
-        step: int,
+        step: int | Sequence[int],
         envs: range,
         *,
         kind: int = 0,
@@ -49,7 +50,8 @@ class AgentDraws:
         """Numbers from 0 to 2^32 - 1, int64 ``[A, len(envs), places]``.
 
         Args:
-            step: any number from 0 to 2^64 - 1, say of the environments' steps.
+            step: any number from 0 to 2^64 - 1, say of the environments' steps; one for all or
+                one for each agent that is drawn for.
             envs: global indices of environments that follow each other.
             kind: what the numbers are for, 0 to 65,535.
             places: numbers for each environment, at most 262,144.
@@ -61,14 +63,15 @@ class AgentDraws:
         if envs.step != 1:
             raise ValueError(f"environments {envs}: must follow each other")
         keys = self.keys if agents is None else self.keys[list(agents)]
+        steps = np.array([step] * len(keys) if isinstance(step, int) else step, np.uint64)
         drawn = _core.keyed_words(
-            keys.numpy().view(np.uint64), envs.start, len(envs), step, kind, places
+            keys.numpy().view(np.uint64), envs.start, len(envs), steps, kind, places
         )
         return torch.from_numpy(drawn.astype(np.int64))
 
     def uniform(
         self,
-        step: int,
+        step: int | Sequence[int],
         envs: range,
         *,
         kind: int = 0,
@@ -84,7 +87,7 @@ class AgentDraws:
     def integers(
         self,
         limit: int,
-        step: int,
+        step: int | Sequence[int],
         envs: range,
         *,
         kind: int = 0,
@@ -98,3 +101,21 @@ class AgentDraws:
             raise ValueError(f"limit {limit}: must be 1 to 2^31")
         words = self.words(step, envs, kind=kind, places=places, agents=agents)
         return words * limit >> 32
+
+    def normal(
+        self,
+        step: int | Sequence[int],
+        envs: range,
+        *,
+        kind: int = 0,
+        places: int = 1,
+        agents: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Standard normal numbers, float32 ``[A, len(envs), places]`` on the CPU, each made of two
+        ``words`` (Box & Muller 1958), so of at most 131,072 places; none is beyond 6.8.
+        """
+        words = self.words(step, envs, kind=kind, places=2 * places, agents=agents).double()
+        first, second = words[..., ::2] + 0.5, words[..., 1::2] + 0.5
+        radius = (-2.0 * (first * 2.0**-32).log()).sqrt()
+        found: Tensor = radius * (second * (2.0 * math.pi * 2.0**-32)).cos()
+        return found.float()

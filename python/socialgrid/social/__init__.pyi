@@ -12,7 +12,8 @@ from socialgrid.social.advice.lectr import LeCTR as LeCTR
 from socialgrid.social.advice.options import AdviserOptions as AdviserOptions
 from socialgrid.social.advice.options import LeCTROptions as LeCTROptions
 from socialgrid.social.advice.options import PeersOptions as PeersOptions
-from socialgrid.social.advice.peers import Panel as Panel
+from socialgrid.social.advice.panel import Given as Given
+from socialgrid.social.advice.panel import Panel as Panel
 from socialgrid.social.advice.peers import PeerAdviser as PeerAdviser
 from socialgrid.social.advice.peers import advice_targets as advice_targets
 from socialgrid.social.advice.peers import by_largest as by_largest

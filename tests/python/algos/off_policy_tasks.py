@@ -1,5 +1,7 @@
 """Tiny tasks for off-policy learners, and plain networks to compare theirs with."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -167,20 +169,28 @@ def check_out_of_play(make, num_agents=3):
             torch.testing.assert_close(stored, x[0], rtol=1e-4, atol=1e-5, msg=name)
 
 
-def batch_of(learner, generators, beta=None):
+# What random numbers are drawn for; saved runs go on by these numbers.
+BATCH, UPDATE_NOISE = 4, 5
+
+
+def words_of(learner, size=None):
+    """What the learner's next gradient step will draw its batch by."""
+    size = learner.config.batch_size if size is None else size
+    return learner.draws.words(learner.agent_updates, range(1), kind=BATCH, places=size)[:, 0]
+
+
+def batch_of(learner, beta=None):
     """The transitions that the learner's next gradient step will draw."""
-    size = learner.config.batch_size
     if beta is None:
-        return learner.replay.sample(generators, size)
-    return learner.replay.sample_by_priority(generators, size, beta)
+        return learner.replay.sample(words_of(learner))
+    return learner.replay.sample_by_priority(words_of(learner), beta)
 
 
-def generators_of(tensors):
-    """Generators that will draw what the agents draw next, of what they save."""
-    found = [torch.Generator() for _ in tensors["generator"]]
-    for generator, state in zip(found, tensors["generator"], strict=True):
-        generator.set_state(state.clone())
-    return found
+def noise_of(learner, *shape):
+    """Standard normal numbers ``[A, *shape]`` that its next gradient step will draw."""
+    steps = [count + 1 for count in learner.agent_updates]
+    drawn = learner.draws.normal(steps, range(1), kind=UPDATE_NOISE, places=math.prod(shape))
+    return drawn.reshape(-1, *shape)
 
 
 def priority_beta(config, steps):

@@ -12,7 +12,6 @@ from tests.python.algos.off_policy_tasks import (
     check_alone,
     check_out_of_play,
     check_same,
-    generators_of,
     of_agent,
     perturbed,
     plain,
@@ -70,7 +69,7 @@ def test_gradient_steps_are_those_of_plain_networks(agents, double, prioritised)
     optimisers = [torch.optim.Adam(n.parameters(), config.learning_rate) for n in networks]
     for _ in range(3):
         beta = priority_beta(config, 30) if prioritised else None
-        batch = batch_of(learner, generators_of(learner.tensors()), beta)
+        batch = batch_of(learner, beta)
         metrics = learner.update(1)
         learnt = learner.tensors()
         for a in range(agents):
@@ -320,7 +319,7 @@ def test_what_is_not_finite_stops_the_run(tmp_path):
     with pytest.raises(NonFiniteError, match="q loss in update 1, agent 1") as caught:
         learner.update(1)
     for name, x in learner.tensors().items():
-        assert name == "generator" or torch.equal(x, before[name]), name
+        assert torch.equal(x, before[name]), name
     from safetensors.torch import load_file
 
     assert load_file(caught.value.dump)["reward"].shape == (2, 12)

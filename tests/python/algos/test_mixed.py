@@ -253,3 +253,32 @@ def test_parts_that_do_not_fit_are_refused():
         mixed.load_meta({**mixed.meta(), "agents": [[0], [1, 2]]})
     with pytest.raises(ValueError, match=r"part 1: .*algorithm"):
         mixed.load_meta({**mixed.meta(), "parts": [sac.meta(), sac.meta()]})
+
+
+@pytest.mark.parametrize("explore", [True, None, False])
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("group", ["continuous", "discrete"])
+def test_what_is_answered_does_not_depend_on_what_else_is_asked(group, begun, explore):
+    learner = MixedLearner(parts_of(group))
+    live(learner, group, 10 if begun else 0)
+    agents = learner.num_agents
+    gen = torch.Generator().manual_seed(1)
+    obs = torch.randn((agents, 6 * ENVS, 3), generator=gen)
+    whole = learner.propose(obs, explore=explore)
+    assert torch.equal(learner.propose(obs, explore=explore), whole), "nothing has happened since"
+    for count in (1, 5):
+        rows = torch.stack([torch.randperm(6 * ENVS, generator=gen)[:count] for _ in obs])
+        each = torch.arange(agents)[:, None]
+        some = learner.propose(obs[each, rows], explore=explore, rows=rows)
+        assert torch.equal(some, whole[each, rows])
+    part = learner.propose(obs[:, : 2 * ENVS], explore=explore)
+    assert torch.equal(part, whole[:, : 2 * ENVS])
+
+
+@pytest.mark.parametrize("group", ["continuous", "discrete"])
+def test_chance_is_another_one_at_every_step(group):
+    learner = MixedLearner(parts_of(group, learning_starts=100))
+    answers = [action for action, *_ in live(learner, group, 20)]
+    for agent in range(learner.num_agents):
+        rows = torch.stack([action[agent] for action in answers]).flatten(1)
+        assert len(rows.unique(dim=0)) >= 10

@@ -6,12 +6,12 @@ from tests.python.algos.off_policy_tasks import (
     check_alone,
     check_out_of_play,
     check_same,
-    generators_of,
     of_agent,
     perturbed,
     plain,
     priority_beta,
     remember,
+    words_of,
 )
 from torch import nn
 
@@ -109,7 +109,7 @@ def test_gradient_steps_are_those_of_plain_networks(agents, prioritised, options
     ends = {"terminated": False, "truncated": False, "reset": False}
     for _ in range(3):
         beta = priority_beta(config, 40) if prioritised else None
-        batch = learner.replay.sample(generators_of(learner.tensors()), 5, beta)
+        batch = learner.replay.sample(words_of(learner, 5), beta)
         ends = {name: seen | bool(getattr(batch, name).any()) for name, seen in ends.items()}
         metrics = learner.update(1)
         learnt, memory = learner.tensors(), learner.memory()

@@ -12,7 +12,7 @@ from tests.python.algos.off_policy_tasks import (
     check_alone,
     check_out_of_play,
     check_same,
-    generators_of,
+    noise_of,
     of_agent,
     plain,
     plain_layer,
@@ -145,10 +145,9 @@ def test_gradient_steps_are_those_of_plain_networks(agents, gsde):
     remember(learner, 30)
     twins = [PlainSAC(learner, a) for a in range(agents)]
     for _ in range(3):
-        generators = generators_of(learner.tensors())
-        batch = batch_of(learner, generators)
+        batch = batch_of(learner)
         shape = (8, 2) if gsde else (2, 12, 2)
-        noise = [torch.randn(shape, generator=g) for g in generators]
+        noise = noise_of(learner, *shape)
         metrics = learner.update(1)
         learnt = learner.tensors()
         for a, twin in enumerate(twins):
@@ -231,7 +230,7 @@ def test_discrete_gradient_steps_are_those_of_plain_networks(agents):
     remember(learner, 30)
     twins = [PlainDiscreteSAC(learner, a) for a in range(agents)]
     for _ in range(3):
-        batch = batch_of(learner, generators_of(learner.tensors()))
+        batch = batch_of(learner)
         metrics = learner.update(1)
         learnt = learner.tensors()
         for a, twin in enumerate(twins):

@@ -9,7 +9,7 @@ from tests.python.algos.off_policy_tasks import (
     check_alone,
     check_out_of_play,
     check_same,
-    generators_of,
+    noise_of,
     of_agent,
     plain,
     remember,
@@ -96,9 +96,8 @@ def test_gradient_steps_are_those_of_plain_networks(agents):
     remember(learner, 30)
     twins = [PlainTD3(learner, a) for a in range(agents)]
     for update in range(1, 5):
-        generators = generators_of(learner.tensors())
-        batch = batch_of(learner, generators)
-        noise = [torch.randn(12, 2, generator=g) for g in generators]
+        batch = batch_of(learner)
+        noise = noise_of(learner, 12, 2)
         metrics = learner.update(1)
         learnt = learner.tensors()
         assert ("actor_loss" in metrics) == (update % 2 == 0)

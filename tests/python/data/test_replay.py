@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from socialgrid.data import Priorities, Replay, SumTree, storage_device
 
 
-def generators(agents, seed=0):
-    return [torch.Generator().manual_seed(seed + a) for a in range(agents)]
+def words(count, agents, seed=0):
+    """Random numbers int64 ``[A, count]`` from 0 to 2^32 - 1."""
+    each = [torch.Generator().manual_seed(seed + a) for a in range(agents)]
+    return torch.stack([torch.randint(2**32, (count,), generator=g) for g in each])
 
 
 def numbered(agents, envs, step, terminated=False, truncated=False):
@@ -54,7 +56,7 @@ def test_draws_are_what_each_agent_stored(agents, envs, steps):
         replay.add(*given_step)
         twin.add(given_step, envs)
     assert replay.size == min(8, steps * envs)
-    batch = replay.sample(generators(agents), 64)
+    batch = replay.sample(words(64, agents))
     for a in range(agents):
         assert set(batch.index[a].tolist()) == set(twin.rows[a])
         for b, place in enumerate(batch.index[a].tolist()):
@@ -66,13 +68,13 @@ def test_draws_are_what_each_agent_stored(agents, envs, steps):
 
 def test_uniform_draws_are_uniform_and_each_agents_own():
     replay = filled(3, 10, 1, 10)
-    batch = replay.sample(generators(3), 20_000)
+    batch = replay.sample(words(20_000, 3))
     for a in range(3):
         counts = np.bincount(batch.index[a], minlength=10)
         assert abs(counts - 2_000).max() < 5 * (2_000 * 0.9) ** 0.5
     assert not torch.equal(batch.index[0], batch.index[1])
-    alone = filled(1, 10, 1, 10).sample(generators(1, seed=2), 50)
-    assert torch.equal(replay.sample(generators(3), 50).index[2], alone.index[0])
+    alone = filled(1, 10, 1, 10).sample(words(50, 1, seed=2))
+    assert torch.equal(replay.sample(words(50, 3)).index[2], alone.index[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
@@ -81,7 +83,7 @@ def test_observations_keep_their_type(dtype):
     obs = torch.arange(18).view(2, 1, 3, 3).to(dtype)
     ends = torch.zeros(2, 1, dtype=torch.bool)
     replay.add(obs, torch.ones(2, 1, 2), torch.ones(2, 1), obs + 1, ends, ends)
-    batch = replay.sample(generators(2), 2)
+    batch = replay.sample(words(2, 2))
     assert batch.obs.dtype == batch.next_obs.dtype == dtype
     assert torch.equal(batch.obs[1, 0], obs[1, 0])
     assert torch.equal(batch.next_obs[1, 0], obs[1, 0] + 1)
@@ -114,7 +116,7 @@ def test_only_what_happens_in_play_is_stored_and_forgotten(steps):
     replay, lived = uneven(steps)
     assert replay.sizes == tuple(min(8, len(own)) for own in lived)
     assert replay.size == min(replay.sizes)
-    batch = replay.sample(generators(3), 200)
+    batch = replay.sample(words(200, 3))
     for a, own in enumerate(lived):
         if not own:
             continue
@@ -134,10 +136,10 @@ def test_an_agent_draws_what_it_draws_alone_whenever_others_are_in_play(prioriti
 
         def draw(memory, seeds):
             if priorities is None:
-                return memory.sample(seeds, 30)
-            return memory.sample_by_priority(seeds, 30, 0.4)
+                return memory.sample(seeds)
+            return memory.sample_by_priority(seeds, 0.4)
 
-        found, expected = draw(together, generators(3)), draw(alone, generators(1, agent))
+        found, expected = draw(together, words(30, 3)), draw(alone, words(30, 1, agent))
         for name, x in expected.tensors().items():
             assert torch.equal(getattr(found, name)[agent], x[0]), name
 
@@ -147,13 +149,10 @@ def test_who_has_nothing_draws_nothing():
         replay = Replay(2, 8, (2,), torch.float32, priorities=priorities)
         replay.add(*numbered(2, 1, 5), torch.tensor([[True], [False]]))
         assert replay.sizes == (1, 0)
-        seeds = generators(2)
-        before = seeds[1].get_state()
         if priorities is None:
-            batch = replay.sample(seeds, 4)
-            assert torch.equal(seeds[1].get_state(), before)
+            batch = replay.sample(words(4, 2))
         else:
-            batch = replay.sample_by_priority(seeds, 4, 0.5)
+            batch = replay.sample_by_priority(words(4, 2), 0.5)
             assert batch.weight.tolist() == [[1.0] * 4] * 2
         assert batch.reward.tolist() == [[500.0] * 4, [0.0] * 4]
         assert all(bool(x.isfinite().all()) for x in batch.tensors().values())
@@ -192,10 +191,10 @@ def test_uneven_memories_go_on_alike_when_loaded(priorities):
 def test_nothing_can_be_drawn_from_an_empty_memory_or_by_priorities_it_lacks():
     replay = Replay(1, 4, (2,), torch.float32)
     with pytest.raises(ValueError, match="nothing is stored"):
-        replay.sample(generators(1), 2)
+        replay.sample(words(2, 1))
     replay.add(*numbered(1, 1, 0))
     with pytest.raises(RuntimeError, match="draws uniformly"):
-        replay.sample_by_priority(generators(1), 2, 0.5)
+        replay.sample_by_priority(words(2, 1), 0.5)
 
 
 @given(st.data())
@@ -232,7 +231,7 @@ def test_priorities_decide_how_often_and_weights_correct_for_it():
     replay = filled(2, 8, 1, 6, priorities=Priorities(alpha, eps))
     errors = torch.tensor([[0.5, -2.0, 0.0, 1.0, 4.0, 0.1], [1.0, 1.0, 1.0, 1.0, 1.0, 3.0]])
     replay.set_priorities(torch.arange(6).repeat(2, 1), errors)
-    batch = replay.sample_by_priority(generators(2), 30_000, beta)
+    batch = replay.sample_by_priority(words(30_000, 2), beta)
     for a in range(2):
         p = (np.abs(errors[a].double().numpy()) + eps) ** alpha
         p /= p.sum()
@@ -247,7 +246,7 @@ def test_priorities_decide_how_often_and_weights_correct_for_it():
 
 def test_what_is_new_has_the_largest_priority_so_far():
     replay = filled(2, 6, 2, 2, priorities=Priorities(1.0, 0.0))
-    replay.sample_by_priority(generators(2), 4, 1.0)
+    replay.sample_by_priority(words(4, 2), 1.0)
     everything = torch.arange(6).repeat(2, 1)
     np.testing.assert_array_equal(replay.priority(everything), [[1, 1, 1, 1, 0, 0]] * 2)
     replay.set_priorities(torch.tensor([[0, 1], [0, 1]]), torch.tensor([[5.0, 0.1], [0.2, 0.1]]))
@@ -269,8 +268,8 @@ def test_saved_and_loaded_it_goes_on_alike(steps, priorities):
 
     def draw(memory):
         if priorities:
-            return memory.sample_by_priority(generators(2), 32, 0.4)
-        return memory.sample(generators(2), 32)
+            return memory.sample_by_priority(words(32, 2), 0.4)
+        return memory.sample(words(32, 2))
 
     first, second = draw(replay), draw(other)
     for field in fields(first):

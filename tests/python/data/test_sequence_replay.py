@@ -11,8 +11,10 @@ from socialgrid.data import Priorities, SequenceReplay
 LENGTH, STRIDE = 3, 2
 
 
-def generators(agents, seed=0):
-    return [torch.Generator().manual_seed(seed + a) for a in range(agents)]
+def words(count, agents, seed=0):
+    """Random numbers int64 ``[A, count]`` from 0 to 2^32 - 1."""
+    each = [torch.Generator().manual_seed(seed + a) for a in range(agents)]
+    return torch.stack([torch.randint(2**32, (count,), generator=g) for g in each])
 
 
 def step(agents, envs, t):
@@ -54,7 +56,7 @@ def test_sequences_are_what_each_agent_stored(agents, envs, steps):
     memory = filled(agents, envs, steps)
     starts = drawable(steps)
     assert memory.size == len(starts) * envs
-    batch = memory.sample(generators(agents), 64)
+    batch = memory.sample(words(64, agents))
     for a in range(agents):
         seen = set()
         for b in range(64):
@@ -96,7 +98,7 @@ def test_sequences_join_the_steps_in_which_a_copy_is_in_play(steps, beta):
     memory, lived = uneven(steps, priorities=None if beta is None else Priorities())
     starts = {place: drawable(len(own)) for place, own in lived.items()}
     assert memory.sizes == tuple(len(starts[a, 0]) + len(starts[a, 1]) for a in range(2))
-    batch = memory.sample(generators(2), 300, beta)
+    batch = memory.sample(words(300, 2), beta)
     for a in range(2):
         if not memory.sizes[a]:
             continue
@@ -129,7 +131,7 @@ def test_sequences_join_the_steps_in_which_a_copy_is_in_play(steps, beta):
 def test_uneven_draws_are_uniform():
     memory, _ = uneven(70)
     assert len(set(memory.sizes)) == 2
-    batch = memory.sample(generators(2), 20_000)
+    batch = memory.sample(words(20_000, 2))
     for a, size in enumerate(memory.sizes):
         counts = np.unique(batch.index[a], return_counts=True)[1]
         assert len(counts) == size
@@ -162,11 +164,11 @@ def test_uneven_memories_go_on_alike_when_loaded_and_interrupted(priorities):
 
 def test_nothing_can_be_drawn_before_a_sequence_is_whole():
     with pytest.raises(ValueError, match="no sequence of 3 steps"):
-        filled(1, 1, 3).sample(generators(1), 2)
+        filled(1, 1, 3).sample(words(2, 1))
     with pytest.raises(ValueError, match="sequences need 4"):
         filled(1, 1, 0, slots=3)
     with pytest.raises(RuntimeError, match="draws uniformly"):
-        filled(1, 1, 5).sample(generators(1), 2, 0.4)
+        filled(1, 1, 5).sample(words(2, 1), 0.4)
 
 
 @pytest.mark.parametrize("pause", [1, 2, 5, 40])
@@ -181,7 +183,7 @@ def test_priorities_belong_to_sequences_that_can_be_drawn(pause):
             continue
         for a in range(2):
             known[a] = {(s, e): known[a].get((s, e), largest[a]) for s in starts for e in range(2)}
-        batch = memory.sample(generators(2, t), 4, 0.5)
+        batch = memory.sample(words(4, 2, t), 0.5)
         total = memory.tensors()["priority"].sum(1)
         np.testing.assert_allclose(total, [sum(k.values()) for k in known])
         for a in range(2):
@@ -204,14 +206,14 @@ def test_saved_and_loaded_it_goes_on_alike(priorities, steps):
     memory = filled(2, 2, steps, priorities=priorities)
     beta = 0.4 if priorities else None
     if priorities:
-        drawn = memory.sample(generators(2), 3, beta)
+        drawn = memory.sample(words(3, 2), beta)
         memory.set_priorities(drawn.index, torch.arange(1.0, 3.0)[:, None].expand(2, 3))
     other = filled(2, 2, 0, priorities=priorities)
     other.load_tensors(memory.tensors())
     for each in (memory, other):
         for t in range(3):
             each.add(*step(2, 2, steps + t))
-    first, second = (each.sample(generators(2), 16, beta) for each in (memory, other))
+    first, second = (each.sample(words(16, 2), beta) for each in (memory, other))
     for field in fields(first):
         x, y = getattr(first, field.name), getattr(second, field.name)
         if field.name == "final_obs" and x is not None:
@@ -232,7 +234,7 @@ def test_what_was_open_when_interrupted_ends_where_it_had_come(steps):
     for each in (memory, other):
         each.interrupt()
         each.add(*step(2, 2, steps))
-        batch = each.sample(generators(2), 64)
+        batch = each.sample(words(64, 2))
         for a in range(2):
             for b in range(64):
                 t0, e = divmod(int(batch.obs[a, 0, b]) - a, 100)

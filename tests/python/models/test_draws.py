@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -92,3 +94,34 @@ def test_what_does_not_fit_is_refused(changed: dict[str, object], wrong: str) ->
         AgentDraws(0, [0]).words(**{**ALL, **changed})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="limit 0: must be 1 to 2"):
         AgentDraws(0, [0]).integers(0, 0, range(1))
+
+
+def test_agents_may_be_at_different_steps() -> None:
+    draws = AgentDraws(1, [5, 2, 9])
+    found = draws.words([4, 7, 4], range(2), places=3)
+    for agent, step in enumerate([4, 7, 4]):
+        assert torch.equal(found[agent], draws.words(step, range(2), places=3)[agent])
+    assert torch.equal(draws.words([7, 4], range(2), places=3, agents=[1, 2]), found[[1, 2]])
+    with pytest.raises(ValueError, match="one for each of the 3 keys"):
+        draws.words([1, 2], range(2))
+
+
+def test_normal_numbers_are_normal_and_made_of_two_words_each() -> None:
+    draws = AgentDraws(3, range(4))
+    x = draws.normal(0, range(20_000), places=5)
+    assert x.shape == (4, 20_000, 5)
+    assert x.dtype == torch.float32
+    flat = x.flatten().double()
+    assert abs(float(flat.mean())) < 0.01
+    assert float(flat.std()) == pytest.approx(1.0, abs=0.01)
+    assert float(flat.pow(4).mean()) == pytest.approx(3.0, abs=0.1)
+    for bound, share in ((1.0, 0.6827), (2.0, 0.9545), (3.0, 0.9973)):
+        assert float((flat.abs() < bound).double().mean()) == pytest.approx(share, abs=0.004)
+    # Neighbours have nothing in common.
+    rows = x.flatten(0, 1).double()
+    correlation = torch.corrcoef(rows.T) - torch.eye(5)
+    assert float(correlation.abs().max()) < 0.02
+    assert torch.equal(draws.normal(0, range(5, 9), places=3), x[:, 5:9, :3])
+    u = (draws.words(0, range(1), places=2)[2, 0].double() + 0.5) / 2**32
+    wanted = math.sqrt(-2.0 * math.log(u[0])) * math.cos(2.0 * math.pi * u[1])
+    assert float(x[2, 0, 0]) == pytest.approx(wanted, rel=1e-6)

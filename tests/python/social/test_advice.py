@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from socialgrid.models import NonFiniteError, agent_generator
+from socialgrid.models import AgentDraws, NonFiniteError
 from socialgrid.social import (
     AdvisedStep,
+    Given,
     Members,
     Panel,
     PeerAdviser,
@@ -134,7 +135,7 @@ def test_advice_of_the_critic_counts_as_the_paper_prints_it(
     config = PeersOptions(advice=advice, normalise=normalise)
     adviser = adviser_of(TRIO, config, [[20.0, 19.6, 19.2]] * 3)
     proposals = torch.arange(3).view(1, 3, 1).expand(3, 3, 1)
-    found = adviser.probabilities(proposals, torch.zeros(3, 1, 1))
+    found = adviser.probabilities(Given(proposals), torch.zeros(3, 1, 1))
     torch.testing.assert_close(found, torch.tensor(wanted).expand(3, 1, 3), atol=1e-4, rtol=0)
 
 
@@ -149,7 +150,7 @@ def test_values_that_are_no_numbers_choose_nobody(
     adviser = adviser_of(TRIO, config, table)
     proposals = torch.arange(3).view(1, 3, 1).expand(3, 3, 1)
     with pytest.raises(NonFiniteError, match=r"non-finite value of advice .* agent 1"):
-        adviser(proposals, torch.zeros(3, 1, 1))
+        adviser(Given(proposals), torch.zeros(3, 1, 1))
 
 
 def test_the_choice_is_the_softmax_of_the_sum_of_terms_by_their_range() -> None:
@@ -162,10 +163,10 @@ def test_the_choice_is_the_softmax_of_the_sum_of_terms_by_their_range() -> None:
     shared = [1.0, -1.0, 1.0 / 3.0]  # from -10 to 5: half of it is 7.5
     first = [-1.0 - 1.0 + shared[0], 1.0 + 1.0 + shared[1], 0.5 - 1.0 + shared[2]]
     second = [1.0 + 0.0 + shared[0], -1.0 + 0.0 + shared[1], 1.0 + 0.0 + shared[2]]
-    found = adviser.values(proposals, obs)
+    found = adviser.values(Given(proposals), obs)
     torch.testing.assert_close(found[:2], torch.tensor([[first], [second]]))
     odds = [math.exp(2 * value) for value in first]
-    chances = adviser.probabilities(proposals, obs)
+    chances = adviser.probabilities(Given(proposals), obs)
     torch.testing.assert_close(chances[0, 0], torch.tensor([x / sum(odds) for x in odds]))
     torch.testing.assert_close(chances.sum(-1), torch.ones(3, 1))
 
@@ -181,7 +182,7 @@ def test_by_the_largest_value_the_choice_is_the_softmax_of_the_sum_of_quotients(
     first = [0.5 + 0.5 + 0.5, 1.0 + 1.0 - 1.0]
     # agent 1: critic (1, -2)/2, trust (4, 4)/4, agent values as before
     second = [0.5 + 1.0 + 0.5, -1.0 + 1.0 - 1.0]
-    values = adviser.values(proposals, obs)
+    values = adviser.values(Given(proposals), obs)
     torch.testing.assert_close(values, torch.tensor([[first], [second]]))
 
 
@@ -197,7 +198,7 @@ def test_only_the_chosen_terms_count(advice: tuple[str, ...], normalise: Any) ->
         terms = {"critic": [0.5, 1.0], "trust": [1.0, 0.25], "agent-values": [-1.0, 0.5]}
     wanted = torch.tensor([terms[name] for name in advice]).sum(0) if advice else torch.zeros(2)
     proposals = torch.tensor([[[0], [1]], [[0], [1]]])
-    found = adviser.values(proposals, torch.zeros(2, 1, 1))
+    found = adviser.values(Given(proposals), torch.zeros(2, 1, 1))
     torch.testing.assert_close(found, wanted.expand(2, 1, 2))
 
 
@@ -215,7 +216,9 @@ def test_the_temperature_falls_by_epochs() -> None:
     assert adviser.temperature > 0.0  # the coldest choice still is one
     adviser.config = replace(adviser.config, advice=("trust",))
     adviser.trust = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
-    found = adviser.probabilities(torch.zeros(2, 2, 1, dtype=torch.int64), torch.zeros(2, 1, 1))
+    found = adviser.probabilities(
+        Given(torch.zeros(2, 2, 1, dtype=torch.int64)), torch.zeros(2, 1, 1)
+    )
     assert found.squeeze(1).tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
@@ -224,7 +227,9 @@ def test_a_greedy_choice_shares_ties_and_its_epsilon() -> None:
     config = PeersOptions(advice=("trust",), choice="greedy", epsilon=0.3)
     adviser = adviser_of(trio, config)
     adviser.trust = torch.tensor([[1.0, 2.0, 2.0], [3.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
-    found = adviser.probabilities(torch.zeros(3, 3, 1, dtype=torch.int64), torch.zeros(3, 1, 1))
+    found = adviser.probabilities(
+        Given(torch.zeros(3, 3, 1, dtype=torch.int64)), torch.zeros(3, 1, 1)
+    )
     wanted = [[0.1, 0.45, 0.45], [0.8, 0.1, 0.1], [1 / 3, 1 / 3, 1 / 3]]
     torch.testing.assert_close(found.squeeze(1), torch.tensor(wanted))
 
@@ -235,7 +240,7 @@ def test_early_advising_follows_others_only() -> None:
     proposals = torch.arange(3).view(1, 3, 1).expand(2, 3, 1).contiguous()
     counts = torch.zeros(2, 3)
     for _ in range(400):
-        actions, followed = adviser(proposals, torch.zeros(2, 1, 1))
+        actions, followed = adviser(Given(proposals), torch.zeros(2, 1, 1))
         assert torch.equal(actions, followed)  # member j proposes j
         counts[[0, 1], followed[:, 0]] += 1
     assert counts[0, 0] == 0
@@ -250,7 +255,7 @@ def test_draws_follow_the_probabilities() -> None:
     adviser = adviser_of(PAIR, PeersOptions(advice=("trust",), follow_steps=1))
     adviser.trust = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     proposals = torch.zeros(2, 2, 500, dtype=torch.int64)
-    _, followed = adviser(proposals, torch.zeros(2, 500, 1))
+    _, followed = adviser(Given(proposals), torch.zeros(2, 500, 1))
     share = 1 / (1 + math.exp(-1))  # of 500 draws: 5 standard deviations are 0.1
     assert (followed[0] == 0).float().mean().item() == pytest.approx(share, abs=0.1)
     assert (followed[1] == 1).float().mean().item() == pytest.approx(share, abs=0.1)
@@ -262,7 +267,7 @@ def test_a_choice_holds_for_follow_steps_while_the_advice_changes() -> None:
     chosen = []
     for t in range(30):
         proposals = (torch.arange(4) + 4 * t).view(1, 4, 1).expand(4, 4, 1).contiguous()
-        actions, followed = adviser(proposals, obs)
+        actions, followed = adviser(Given(proposals), obs)
         assert torch.equal(actions, followed + 4 * t)
         chosen.append(followed[:, 0])
     for t in range(0, 30, 3):
@@ -274,7 +279,7 @@ def test_a_choice_holds_for_follow_steps_while_the_advice_changes() -> None:
 def test_continuous_actions_are_taken_whole() -> None:
     adviser = adviser_of(PAIR, replace(QUIET, follow_steps=1))
     proposals = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(0))
-    actions, followed = adviser(proposals, torch.zeros(2, 3, 1))
+    actions, followed = adviser(Given(proposals), torch.zeros(2, 3, 1))
     for agent in range(2):
         for copy in range(3):
             wanted = proposals[agent, followed[agent, copy], copy]
@@ -371,7 +376,7 @@ def test_random_beginnings_differ_by_agent_and_come_from_the_seed() -> None:
 def test_the_budget_ends_advice_and_forgets_who_was_followed() -> None:
     adviser = adviser_of(PAIR, PeersOptions(budget_epochs=1, follow_steps=5, advice=()))
     proposals = torch.arange(2).view(1, 2, 1).expand(2, 2, 1).contiguous()
-    adviser(proposals, torch.zeros(2, 1, 1))
+    adviser(Given(proposals), torch.zeros(2, 1, 1))
     assert not adviser.solo
     assert adviser.tensors()["left"].tolist() == [[4], [4]]
     adviser.begin_epoch(1)
@@ -395,7 +400,7 @@ class Twin:
     def __init__(self, members: Members, config: PeersOptions, critic: TableCritic) -> None:
         self.members, self.config, self.critic = members, config, critic
         agents = members.num_agents
-        self.generators = [agent_generator(0, a, purpose=7) for a in range(agents)]
+        self.draws, self.observed = AgentDraws(0, range(agents), purpose=7), 0
         self.trust = np.full((agents, members.size), config.initial_trust)
         self.shared = np.full((members.groups, members.size), config.initial_trust)
         self.steps: list[list[tuple[float, float, float, bool, int]]] = [[] for _ in range(agents)]
@@ -424,15 +429,20 @@ class Twin:
                     bool(step.terminated[agent, copy]),
                     int(step.followed[agent, copy]),
                 ))  # fmt: skip
-        if len(self.steps[0]) <= config.trust_samples:
+        self.observed += 1
+        stored = len(self.steps[0])
+        if stored <= config.trust_samples:
             return
         share = max(config.trust_samples // self.members.size, 1)
-        for _ in range(step.reward.shape[1]):
+        count, copies = config.trust_samples + owners * share, step.reward.shape[1]
+        index = self.draws.integers(
+            stored, self.observed - 1, range(copies), kind=2, places=count
+        ).tolist()
+        for copy in range(copies):
             drawn = []
             for agent, kept in enumerate(self.steps):
-                count = config.trust_samples + owners * share
-                index = torch.randint(len(kept), (count,), generator=self.generators[agent])
-                drawn.append([(kept[i][4], self.omega(agent, kept[i])) for i in index.tolist()])
+                own = [kept[i] for i in index[agent][copy]]
+                drawn.append([(one[4], self.omega(agent, one)) for one in own])
                 self.moved(self.trust[agent], drawn[agent][: config.trust_samples])
             for group in range(self.members.groups):
                 for turn in range(owners):
@@ -485,7 +495,7 @@ def played(adviser: PeerAdviser, members: Members, steps: int, seed: int) -> Ite
         obs, proposals, reward = (
             torch.from_numpy(np.concatenate([one[k] for one in drawn])) for k in range(3)
         )
-        action, followed = adviser(proposals, obs.float())
+        action, followed = adviser(Given(proposals), obs.float())
         adviser.observe(
             step_of(
                 members,
@@ -538,7 +548,7 @@ def test_foreign_tensors_are_refused_and_change_nothing() -> None:
         {**before, "buffer/obs": torch.zeros(2, 5, 1)},
         {**before, "left": torch.zeros(3, 1, dtype=torch.int64)},
         {**before, "counters": torch.zeros(2, dtype=torch.int64)},
-        {**before, "generator": before["generator"][:1]},
+        {**before, "key": before["key"][:1]},
     ):
         with pytest.raises(ValueError, match="adviser's"):
             adviser.load_tensors(broken)
@@ -550,47 +560,69 @@ def test_foreign_tensors_are_refused_and_change_nothing() -> None:
 
 
 class NumberedPolicies:
-    """Agent a answers state s with 1000 a + s, plus 0.25 with noise and plus 0.5 as the policy."""
+    """Agent a answers state s with 1000 a + s, plus 0.25 with noise and plus 0.5 as the policy;
+    chance adds the number of the row in thousandths.
+    """
 
     def __init__(self, agents: int) -> None:
-        self.agents = agents
+        self.agents, self.shown = agents, 0
 
-    def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
-        extra = {True: 0.25, None: 0.5, False: 0.0}[explore]
+    def propose(
+        self, obs: Tensor, *, explore: bool | None = True, rows: Tensor | None = None
+    ) -> Tensor:
+        self.shown += obs.shape[1]
+        rows = torch.arange(obs.shape[1]).expand(self.agents, -1) if rows is None else rows
+        extra = {True: 0.25, None: 0.5, False: 0.0}[explore] + 0.001 * rows[..., None]
         return 1000.0 * torch.arange(self.agents).view(-1, 1, 1) + obs + extra
 
 
+@pytest.mark.parametrize("copies", [2, 20])
 @pytest.mark.parametrize("peers_explore", [True, False])
 @pytest.mark.parametrize("explore", [True, False])
-def test_everybody_is_asked_about_the_askers_state(explore: bool, peers_explore: bool) -> None:
-    members = Members(2, 3, (0, 2))
+def test_everybody_is_asked_about_the_askers_state(
+    explore: bool, peers_explore: bool, copies: int
+) -> None:
+    members, calls = Members(2, 3, (0, 2)), []
 
     def scripted(obs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        calls.append(len(obs))
         return -obs
 
+    policies = NumberedPolicies(4)
     panel = Panel(
-        NumberedPolicies(4),
+        policies,
         members,
         {(0, 1): scripted, (1, 1): scripted},
         explore=explore,
         peers_explore=peers_explore,
     )
-    obs = (10.0 * torch.arange(4).view(4, 1, 1) + torch.arange(2).view(1, 2, 1)).float()
-    found = panel.ask(obs)
-    assert found.shape == (4, 3, 2, 1)
+    obs = 100.0 * torch.arange(4).view(4, 1, 1) + torch.arange(copies).view(1, -1, 1)
+    asked = panel.ask(obs)
+    found = asked.everybody()
+    assert found.shape == (4, 3, copies, 1)
     own_extra = 0.25 if explore else 0.5
     for agent in range(4):
-        group = agent // 2
+        group, asker = divmod(agent, 2)
         for place in range(3):
-            for copy in range(2):
-                state = 10.0 * agent + copy
+            for copy in range(copies):
+                state = 100.0 * agent + copy
                 if place == 1:
                     wanted = -state
                 else:
                     other = group * 2 + (place == 2)
                     extra = own_extra if peers_explore or other == agent else 0.0
-                    wanted = 1000.0 * other + state + extra
-                assert found[agent, place, copy, 0].item() == wanted
+                    wanted = 1000.0 * other + state + extra + 0.001 * (asker * copies + copy)
+                assert found[agent, place, copy, 0].item() == pytest.approx(wanted)
+    gen = torch.Generator().manual_seed(copies)
+    places = torch.randint(3, (4, copies), generator=gen)
+    places[0] = 1
+    wanted = found.gather(1, places[:, None, :, None]).squeeze(1)
+    assert torch.equal(asked.of(places), wanted)
+    everything, policies.shown = policies.shown, 0
+    assert torch.equal(panel.ask(obs).of(places), wanted)
+    assert policies.shown < everything or copies == 2, "no more than who is followed most"
+    assert torch.equal(panel.ask(obs).of(torch.ones_like(places)), -obs)
+    assert calls == [2 * copies] * 6, "scripted members are asked once in every step"
 
 
 def test_members_are_refused_where_they_make_no_sense() -> None:

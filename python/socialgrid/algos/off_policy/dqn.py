@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from socialgrid.algos.off_policy.experience import EXPLORES
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.options import DQNConfig
 from socialgrid.data.replay import Transitions
@@ -76,12 +77,12 @@ class DQN(OffPolicyLearner):
         found: Tensor = self._q(self._observed(obs))[0].amax(-1)
         return found
 
-    def _act(self, obs: Tensor, explore: bool) -> Tensor:
+    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
         greedy: Tensor = self._q(obs)[0].argmax(-1)
         if not explore:
             return greedy
-        explores = self._uniform(obs.shape[1]) < self.epsilon[:, None]
-        return torch.where(explores, self._random(obs.shape[1]), greedy)
+        explores = self._uniform(EXPLORES, obs.shape[1], rows) < self.epsilon[:, None]
+        return torch.where(explores, self._random(obs.shape[1], rows), greedy)
 
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
         values: Tensor = self._q(obs)[0]

@@ -21,6 +21,9 @@ from socialgrid.models.trained import Trained
 
 Drawn = Transitions | Sequences
 
+# What random numbers are drawn for: decisions by the agent's moments, updates by its updates.
+EXPLORES, RANDOM, NOISE, MATRIX, BATCH, UPDATE_NOISE = range(6)
+
 
 class Experience(StackedLearner):
     """Agents with replay memories; how they act and learn is another matter."""
@@ -70,6 +73,8 @@ class Experience(StackedLearner):
         """Steps in play of each agent, all its copies counted."""
         self.agent_updates = [0] * self.num_agents
         """Gradient steps of each agent."""
+        self.moments = [0] * self.num_agents
+        """Calls of ``store``: the steps that each agent's decisions are drawn for."""
         self._weight_generators = [agent_generator(seed, agent) for agent in self.agent_ids]
         self._since_update = [0] * self.num_agents
         self._updating = [True] * self.num_agents
@@ -135,6 +140,7 @@ class Experience(StackedLearner):
         self._count_step(in_play)
 
     def _count_step(self, in_play: Tensor | None) -> None:
+        self.moments = [moment + 1 for moment in self.moments]
         everybody = [self.num_envs] * self.num_agents
         for agent, count in enumerate(everybody if in_play is None else in_play.sum(1).tolist()):
             self.agent_steps[agent] += count
@@ -183,6 +189,7 @@ class Experience(StackedLearner):
             "agent_steps": list(self.agent_steps),
             "agent_updates": list(self.agent_updates),
             "since_update": list(self._since_update),
+            "moments": list(self.moments),
         }
 
     def load_meta(self, meta: Mapping[str, Any]) -> None:
@@ -192,13 +199,13 @@ class Experience(StackedLearner):
             ValueError: it is of another format or algorithm, or counts other agents.
         """
         super().load_meta(meta)
-        names = ("agent_steps", "agent_updates", "since_update")
+        names = ("agent_steps", "agent_updates", "since_update", "moments")
         for name in names:
             given = meta.get(name)
             if not isinstance(given, list) or len(given) != self.num_agents:
                 raise ValueError(f"learner's {name}: {given!r} for {self.num_agents} agents")
         counters = ([int(n) for n in meta[name]] for name in names)
-        self.agent_steps, self.agent_updates, self._since_update = counters
+        self.agent_steps, self.agent_updates, self._since_update, self.moments = counters
 
     @property
     def _now(self) -> list[int]:
@@ -216,12 +223,15 @@ class Experience(StackedLearner):
         return [agent for agent in self._learners if self.agent_updates[agent] % interval == 0]
 
     def _batch(self) -> Any:
-        config = self.config
-        if not config.prioritised:
-            return self.replay.sample(self._generators, config.batch_size)
-        return self.replay.sample_by_priority(
-            self._generators, config.batch_size, self._priority_beta()
-        )
+        words = self._batch_words()
+        if not self.config.prioritised:
+            return self.replay.sample(words)
+        return self.replay.sample_by_priority(words, self._priority_beta())
+
+    def _batch_words(self) -> Tensor:
+        """What each agent draws its next batch by, int64 ``[A, B]``."""
+        count = self.config.batch_size
+        return self.draws.words(self.agent_updates, range(1), kind=BATCH, places=count)[:, 0]
 
     def _priority_beta(self) -> float | Tensor:
         config = self.config

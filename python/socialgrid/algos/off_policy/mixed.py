@@ -99,9 +99,16 @@ class MixedLearner:
         """Whether an update of any part is due."""
         return any(learner.due for learner in self.parts)
 
-    def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
+    def propose(
+        self, obs: Tensor, *, explore: bool | None = True, rows: Tensor | None = None
+    ) -> Tensor:
         """See ``OffPolicyLearner.propose``."""
-        return self._joined(obs, lambda part, own: part.propose(own, explore=explore))
+        if rows is None:
+            return self._joined(obs, lambda part, own: part.propose(own, explore=explore))
+        return self._collected(
+            part.propose(obs[own.to(obs.device)], explore=explore, rows=rows[own])
+            for part, own in self._each()
+        )
 
     def act(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
         """See ``OffPolicyLearner.act``."""

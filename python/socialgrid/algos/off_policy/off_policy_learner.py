@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -9,7 +10,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from socialgrid.algos.off_policy.experience import Drawn, Experience
+from socialgrid.algos.off_policy.experience import (
+    NOISE,
+    RANDOM,
+    UPDATE_NOISE,
+    Drawn,
+    Experience,
+)
 from socialgrid.models.trained import Trained
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -40,8 +47,13 @@ class OffPolicyLearner(Experience):
     """Whether the policy itself is a distribution; otherwise all chance is exploration."""
 
     @torch.no_grad()
-    def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
+    def propose(
+        self, obs: Tensor, *, explore: bool | None = True, rows: Tensor | None = None
+    ) -> Tensor:
         """What every agent would do, in the task's units.
+
+        What chance adds is a function of the agent, its moment and the number of a row: asked
+        twice before something is stored, agents answer the same.
 
         Args:
             obs: ``[A, M, *obs_shape]``; row ``a`` is shown to agent ``a``. With noise that is a
@@ -51,31 +63,25 @@ class OffPolicyLearner(Experience):
                 ``learning_starts``. Agents that do not learn have nothing to explore and act as
                 with ``None``. ``None``: as the policy itself acts, drawing from it where it is a
                 distribution (``samples``), without anything added.
+            rows: int64 ``[A, M]``, the numbers of these observations among all that might be
+                asked about: chance is what it would be if all were. In their order by default.
 
         Returns:
             int64 ``[A, M]`` or float32 ``[A, M, D]``.
         """
         obs = self._observed(obs)
         begun = [n >= self.config.learning_starts for n in self.agent_steps]
-        if not explore or all(begun):
-            actions = self._act(obs, self.samples if explore is None else explore)
-        elif not any(begun):
-            actions = self._random(obs.shape[1])
+        if explore and not any(begun):
+            actions = self._random(obs.shape[1], rows)
         else:
-            with self._draws_of([not b for b in begun]):
-                actions = self._random(obs.shape[1])
-            with self._draws_of(begun):
-                acting = torch.tensor(begun, device=actions.device)
-                actions[acting] = self._act(obs, explore)[acting]
-        frozen = [
+            actions = self._act(obs, self.samples if explore is None else explore, rows)
+            if explore and not all(begun):
+                actions = _of(begun, actions, self._random(obs.shape[1], rows))
+        still = [
             bool(explore) and not learns and not (self.samples and b)
             for learns, b in zip(self._learning.tolist(), begun, strict=True)
         ]
-        if any(frozen):
-            with self._draws_of(frozen):
-                still = torch.tensor(frozen, device=actions.device)
-                actions[still] = self._act(obs, self.samples)[still]
-        return actions
+        return _of(still, self._act(obs, self.samples, rows), actions) if any(still) else actions
 
     def act(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
         """``propose`` for the agents' own tasks: ``[A, E, *obs_shape]``."""
@@ -141,8 +147,7 @@ class OffPolicyLearner(Experience):
             self._since_update[agent] = 0
         learnt = self._learning & torch.tensor(self._updating)
         try:
-            with self._draws_of(self._updating):
-                means = self._take_gradient_steps(steps)
+            means = self._take_gradient_steps(steps)
         finally:
             self._updating = [True] * self.num_agents
         return {name: x.masked_fill(~learnt, torch.nan) for name, x in means.items()}
@@ -181,8 +186,10 @@ class OffPolicyLearner(Experience):
     # What an algorithm adds.
 
     @abstractmethod
-    def _act(self, obs: Tensor, explore: bool) -> Tensor:
-        """Actions of the networks in the task's units; ``obs`` on the device."""
+    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
+        """Actions of the networks in the task's units; ``obs`` on the device, ``rows`` as of
+        ``propose``.
+        """
 
     @abstractmethod
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
@@ -240,14 +247,43 @@ class OffPolicyLearner(Experience):
             self._check_finite(f"{name} {what}", own, agents, batch)
         part.step(agents, norms, self.config.max_grad_norm)
 
-    def _normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers ``[A, *shape]``: each agent's own draws."""
-        draws = [torch.randn(shape, generator=g) for g in self._generators]
-        return torch.stack(draws).to(self.device)
+    def _uniform(self, kind: int, count: int, rows: Tensor | None, *shape: int) -> Tensor:
+        """Numbers in [0, 1) for a decision, ``[A, count, *shape]``; ``rows`` as of ``propose``."""
+        places, asked = math.prod(shape), _asked(count, rows)
+        drawn = self.draws.uniform(self.moments, asked, kind=kind, places=places)
+        return _shown(drawn, rows).reshape(-1, count, *shape).to(self.device)
 
-    def _random(self, count: int) -> Tensor:
+    def _noise(self, count: int, rows: Tensor | None, *shape: int) -> Tensor:
+        """Standard normal numbers for a decision, ``[A, count, *shape]``."""
+        places, asked = math.prod(shape), _asked(count, rows)
+        drawn = self.draws.normal(self.moments, asked, kind=NOISE, places=places)
+        return _shown(drawn, rows).reshape(-1, count, *shape).to(self.device)
+
+    def _update_noise(self, *shape: int) -> Tensor:
+        """Standard normal numbers for a gradient step, ``[A, *shape]``."""
+        places = math.prod(shape)
+        drawn = self.draws.normal(self.agent_updates, range(1), kind=UPDATE_NOISE, places=places)
+        return drawn.reshape(-1, *shape).to(self.device)
+
+    def _random(self, count: int, rows: Tensor | None = None) -> Tensor:
         """Uniformly random actions ``[A, count]`` or ``[A, count, D]``."""
-        u = self._uniform(count, *self.task.action_shape)
+        u = self._uniform(RANDOM, count, rows, *self.task.action_shape)
         if self.task.continuous:
             return self.task.unscaled(2.0 * u - 1.0)
         return (u * self.task.num_actions).long()
+
+
+def _asked(count: int, rows: Tensor | None) -> range:
+    """Rows that may be asked about, as far as they matter to those that are."""
+    return range(count if rows is None else int(rows.max()) + 1)
+
+
+def _shown(x: Tensor, rows: Tensor | None) -> Tensor:
+    """Of rows that may be asked about, ``[A, all, ...]``, those that are, ``[A, M, ...]``."""
+    return x if rows is None else x[torch.arange(len(x))[:, None], rows.cpu()]
+
+
+def _of(agents: Sequence[bool], theirs: Tensor, others: Tensor) -> Tensor:
+    """Rows ``[A, ...]`` of some agents in one tensor and of the others in another."""
+    whose = torch.tensor(agents, device=others.device)
+    return torch.where(whose.view(-1, *(1,) * (others.dim() - 1)), theirs, others)

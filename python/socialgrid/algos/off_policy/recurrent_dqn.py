@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from socialgrid.algos.off_policy.dqn import chosen, weighted_mean
+from socialgrid.algos.off_policy.experience import EXPLORES
 from socialgrid.algos.off_policy.off_policy_learner import Actor, OffPolicyLearner
 from socialgrid.algos.options import RecurrentDQNConfig
 from socialgrid.data.replay import Priorities
@@ -179,19 +180,19 @@ class RecurrentDQN(OffPolicyLearner):
         values, state = self._q(obs[:, None], self._state, self._reset[:, None])
         return values[:, 0], state[:, 0]
 
-    def _act(self, obs: Tensor, explore: bool) -> Tensor:
+    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
         greedy = self._look(obs)[0].argmax(-1)
         if not explore:
             return greedy
-        explores = self._uniform(obs.shape[1]) < self.epsilon[:, None]
-        return torch.where(explores, self._random(obs.shape[1]), greedy)
+        explores = self._uniform(EXPLORES, obs.shape[1], rows) < self.epsilon[:, None]
+        return torch.where(explores, self._random(obs.shape[1], rows), greedy)
 
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
         return self._look(obs)[0].gather(-1, actions)
 
     def _batch(self) -> Sequences:
         beta = self._priority_beta() if self.config.prioritised else None
-        return self.replay.sample(self._generators, self.config.batch_size, beta)
+        return self.replay.sample(self._batch_words(), beta)
 
     def _learn(self, batch: Sequences) -> tuple[Tensor, dict[str, Tensor]]:
         loss, errors = self.loss(batch)

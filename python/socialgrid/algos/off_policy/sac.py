@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from socialgrid.algos.off_policy.dqn import chosen, weighted_mean
+from socialgrid.algos.off_policy.experience import EXPLORES, MATRIX
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.options import SACConfig
 from socialgrid.data.replay import Transitions
@@ -56,7 +57,7 @@ class _SoftActorCritic(OffPolicyLearner):
         return self._temperature.log.detach().exp()[:, 0]
 
     def _learn(self, batch: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
-        noise = self._noise(batch)
+        noise = self._step_noise(batch)
         alpha = self.temperature
         critic_loss, errors = self.critic_loss(batch, alpha, noise)
         self._descend("critic", critic_loss, batch)
@@ -79,7 +80,7 @@ class _SoftActorCritic(OffPolicyLearner):
             "td_error": errors.abs().mean(1),
         }
 
-    def _noise(self, batch: Transitions) -> Tensor | None:
+    def _step_noise(self, batch: Transitions) -> Tensor | None:
         """Noise of a gradient step; none where nothing is drawn."""
         return None
 
@@ -133,7 +134,7 @@ class SAC(_SoftActorCritic):
         self._critic_target = self._train("critic", self._critic)
         self._exploration: Tensor | None = None
         if config.state_dependent_noise:
-            self._exploration = self._normal(self.num_envs, *self._actor.noise_shape)
+            self._exploration = self._matrices()
 
     @property
     def target_entropy(self) -> float:
@@ -144,7 +145,7 @@ class SAC(_SoftActorCritic):
     def critic_loss(
         self, batch: Transitions, alpha: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """See ``_SoftActorCritic``; ``noise`` as ``_noise`` draws it."""
+        """See ``_SoftActorCritic``; ``noise`` as ``_step_noise`` draws it."""
         with torch.no_grad():
             action, log_prob = self._actor(batch.next_obs, self._part(noise, 0))
             following = self._critic_target(batch.next_obs, action).amin(0)
@@ -155,34 +156,38 @@ class SAC(_SoftActorCritic):
     def actor_loss(
         self, batch: Transitions, alpha: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """See ``_SoftActorCritic``; ``noise`` as ``_noise`` draws it."""
+        """See ``_SoftActorCritic``; ``noise`` as ``_step_noise`` draws it."""
         action, log_prob = self._actor(batch.obs, self._part(noise, 1))
         value = self._critic(batch.obs, action).amin(0)
         loss = (alpha[:, None] * log_prob - value).mean(1)
         return loss, -log_prob.detach().mean(1)
 
-    def _noise(self, batch: Transitions) -> Tensor | None:
+    def _step_noise(self, batch: Transitions) -> Tensor | None:
         """``[A, latent, D]``, or ``[A, 2, B, D]`` for the next and the present observations."""
         if self.config.state_dependent_noise:
-            return self._normal(*self._actor.noise_shape)
-        return self._normal(2, batch.reward.shape[1], *self._actor.noise_shape)
+            return self._update_noise(*self._actor.noise_shape)
+        return self._update_noise(2, batch.reward.shape[1], *self._actor.noise_shape)
 
     @staticmethod
     def _part(noise: Tensor | None, which: int) -> Tensor | None:
         return noise if noise is None or noise.dim() == 3 else noise[:, which]
 
-    def _act(self, obs: Tensor, explore: bool) -> Tensor:
+    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
         noise = None
         if explore and self._exploration is not None:
             asked, rest = divmod(obs.shape[1], self.num_envs)
-            if rest:
+            if rest and rows is None:
                 raise ValueError(
                     f"{obs.shape[1]} observations of each agent: must be a multiple of its "
                     f"{self.num_envs} copies of the task, each of which has its own noise"
                 )
-            noise = self._exploration.repeat(1, asked, 1, 1)
+            if rows is None:
+                noise = self._exploration.repeat(1, asked, 1, 1)
+            else:
+                agents = torch.arange(self.num_agents, device=self.device)[:, None]
+                noise = self._exploration[agents, rows.to(self.device) % self.num_envs]
         elif explore:
-            noise = self._normal(obs.shape[1], *self._actor.noise_shape)
+            noise = self._noise(obs.shape[1], rows, *self._actor.noise_shape)
         return self.task.unscaled(self._actor(obs, noise)[0])
 
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
@@ -200,10 +205,16 @@ class SAC(_SoftActorCritic):
             steps // interval > turn for steps, turn in zip(self.agent_steps, before, strict=True)
         ]
         if self._exploration is not None and any(anew):
-            with self._draws_of(anew):
-                drawn = self._normal(self.num_envs, *self._actor.noise_shape)
+            drawn = self._matrices()
             whose = torch.tensor(anew, device=drawn.device).view(-1, 1, 1, 1)
             self._exploration = torch.where(whose, drawn, self._exploration)
+
+    def _matrices(self) -> Tensor:
+        """Noise to explore by at each agent's present steps, ``[A, E, latent, D]``."""
+        shape = self._actor.noise_shape
+        turns = [steps // self.config.noise_interval for steps in self.agent_steps]
+        drawn = self.draws.normal(turns, range(self.num_envs), kind=MATRIX, places=math.prod(shape))
+        return drawn.reshape(self.num_agents, self.num_envs, *shape).to(self.device)
 
     def _live_tensors(self) -> dict[str, Tensor]:
         found = super()._live_tensors()
@@ -266,12 +277,12 @@ class DiscreteSAC(_SoftActorCritic):
         loss = (probs * (alpha[:, None, None] * log_probs - value)).sum(-1).mean(1)
         return loss, -(probs * log_probs).detach().sum(-1).mean(1)
 
-    def _act(self, obs: Tensor, explore: bool) -> Tensor:
+    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
         log_probs: Tensor = self._actor(obs)
         if not explore:
             return log_probs.argmax(-1)
         cumulative = log_probs.exp().cumsum(-1)
-        u = self._uniform(obs.shape[1]).unsqueeze(-1) * cumulative[..., -1:]
+        u = self._uniform(EXPLORES, obs.shape[1], rows).unsqueeze(-1) * cumulative[..., -1:]
         # Scaling by the last entry keeps rounding from choosing an action beyond the table.
         return (cumulative[..., :-1] <= u).sum(-1)
 

@@ -67,7 +67,7 @@ class TD3(OffPolicyLearner):
         return -value.mean(1)
 
     def _learn(self, batch: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
-        noise = self._normal(*batch.action.shape[1:])
+        noise = self._update_noise(*batch.action.shape[1:])
         critic_loss, errors = self.critic_loss(batch, noise)
         self._descend("critic", critic_loss, batch)
         numbers = {"critic_loss": critic_loss.detach(), "td_error": errors.mean(1)}
@@ -88,10 +88,10 @@ class TD3(OffPolicyLearner):
         turn = self._whose_turn(self.config.policy_delay)
         return [agent for agent in super()._movers() if agent in turn]
 
-    def _act(self, obs: Tensor, explore: bool) -> Tensor:
+    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
         action = self._actor(obs)
         if explore:
-            noise = self._normal(*action.shape[1:])
+            noise = self._noise(obs.shape[1], rows, *action.shape[2:])
             action = (action + self.config.exploration_noise * noise).clamp(-1.0, 1.0)
         return self.task.unscaled(action)
 

@@ -40,12 +40,6 @@ class GradientSteps(StackedLearner):
     mechanisms: list[Mechanism]
     _workers: Workers
 
-    def _random_tensors(self) -> dict[str, Tensor]:
-        return {"key": self.draws.keys}
-
-    def _load_random(self, tensors: Mapping[str, Tensor]) -> None:
-        self.draws.keys.copy_(tensors["key"])
-
     def _network_of(self, agents: Sequence[int]) -> tuple[ActorCritic, list[int]]:
         """A network to compute gradients of these agents in, and the agents it holds.
 

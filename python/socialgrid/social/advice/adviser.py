@@ -88,9 +88,29 @@ class PeerLearner(Protocol):
         """Q_i(s, pi_i(s)), ``[A, M, *] -> [A, M]``."""
         ...
 
-    def propose(self, obs: Tensor, *, explore: bool | None = True) -> Tensor:
+    def propose(
+        self, obs: Tensor, *, explore: bool | None = True, rows: Tensor | None = None
+    ) -> Tensor:
         """Actions ``[A, M]`` or ``[A, M, D]``; ``explore=None``: as the policies themselves act,
-        without noise added to them.
+        without noise added to them. ``rows``: int64 ``[A, M]``, which of all observations these
+        are.
+        """
+        ...
+
+
+class Proposals(Protocol):
+    """What the members of every agent's group would do in its state; asked for when it is used.
+
+    However often and for whichever members it is asked, the answers are the same.
+    """
+
+    def everybody(self) -> Tensor:
+        """Of each of the P members, int64 ``[A, P, E]`` or float32 ``[A, P, E, D]``."""
+        ...
+
+    def of(self, places: Tensor) -> Tensor:
+        """Of the members at ``places`` in their groups, int64 ``[A, E]``: ``[A, E]`` or
+        ``[A, E, D]``.
         """
         ...
 
@@ -103,12 +123,11 @@ class Adviser(Protocol):
         """Whether agents act alone in the present epoch, as if there were no adviser."""
         ...
 
-    def __call__(self, proposals: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, proposals: Proposals, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Choose.
 
         Args:
-            proposals: what each of the P members of its group would do in an agent's state, int64
-                ``[A, P, E]`` or float32 ``[A, P, E, D]``.
+            proposals: of the members of an agent's group.
             obs: ``[A, E, *obs_shape]``, the state.
 
         Returns:

@@ -49,10 +49,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from socialgrid.data.replay import Replay, Transitions
+from socialgrid.models.draws import AgentDraws
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.streams import agent_generator
 from socialgrid.models.trained import Trained
-from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner
+from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner, Proposals
 from socialgrid.social.advice.advising import (
     AdvisingPolicies,
     Layers,
@@ -65,7 +66,8 @@ from socialgrid.social.advice.advising import (
 )
 from socialgrid.social.advice.options import LeCTROptions
 
-_WEIGHTS, _DRAWS = 8, 9  # purposes of the random streams here
+_WEIGHTS, _DRAWS = 8, 9  # purposes of random numbers here
+_DECISION, _BATCH = range(2)  # what they are drawn for
 _NUMBERS = ("asked", "advised", "changed", "answered", "advising_reward", "advising_loss")
 
 
@@ -86,7 +88,7 @@ class LeCTR:
             learner: of the tasks of all A agents; its action values are read, nothing else.
             config: hyper-parameters.
             members: who is who.
-            seed: of weights and choices; agents have streams of their own.
+            seed: of weights and choices; agents have random numbers of their own.
 
         Raises:
             ValueError: actions are continuous, observations are no vectors, the learner has a
@@ -110,7 +112,7 @@ class LeCTR:
         self._agents, self._owners, self._copies = agents, n, learner.num_envs
         self._size, self._actions = math.prod(task.obs_shape), task.num_actions
         weights = [agent_generator(seed, a, _WEIGHTS) for a in range(agents)]
-        self._generators = [agent_generator(seed, a, _DRAWS) for a in range(agents)]
+        self._draws = AgentDraws(seed, range(agents), _DRAWS)
         one = self._actions + 2
         sizes = (self._size + one, self._size + 2 * one)
         self.policies = AdvisingPolicies(weights, sizes, config.hidden, self._actions)
@@ -140,14 +142,14 @@ class LeCTR:
         lead = (config.interval, agents, self._copies)
         # Steps whose progress is not known yet.
         self._recent = room_for_steps(lead, kept, self._size, self.device)
-        self._filled, self.updates = 0, 0
+        self._filled = self.updates = self._decisions = 0
         self._scale = torch.full((agents,), 1e-8, device=self.device)
         self._threshold = torch.full((agents,), torch.nan, device=self.device)
         self._decided: tuple[Tensor, Tensor] | None = None
         self._tally = Tally(_NUMBERS, agents, self.device)
 
     @torch.no_grad()
-    def __call__(self, proposals: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, proposals: Proposals, obs: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Adviser``."""
         if self._filled == self.config.interval:
             self._look_back()
@@ -155,8 +157,8 @@ class LeCTR:
         self._scale = torch.maximum(self._scale, self._values_of(seen))
         ask, answers = self._behaviour(seen)
         n, copies = self._owners, seen.shape[1]
-        draws = torch.stack([torch.rand(n + 1, copies, generator=g) for g in self._generators])
-        draws = draws.to(self.device)
+        drawn = self._draws.uniform(self._decisions, range(copies), kind=_DECISION, places=n + 1)
+        draws, self._decisions = drawn.transpose(1, 2).to(self.device), self._decisions + 1
         # A teacher's draw of its own place decides whether it asks.
         asks = draws[self._everyone, self._own_slot] < ask
         u = self._by_asker(draws[:, :n, :, None])
@@ -168,15 +170,15 @@ class LeCTR:
         teacher = (answered & (count == wanted[..., None])).long().argmax(-1)
         advised = count[..., -1] > 0
         advice = answer.gather(-1, teacher[..., None]).squeeze(-1)
-        intended = proposals[self._everyone.to(proposals.device), self._places.to(proposals.device)]
-        action = torch.where(advised, advice, intended.to(self.device))
+        intended = proposals.of(self._places[:, None].expand(-1, copies).cpu()).to(self.device)
+        action = torch.where(advised, advice, intended)
         self._decided = seen, torch.where(advised, advice, self._actions)
         followed = torch.where(advised, self._place_of[teacher], self._places[:, None])
         self._tally.add("asked", asks)
         self._tally.add("advised", advised)
-        self._tally.add("changed", action != intended.to(self.device))
+        self._tally.add("changed", action != intended)
         self._tally.add("answered", self._by_teacher(answered), self._by_teacher(requested))
-        return action.to(proposals.device), followed.cpu()
+        return action, followed.cpu()
 
     @torch.no_grad()
     def observe(self, step: AdvisedStep) -> None:
@@ -233,16 +235,14 @@ class LeCTR:
         with torch.no_grad():
             for name, x in own.items():
                 x.copy_(given[name])
-        for generator, state in zip(self._generators, given["generator"], strict=True):
-            generator.set_state(state.cpu().clone())
-        self._filled, self.updates = given["counters"].tolist()
+        self._filled, self.updates, self._decisions = given["counters"].tolist()
         self._decided = None
 
     def _fixed_tensors(self) -> dict[str, Tensor]:
         """Everything but the replay memory; live where it can be."""
         found = {
-            "generator": torch.stack([g.get_state() for g in self._generators]),
-            "counters": torch.tensor([self._filled, self.updates]),
+            "key": self._draws.keys,
+            "counters": torch.tensor([self._filled, self.updates, self._decisions]),
             "scale": self._scale,
             "threshold": self._threshold,
             "sums": self._tally.sums,
@@ -355,7 +355,9 @@ class LeCTR:
         self._filled = 0
         if self.replay.size >= config.learning_starts:
             for _ in range(config.gradient_steps):
-                self._learn(self.replay.sample(self._generators, config.batch_size))
+                size = config.batch_size
+                words = self._draws.words(self.updates, range(1), kind=_BATCH, places=size)
+                self._learn(self.replay.sample(words[:, 0]))
 
     def _progress(self, steps: Mapping[str, Tensor], following: Tensor) -> Tensor:
         """Advising rewards ``[A, M]`` of steps ``[A, M, *]``, learnt from meanwhile.

@@ -22,24 +22,19 @@ is the policy without exploration, and transitions are drawn with replacement.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from socialgrid.models.draws import AgentDraws
 from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.streams import agent_generator
-from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner
+from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner, Proposals
 from socialgrid.social.advice.options import PeersOptions
 
-_PURPOSE = 7  # of the random streams here
+_PURPOSE = 7  # of the random numbers here
+_FIRST_TRUST, _CHOICE, _TRANSITIONS = range(3)  # what they are drawn for
 _COLDEST = 1e-6  # lowest temperature that is told from 0
-
-
-ScriptedAdviser = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
-"""Actions ``[M, ...]`` for observations ``[M, ...]``."""
 
 
 def by_range(values: Tensor) -> Tensor:
@@ -92,62 +87,6 @@ def moved_values(values: Tensor, targets: Tensor, places: Tensor, rate: float) -
     return values + rate * (means - values)
 
 
-class Panel:
-    """Asks all members of every agent's group."""
-
-    def __init__(
-        self,
-        policies: PeerLearner,
-        members: Members,
-        scripted: Mapping[tuple[int, int], ScriptedAdviser],
-        *,
-        explore: bool,
-        peers_explore: bool,
-    ) -> None:
-        """Put the members together.
-
-        Args:
-            policies: of all agents.
-            members: who is who.
-            scripted: advisers without networks, by (group, place).
-            explore: agents add noise for exploration to what they propose (epsilon-greedy); else
-                proposals are what the policies themselves give.
-            peers_explore: the same for proposals to others; else those are made without any
-                exploration.
-        """
-        self._policies, self._members, self._scripted = policies, members, scripted
-        self._explore, self._peers_explore = explore, peers_explore
-
-    def ask(self, obs: Tensor) -> Tensor:
-        """Proposals ``[A, P, E]`` or ``[A, P, E, D]`` in the states ``obs`` [A, E, *]."""
-        members = self._members
-        groups, owners, copies = members.groups, len(members.owners), obs.shape[1]
-        states = members.split(obs).flatten(1, 2)  # [G, n * E, *]: what a group is asked about
-        own = self._propose(states.repeat_interleave(owners, 0))
-        # [G, adviser, asker, E, ...] -> [G, asker, adviser, E, ...]
-        own = own.reshape(groups, owners, owners, copies, *own.shape[2:]).transpose(1, 2)
-        found = own.new_empty((groups, owners, members.size, copies, *own.shape[4:]))
-        found[:, :, list(members.owners)] = own
-        for (group, place), adviser in self._scripted.items():
-            answer = torch.from_numpy(adviser(states[group].cpu().numpy())).to(found)
-            found[group, :, place] = answer.reshape(owners, copies, *answer.shape[1:])
-        return found.flatten(0, 1)
-
-    def _propose(self, obs: Tensor) -> Tensor:
-        """``[A, n * E, *] -> [A, n * E, ...]``, shown the states of all n askers of a group."""
-        policies = self._policies
-        own = policies.propose(obs, explore=True if self._explore else None)
-        if self._peers_explore:
-            return own
-        plain = policies.propose(obs, explore=False)
-        copies = obs.shape[1] // len(self._members.owners)
-        for agent in range(len(plain)):
-            asker = agent % len(self._members.owners)
-            here = slice(asker * copies, (asker + 1) * copies)
-            plain[agent, here] = own[agent, here]
-        return plain
-
-
 class PeerAdviser:
     """Follows members of the group by critic, trust and agent values; an ``Adviser``."""
 
@@ -160,7 +99,7 @@ class PeerAdviser:
             critic: learner of all A agents.
             config: what counts, and how much.
             members: who is who.
-            seed: of the choices; agents and groups have streams of their own.
+            seed: of the choices; agents have random numbers of their own.
 
         Raises:
             ValueError: only others may be followed, but there are none.
@@ -169,11 +108,11 @@ class PeerAdviser:
             raise ValueError("choice 'others': a group of one has none to follow")
         self._critic, self.config, self.members = critic, config, members
         count, size = members.num_agents, members.size
-        self._generators = [agent_generator(seed, a, _PURPOSE) for a in range(count)]
+        self._draws = AgentDraws(seed, range(count), _PURPOSE)
         if config.initial_trust is None:
-            first = [torch.rand(size, generator=g) for g in self._generators]
-            self.trust = torch.stack(first)
-            self.agent_values = members.split(torch.stack(first))[:, 0].clone()
+            first = self._draws.uniform(0, range(1), kind=_FIRST_TRUST, places=size)[:, 0]
+            self.trust = first
+            self.agent_values = members.split(first)[:, 0].clone()
         else:
             self.trust = torch.full((count, size), float(config.initial_trust))
             self.agent_values = torch.full((members.groups, size), float(config.initial_trust))
@@ -182,7 +121,7 @@ class PeerAdviser:
         self._left = torch.zeros(0, 0, dtype=torch.int64)
         self._buffer: dict[str, Tensor] = {}
         self._stored = self._next = 0
-        self._epoch = 0
+        self._epoch = self._decisions = self._observed = 0
 
     @property
     def temperature(self) -> float:
@@ -201,35 +140,33 @@ class PeerAdviser:
         if self.solo:
             self._left = torch.zeros_like(self._left)
 
-    def __call__(self, proposals: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, proposals: Proposals, obs: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Adviser``."""
         copies = obs.shape[1]
         if not self._followed.numel():
             self._followed = self._own[:, None].repeat(1, copies)
             self._left = torch.zeros_like(self._followed)
         if not bool(self._left.all()):
-            draws = torch.stack([torch.rand(copies, generator=g) for g in self._generators])
+            draws = self._draws.uniform(self._decisions, range(copies), kind=_CHOICE)
             chances = self.probabilities(proposals, obs)
             unknown = chances.isnan().flatten(1).any(1)
             if bool(unknown.any()):  # comparisons with nan would choose the first member
                 raise NonFiniteError("value of advice", 0, int(unknown.nonzero()[0]))
             cumulated = chances.cumsum(-1)[..., :-1]
-            chosen = (draws[..., None] >= cumulated).sum(-1)
+            chosen = (draws >= cumulated).sum(-1)
             self._followed = torch.where(self._left == 0, chosen, self._followed)
             self._left = self._left.masked_fill(self._left == 0, self.config.follow_steps)
         self._left = self._left - 1
-        followed = self._followed
-        index = followed[:, None].to(proposals.device)
-        if proposals.ndim == 4:
-            index = index[..., None].expand(-1, -1, -1, proposals.shape[-1])
-        return proposals.gather(1, index).squeeze(1), followed
+        self._decisions += 1
+        return proposals.of(self._followed), self._followed
 
-    def values(self, proposals: Tensor, obs: Tensor) -> Tensor:
+    def values(self, proposals: Proposals, obs: Tensor) -> Tensor:
         """v_ij, the sum of the terms as ``normalise`` has them, float32 ``[A, E, P]``."""
         advice, members = self.config.advice, self.members
         total = torch.zeros(members.num_agents, obs.shape[1], members.size)
         if "critic" in advice:
-            total += self._scaled(self._critic.q_values(obs, proposals.transpose(1, 2)).cpu())
+            actions = proposals.everybody().transpose(1, 2)
+            total += self._scaled(self._critic.q_values(obs, actions).cpu())
         if "trust" in advice:
             total += self._scaled(self.trust)[:, None]
         if "agent-values" in advice:
@@ -243,7 +180,7 @@ class PeerAdviser:
             return by_largest(term)
         return term if len(self.config.advice) == 1 else by_range(term)
 
-    def probabilities(self, proposals: Tensor, obs: Tensor) -> Tensor:
+    def probabilities(self, proposals: Proposals, obs: Tensor) -> Tensor:
         """With which probability each member is followed, float32 ``[A, E, P]`` (eq. 2)."""
         config, size = self.config, self.members.size
         if config.choice == "others":
@@ -262,8 +199,8 @@ class PeerAdviser:
         if not trusts:
             return
         self._store(step)
-        for _ in range(step.reward.shape[1]):
-            self._update(trusts)
+        self._update(trusts, step.reward.shape[1])
+        self._observed += 1
 
     def _store(self, step: AdvisedStep) -> None:
         count, copies = step.reward.shape
@@ -286,8 +223,8 @@ class PeerAdviser:
         self._next = (self._next + copies) % capacity
         self._stored = min(self._stored + copies, capacity)
 
-    def _update(self, trusts: set[str]) -> None:
-        """Draw transitions, value them in one go, and move what is learnt."""
+    def _update(self, trusts: set[str], copies: int) -> None:
+        """Draw transitions for every copy, value all in one go, and move what is learnt."""
         config, members = self.config, self.members
         samples, owners = config.trust_samples, len(members.owners)
         if self._stored <= samples:
@@ -296,36 +233,36 @@ class PeerAdviser:
         share = max(samples // members.size, 1)
         own = samples if "trust" in trusts else 0
         shared = owners * share if "agent-values" in trusts else 0
-        index = torch.stack(
-            [torch.randint(self._stored, (own + shared,), generator=g) for g in self._generators]
-        )
+        each = own + shared
+        index = self._draws.integers(
+            self._stored, self._observed, range(copies), kind=_TRANSITIONS, places=each
+        ).flatten(1)
         rows = torch.arange(members.num_agents)[:, None]
         drawn = {name: x[rows, index] for name, x in self._buffer.items()}
-        seen = drawn["next_obs"]
+        seen, count = drawn["next_obs"], index.shape[1]
         if config.advantage:
             seen = torch.cat((seen, drawn["obs"]), 1)
         values = self._critic.values(seen).cpu()
-        after, before = values[:, : own + shared], values[:, own + shared :]
         targets = advice_targets(
             drawn["reward"],
-            after,
+            values[:, :count],
             drawn["terminated"],
             self._critic.config.gamma,
-            before if config.advantage else None,
+            values[:, count:] if config.advantage else None,
         )
         places = drawn["followed"]
-        if own:
-            self.trust = moved_values(
-                self.trust, targets[:, :own], places[:, :own], config.trust_rate
-            )
-        if shared:
-            pooled, whose = members.split(targets[:, own:]), members.split(places[:, own:])
-            for turn in range(owners):
-                here = slice(turn * share, (turn + 1) * share)
+        for copy in range(copies):
+            here = slice(copy * each, copy * each + own)
+            if own:
+                self.trust = moved_values(
+                    self.trust, targets[:, here], places[:, here], config.trust_rate
+                )
+            for _ in range(owners if shared else 0):
+                here = slice(here.stop, here.stop + share)
                 self.agent_values = moved_values(
                     self.agent_values,
-                    pooled[..., here].flatten(1),
-                    whose[..., here].flatten(1),
+                    members.split(targets[:, here]).flatten(1),
+                    members.split(places[:, here]).flatten(1),
                     config.trust_rate,
                 )
 
@@ -340,13 +277,13 @@ class PeerAdviser:
 
     def tensors(self) -> dict[str, Tensor]:
         """See ``Adviser``."""
-        counters = [self._stored, self._next, self._epoch]
+        counters = [self._stored, self._next, self._epoch, self._decisions, self._observed]
         found = {
             "trust": self.trust,
             "agent_values": self.agent_values,
             "followed": self._followed,
             "left": self._left,
-            "generator": torch.stack([g.get_state() for g in self._generators]),
+            "key": self._draws.keys,
             "counters": torch.tensor(counters),
         }
         found |= {f"buffer/{name}": x[:, : self._stored] for name, x in self._buffer.items()}
@@ -356,7 +293,7 @@ class PeerAdviser:
         """See ``Adviser``."""
         own = self.tensors()
         fields = ("obs", "next_obs", "reward", "terminated", "followed")
-        stored, following, epoch = self._counters(tensors)
+        stored, following, *counters = self._counters(tensors)
         wanted = {name for name in own if not name.startswith("buffer/")}
         wanted |= {f"buffer/{name}" for name in fields} if stored else set()
         if wanted != tensors.keys():
@@ -382,22 +319,23 @@ class PeerAdviser:
                 )
         self.trust, self.agent_values = tensors["trust"].clone(), tensors["agent_values"].clone()
         self._followed, self._left = tensors["followed"].clone(), tensors["left"].clone()
-        self._epoch, self._stored, self._next = epoch, stored, following
+        self._stored, self._next = stored, following
+        self._epoch, self._decisions, self._observed = counters
         self._buffer = {}
         for name in fields if stored else ():
             x = tensors[f"buffer/{name}"]
             self._buffer[name] = torch.zeros((agents, capacity, *x.shape[2:]), dtype=x.dtype)
             self._buffer[name][:, :stored] = x
-        for generator, state in zip(self._generators, tensors["generator"], strict=True):
-            generator.set_state(state.clone())
+        self._draws.keys.copy_(tensors["key"])
 
     @staticmethod
-    def _counters(tensors: Mapping[str, Tensor]) -> tuple[int, int, int]:
+    def _counters(tensors: Mapping[str, Tensor]) -> list[int]:
+        """Steps stored, the place of the next one, epoch, decisions and steps observed."""
         counters = tensors.get("counters")
-        if counters is None or counters.shape != (3,) or counters.dtype != torch.int64:
-            raise ValueError("adviser's tensors: counters, int64 [3], are missing")
-        stored, following, epoch = counters.tolist()
-        return stored, following, epoch
+        if counters is None or counters.shape != (5,) or counters.dtype != torch.int64:
+            raise ValueError("adviser's tensors: counters, int64 [5], are missing")
+        found: list[int] = counters.tolist()
+        return found
 
     def _capacity(self, copies: int) -> int:
         """Steps that the buffer of every agent holds, whole ones of all copies."""

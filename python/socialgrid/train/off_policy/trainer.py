@@ -17,7 +17,7 @@ from socialgrid.lookup import find_code
 from socialgrid.players.advisers import ScriptedAdviser, make_adviser
 from socialgrid.social.advice.adviser import AdvisedStep, Adviser, Members
 from socialgrid.social.advice.options import AdviserOptions
-from socialgrid.social.advice.peers import Panel
+from socialgrid.social.advice.panel import Panel
 from socialgrid.train import seeds
 from socialgrid.train.device import settle_on
 from socialgrid.train.interrupt import Abandoned
