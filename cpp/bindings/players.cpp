@@ -14,7 +14,10 @@
 #include "bindings/arrays.hpp"
 #include "bindings/batch.hpp"
 #include "bindings/register.hpp"
+#include "bindings/unlocked.hpp"
 #include "players/kinds.hpp"
+#include "players/rooms.hpp"
+#include "players/streams.hpp"
 
 namespace py = pybind11;
 
@@ -56,7 +59,7 @@ py::array array_of(const py::handle& object, const std::string& name, const py::
     throw py::type_error(wanted() + ", not " + type_name(object));
   }
   const auto array = py::reinterpret_borrow<py::array>(object);
-  constexpr int kNeeded = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  constexpr int kNeeded = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
   const std::size_t rank = shape.size();
   if (static_cast<std::size_t>(array.ndim()) != rank ||
       !std::equal(shape.begin(), shape.end(), array.shape()) || !array.dtype().equal(dtype) ||
@@ -202,6 +205,41 @@ class PyMind {
   Held held_;
 };
 
+template <typename T>
+void advise(const T* obs, std::size_t rows, std::size_t axes, bool opposite,
+            const players::Draws& draws, std::int64_t* out) {
+  std::vector<T> target(axes);
+  for (std::size_t row = 0; row < rows; ++row, obs += 2 * axes) {
+    for (std::size_t axis = 0; axis < axes; ++axis) {
+      target[axis] = opposite ? players::opposite(obs[axes + axis]) : obs[axes + axis];
+    }
+    out[row] = players::walk_towards(obs, target.data(), axes, [&] { return draws.word(row); });
+  }
+}
+
+// What somebody would do who sees these vectors [M, 2 D] of rooms: place and goal.
+py::array room_advice(const py::array& obs, bool opposite, std::uint64_t seed, std::uint64_t agent,
+                      std::uint64_t call) {
+  const bool is_float = obs.dtype().equal(py::dtype::of<float>());
+  const py::ssize_t rows = obs.ndim() == 2 ? obs.shape(0) : -1;
+  const py::ssize_t columns = obs.ndim() == 2 ? obs.shape(1) : 0;
+  if (columns < 2 || columns % 2 != 0) throw py::value_error("obs must be [M, 2 D]");
+  const py::array seen = array_of(
+      obs, "obs", is_float ? py::dtype::of<float>() : py::dtype::of<double>(), {rows, columns});
+  auto advice = aligned_array<std::int64_t>({rows});
+  std::int64_t* const out = advice.mutable_data();
+  const void* const data = seen.data();
+  const Unlocked unlocked;
+  const players::Draws draws(seed, agent, call, 0);
+  const auto count = static_cast<std::size_t>(rows), axes = static_cast<std::size_t>(columns / 2);
+  if (is_float) {
+    advise(static_cast<const float*>(data), count, axes, opposite, draws, out);
+  } else {
+    advise(static_cast<const double*>(data), count, axes, opposite, draws, out);
+  }
+  return advice;
+}
+
 }  // namespace
 
 void register_players(py::module_& module) {
@@ -216,6 +254,8 @@ void register_players(py::module_& module) {
            "Actions [E]; None, and nothing is changed: slots_in(batch) is more than there is.")
       .def("observe", &PyMind::observe, py::arg("batch"), py::arg("calls"), py::arg("rewards"),
            py::arg("done"), "False, and nothing is changed: as None in act().");
+  module.def("room_advice", &room_advice, py::arg("obs"), py::arg("opposite"), py::arg("seed"),
+             py::arg("agent"), py::arg("call"), "What a scripted adviser says in rooms.");
 }
 
 }  // namespace socialgrid::bindings

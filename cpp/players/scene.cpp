@@ -6,26 +6,36 @@
 #include <cstring>
 #include <utility>
 
+#include "players/tile_bits.hpp"
+
+#ifdef _MSC_VER
+#define SOCIALGRID_RESTRICT __restrict
+#else
+#define SOCIALGRID_RESTRICT __restrict__
+#endif
+
 namespace socialgrid::players {
 namespace {
 
 // The action that moves towards a direction, by its quarter turns clockwise from the heading.
 constexpr std::int32_t kStepTowards[] = {2, 1, 3, 0};
 
-// Bit i: cells[i] is `tile`, of 64 cells.
-std::uint64_t matches(const Tile* cells, Tile tile) {
-  static_assert(std::endian::native == std::endian::little, "the first cell is the lowest byte");
-  constexpr std::uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
-  std::uint64_t bits = 0;
-  for (int i = 0; i < 64; i += 8) {
-    std::uint64_t eight;
-    std::memcpy(&eight, cells + i, sizeof eight);
-    eight ^= 0x0101010101010101u * tile;
-    // Adding 0x7f carries what is not 0 into a byte's top bit.
-    const std::uint64_t equal = ~(((eight & kLow) + kLow) | eight | kLow);
-    bits |= (((equal >> 7) * 0x0102040810204080u) >> 56) << i;
+// One ring of a flood, over `way` cells: what `from` holds and all beside it. Says whether that is
+// more. The masks are of the cells that have one to their right, to their left.
+bool spread(const std::uint64_t* SOCIALGRID_RESTRICT from,
+            const std::uint64_t* SOCIALGRID_RESTRICT way,
+            const std::uint64_t* SOCIALGRID_RESTRICT has_right,
+            const std::uint64_t* SOCIALGRID_RESTRICT has_left, std::size_t words, int cols,
+            std::uint64_t* SOCIALGRID_RESTRICT to) {
+  const Shift right(1), down(cols), left(-1), up(-cols);
+  std::uint64_t more = 0;
+  for (std::size_t i = 0; i < words; ++i) {
+    const std::uint64_t beside = (right(from, i) & has_right[i]) | (left(from, i) & has_left[i]) |
+                                 down(from, i) | up(from, i);
+    to[i] = from[i] | (beside & way[i]);
+    more |= to[i] ^ from[i];
   }
-  return bits;
+  return more != 0;
 }
 
 }  // namespace
@@ -94,7 +104,8 @@ void Scene::find(const World& world, const std::vector<Tile>& tiles, Cells& out)
   if (count % 64 != 0) std::memcpy(rest.data(), &cells[whole * 64], count % 64);
   for (std::size_t i = 0; i < out.size(); ++i) {
     std::uint64_t found = 0;
-    for (const Tile tile : tiles) found |= matches(i < whole ? &cells[i * 64] : rest.data(), tile);
+    for (const Tile tile : tiles)
+      found |= tile_bits(i < whole ? &cells[i * 64] : rest.data(), tile);
     out[i] = found;
   }
   out[out.size() - 1] &= board_->all()[out.size() - 1];
@@ -149,24 +160,14 @@ int Scene::nearest(const Cells& free, const Cells& targets, std::uint64_t word) 
   }
   const std::size_t words = flood_.size();
   std::copy_n(targets.data(), words, flood_.data());
-  const std::uint64_t* has_right = board_->having(1);
-  const std::uint64_t* has_left = board_->having(-1);
-  const std::uint64_t* way = free.data();
-  const Shift right = shifts_[0], down = shifts_[1], left = shifts_[2], up = shifts_[3];
   for (;;) {
     for (std::size_t k = 0; k < count; ++k) {
       if (flood_.contains(around[k].cell)) return around[k].direction;
     }
-    const std::uint64_t* from = flood_.data();
-    std::uint64_t* to = next_.data();
-    std::uint64_t changed = 0;
-    for (std::size_t i = 0; i < words; ++i) {
-      const std::uint64_t spread = (right(from, i) & has_right[i]) | (left(from, i) & has_left[i]) |
-                                   down(from, i) | up(from, i);
-      to[i] = from[i] | (spread & way[i]);
-      changed |= to[i] ^ from[i];
+    if (!spread(flood_.data(), free.data(), board_->having(1), board_->having(-1), words,
+                board_->cols(), next_.data())) {
+      return -1;
     }
-    if (changed == 0) return -1;
     std::swap(flood_, next_);
   }
 }

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .room import opposite, walk_towards
+from socialgrid import _core
+
 from .streams import as_choice, as_unit, random_words
 
 if TYPE_CHECKING:
     from socialgrid.models.task_spec import TaskSpec
 
+_MASK = (1 << 64) - 1
 _SALT = 0x41445649  # so that an adviser and a player of the same seed draw different numbers
 
 
@@ -100,20 +102,18 @@ class RandomAdviser(ScriptedAdviser):
 class RoomExpertAdviser(ScriptedAdviser):
     """Uniformly one of the ways that bring it closer to the goal; there, pressing on the wall."""
 
-    def choose(self, obs: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
-        position, goal = np.split(obs, 2, axis=1)
-        return walk_towards(position, self.target(goal), self._words(len(obs))).astype(np.int64)
+    opposite: ClassVar[bool] = False
+    """Whether it goes to the corner farthest from the goal instead."""
 
-    def target(self, goal: NDArray[Any]) -> NDArray[Any]:
-        """Where it goes, [M, D] in [0, 1], when the goal is at ``goal``."""
-        return goal
+    def choose(self, obs: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        seen = np.ascontiguousarray(obs, np.float32 if obs.dtype == np.float32 else np.float64)
+        return _core.room_advice(seen, self.opposite, self._seed & _MASK, _SALT, self._calls)
 
 
 class RoomAdversaryAdviser(RoomExpertAdviser):
     """The expert's way to the corner farthest from the goal."""
 
-    def target(self, goal: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
-        return opposite(goal)
+    opposite = True
 
 
 # By game: the shape of the observations they read, and who reads them.

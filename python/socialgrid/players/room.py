@@ -6,42 +6,8 @@ Action Recommendations": scripted peers beside the ones that learn.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
 from .core_player import CorePlayer
 from .player import register_player
-from .streams import as_choice
-
-
-def walk_towards(
-    position: NDArray[Any], goal: NDArray[Any], words: NDArray[np.uint64]
-) -> NDArray[np.int32]:
-    """Actions int32 [M] of someone who walks to the goal and stays there by pressing on the wall.
-
-    Off the goal it is uniformly one of the directions that bring it closer.
-
-    Args:
-        position: [M, D], in [0, 1] along each of the D axes; action 2k goes up along axis k,
-            2k + 1 down.
-        goal: likewise; at 0 or 1 along at least one axis.
-        words: uint64 [M], random.
-    """
-    closer = np.stack([position < goal, position > goal], axis=2).reshape(len(position), -1)
-    wanted = as_choice(words, np.maximum(np.count_nonzero(closer, axis=1), 1))
-    rank = np.cumsum(closer, axis=1) - 1
-    step = (closer & (rank == wanted[:, None])).argmax(axis=1)
-    axis = np.abs(goal - 0.5).argmax(axis=1)
-    press = 2 * axis + (goal[np.arange(len(goal)), axis] < 0.5)
-    action: NDArray[np.int32] = np.where(closer.any(axis=1), step, press).astype(np.int32)
-    return action
-
-
-def opposite(goal: NDArray[Any]) -> NDArray[Any]:
-    """Where the adversary goes instead: the corner [M, D] farthest from the goal [M, D]."""
-    return 1 - np.round(goal)
 
 
 class RoomExpert(CorePlayer):

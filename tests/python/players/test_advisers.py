@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from tests.reference.players.room import walk_towards
 
 from socialgrid.models import TaskSpec
 from socialgrid.players import list_advisers, make_adviser
+from socialgrid.players.streams import random_words
 
 LENGTH = 9
 ROOM = TaskSpec(1, (4,), num_actions=4)
@@ -85,6 +87,27 @@ def test_the_hallway_expert_walks_to_its_end():
     right, left = np.full_like(position, LENGTH - 1), np.zeros_like(position)
     np.testing.assert_array_equal(adviser(seen(position, right)), 0)
     np.testing.assert_array_equal(adviser(seen(position, left)), 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("kind", ["expert", "adversary"])
+def test_advice_is_that_of_its_slow_twin(kind, dtype):
+    rng = np.random.default_rng(4)
+    for task, game in ((ROOM, "Room-v0"), (HALLWAY, "Hallway-v0")):
+        if kind not in list_advisers(game):
+            continue
+        axes = task.obs_shape[0] // 2
+        for call in range(20):
+            if call == 0:
+                adviser = make_adviser(game, kind, 2**64 - 3, task)
+            obs = (rng.integers(0, 21, (300, 2 * axes)) / 20).astype(dtype)
+            goal = np.round(obs[:, axes:])
+            words = random_words(2**64 - 3, 0x41445649, np.arange(300, dtype=np.uint64), call, 0)
+            target = 1 - goal if kind == "adversary" else goal
+            obs[:, axes:] = goal
+            np.testing.assert_array_equal(
+                adviser(obs), walk_towards(obs[:, :axes], target, words), strict=False
+            )
 
 
 def test_random_discrete_advice_is_uniform_whatever_is_seen():
