@@ -203,8 +203,10 @@ ArrayPool::Handed ArrayPool::wrap(const py::object& object) const {
   const std::string where = "out[\"" + name_ + "\"] ";
   const py::array array = array_in_place(object, where);
   if (!array.dtype().equal(dtype_)) {
-    throw py::type_error(where + "must have dtype " + py::str(dtype_).cast<std::string>() +
-                         ", not " + py::str(array.dtype()).cast<std::string>());
+    // As a handle: to pybind11 3.0, str of a dtype is ambiguous.
+    const auto name = [](const py::handle& dtype) { return std::string(py::str(dtype)); };
+    throw py::type_error(where + "must have dtype " + name(dtype_) + ", not " +
+                         name(array.dtype()));
   }
   const auto dims = static_cast<std::size_t>(array.ndim());
   if (dims != shape_.size() || !std::equal(shape_.begin(), shape_.end(), array.shape())) {

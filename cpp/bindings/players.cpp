@@ -42,7 +42,8 @@ py::dtype to_dtype(ColumnType type) {
 }
 
 std::string text_of(const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
-  std::string text = py::str(dtype).cast<std::string>() + " [";
+  // As a handle: to pybind11 3.0, str of a dtype is ambiguous.
+  std::string text = std::string(py::str(py::handle(dtype))) + " [";
   for (std::size_t i = 0; i < shape.size(); ++i) {
     text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
   }

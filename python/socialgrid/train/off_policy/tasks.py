@@ -13,6 +13,7 @@ from torch import Tensor
 
 import socialgrid
 from socialgrid.config.errors import UsageError, about
+from socialgrid.data.rollout import as_signed
 from socialgrid.models import ViewSpec
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.train.worlds import Worlds
@@ -26,7 +27,8 @@ class TaskStep:
 
     Attributes:
         obs: ``[A, E, *obs_shape]``, what the next decision sees; where an episode ended, the first
-            observation of the next one.
+            observation of the next one. Numbers of tiles in 16 bits are int16, as ``as_signed``
+            makes them, here and below.
         next_obs: ``[A, E, *obs_shape]``, what the step led to; the final observation where an
             episode ended.
         reward: float32 ``[A, E]``.
@@ -157,7 +159,7 @@ class OwnGames:
 
     def _per_agent(self, array: Array) -> Tensor:
         """``[A * E, 1, ...] -> [A, E, ...]``."""
-        return torch.from_numpy(array).view(*self._lead, *array.shape[2:])
+        return as_signed(torch.from_numpy(array)).view(*self._lead, *array.shape[2:])
 
     def reset(self, seed: int | None = None) -> Tensor:
         """See ``Tasks``."""
@@ -238,7 +240,7 @@ class SharedWorlds:
 
     def _seats(self, x: Tensor) -> Tensor:
         """``[E, N, ...] -> [A, E, ...]``, copied."""
-        return x[:, self.slots].transpose(0, 1).contiguous()
+        return as_signed(x)[:, self.slots].transpose(0, 1).contiguous()
 
     def reset(self, seed: int | None = None) -> Tensor:
         """See ``Tasks``.
