@@ -44,10 +44,10 @@ from socialgrid.commands.allocation import keep_freed_memory
 from socialgrid.config import from_dict, load_preset
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ModelConfig, ViewSpec
-from socialgrid.models.recall import Recall
 from socialgrid.report import read_metrics
 from socialgrid.social.options import PredictionOptions
 from socialgrid.train import make_trainer
+from threads import tables
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
     envs, length = (16, 8) if args.quick else (128, 16)
     sequences = 8 if args.quick else 256
     spec = ViewSpec(7, 7, 3, (7,) * agents)
-    config = PPOConfig(minibatch_sequences=sequences, sequence_length=length)
+    config = PPOConfig(shards=1, minibatch_sequences=sequences, sequence_length=length)
     learner = PPO(spec, ModelConfig(), config, social=[PredictionOptions()], precision=precision)
     plain = PlainLearners(learner)
     gen = torch.Generator().manual_seed(0)
@@ -243,7 +243,8 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
     rollout.active.fill_(True)
     state = torch.randn(rollout.state.shape[1:], generator=gen)
     reset = torch.rand(envs, agents, generator=gen) < 0.01
-    batch = Recall(rollout, learner.model, learner.device)
+    whole = learner.shards(rollout)
+    (batch,) = whole.parts
     batch.decisions["action"].advantage.normal_(generator=gen)
     members = list(range(agents))
     drawn = torch.randint(batch.places(length), (agents, sequences), generator=gen)
@@ -253,12 +254,10 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
     images = rollout.obs[steps[..., 0], places[:, None], torch.arange(agents)[:, None, None]]
 
     def stacked_step() -> None:
-        learner._sampled_gradients(
-            *(batch, learner.model, members, learner.loss),
-            minibatch=0,
-            sequences=sequences,
-            length=length,
+        drawn = learner.draw_minibatches(
+            whole, members, minibatches=1, sequences=sequences, length=length
         )
+        learner._sampled_gradients(whole, drawn, 0, learner.model, members, learner.loss)
         learner.optimiser.step(learner.model, members, members)
 
     obs = rollout.obs[0]
@@ -468,9 +467,25 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch and the core")
+    parser.add_argument(
+        "--threads",
+        type=_numbers,
+        default=[os.cpu_count() or 1],
+        help="of torch and the core; several, as in 1,2,4: only what threads make of learning",
+    )
+    parser.add_argument(
+        "--shards",
+        type=_numbers,
+        default=[0],
+        help="several, as in 1,4,8,16: only what shards cost on one thread",
+    )
+    parser.add_argument("--only", nargs="*", help="presets of those tables", default=[])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--agents", type=int, nargs="+", default=[1, 3, 5])
     parser.add_argument("--presets", nargs="*", choices=sorted(PRESETS), default=["mini", "full"])
@@ -485,10 +500,17 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    threads, shards = args.threads, args.shards
+    args.threads = threads[0]
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     about = machine(args)
     print(", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
+    if len(threads) > 1 or len(shards) > 1:
+        rows = tables(args, threads, shards)
+        if args.json:
+            args.json.write_text(json.dumps({"machine": about, "threads": rows}, indent=2) + "\n")
+        return
     training = [
         measure_training(preset, precision, agents, mode, args)
         for preset in args.presets

@@ -9,6 +9,8 @@ from socialgrid.algos.off_policy.td3 import TD3 as TD3
 from socialgrid.algos.on_policy.a3c import A3C as A3C
 from socialgrid.algos.on_policy.behaviour_cloning import BehaviourCloning as BehaviourCloning
 from socialgrid.algos.on_policy.ppo import PPO as PPO
+from socialgrid.algos.on_policy.shards import Shards as Shards
+from socialgrid.algos.on_policy.shards import tree_sum as tree_sum
 from socialgrid.algos.options import A3CConfig as A3CConfig
 from socialgrid.algos.options import CloningConfig as CloningConfig
 from socialgrid.algos.options import DQNConfig as DQNConfig

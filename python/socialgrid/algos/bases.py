@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
@@ -14,6 +15,9 @@ def _check_rates(rates: float | tuple[float, ...]) -> None:
     values = rates if isinstance(rates, tuple) else (rates,)
     if not values or min(values) < 0:
         raise ValueError(f"learning_rate {rates}: one rate >= 0, or one for every agent")
+
+
+_FEWEST_STEPS = 512  # of an agent in a gradient, that are worth a shard of their own
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class OnPolicyConfig:
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "tf32", "bf16")
     workers: ClassVar[int] = 1
     sociable: ClassVar[bool] = True
-    fixed: ClassVar[frozenset[str]] = frozenset({"name", "workers", "adam_betas", "adam_eps"})
+    fixed: ClassVar[frozenset[str]] = frozenset(
+        {"name", "workers", "shards", "adam_betas", "adam_eps"}
+    )
 
     name: str = ""
     """Chooses the algorithm."""
@@ -59,8 +65,14 @@ class OnPolicyConfig:
     """Adam's denominator offset."""
     max_grad_norm: float | None = None
     """Clip each agent's gradient to this norm; None never."""
+    shards: int = 0
+    """Parts of a batch, with the same number of environments, that ``run.threads`` threads compute
+    side by side; what adds up does so in one order, so that results do not depend on the threads.
+    0: 2, 4, 8 or 16 where so many share the batch evenly and have enough to do, else 1."""
 
     def __post_init__(self) -> None:
+        if self.shards < 0:
+            raise ValueError(f"shards {self.shards}: must be 0 or more")
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} {getattr(self, name)}: must be in [0, 1]")
@@ -76,6 +88,32 @@ class OnPolicyConfig:
         Raises:
             ValueError: it cannot.
         """
+        self.shards_of(num_envs, rollout_steps)
+
+    def shared(self, num_envs: int) -> dict[str, int]:
+        """What shards have to share evenly, by the options that say how much there is."""
+        return {"env.num_envs": num_envs}
+
+    def steps_of_gradient(self, num_envs: int, rollout_steps: int) -> int:
+        """How many steps of an agent a gradient is computed from."""
+        return num_envs * rollout_steps
+
+    def shards_of(self, num_envs: int, rollout_steps: int) -> int:
+        """How many shards a batch of this size has: a matter of the configuration alone.
+
+        Raises:
+            ValueError: so many cannot share it evenly.
+        """
+        sizes = self.shared(num_envs)
+        whole = math.gcd(*sizes.values())
+        if self.shards == 0:
+            most = self.steps_of_gradient(num_envs, rollout_steps) // _FEWEST_STEPS
+            return max(n for n in (1, 2, 4, 8, 16) if n == 1 or (n <= most and whole % n == 0))
+        if whole % self.shards:
+            possible = ", ".join(str(n) for n in range(1, whole + 1) if whole % n == 0)
+            told = " and ".join(f"{name} {size}" for name, size in sizes.items())
+            raise ValueError(f"shards: {self.shards} cannot share {told} evenly; {possible} can")
+        return self.shards
 
     def check_players(self, kinds: Sequence[str]) -> None:
         """Whether it can be learnt in this company.
@@ -121,11 +159,21 @@ class MinibatchConfig(OnPolicyConfig):
 
     def check_batch(self, num_envs: int, rollout_steps: int) -> None:
         """See ``OnPolicyConfig``."""
+        super().check_batch(num_envs, rollout_steps)
         if self.sequence_length > rollout_steps:
             raise ValueError(
                 f"sequence_length: {self.sequence_length} is longer than "
                 f"env.rollout_steps {rollout_steps}"
             )
+
+    def shared(self, num_envs: int) -> dict[str, int]:
+        """See ``OnPolicyConfig``."""
+        sequences = {"algorithm.minibatch_sequences": self.minibatch_sequences}
+        return super().shared(num_envs) | sequences
+
+    def steps_of_gradient(self, num_envs: int, rollout_steps: int) -> int:
+        """See ``OnPolicyConfig``."""
+        return self.minibatch_sequences * min(self.sequence_length, rollout_steps)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -18,31 +18,41 @@ def _compute_alone() -> None:
 
 
 class Workers:
-    """As many threads as PyTorch would use, each computing whole pieces by itself.
+    """Threads that compute whole pieces, each by itself.
 
     PyTorch shares every single operation among its threads and waits for the last one each time.
     Pieces that take milliseconds are better given out whole: less waiting, and other programs on
     the machine do less harm. Gradient mode is each thread's own: ``torch.no_grad`` belongs inside
     the function.
+
+    Attributes:
+        threads: how many; ``None``: as many as PyTorch would use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._made_for = (0, 0)
 
-    @staticmethod
-    def count(device: torch.device) -> int:
-        """How many pieces are worth having."""
-        return torch.get_num_threads() if device.type == "cpu" else 1
+    def count(self, device: torch.device) -> int:
+        """How many pieces are computed at a time."""
+        if device.type != "cpu":
+            return 1
+        return torch.get_num_threads() if self.threads is None else self.threads
 
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], device: torch.device
     ) -> list[Result]:
-        """``[function(item) for item in items]``; the first error, in this order, is raised."""
+        """``[function(item) for item in items]``; the first error, in this order, is raised, once
+        all are done.
+        """
         threads = self.count(device)
         if threads == 1 or len(items) < 2:
             return [function(item) for item in items]
-        return list(self._threads(threads).map(function, items))
+        pool = self._threads(threads)
+        futures = [pool.submit(function, item) for item in items]
+        wait(futures)
+        return [future.result() for future in futures]
 
     def _threads(self, threads: int) -> ThreadPoolExecutor:
         # A forked child inherits the pool's data but not its threads.
@@ -55,4 +65,4 @@ class Workers:
         return self._pool
 
     def __deepcopy__(self, memo: object) -> Workers:
-        return Workers()
+        return Workers(self.threads)

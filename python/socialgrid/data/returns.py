@@ -93,22 +93,6 @@ def discounted_returns(
     return _discounted_sum(first, flows.to(reward.dtype) * gamma)
 
 
-def standardised(advantage: Tensor, mask: Tensor) -> Tensor:
-    """Advantages with mean 0 and deviation 1 for each agent over the steps in play.
-
-    Args:
-        advantage: float ``[T, E, A]``.
-        mask: bool ``[T, E, A]``.
-
-    Returns:
-        ``[T, E, A]``.
-    """
-    count = mask.sum((0, 1)).clamp(min=1)
-    mean = (advantage * mask).sum((0, 1)) / count
-    variance = ((advantage - mean).square() * mask).sum((0, 1)) / count
-    return (advantage - mean) / (variance.sqrt() + 1e-8)
-
-
 def _discounted_sum(x: Tensor, decay: Tensor) -> Tensor:
     """y[t] = x[t] + decay[t] * y[t + 1], with y[T] = 0."""
     total = torch.empty_like(x)

@@ -229,9 +229,8 @@ class Rollout:
     def part(self, first: int, count: int) -> Rollout:
         """Environments ``first`` to ``first + count - 1`` as a rollout over the same memory.
 
-        For double buffering: one part is stepped while the learner acts on the other. Only
-        ``inputs``, ``record``, ``slot`` and ``finish_step`` are meant for parts; ``begin`` and
-        ``carry_over`` for the whole.
+        For double buffering, where one part is stepped while the learner acts on the other, and
+        for learning from parts side by side. ``begin`` and ``carry_over`` are for the whole.
 
         Raises:
             IndexError: there are no such environments.
@@ -344,12 +343,20 @@ class Rollout:
     def final_index(self) -> Tensor:
         """int64 ``[F, 2]``: step and environment of every episode end."""
         rows = [torch.stack((torch.full_like(envs, t), envs), 1) for t, envs, _ in self._final_rows]
-        return torch.cat(rows) if rows else torch.zeros((0, 2), dtype=torch.int64)
+        index = torch.cat(rows) if rows else torch.zeros((0, 2), dtype=torch.int64)
+        index = index - torch.tensor([0, self._first_env])
+        return index[self._own_rows(index[:, 1])]
+
+    def _own_rows(self, envs: Tensor) -> Tensor:
+        """Which ends of episodes are of these environments: a part knows those of all."""
+        return (envs >= 0) & (envs < self.num_envs)
 
     @property
     def final_obs(self) -> Tensor:
         """``[F, N, *obs_shape]``: last views of the episodes in ``final_index``."""
-        rows = [views for _, _, views in self._final_rows]
+        rows = [
+            views[self._own_rows(envs - self._first_env)] for _, envs, views in self._final_rows
+        ]
         if not rows:
             return self.obs.new_zeros((0, self.num_agents, *self.obs_shape))
         return torch.cat(rows)

@@ -6,7 +6,7 @@ are stacked on: ``[A, L, S, ...]`` for ``L`` steps of ``S`` sequences. The turn 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 
@@ -74,6 +74,7 @@ class SequenceBatch:
     """One rollout, ready to draw minibatches from.
 
     Observations stay integers; they are copied once, into the layout that the first layer reads.
+    What is drawn together lies together, so that a minibatch takes few passes.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class SequenceBatch:
         def move(x: Tensor) -> Tensor:
             return as_signed(x).to(device, non_blocking=True)
 
-        self.views = prepare(move(rollout.own(rollout.obs, 2)))
+        self.views = prepare(move(rollout.own(rollout.obs, 2))).contiguous()
         self.final_index = move(rollout.final_index)
         self.final_views = prepare(move(rollout.own(rollout.final_obs, 1)))
         self.terminated = move(rollout.own(rollout.terminated))
@@ -103,21 +104,22 @@ class SequenceBatch:
         self.done = move(rollout.done)
         self.reset = move(rollout.own(rollout.reset))
         active = move(rollout.own(rollout.active))
-        self.mask = active[:-1]
-        self.next_mask = self.mask & active[1:] & ~self.done[:, :, None]
+        comparable = active[:-1] & active[1:] & ~self.done[:, :, None]
+        self.flags = torch.stack((self.reset[:-1], active[:-1], comparable), -1)
+        self.mask, self.next_mask = self.flags[..., 1], self.flags[..., 2]
         self.continues = ~(self.terminated | self.truncated | self.done[:, :, None])
-        self.decisions: dict[str, Judged] = {}
-        self.values: dict[str, Tensor] = {}
-        for name, made in rollout.decisions.items():
-            value = self.values[name] = move(made.value).clone()
-            self.decisions[name] = Judged(
-                move(made.choice),
-                move(made.log_prob),
-                torch.zeros_like(value),
-                torch.zeros_like(value),
-            )
+        made = rollout.decisions
+        self.values = {name: move(one.value).clone() for name, one in made.items()}
+        # Of every decision its log-probability, advantage and target.
+        self._choices = torch.stack([move(one.choice) for one in made.values()], -1)
+        zeros = torch.zeros_like(self.values["action"])
+        self._numbers = torch.stack(
+            [x for one in made.values() for x in (move(one.log_prob), zeros, zeros)], -1
+        )
+        self.decisions = _judged(made, self._choices, self._numbers)
         self.action = self.decisions["action"].choice
-        self.state = move(rollout.state).clone()
+        self.state = move(rollout.state).clone(memory_format=torch.contiguous_format)
+        self.rewards: dict[str, Tensor] = {}
         self.taken = move(rollout.taken).long()
         self.next_taken = self._next_taken(move(rollout.active))
         self.visible = move(rollout.own(rollout.visible, 2))
@@ -125,7 +127,7 @@ class SequenceBatch:
         # What mechanisms keep, [T, E, A or 1, ...]: of every step, and of first steps only.
         self.extras: dict[str, Tensor] = {}
         self.memories: dict[str, Tensor] = {}
-        self.tokens = move(rollout.tokens)
+        self.tokens = move(rollout.tokens).contiguous()
 
     def _next_taken(self, active: Tensor) -> Tensor:
         """Everybody's next actions ``[T, E, N]``; -1 where unknown or of another episode."""
@@ -133,19 +135,46 @@ class SequenceBatch:
         following[:-1] = self.taken[1:].masked_fill(~active[1:-1], -1)
         return following.masked_fill(self.done[:, :, None], -1)
 
-    def places(self, length: int) -> int:
-        """How many subsequences of so many steps, at most ``num_steps``, there are."""
-        return (self.num_steps - length + 1) * self.num_envs
-
-    def sequences(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """First steps and environments, int64, of subsequences by their numbers, from 0 to
-        ``places`` less 1, of any shape.
+    def places(self, length: int, shards: int = 1) -> int:
+        """How many subsequences of so many steps, at most ``num_steps``, there are in each of some
+        shards of the environments.
         """
-        index = places.to(self.views.device)
-        return index // self.num_envs, index % self.num_envs
+        return (self.num_steps - length + 1) * (self.num_envs // shards)
+
+    def sequences(self, places: Tensor, shard: int = 0, shards: int = 1) -> tuple[Tensor, Tensor]:
+        """First steps and environments of subsequences of a shard.
+
+        Args:
+            places: their numbers, int64 from 0 to ``places`` less 1, of any shape.
+            shard, shards: which of how many.
+        """
+        index, own = places.to(self.views.device), self.num_envs // shards
+        return index // own, index % own + shard * own
+
+    def counts(self, agents: Sequence[int], starts: Tensor, envs: Tensor, length: int) -> Tensor:
+        """Steps in play, and those that the next view can be compared with, of minibatches.
+
+        Args:
+            agents: the agents that they are of.
+            starts, envs: int64 ``[len(agents), M, S]``.
+            length: L.
+
+        Returns:
+            int64 ``[2, len(agents), M]``.
+        """
+        columns = torch.tensor(list(agents), device=starts.device)[:, None, None, None]
+        steps = starts[..., None] + torch.arange(length, device=starts.device)
+        rows = (steps * self.num_envs + envs[..., None]) * self.num_agents + columns
+        return _take(self.flags, rows)[..., 1:].sum((2, 3)).permute(2, 0, 1)
 
     def minibatches(
-        self, agents: Sequence[int], starts: Tensor, envs: Tensor, length: int, piece: int
+        self,
+        agents: Sequence[int],
+        starts: Tensor,
+        envs: Tensor,
+        length: int,
+        piece: int,
+        counts: Tensor | None = None,
     ) -> list[Callable[[], Minibatch]]:
         """The sampled subsequences in pieces of at most ``piece`` sequences, made when called.
 
@@ -153,7 +182,10 @@ class SequenceBatch:
             agents: the agents that ``starts`` and ``envs`` were drawn for.
             starts, envs: int64 ``[len(agents), S]``.
             length: L.
-            piece: sequences at a time; weights refer to all of them.
+            piece: sequences at a time.
+            counts: int64 ``[2, len(agents)]``, what weights refer to: ``counts`` of the whole
+                minibatch, which may have sequences of other batches too; by default those of all
+                pieces.
         """
         device = self.views.device
         columns = torch.tensor(list(agents), device=device)[:, None, None]
@@ -161,28 +193,24 @@ class SequenceBatch:
         sequences = starts.shape[1]
         steps = starts[:, None] + offsets
         rows = (steps * self.num_envs + envs[:, None]) * self.num_agents + columns
-        weight = _normalised(_take(self.mask, rows[:, :-1]))
-        next_weight = _normalised(_take(self.next_mask, rows[:, :-1]))
+        if counts is None:
+            counts = self.counts(agents, starts[:, None], envs[:, None], length)[..., 0]
+        scale = 1.0 / counts.to(device).clamp(min=1)[:, :, None, None]
         places = (steps * self.num_envs + envs[:, None])[:, :-1]
 
         def gather(first: int) -> Minibatch:
             part = slice(first, first + piece)
             inner = rows[:, :-1, part]
+            reset, in_play, comparable = _take(self.flags, inner).unbind(-1)
             found = Minibatch(
                 views=_take(self.views, rows[:, :, part]),
                 state=_take(self.state, rows[:, 0, part]),
-                reset=_take(self.reset, inner),
-                decisions={
-                    name: Judged(
-                        _take(made.choice, inner),
-                        _take(made.log_prob, inner),
-                        _take(made.advantage, inner),
-                        _take(made.target, inner),
-                    )
-                    for name, made in self.decisions.items()
-                },
-                weight=weight[:, :, part],
-                next_weight=next_weight[:, :, part],
+                reset=reset,
+                decisions=_judged(
+                    self.decisions, _take(self._choices, inner), _take(self._numbers, inner)
+                ),
+                weight=in_play * scale[0],
+                next_weight=comparable * scale[1],
             )
             if self.tokens.shape[-1]:
                 found.tokens = _take(self.tokens, inner)
@@ -201,6 +229,9 @@ def _take(x: Tensor, rows: Tensor) -> Tensor:
     return flat.index_select(0, rows.flatten()).view(*rows.shape, *x.shape[3:])
 
 
-def _normalised(mask: Tensor) -> Tensor:
-    count = mask.flatten(1).sum(1).clamp(min=1)
-    return mask.float() / count[:, None, None]
+def _judged(names: Iterable[str], choices: Tensor, numbers: Tensor) -> dict[str, Judged]:
+    """Decisions by name of what lies together."""
+    each = zip(
+        names, choices.unbind(-1), numbers.view(*numbers.shape[:-1], -1, 3).unbind(-2), strict=True
+    )
+    return {name: Judged(choice, *three.unbind(-1)) for name, choice, three in each}

@@ -42,6 +42,7 @@ class Step:
         before, after: float32 ``[E, A, S]``, memory before the step, resets applied, and after it.
         tokens: int16 ``[E, A, K]``, what is heard, leaders included, where there are channels.
         work: computes some environments.
+        compiled: whether that is compiled; then it may be done in any parts.
     """
 
     decisions: dict[str, Decision]
@@ -49,6 +50,7 @@ class Step:
     after: Tensor
     tokens: Tensor | None
     work: Callable[[Step, slice], None]
+    compiled: bool = False
 
     def run(self, envs: slice) -> None:
         """Compute some environments; different ones may be computed by several threads at once.
@@ -141,7 +143,7 @@ class Acting:
             tables += [_table(made.choice), _table(made.log_prob), _table(made.value)]
         # What the addresses are of is kept as long as they are.
         work = partial(_act, compiled, tables, (obs, state, reset, heard, uniform))
-        return dataclasses.replace(step, work=work)
+        return dataclasses.replace(step, work=work, compiled=True)
 
     def _ready(self, obs: Tensor) -> _core.Acting | None:
         """What acts on such views with the present weights, or nothing."""

@@ -61,7 +61,6 @@ class Recall(SequenceBatch):
         model: ActorCritic,
         agents: Sequence[int],
         *,
-        envs: slice | None = None,
         policy: bool = False,
     ) -> Tensor | None:
         """Recompute memories and values with the present parameters.
@@ -69,18 +68,15 @@ class Recall(SequenceBatch):
         Args:
             model: network of these agents only, in this order.
             agents: columns to recompute.
-            envs: environments to recompute, by default all; different ones may be recomputed by
-                several threads at once.
             policy: also return log-probabilities of the recorded actions.
 
         Returns:
-            float32 ``[T, envs, len(agents)]`` if ``policy``, otherwise nothing.
+            float32 ``[T, E, len(agents)]`` if ``policy``, otherwise nothing.
         """
         columns = _columns(agents)
-        first_env, last_env, _ = (envs or slice(None)).indices(self.num_envs)
-        count, width = len(agents), last_env - first_env
+        count, width = len(agents), self.num_envs
         block = max(1, piece_length(model, count, width))
-        own = (slice(None), slice(first_env, last_env), columns)
+        own = (slice(None), slice(None), columns)
         views, action = self.views[own], self.action[own].permute(2, 0, 1)
         reset = self.reset[own].permute(2, 0, 1)
         state = self.state[own][0].transpose(0, 1).contiguous()

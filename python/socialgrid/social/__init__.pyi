@@ -23,6 +23,7 @@ from socialgrid.social.influence.divergence import divergence as divergence
 from socialgrid.social.influence.divergence import marginal as marginal
 from socialgrid.social.influence.listening import Listening as Listening
 from socialgrid.social.influence.listening import listening as listening
+from socialgrid.social.influence.listening import value_of_listening as value_of_listening
 from socialgrid.social.mechanism import Mechanism as Mechanism
 from socialgrid.social.mechanism import Outputs as Outputs
 from socialgrid.social.mechanism import Rewards as Rewards

@@ -20,18 +20,51 @@ from socialgrid.social.roles import ADVISER, MechanismOptions
 
 
 @dataclass
-class Rewards:
-    """What decisions of one batch are rewarded with; mechanisms change it one after the other.
+class Totals:
+    """What adds up over the environments of a batch, CPU tensors by name.
 
     Attributes:
-        rollout, batch: what was done.
+        numbers: sums and counts, float64 ``[2, A]``: their ratios are logged.
+        pairs: likewise ``[2, A, N]``, of agent ``a`` of the learner for agent ``n`` of the world.
+        sums: whatever else mechanisms need for what they ``report``.
+    """
+
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+    pairs: dict[str, Tensor] = field(default_factory=dict)
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def plus(self, other: Totals) -> Totals:
+        """Those of both."""
+        return Totals(
+            {name: x + other.numbers[name] for name, x in self.numbers.items()},
+            {name: x + other.pairs[name] for name, x in self.pairs.items()},
+            {name: x + other.sums[name] for name, x in self.sums.items()},
+        )
+
+    def means(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Means float32 ``[A]``, 0 of nothing, and of pairs ``[A, N]``, NaN of nothing."""
+        numbers = {name: total / n.clamp(min=1) for name, (total, n) in self.numbers.items()}
+        pairs = {name: total / n for name, (total, n) in self.pairs.items()}
+        return tuple({k: x.float() for k, x in found.items()} for found in (numbers, pairs))  # type: ignore[return-value]
+
+
+@dataclass
+class Rewards:
+    """What decisions of some environments are rewarded with in one batch; mechanisms change it one
+    after the other.
+
+    Several threads compute different environments at once: whatever a mechanism finds or remembers
+    is kept here, not in the mechanism.
+
+    Attributes:
+        rollout, batch: what was done in these environments.
         network: of all agents, as it acted.
         progress: environment steps done before the batch.
         of: float32 ``[T, E, A]`` by the name of a decision; at first the environment's, for
             ``action``.
-        numbers: float32 ``[A]``, to be logged.
-        pairs: float32 ``[A, N]``, to be logged: of agent ``a`` of the learner for agent ``n`` of
-            the world, NaN where there is nothing.
+        memory: what the mechanism at hand remembers of these environments, as its ``memory`` gave
+            it or as it was left the last time; a mechanism puts new tensors in their place.
+        totals: what is to be logged.
     """
 
     rollout: Rollout
@@ -39,19 +72,29 @@ class Rewards:
     network: ActorCritic
     progress: float
     of: dict[str, Tensor]
-    numbers: dict[str, Tensor] = field(default_factory=dict)
-    pairs: dict[str, Tensor] = field(default_factory=dict)
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
 
     def log(self, name: str, x: Tensor) -> None:
         """Log the mean of ``x`` ``[T, E, A]`` over the steps in play."""
         mask = self.batch.mask
-        self.numbers[name] = ((x * mask).sum((0, 1)) / mask.sum((0, 1)).clamp(min=1)).cpu()
+        self.totals.numbers[name] = torch.stack((_total(x * mask), _total(mask)))
 
-    def log_pairs(self, name: str, x: Tensor) -> None:
-        """Log numbers ``[A, N]`` of agent ``a`` of the learner for agent ``n`` of the world; NaN
-        where there is none.
+    def log_pairs(self, name: str, x: Tensor, counts: Tensor | None = None) -> None:
+        """Log means of ``x`` ``[T, E, A, N]``, of agent ``a`` of the learner for agent ``n`` of
+        the world, over the steps that ``counts`` (bool, likewise), by default those in play.
         """
-        self.pairs[name] = x.cpu()
+        counted = self.batch.mask[..., None] if counts is None else counts
+        self.totals.pairs[name] = torch.stack((_total(x * counted), _total(counted.expand_as(x))))
+
+    def add(self, name: str, x: Tensor) -> None:
+        """Add up ``x`` over the environments, for ``Mechanism.report``."""
+        self.totals.sums[name] = x.cpu()
+
+
+def _total(x: Tensor) -> Tensor:
+    """Sum over steps and environments, float64 on the CPU."""
+    return x.cpu().sum((0, 1), dtype=torch.float64)
 
 
 @dataclass
@@ -74,7 +117,8 @@ class Outputs:
 class Mechanism:
     """A social mechanism in force. By default it does nothing, in all places.
 
-    What it returns of a loss or a number adds up over the pieces of a minibatch.
+    ``reward`` and ``loss`` are called for some environments at a time, by several threads at once.
+    What they return of a loss or a number, or log, adds up over them.
     """
 
     def __init__(self, options: Any, spec: ViewSpec) -> None:
@@ -99,8 +143,21 @@ class Mechanism:
         """A further part of the network; it decides something if it is ``DecisionHeads``."""
         return None
 
+    def memory(self, num_envs: int) -> dict[str, Tensor]:
+        """What it remembers from one batch to the next, as it is at the beginning, CPU tensors
+        ``[E, ...]``; nothing by default.
+        """
+        return {}
+
     def reward(self, rewards: Rewards) -> None:
         """Change what agents are rewarded with."""
+
+    def report(
+        self, sums: Mapping[str, Tensor], numbers: dict[str, Tensor], pairs: dict[str, Tensor]
+    ) -> None:
+        """Turn what was added up over the batch into numbers ``[A]`` and ``[A, N]`` to be logged,
+        beside means, in place.
+        """
 
     def loss(self, outputs: Outputs, part: Minibatch) -> tuple[Tensor | float, dict[str, Tensor]]:
         """What it learns itself: weighted loss ``[A]`` and numbers ``[A]``."""
@@ -108,19 +165,6 @@ class Mechanism:
 
     def finish(self, numbers: dict[str, Tensor]) -> None:
         """Turn numbers that added up into what is logged, in place."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What it remembers from one batch to the next, CPU tensors ``[E, ...]``."""
-        return {}
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Inverse of ``tensors``; an empty mapping forgets everything.
-
-        Raises:
-            ValueError: a name or a shape does not fit.
-        """
-        if tensors:
-            raise ValueError(f"{self.name} remembers nothing, but was given {sorted(tensors)}")
 
 
 def make_mechanisms(options: Iterable[MechanismOptions], spec: ViewSpec) -> list[Mechanism]:

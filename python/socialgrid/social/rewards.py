@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.social.mechanism import Mechanism, Rewards
 
 
@@ -197,37 +196,23 @@ def _check_names(tensors: Mapping[str, Tensor], expected: Collection[str]) -> No
 class OtherRegarding(Mechanism):
     """A mechanism that puts a transform of everybody's rewards in place of an agent's own."""
 
-    _transform: RewardTransform | None = None
-
     @abstractmethod
     def transform(self, num_envs: int, num_agents: int) -> RewardTransform:
         """Begin with nothing remembered."""
 
-    def set_options(self, options: Any, network: ActorCritic) -> None:
-        """See ``Mechanism``; what was remembered stays."""
-        super().set_options(options, network)
-        self.load_tensors(self.tensors())
+    def memory(self, num_envs: int) -> dict[str, Tensor]:
+        """See ``Mechanism``."""
+        return self.transform(num_envs, self.spec.world_agents).tensors()
 
     def reward(self, rewards: Rewards) -> None:
         """See ``Mechanism``."""
         rollout = rewards.rollout
-        if self._transform is None:
-            self._transform = self.transform(rollout.num_envs, rollout.num_agents)
+        transform = self.transform(rollout.num_envs, rollout.num_agents)
+        transform.load_tensors(rewards.memory)
         own = rollout.own(rollout.reward)
-        changed = self._transform(rollout.reward, rollout.done, rollout.agents)
+        changed = transform(rollout.reward, rollout.done, rollout.agents)
         rewards.of["action"] = rewards.of["action"] + (changed - own).to(rewards.batch.device)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """See ``Mechanism``."""
-        return {} if self._transform is None else self._transform.tensors()
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """See ``Mechanism``."""
-        self._transform = None
-        if tensors:
-            envs = len(next(iter(tensors.values())))
-            self._transform = self.transform(envs, len(self.spec.world_action_counts))
-            self._transform.load_tensors(tensors)
+        rewards.memory = transform.tensors()
 
 
 class CollectiveReward(OtherRegarding):

@@ -9,13 +9,21 @@ from socialgrid.config import RunConfig, UsageError
 
 
 def prepare_torch(run: RunConfig) -> None:
-    """Set what a run says of how torch computes."""
-    threads = run.threads or min(torch.get_num_threads(), usable_cores())
-    if threads != torch.get_num_threads():
-        torch.set_num_threads(threads)
+    """Set what a run says of how torch computes.
+
+    Torch itself has one thread: how it rounds depends on their number. Work is shared among
+    threads in whole pieces (``threads_of``).
+    """
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
     rounded = run.precision == "tf32"
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded  # of convolutions; torch's own default is yes
+
+
+def threads_of(run: RunConfig) -> int:
+    """How many threads compute independent pieces of work, one piece each at a time."""
+    return run.threads or usable_cores()
 
 
 def settle_on(name: str) -> torch.device:

@@ -21,7 +21,7 @@ from socialgrid.config.errors import about, told
 
 RESOLVED = "resolved.json"
 _PACKAGES = ("socialgrid", "torch", "numpy", "gymnasium")
-_WITHOUT_EFFECT = ("simulator threads", "usable cores", "python")  # on any number of a run
+_WITHOUT_EFFECT = ("threads", "simulator threads", "usable cores", "python")  # on any number
 _MOST_SESSIONS = 100
 
 
@@ -30,7 +30,7 @@ def resolve(config: TrainConfig, threads: int) -> dict[str, Any]:
 
     Args:
         config: of the run; its device must be there.
-        threads: of torch, in each process that computes.
+        threads: in each process that computes.
     """
     names = [*_PACKAGES, *(["mujoco"] if config.env.gymnasium_id else [])]
     device = _device(config.run.device)

@@ -118,7 +118,7 @@ class Run(ABC):
 
     @property
     def threads(self) -> int:
-        """Threads of torch in each process that computes."""
+        """Threads in each process that computes."""
         return torch.get_num_threads()
 
     @property

@@ -6,10 +6,10 @@ import pytest
 import torch
 from bench.plain_agent import PlainAgent, copy_from_stack
 from safetensors.torch import load_file
+from tests.python.algos.test_ppo import estimated
 from tests.python.algos.tiny import MODEL, Buttons, collect, copy_rollout, new_rollout
 
 from socialgrid.algos import A3C, A3CConfig
-from socialgrid.algos.on_policy import a3c
 from socialgrid.models import NonFiniteError, Recall, chosen_log_prob
 from socialgrid.social import PredictionOptions
 
@@ -135,9 +135,7 @@ def test_a_time_limit_bootstraps_and_a_termination_does_not():
         learner, env = make()
         env.ends_by_termination = ends_by_termination
         rollout = second_rollout(learner, env, 7)
-        batch = Recall(rollout, learner.model, learner.device)
-        reward = rollout.own(rollout.reward)
-        learner.estimate(batch, {"action": reward}, learner.model, [0, 1])
+        batch, reward = estimated(learner, rollout), rollout.own(rollout.reward)
         target = batch.decisions["action"].target
         _, final = batch.bootstrap(learner.model, [0, 1])
         t, e = rollout.final_index[0]
@@ -173,13 +171,12 @@ def test_learns_to_remember_a_cue():
     assert reward.min() * env.horizon > 0.8, "chance is 0.33"
 
 
-def test_pieces_and_threads_do_not_change_the_gradient(monkeypatch):
+def test_pieces_do_not_change_the_gradient(monkeypatch):
     learner, env = make(envs=7)
     rollout = second_rollout(learner, env, 9)
     numbers = learner.compute_gradients(rollout)
     whole = [p.grad for p in learner.model.parameters()]
-    monkeypatch.setattr(a3c, "FEWEST_ENVS", 2)
-    torch.set_num_threads(3)
+    monkeypatch.setattr("socialgrid.algos.on_policy.a3c.piece_length", lambda *_: 2)
     in_pieces = learner.compute_gradients(rollout)
     for p, grad in zip(learner.model.parameters(), whole, strict=True):
         torch.testing.assert_close(p.grad, grad, rtol=1e-4, atol=1e-7)
@@ -293,9 +290,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing():
 def test_normalised_advantages_have_mean_0_and_deviation_1():
     learner, env = make(replace(QUICK, normalize_advantages=True))
     rollout = second_rollout(learner, env, 12)
-    batch = Recall(rollout, learner.model, learner.device)
-    reward = rollout.own(rollout.reward)
-    learner.estimate(batch, {"action": reward}, learner.model, [0, 1])
+    batch = estimated(learner, rollout)
     advantage, target = batch.decisions["action"].advantage, batch.decisions["action"].target
     assert advantage.mean((0, 1)).abs().max() < 1e-6
     torch.testing.assert_close(advantage.std((0, 1), False), torch.ones(2))

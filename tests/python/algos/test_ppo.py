@@ -43,6 +43,14 @@ def same(before, after, agent, prefix=("model/", "optimiser/")):
     )
 
 
+def estimated(learner, rollout):
+    """A batch with advantages and targets."""
+    whole = learner.shards(rollout)
+    learner.rewards(whole, 0.0)
+    learner.estimate(whole, learner.model, list(range(learner.num_agents)))
+    return whole.parts[0]
+
+
 def first_minibatch(learner, rollout, length=6):
     batch = Recall(rollout, learner.model, learner.device)
     agents = list(range(learner.num_agents))
@@ -313,8 +321,7 @@ def test_time_limits_bootstrap_with_the_last_view_and_terminations_do_not():
         learner, env = make(replace(QUICK, normalize_advantages=False))
         env.ends_by_termination = by_termination
         rollout = experience(learner, env)
-        batch = Recall(rollout, learner.model, learner.device)
-        learner.estimate(batch, {"action": rollout.reward}, learner.model, [0, 1])
+        batch = estimated(learner, rollout)
         last, final = batch.bootstrap(learner.model, [0, 1])
         assert rollout.done.any()
         following = next_values(
@@ -343,10 +350,8 @@ def test_advantages_are_normalised_over_steps_in_play():
     learner, env = make()
     rollout = experience(learner, env)
     rollout.active[2:5, 1, 0] = False
-    batch = Recall(rollout, learner.model, learner.device)
-    learner.estimate(
-        batch, {"action": rollout.reward + torch.rand(12, 6, 2)}, learner.model, [0, 1]
-    )
+    rollout.reward += torch.rand(12, 6, 2)
+    batch = estimated(learner, rollout)
     for agent in range(2):
         seen = batch.decisions["action"].advantage[..., agent][batch.mask[..., agent]]
         assert seen.mean().abs() < 1e-5
@@ -358,8 +363,7 @@ def test_options_of_the_public_code():
         replace(QUICK, delta="public", value_target="discounted_return", normalize_advantages=False)
     )
     rollout = experience(learner, env)
-    batch = Recall(rollout, learner.model, learner.device)
-    learner.estimate(batch, {"action": rollout.reward}, learner.model, [0, 1])
+    batch = estimated(learner, rollout)
     last, _final = batch.bootstrap(learner.model, [0, 1])
     # One step before the end of the batch both are sums of one term.
     t = -1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from socialgrid.social import Listening, listening
+from socialgrid.social import Listening, listening, value_of_listening
 from socialgrid.social.influence import listening as module
 
 
@@ -50,13 +50,13 @@ def test_whoever_does_not_listen_gives_nothing():
 
 
 def test_pairs_are_means_over_the_steps_that_count_and_the_most_telling_alternative():
-    heard = Listening(2, 3)
+    heard = Listening(2, 3, 4)
     logits = torch.randn(6, 4, 5, generator=torch.Generator().manual_seed(1)).mul(2)
     counts = torch.tensor([True, False, True, True, False, True])
     heard.add(0, 2, logits[:4], counts[:4])
     heard.add(0, 2, logits[4:], counts[4:])
     heard.add(1, 0, logits, torch.zeros(6, dtype=torch.bool))
-    table = heard.value()
+    table = value_of_listening(heard.sums, heard.counts)
     want = np.mean([twin(one) for one in logits[counts].double().numpy()], 0).max()
     assert float(table[0, 2]) == pytest.approx(want, rel=1e-5)
     assert int(table.isnan().sum()) == 5  # a pair that was never together has no number

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -97,7 +98,9 @@ def credited(learner, rollout):
 
 
 def rewards_of(learner, rollout, progress=0.0):
-    return learner.rewards(rollout, Recall(rollout, learner.model, learner.device), progress)
+    batch = learner.shards(rollout)
+    numbers = learner.rewards(batch, progress)
+    return SimpleNamespace(of=batch.parts[0].rewards, numbers=numbers)
 
 
 def one_view(learner, batch, view, state, reset, tokens):
@@ -267,8 +270,9 @@ def test_recomputed_probabilities_are_those_acted_with(name):
     # Across the ends of episodes too, before the first gradient step.
     learner, env = make("ppo", name)
     rollout = experience(learner, env, steps=11)
-    batch = Recall(rollout, learner.model, learner.device)
-    learner.rewards(rollout, batch, 0.0)  # mechanisms leave in the batch what they learn from
+    whole = learner.shards(rollout)
+    learner.rewards(whole, 0.0)  # mechanisms leave in the batch what they learn from
+    (batch,) = whole.parts
     starts = torch.zeros((3, 4), dtype=torch.int64)
     part = batch.minibatches([0, 1, 2], starts, torch.arange(4).expand(3, -1), 11, 4)[0]()
     outputs = learner.outputs(learner.model, part)
@@ -344,8 +348,8 @@ def test_no_gradient_flows_through_the_influence_reward(name):
             assert not numbers.requires_grad
             measure = mechanism.exerted
 
-            def constant(network, batch, heard, measure=measure, numbers=numbers):
-                measure(network, batch, heard)  # leaves in the batch what is learnt from
+            def constant(network, batch, heard, memory, measure=measure, numbers=numbers):
+                measure(network, batch, heard, memory)  # leaves in the batch what is learnt from
                 return numbers
 
             mechanism.exerted = constant

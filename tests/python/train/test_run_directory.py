@@ -453,10 +453,12 @@ def test_moved_runs_say_what_is_different(run):
     now = json.loads(path.read_text())["sessions"][-1]
     assert {"threads", "device", "precision", "instruction set", "torch"} <= now.keys()
     assert resume_run(run)[1] == []
-    path.write_text(json.dumps({"sessions": [now | {"simulator threads": 77}]}))
+    path.write_text(json.dumps({"sessions": [now | {"simulator threads": 77, "threads": 5}]}))
     (message,) = resume_run(run)[1]
-    assert message.endswith("simulator threads 1 (was 77): the bits stay the same")
-    path.write_text(json.dumps({"sessions": [now | {"torch": "1.0", "threads": 5}]}))
+    assert message.endswith(
+        "threads 1 (was 5), simulator threads 1 (was 77): the bits stay the same"
+    )
+    path.write_text(json.dumps({"sessions": [now | {"torch": "1.0"}]}))
     (message,) = resume_run(run)[1]
     assert "(was 1.0)" in message
     assert "the bits can differ" in message
@@ -466,18 +468,19 @@ def test_moved_runs_say_what_is_different(run):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="an affinity is Linux's")
-def test_affinity_bounds_the_threads_of_simulator_and_torch():
+def test_affinity_bounds_the_threads_of_simulator_and_learner():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "import torch, socialgrid\nfrom socialgrid.train.device import prepare_torch\n"
+        "import torch, socialgrid\nfrom socialgrid.train.device import prepare_torch, threads_of\n"
         "from socialgrid.config import RunConfig\n"
         "torch.set_num_threads(4)\nprepare_torch(RunConfig())\n"
-        "print(socialgrid.make_vec('Empty-v0').num_threads, torch.get_num_threads())"
+        "print(socialgrid.make_vec('Empty-v0').num_threads, torch.get_num_threads(),\n"
+        "      threads_of(RunConfig()), threads_of(RunConfig(threads=7)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout == "1 1\n"
+    assert done.stdout == "1 1 1 7\n"
 
 
 def test_the_record_holds_every_option(run):

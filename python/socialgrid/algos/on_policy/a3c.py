@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from socialgrid.algos.on_policy.gradient_steps import Gather
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
+from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import A3CConfig
 from socialgrid.data.returns import gae
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Judged, Minibatch
+from socialgrid.data.sequences import Judged
+from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import clip_gradients
-from socialgrid.models.recall import Recall, piece_length
-
-FEWEST_ENVS = 8  # fewer are not worth a thread of their own
+from socialgrid.models.recall import piece_length
 
 
 class A3C(RecurrentLearner[A3CConfig]):
@@ -66,30 +67,26 @@ class A3C(RecurrentLearner[A3CConfig]):
         Raises:
             NonFiniteError: a reward or a loss.
         """
-        batch = Recall(rollout, self.model, self.device)
-        rewards = self.rewards(rollout, batch, progress)
+        batch = self.shards(rollout)
+        whole = self.rewards(batch, progress)
         self.stepping = self._learners(batch)
         self.model.zero_grad(set_to_none=True)
         if not self.stepping:
             return {}
         network, members = self._network_of(self.stepping)
-        self.estimate(batch, rewards.of, network, members)
-        numbers = self._gradients(self._pieces(batch, members), network, members, self.loss)
+        self.estimate(batch, network, members)
+        numbers = self._unrolled_gradients(batch, network, members)
         if network is not self.model:
             for p, part in zip(self.model.parameters(), network.parameters(), strict=True):
                 if part.grad is not None:
                     p.grad = torch.zeros_like(p)
                     p.grad[members] = part.grad
-        seen = batch.mask[..., members]
-        values = (batch.values["action"][..., members] * seen).sum((0, 1))
-        numbers["value_mean"] = values / seen.sum((0, 1)).clamp(min=1)
+        numbers["value_mean"] = batch.mean(lambda part: part.values["action"])[members]
         rows = [members.index(agent) for agent in self.stepping]
         own = {name: self._spread(x[rows], self.stepping) for name, x in numbers.items()}
-        whole = {
-            name: self._spread(x[self.stepping], self.stepping)
-            for name, x in rewards.numbers.items()
+        return own | {
+            name: self._spread(x[self.stepping], self.stepping) for name, x in whole.items()
         }
-        return own | whole
 
     def apply_gradients(
         self, progress: float = 0.0, agents: Sequence[int] | None = None
@@ -155,14 +152,20 @@ class A3C(RecurrentLearner[A3CConfig]):
         )
         return advantage, advantage + value
 
-    def _pieces(self, batch: Recall, members: list[int]) -> list[Callable[[], Minibatch]]:
-        """The whole rollout from its first step, some environments at a time."""
-        length, count = batch.num_steps, batch.num_envs
-        largest = piece_length(self.model, len(members), length)
-        share = -(-count // self._workers.count(self.device))
-        piece = max(FEWEST_ENVS, min(largest, share))
-        every = torch.arange(count, device=self.device).expand(len(members), -1)
-        return batch.minibatches(members, torch.zeros_like(every), every, length, piece)
+    def _unrolled_gradients(
+        self, batch: Shards, network: ActorCritic, members: list[int]
+    ) -> dict[str, Tensor]:
+        """Gradients of the whole rollout from its first step, some environments at a time."""
+        length, counts = batch.num_steps, batch.counts()[:, members]
+        piece = piece_length(network, len(members), length)
+
+        def pieces(k: int) -> list[Gather]:
+            part = batch.parts[k]
+            every = torch.arange(part.num_envs, device=self.device).expand(len(members), -1)
+            first = torch.zeros_like(every)
+            return part.minibatches(members, first, every, length, piece, counts)
+
+        return self._gradients(batch, pieces, network, members, self.loss)
 
     def policy_loss(
         self, log_probs: Tensor, made: Judged, weight: Tensor

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from socialgrid.algos.imitation import whom_to_imitate
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
+from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import CloningConfig
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged, Minibatch
@@ -23,7 +24,6 @@ from socialgrid.data.trajectories import Trajectories, read_trajectories
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import clip_gradients
 from socialgrid.models.heads import chosen_log_prob
-from socialgrid.models.recall import Recall
 from socialgrid.models.spec import EYES, hidden_from
 
 _OWN = "imitation/"  # in front of the names of what is carried on
@@ -116,7 +116,7 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
         config = self.config
         if config.learning_rate_end is not None:
             self.optimiser.set_rate(config.rates(progress))
-        batch = Recall(self._shown(rollout), self.model, self.device)
+        batch = self.shards(self._shown(rollout))
         learners = self._learners(batch)
         snapshot = self._snapshot(learners)
         sums = {name: torch.zeros(self.num_agents) for name in ("cross_entropy", "accuracy")}
@@ -149,19 +149,20 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
             memory = torch.zeros((rollout.num_envs, self.num_agents, self.state_size))
         return rollout.of_another(agent, memory)
 
-    def _optimise(self, batch: Recall, learners: list[int], sums: dict[str, Tensor]) -> None:
+    def _optimise(self, batch: Shards, learners: list[int], sums: dict[str, Tensor]) -> None:
         config = self.config
         network, members = self._network_of(learners)
         rows = [members.index(agent) for agent in learners]
+        drawn = self.draw_minibatches(
+            *(batch, members),
+            minibatches=config.num_minibatches,
+            sequences=config.minibatch_sequences,
+            length=config.sequence_length,
+        )
         for i in range(config.num_minibatches):
             if i == 0 or (config.refresh_interval and i % config.refresh_interval == 0):
-                self._refresh(batch, network, members, policy=False)
-            numbers = self._sampled_gradients(
-                *(batch, network, members, self.loss),
-                minibatch=i,
-                sequences=config.minibatch_sequences,
-                length=config.sequence_length,
-            )
+                batch.map(lambda k: batch.parts[k].refresh(network, members))
+            numbers = self._sampled_gradients(batch, drawn, i, network, members, self.loss)
             for name, x in numbers.items():
                 sums[name][members] += x.cpu()
             if config.max_grad_norm is not None:

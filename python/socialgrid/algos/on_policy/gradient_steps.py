@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.algos.workers import Workers
+from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch
 from socialgrid.models.actor_critic import ActorCritic, put_agent, take_agent
 from socialgrid.models.adam import StackedAdam
-from socialgrid.models.recall import Recall, piece_length
+from socialgrid.models.recall import piece_length
 from socialgrid.social.mechanism import Mechanism
 
-# Fewer than these are not worth a thread of their own.
-FEWEST_ENVS, _FEWEST_SEQUENCES = 16, 16
 # What numbers are drawn for; decisions have the kinds from 0 on.
 _SEQUENCES = 1 << 15
-_MOST_MINIBATCHES = 1 << 20  # of a batch
-_Piece = tuple[tuple[Tensor | None, ...], dict[str, Tensor]]
+_MOST_SHARDS = 1 << 20
+_LOSS = "the loss itself"
 LossOf = Callable[[ActorCritic, Minibatch], tuple[Tensor, dict[str, Tensor]]]
+Gather = Callable[[], Minibatch]
+_Grads = list[Tensor | None]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The minibatches of a batch.
+
+    Attributes:
+        agents: whose.
+        length: steps of each sequence.
+        starts, envs: of every part of the batch, int64 ``[len(agents), minibatches, sequences]``.
+        counts: of all parts together, int64 ``[2, len(agents), minibatches]``, see
+            ``SequenceBatch.counts``.
+    """
+
+    agents: Sequence[int]
+    length: int
+    starts: Sequence[Tensor]
+    envs: Sequence[Tensor]
+    counts: Tensor
 
 
 class GradientSteps(StackedLearner):
@@ -32,13 +54,14 @@ class GradientSteps(StackedLearner):
         model: the networks of all agents.
         optimiser: theirs.
         mechanisms: those in force.
+        workers: who computes shards.
     """
 
     config: OnPolicyConfig
     model: ActorCritic
     optimiser: StackedAdam
     mechanisms: list[Mechanism]
-    _workers: Workers
+    workers: Workers
 
     def _network_of(self, agents: Sequence[int]) -> tuple[ActorCritic, list[int]]:
         """A network to compute gradients of these agents in, and the agents it holds.
@@ -54,71 +77,92 @@ class GradientSteps(StackedLearner):
         if network is not self.model:
             self.model.put_agents(members, network)
 
-    def _refresh(
-        self, batch: Recall, network: ActorCritic, members: Sequence[int], *, policy: bool
-    ) -> Tensor | None:
-        """Recompute memories and values of the network's agents, environments side by side."""
-        share = max(FEWEST_ENVS, -(-batch.num_envs // self._workers.count(self.device)))
-        parts = [slice(e, e + share) for e in range(0, batch.num_envs, share)]
+    def shards(self, rollout: Rollout) -> Shards:
+        """A rollout on the device, dealt out to shards.
 
-        def refresh(envs: slice) -> Tensor | None:
-            return batch.refresh(network, members, envs=envs, policy=policy)
+        Raises:
+            ValueError: they cannot share its environments evenly.
+        """
+        count = self.config.shards_of(rollout.num_envs, rollout.num_steps)
+        return Shards(rollout, self.model, self.device, count, self.workers)
 
-        found = [x for x in self._workers.map(refresh, parts, self.device) if x is not None]
-        return torch.cat(found, 1) if policy else None
-
-    def _sampled_gradients(
-        self,
-        batch: Recall,
-        network: ActorCritic,
-        members: Sequence[int],
-        loss_of: LossOf,
-        *,
-        minibatch: int,
-        sequences: int,
-        length: int,
-    ) -> dict[str, Tensor]:
-        """Gradients of one fresh minibatch into ``.grad`` of the network.
+    def draw_minibatches(
+        self, batch: Shards, agents: Sequence[int], *, minibatches: int, sequences: int, length: int
+    ) -> Drawn:
+        """Draw minibatches for some agents; each has as many sequences of every shard.
 
         Args:
             batch: where to draw from.
+            agents: the agents to draw for.
+            minibatches: how many.
+            sequences: in each, for each agent; shards can share them evenly.
+            length: steps in each sequence, at most those of the batch.
+        """
+        length = min(length, batch.num_steps)
+
+        def draw(k: int) -> tuple[Tensor, Tensor, Tensor]:
+            part, found = batch.parts[k], []
+            for shard in range(batch.within):
+                index = self.draws.integers(
+                    part.places(length, batch.within),
+                    self.updates * _MOST_SHARDS + k * batch.within + shard,
+                    range(minibatches),
+                    kind=_SEQUENCES,
+                    places=sequences // batch.count,
+                    agents=agents,
+                )
+                found.append(part.sequences(index, shard, batch.within))
+            starts, envs = (torch.cat(x, -1) for x in zip(*found, strict=True))
+            return starts, envs, part.counts(agents, starts, envs, length)
+
+        starts, envs, counts = zip(*batch.map(draw), strict=True)
+        return Drawn(list(agents), length, starts, envs, added(counts))
+
+    def _sampled_gradients(
+        self,
+        batch: Shards,
+        drawn: Drawn,
+        minibatch: int,
+        network: ActorCritic,
+        members: Sequence[int],
+        loss_of: LossOf,
+    ) -> dict[str, Tensor]:
+        """Gradients of one minibatch into ``.grad`` of the network.
+
+        Args:
+            batch: what it was drawn from.
+            drawn: all of them.
+            minibatch: which.
             network: holds exactly the agents ``members``.
-            members: the agents to draw for.
+            members: some of those drawn for.
             loss_of: see ``_gradients``.
-            minibatch: its number among those of the batch.
-            sequences: how many for each agent.
-            length: steps in each.
 
         Returns:
             the numbers of the whole minibatch.
         """
-        length = min(length, batch.num_steps)
-        index = self.draws.integers(
-            batch.places(length),
-            self.updates * _MOST_MINIBATCHES + minibatch,
-            range(1),
-            kind=_SEQUENCES,
-            places=sequences,
-            agents=members,
-        )
-        starts, envs = batch.sequences(index.squeeze(1))
-        share = -(-sequences // self._workers.count(self.device))
-        largest = piece_length(network, len(members), length)
-        piece = min(largest, max(_FEWEST_SEQUENCES, share))
-        pieces = batch.minibatches(members, starts, envs, length, piece)
-        return self._gradients(pieces, network, members, loss_of)
+        rows = [drawn.agents.index(agent) for agent in members]
+        counts = drawn.counts[:, rows, minibatch]
+        piece = piece_length(network, len(members), drawn.length)
+
+        def pieces(k: int) -> list[Gather]:
+            starts, envs = drawn.starts[k][rows, minibatch], drawn.envs[k][rows, minibatch]
+            return batch.parts[k].minibatches(members, starts, envs, drawn.length, piece, counts)
+
+        return self._gradients(batch, pieces, network, members, loss_of)
 
     def _gradients(
         self,
-        pieces: Sequence[Callable[[], Minibatch]],
+        batch: Shards,
+        pieces: Callable[[int], list[Gather]],
         network: ActorCritic,
         members: Sequence[int],
         loss_of: LossOf,
     ) -> dict[str, Tensor]:
-        """Gradients of a minibatch, piece by piece, into ``.grad`` of the network.
+        """Gradients of a minibatch, shard by shard, into ``.grad`` of the network.
 
         Args:
-            pieces: what makes the parts of the minibatch.
+            batch: the shards.
+            pieces: what makes the pieces of the minibatch that belong to a part of the batch.
             network: holds exactly the agents ``members``.
             members: whose gradients.
             loss_of: loss of each agent ``[A]`` and numbers ``[A]`` by name; both add up over
@@ -126,29 +170,76 @@ class GradientSteps(StackedLearner):
 
         Returns:
             the numbers of the whole minibatch.
+
+        Raises:
+            NonFiniteError: a loss is not finite.
         """
         parameters = list(network.parameters())
 
-        def work(gather: Callable[[], Minibatch]) -> _Piece:
-            part = gather()
-            loss, numbers = loss_of(network, part)
-            self._check_finite("loss", loss.detach(), members, part)
-            return torch.autograd.grad(loss.sum(), parameters, allow_unused=True), numbers
+        def work(k: int) -> tuple[_Grads, list[str], Tensor]:
+            grads: _Grads = []
+            names: list[str] = []
+            sums: Tensor | None = None
+            for gather in pieces(k):
+                loss, numbers = loss_of(network, gather())
+                found: _Grads = [*torch.autograd.grad(loss.sum(), parameters, allow_unused=True)]
+                grads = found if sums is None else _both(grads, found)
+                names = [_LOSS, *numbers]
+                rows = torch.stack([loss.detach(), *numbers.values()])
+                sums = rows if sums is None else sums + rows
+            assert sums is not None, "there is a piece at least"
+            return grads, names, sums
 
-        done = self._workers.map(work, pieces, self.device)
-        # Added up in the order of the pieces, whoever was done first.
-        for p, *grads in zip(parameters, *(grads for grads, _ in done), strict=True):
-            known = [g for g in grads if g is not None]
-            p.grad = torch.stack(known).sum(0) if len(known) > 1 else (known or [None])[0]
-        names = done[0][1]
-        sums = {name: torch.stack([n[name] for _, n in done]).sum(0) for name in names}
+        done = batch.map(work)
+        sums = dict(zip(done[0][1], added([rows for *_, rows in done]), strict=True))
+        if not bool(sums.pop(_LOSS).isfinite().all()):
+            self._find_fault(batch, pieces, network, members, loss_of)
+        for p, grad in zip(parameters, self._added([grads for grads, *_ in done]), strict=True):
+            p.grad = grad
         for mechanism in self.mechanisms:
             mechanism.finish(sums)
         return sums
 
-    def _learners(self, batch: Recall) -> list[int]:
+    def _added(self, grads: Sequence[_Grads]) -> _Grads:
+        """Gradients of all parts; several threads add up some of them each."""
+        if len(grads) == 1:
+            return grads[0]
+        every = range(len(grads[0]))
+        count = min(len(every), self.workers.count(self.device))
+        shares = [every[i::count] for i in range(count)]
+
+        def add(share: Sequence[int]) -> _Grads:
+            return tree_sum([[one[i] for i in share] for one in grads], _both)
+
+        whole: _Grads = [None] * len(every)
+        for share, found in zip(shares, self.workers.map(add, shares, self.device), strict=True):
+            for i, grad in zip(share, found, strict=True):
+                whole[i] = grad
+        return whole
+
+    @torch.no_grad()
+    def _find_fault(
+        self,
+        batch: Shards,
+        pieces: Callable[[int], list[Gather]],
+        network: ActorCritic,
+        members: Sequence[int],
+        loss_of: LossOf,
+    ) -> None:
+        """Raise for the first piece whose loss is not finite."""
+        total = torch.zeros(len(members), device=self.device)
+        for k in range(len(batch.parts)):
+            for gather in pieces(k):
+                part = gather()
+                loss, _ = loss_of(network, part)
+                self._check_finite("loss", loss, members, part)
+                total = total + loss
+        self._check_finite("loss", total, members)
+        raise AssertionError("the loss was not finite when it was computed first")
+
+    def _learners(self, batch: Shards) -> list[int]:
         """Agents that learn and were in play at all."""
-        played = batch.mask.flatten(0, 1).any(0).tolist()
+        played = (batch.counts()[0] > 0).tolist()
         return [a for a in range(self.num_agents) if bool(self._learning[a]) and played[a]]
 
     def _snapshot(self, agents: Sequence[int]) -> dict[int, dict[str, Tensor]]:
@@ -176,3 +267,17 @@ class GradientSteps(StackedLearner):
         ]
         if rows:
             self._check_finite("parameter", torch.stack(rows).detach(), agents)
+
+
+def _both(first: _Grads, second: _Grads) -> _Grads:
+    """Sum of two; new tensors, for parameters that are added up have one gradient between them."""
+    whole = [y if x is None else x for x, y in zip(first, second, strict=True)]
+    known = [
+        (i, x, y)
+        for i, (x, y) in enumerate(zip(first, second, strict=True))
+        if x is not None and y is not None
+    ]
+    sums = torch._foreach_add([x for _, x, _ in known], [y for *_, y in known])
+    for (i, *_), total in zip(known, sums, strict=True):
+        whole[i] = total
+    return whole

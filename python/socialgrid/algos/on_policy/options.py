@@ -60,7 +60,9 @@ class A3CConfig(OnPolicyConfig):
 
     name: Literal["a3c"] = "a3c"
     workers: int = 1  # type: ignore[misc]
-    """Actor-learners; each has its own environments. 1: no process besides the main one."""
+    """Actor-learners; each has its own environments, no shards, and a thread. 1: no process besides
+    the main one. Several that do not wait for each other (``synchronous``) never give the same bits
+    again."""
     synchronous: bool = False
     """Wait for each other's gradients and apply their mean (A2C)."""
     gae_lambda: float = 1.0
@@ -82,6 +84,8 @@ class A3CConfig(OnPolicyConfig):
 
     def check_batch(self, num_envs: int, rollout_steps: int) -> None:
         """See ``OnPolicyConfig``."""
+        if self.workers == 1:  # otherwise its share is a worker's only shard
+            super().check_batch(num_envs, rollout_steps)
         if self.workers > num_envs:
             raise ValueError(f"workers: {self.workers} cannot share env.num_envs {num_envs}")
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
+from socialgrid.algos.on_policy.shards import Shards, added
 from socialgrid.algos.options import PPOConfig
 from socialgrid.data.returns import discounted_returns, gae
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged
 from socialgrid.models.adam import clip_gradients
-from socialgrid.models.recall import Recall
 
 
 class PPO(RecurrentLearner[PPOConfig]):
@@ -40,29 +40,27 @@ class PPO(RecurrentLearner[PPOConfig]):
         self.updates += 1
         if self.config.learning_rate_end is not None:
             self.optimiser.set_rate(self.config.rates(progress))
-        batch = Recall(rollout, self.model, self.device)
-        rewards = self.rewards(rollout, batch, progress)
+        batch = self.shards(rollout)
+        numbers = self.rewards(batch, progress)
         learners = self._learners(batch)
         snapshot = self._snapshot(learners)
         log = _Metrics(self.num_agents)
         try:
-            self._optimise(batch, rewards.of, learners, snapshot, log)
+            self._optimise(batch, learners, snapshot, log)
             self._check_parameters(learners)
         except BaseException:
             for agent in learners:
                 self._restore(agent, snapshot[agent])
             raise
+        numbers["value_mean"] = batch.mean(lambda part: part.values["action"])
         for agent in learners:
-            seen = batch.mask[..., agent]
-            log.set(agent, "value_mean", batch.values["action"][..., agent][seen].mean())
-            for name, x in rewards.numbers.items():
+            for name, x in numbers.items():
                 log.set(agent, name, x[agent])
         return log.means()
 
     def _optimise(
         self,
-        batch: Recall,
-        rewards: dict[str, Tensor],
+        batch: Shards,
         learners: list[int],
         snapshot: dict[int, dict[str, Tensor]],
         log: _Metrics,
@@ -72,19 +70,19 @@ class PPO(RecurrentLearner[PPOConfig]):
             return
         going, moved = list(learners), set[int]()
         network, members = self._network_of(going)
-        self.estimate(batch, rewards, network, members)
+        self.estimate(batch, network, members)
+        drawn = self.draw_minibatches(
+            *(batch, learners),
+            minibatches=config.num_minibatches,
+            sequences=config.minibatch_sequences,
+            length=config.sequence_length,
+        )
         for i in range(config.num_minibatches):
             if not going:
                 break
             if i and config.refresh_interval and i % config.refresh_interval == 0:
-                self._refresh(batch, network, members, policy=False)
-                self.estimate(batch, rewards, network, members)
-            numbers = self._sampled_gradients(
-                *(batch, network, members, self.loss),
-                minibatch=i,
-                sequences=config.minibatch_sequences,
-                length=config.sequence_length,
-            )
+                self.estimate(batch, network, members, refresh=True)
+            numbers = self._sampled_gradients(batch, drawn, i, network, members, self.loss)
             kl = numbers["kl"].tolist()
             steps = [a for a in going if not self._beyond(kl[members.index(a)])]
             for agent in going:
@@ -115,7 +113,7 @@ class PPO(RecurrentLearner[PPOConfig]):
 
     def _undo_divergence(
         self,
-        batch: Recall,
+        batch: Shards,
         moved: list[int],
         snapshot: dict[int, dict[str, Tensor]],
         log: _Metrics,
@@ -125,15 +123,17 @@ class PPO(RecurrentLearner[PPOConfig]):
         if limit is None or not moved:
             return
         network, members = self._network_of(moved)
-        log_prob = self._refresh(batch, network, members, policy=True)
-        if log_prob is None:
-            raise AssertionError("refresh(policy=True) returns log-probabilities")
+
+        def change(k: int) -> Tensor:
+            part = batch.parts[k]
+            log_prob = part.refresh(network, members, policy=True)
+            assert log_prob is not None, "policy=True"
+            before = part.decisions["action"].log_prob[..., members]
+            return ((before - log_prob) * part.mask[..., members]).sum((0, 1))
+
+        changes = added(batch.map(change)) / batch.counts()[0, members].clamp(min=1)
         for agent in moved:
-            seen = batch.mask[..., agent]
-            change = (
-                batch.decisions["action"].log_prob[..., agent] - log_prob[..., members.index(agent)]
-            )
-            kl = float(change[seen].mean())
+            kl = float(changes[members.index(agent)])
             log.set(agent, "kl_final", kl)
             if kl > limit or log.get(agent, "restored") == 1.0:
                 log.set(agent, "restored", 1.0)

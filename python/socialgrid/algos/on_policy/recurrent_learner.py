@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.learner import ActOutput
-from socialgrid.algos.on_policy.gradient_steps import GradientSteps
+from socialgrid.algos.on_policy.judging import Judging
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
-from socialgrid.data.returns import next_values, standardised
 from socialgrid.data.rollout import Rollout, as_signed
 from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.models.acting import Acting
@@ -24,20 +23,22 @@ from socialgrid.models.adam import StackedAdam
 from socialgrid.models.config import ModelConfig, Precision
 from socialgrid.models.encoders import from_patches
 from socialgrid.models.hearing import Before, Hearing
-from socialgrid.models.recall import Recall
 from socialgrid.models.spec import ViewSpec
 from socialgrid.social.auxiliary import ViewLoss
-from socialgrid.social.influence.leaders import Influence
-from socialgrid.social.mechanism import Outputs, Rewards, make_mechanisms
+from socialgrid.social.mechanism import Outputs, make_mechanisms
 from socialgrid.social.roles import Chosen, MechanismOptions
 
-# Fewer environments than this are not worth a thread of their own.
-FEWEST_ENVS_ACTING = 64
+# Fewer environments than this are not worth a call of their own.
+_FEWEST_ENVS_COMPILED, _FEWEST_ENVS_PLAIN, _MOST_PARTS_PLAIN = 16, 64, 16
 Config = TypeVar("Config", bound=OnPolicyConfig)
 
 
-class RecurrentLearner(GradientSteps, Generic[Config]):
-    """Independent recurrent actor-critics with one Adam each; subclasses add ``update``."""
+class RecurrentLearner(Judging, Generic[Config]):
+    """Independent recurrent actor-critics with one Adam each; subclasses add ``update``.
+
+    Attributes:
+        workers: threads that compute shards, one each at a time.
+    """
 
     config: Config
     default_config: type[Config]
@@ -98,9 +99,9 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
         self.optimiser = StackedAdam(
             self.model, self.num_agents, config.learning_rate, config.adam_betas, config.adam_eps
         )
-        self._workers = Workers()
+        self.workers = Workers()
         self._acting = Acting(self.model)
-        self._pairs: dict[str, Tensor] = {}
+        self._memories, self._pairs = {}, {}
         self._calls = 0  # of ``act`` without the number of a step
 
     def meet(self, world: Any, kinds: Sequence[str]) -> None:
@@ -141,11 +142,21 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
         reset = reset.to(self.device, non_blocking=True)
         uniform = {} if greedy else self._drawn(step, range(first_env, first_env + len(obs)))
         heard = self._heard(state, reset, last)
-        share = max(FEWEST_ENVS_ACTING, -(-len(obs) // self._workers.count(self.device)))
-        parts = [slice(first, first + share) for first in range(0, len(obs), share)]
         made = self._acting.begin(obs, state, reset, heard, uniform)
-        self._workers.map(made.run, parts, self.device)
+        share = self._share(len(obs), compiled=made.compiled)
+        parts = [slice(first, first + share) for first in range(0, len(obs), share)]
+        self.workers.map(made.run, parts, self.device)
         return ActOutput(made.decisions, made.before, made.tokens, state=made.after)
+
+    def _share(self, envs: int, *, compiled: bool) -> int:
+        """How many environments are acted in at a time."""
+        if self.device.type != "cpu":
+            return envs
+        if compiled:
+            return max(_FEWEST_ENVS_COMPILED, -(-envs // self.workers.count(self.device)))
+        # In plain PyTorch what a row comes to may depend on how many rows are computed together;
+        # that must not be a matter of threads.
+        return max(_FEWEST_ENVS_PLAIN, -(-envs // _MOST_PARTS_PLAIN))
 
     def _drawn(self, step: int | None, envs: range) -> dict[str, Tensor]:
         """Numbers in [0, 1) by which decisions of a step are made, ``[A, E]`` by their names."""
@@ -217,68 +228,9 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
         """Change learning rates: one for all agents or one for each."""
         self.optimiser.set_rate(rates)
 
-    def carried(self) -> dict[str, Tensor]:
-        """What mechanisms remember from one batch to the next, CPU tensors ``[E, ...]`` by name."""
-        return {
-            f"{mechanism.name}/{name}": x
-            for mechanism in self.mechanisms
-            for name, x in mechanism.tensors().items()
-        }
-
-    def load_carried(self, tensors: Mapping[str, Tensor]) -> None:
-        """Inverse of ``carried``; an empty mapping forgets everything.
-
-        Raises:
-            ValueError: a name or a shape does not fit the learner.
-        """
-        known = tuple(f"{mechanism.name}/" for mechanism in self.mechanisms)
-        for name in tensors:
-            if not name.startswith(known):
-                raise ValueError(f"carried tensor {name}: not of this learner")
-        for mechanism, start in zip(self.mechanisms, known, strict=True):
-            mechanism.load_tensors(
-                {
-                    name.removeprefix(start): x
-                    for name, x in tensors.items()
-                    if name.startswith(start)
-                }
-            )
-
-    def influence(self, rollout: Rollout) -> Tensor | None:
-        """Influence in every recorded step, float32 ``[T, E, A, N]`` on the CPU: exerted by agent
-        ``a`` of the learner on agent ``n`` of the world.
-
-        Memories of mechanisms start at zero, and nothing is carried on: meant for rollouts that
-        begin with an episode. ``None`` without a mechanism that measures influence.
-        """
-        for mechanism in self.mechanisms:
-            if isinstance(mechanism, Influence):
-                batch = Recall(rollout, self.model, self.device)
-                carried = mechanism.tensors()
-                mechanism.load_tensors({})
-                try:
-                    found, self._pairs = mechanism.measured(self.model, batch)
-                    return found.cpu()
-                finally:
-                    mechanism.load_tensors(carried)
-        return None
-
-    def pairs(self) -> dict[str, Tensor]:
-        """What mechanisms measured between agents in the batch learnt from last (or by
-        ``influence``), by name, float32 ``[A, N]`` of agent ``a`` of the learner for agent ``n`` of
-        the world; NaN where there is nothing.
-        """
-        return dict(self._pairs)
-
     @abstractmethod
     def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
         """See ``Learner``."""
-
-    @abstractmethod
-    def advantages(
-        self, reward: Tensor, value: Tensor, following: Tensor, continues: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Advantages and value targets; all as ``data.returns`` describes."""
 
     @abstractmethod
     def policy_loss(
@@ -291,44 +243,6 @@ class RecurrentLearner(GradientSteps, Generic[Config]):
             made: the decisions.
             weight: flat ``[A, L * S]``.
         """
-
-    def rewards(self, rollout: Rollout, batch: Recall, progress: float) -> Rewards:
-        """What each kind of decisions is rewarded with, and numbers to be logged.
-
-        Raises:
-            NonFiniteError: a reward is not finite.
-        """
-        own = rollout.own(rollout.reward).to(self.device)
-        rewards = Rewards(rollout, batch, self.model, progress, {"action": own})
-        self._check_finite("reward", own.permute(2, 0, 1), range(self.num_agents))
-        for mechanism in self.mechanisms:
-            mechanism.reward(rewards)
-            for x in rewards.of.values():
-                self._check_finite(mechanism.name, x.permute(2, 0, 1), range(self.num_agents))
-        rewards.log("reward_mean", rewards.of["action"])
-        self._pairs = rewards.pairs
-        return rewards
-
-    def estimate(
-        self,
-        batch: Recall,
-        rewards: Mapping[str, Tensor],
-        network: ActorCritic,
-        members: list[int],
-    ) -> None:
-        """Advantages and value targets of the network's agents from stored values."""
-        for name, reward in rewards.items():
-            last, final = batch.bootstrap(network, members, name)
-            value = batch.values[name][..., members]
-            following = next_values(
-                value, last, batch.terminated[..., members], batch.truncated[..., members], final
-            )
-            continues = batch.continues[..., members]
-            advantage, target = self.advantages(reward[..., members], value, following, continues)
-            if self.config.normalize_advantages:
-                advantage = standardised(advantage, batch.mask[..., members])
-            made = batch.decisions[name]
-            made.advantage[..., members], made.target[..., members] = advantage, target
 
     def outputs(self, network: ActorCritic, part: Minibatch) -> Outputs:
         """What a network makes of a minibatch."""

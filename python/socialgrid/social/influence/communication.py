@@ -44,6 +44,7 @@ class Communication(Influence):
             raise ValueError("comm: messages need at least two learning agents")
         self.rewarded = self.name
         self.channel = LastMessages(self.name, spec.num_agents, options.vocabulary)
+        self.alternatives = options.vocabulary
 
     def channels(self) -> Sequence[Channel]:
         """See ``Mechanism``."""
@@ -68,7 +69,9 @@ class Communication(Influence):
         heads.weight, heads.entropy_coef = options.coef, options.entropy_coef
 
     @torch.no_grad()
-    def exerted(self, network: ActorCritic, batch: Recall, heard: Listening) -> Tensor:
+    def exerted(
+        self, network: ActorCritic, batch: Recall, heard: Listening, memory: dict[str, Tensor]
+    ) -> Tensor:
         """Influence of the message sent in every step, on what the others do in the next.
 
         It is credited to the step that sent the message, so that it belongs to the same batch; the

@@ -9,7 +9,7 @@ policies are from what they would have been on average over its alternatives (se
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from socialgrid.models.recall import Recall
 from socialgrid.models.spec import ViewSpec
 from socialgrid.social.influence.blocks import before_steps
 from socialgrid.social.influence.divergence import influence
-from socialgrid.social.influence.listening import Listening
+from socialgrid.social.influence.listening import Listening, value_of_listening
 from socialgrid.social.mechanism import Mechanism, Rewards
 
 
@@ -31,33 +31,48 @@ class Influence(Mechanism):
     rewarded = "action"
     """Whose reward it is."""
 
+    alternatives: int
+    """How many different things an agent may do to be rewarded."""
+
     @abstractmethod
-    def exerted(self, network: ActorCritic, batch: Recall, heard: Listening) -> Tensor:
+    def exerted(
+        self, network: ActorCritic, batch: Recall, heard: Listening, memory: dict[str, Tensor]
+    ) -> Tensor:
         """Influence float32 ``[T, E, A, N]``: exerted by agent ``a`` of the learner on agent ``n``
-        of the world. ``heard`` takes in how what ``n`` does depends on what ``a`` may do.
+        of the world. ``heard`` takes in how what ``n`` does depends on what ``a`` may do;
+        ``memory`` is that of ``Rewards``.
         """
 
     def credited(self, exerted: Tensor, network: ActorCritic) -> Tensor:
         """c, float32 ``[T, E, A]``: the influence that each agent is rewarded for."""
         return exerted.sum(-1)
 
-    def measured(self, network: ActorCritic, batch: Recall) -> tuple[Tensor, dict[str, Tensor]]:
-        """Influence as ``exerted`` has it, and means over the batch, float32 ``[A, N]`` on the
-        CPU: influence, per step in play, and value_of_listening (``Listening``), NaN where there is
-        none.
+    def measured(self, rewards: Rewards) -> Tensor:
+        """Influence as ``exerted`` has it; its mean and what the value of listening is made of are
+        logged.
         """
-        heard = Listening(network.num_agents, batch.taken.shape[-1])
-        found = self.exerted(network, batch, heard)
-        steps = batch.mask.sum((0, 1)).clamp(min=1)
-        influence_on = (found.sum((0, 1)) / steps[:, None]).cpu()
-        return found, {"influence": influence_on, "value_of_listening": heard.value()}
+        network, batch = rewards.network, rewards.batch
+        heard = Listening(network.num_agents, batch.taken.shape[-1], self.alternatives)
+        found = self.exerted(network, batch, heard, rewards.memory)
+        rewards.log_pairs("influence", found)
+        rewards.add("listening", heard.sums)
+        rewards.add("listened", heard.counts)
+        return found
+
+    def report(
+        self, sums: Mapping[str, Tensor], numbers: dict[str, Tensor], pairs: dict[str, Tensor]
+    ) -> None:
+        """See ``Mechanism``: the value of listening of pairs, NaN where there is none, and of each
+        agent's pair that has the largest.
+        """
+        value = value_of_listening(sums["listening"], sums["listened"])
+        pairs["value_of_listening"] = value
+        numbers["value_of_listening"] = value.nan_to_num(0.0).amax(1)
 
     def reward(self, rewards: Rewards) -> None:
         """See ``Mechanism``."""
         options = self.options
-        exerted, pairs = self.measured(rewards.network, rewards.batch)
-        for name, x in pairs.items():
-            rewards.log_pairs(name, x)
+        exerted = self.measured(rewards)
         c = self.credited(exerted, rewards.network)
         if options.influence_clip is not None:
             c = c.clamp(max=options.influence_clip)
@@ -65,9 +80,7 @@ class Influence(Mechanism):
         environment = rewards.of["action"]
         rewards.of[self.rewarded] = options.environment_weight * environment + beta * c
         rewards.log("influence", c)
-        listened = pairs["value_of_listening"].nan_to_num(0.0).amax(1)
-        rewards.numbers["value_of_listening"] = listened
-        rewards.numbers["influence_weight"] = torch.full((c.shape[-1],), beta)
+        rewards.log("influence_weight", torch.full_like(c, beta))
 
 
 class LeadersNow(Channel):
@@ -94,13 +107,16 @@ class BasicInfluence(Influence):
                 "agents, and at least one must be left to be influenced"
             )
         self.channel = LeadersNow(spec, options.num_influencers)
+        self.alternatives = spec.num_actions
 
     def channels(self) -> Sequence[Channel]:
         """See ``Mechanism``."""
         return (self.channel,)
 
     @torch.no_grad()
-    def exerted(self, network: ActorCritic, batch: Recall, heard: Listening) -> Tensor:
+    def exerted(
+        self, network: ActorCritic, batch: Recall, heard: Listening, memory: dict[str, Tensor]
+    ) -> Tensor:
         """See ``Influence``; only influencers exert any, and only on the learner's others."""
         hearing, leaders = network.hearing, self.channel.leaders
         first = hearing.column(self.channel)

@@ -48,16 +48,16 @@ def listening(conditional_logits: Tensor) -> Tensor:
 class Listening:
     """The value of listening of all pairs of agents, over the steps of a batch."""
 
-    def __init__(self, agents: int, world: int) -> None:
+    def __init__(self, agents: int, world: int, alternatives: int) -> None:
         """Nobody has been listened to yet.
 
         Args:
             agents: A, the learner's.
             world: N, all of the world.
+            alternatives: C, what an agent may do, at most.
         """
-        self._agents, self._world = agents, world
-        self._sums: dict[tuple[int, int], Tensor] = {}
-        self._counts: dict[tuple[int, int], Tensor] = {}
+        self.sums = torch.zeros((agents, world, alternatives), dtype=torch.float64)
+        self.counts = torch.zeros((agents, world), dtype=torch.int64)
 
     def add(self, agent: int, slot: int, conditional_logits: Tensor, counts: Tensor) -> None:
         """Take steps of one pair in.
@@ -68,23 +68,22 @@ class Listening:
             conditional_logits: float ``[M, C, n]``, what it would do.
             counts: bool ``[M]``: the steps that count.
         """
-        pair = (agent, slot)
         found = (listening(conditional_logits) * counts[:, None]).sum(0, dtype=torch.float64)
-        self._sums[pair] = self._sums[pair] + found if pair in self._sums else found
-        self._counts[pair] = self._counts.get(pair, counts.new_zeros((), dtype=torch.long))
-        self._counts[pair] = self._counts[pair] + counts.sum()
+        self.sums[agent, slot, : len(found)] += found.cpu()
+        self.counts[agent, slot] += counts.sum().cpu()
 
-    def value(self) -> Tensor:
-        """The value of listening: of an agent's alternatives, that one's which tells most.
 
-        Each alternative's is a mean over the steps that counted, whether it was taken or not.
+def value_of_listening(sums: Tensor, counts: Tensor) -> Tensor:
+    """The value of listening: of an agent's alternatives, that one's which tells most.
 
-        Returns:
-            float32 ``[A, N]`` on the CPU, of agent ``a`` of the learner for agent ``n`` of the
-            world; NaN for pairs that were never together.
-        """
-        table = torch.full((self._agents, self._world), math.nan)
-        for pair, sums in self._sums.items():
-            if (count := int(self._counts[pair])) > 0:
-                table[pair] = float(sums.max()) / count
-        return table
+    Each alternative's is a mean over the steps that counted, whether it was taken or not.
+
+    Args:
+        sums: ``Listening.sums``, of which some may be added up.
+        counts: ``Listening.counts``, likewise.
+
+    Returns:
+        float32 ``[A, N]`` on the CPU, of agent ``a`` of the learner for agent ``n`` of the world;
+        NaN for pairs that were never together.
+    """
+    return (sums.amax(-1) / counts).float()

@@ -6,7 +6,7 @@ had it acted otherwise: no agent looks into another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,7 +34,11 @@ class ModelledInfluence(Influence):
         super().__init__(options, spec)
         if spec.world_agents < 2:
             raise ValueError("moa: there is no other agent in the world to model")
-        self._memory: Tensor | None = None
+        self.alternatives = spec.num_actions
+
+    def memory(self, num_envs: int) -> dict[str, Tensor]:
+        """``memory``, float32 ``[E, A, M]``, of the models."""
+        return {"memory": torch.zeros((num_envs, self.spec.num_agents, 2 * self.options.memory))}
 
     def branch(self, generators: Sequence[torch.Generator], network: ActorCritic) -> ModelOfOthers:
         """See ``Mechanism``."""
@@ -47,7 +51,9 @@ class ModelledInfluence(Influence):
         return branch
 
     @torch.no_grad()
-    def exerted(self, network: ActorCritic, batch: Recall, heard: Listening) -> Tensor:
+    def exerted(
+        self, network: ActorCritic, batch: Recall, heard: Listening, memory: dict[str, Tensor]
+    ) -> Tensor:
         """Influence of every action on what visible others are predicted to do next.
 
         Leaves in the batch what ``loss`` learns from, and remembers the memory after it.
@@ -61,13 +67,10 @@ class ModelledInfluence(Influence):
             policies.append(network.logits(block.core(network)).softmax(-1))
         x, policy = torch.cat(inputs, 1), torch.cat(policies, 1)
         reset = batch.reset[:-1].permute(2, 0, 1)
-        state = self._memory
-        if state is None:
-            state = policy.new_zeros((shape[1], agents, moa.state_size))
-        first = state.to(policy.device).transpose(0, 1).contiguous()
+        first = memory["memory"].to(policy.device).transpose(0, 1).contiguous()
         h, c = moa.remember(x.view(agents, *shape[:2], -1), first, reset)
         memories = torch.cat((h.float(), c), -1)
-        self._memory = memories[:, -1].transpose(0, 1).contiguous()
+        memory["memory"] = memories[:, -1].transpose(0, 1).contiguous().cpu()
         before = torch.cat((first[:, None], memories[:, :-1]), 1)
         before = before.masked_fill(reset.unsqueeze(-1), 0.0)
         batch.memories["moa"] = before.permute(1, 2, 0, 3).contiguous()
@@ -84,9 +87,9 @@ class ModelledInfluence(Influence):
         found = x.new_zeros((*action.shape, moa.world), dtype=torch.float32)
         for start in range(0, x.shape[1], _BLOCK):
             rows = slice(start, start + _BLOCK)
-            memory = before[:, rows]
+            state = before[:, rows]
             core = moa.lstm.alternatives(
-                x[:, rows], memory[..., :half], memory[..., half:], moa.own_columns
+                x[:, rows], state[..., :half], state[..., half:], moa.own_columns
             )
             count = policy.shape[-1]
             predicted = moa.logits(core)[:, :, :count].transpose(2, 3)  # [A, M, N, C, n]
@@ -147,15 +150,3 @@ class ModelledInfluence(Influence):
         predictions = numbers.pop("moa_predictions").clamp(min=1e-12)
         numbers["moa_accuracy"] = numbers.pop("moa_correct") / predictions
         numbers["moa_loss"] = numbers["moa_loss"] / predictions
-
-    def tensors(self) -> dict[str, Tensor]:
-        """``memory``, float32 ``[E, A, M]``, after the last batch."""
-        return {} if self._memory is None else {"memory": self._memory.cpu().clone()}
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """See ``Mechanism``."""
-        size = 2 * self.options.memory
-        for name, x in tensors.items():
-            if name != "memory" or x.shape[1:] != (self.spec.num_agents, size):
-                raise ValueError(f"moa's {name} {tuple(x.shape)}: of other agents or sizes")
-        self._memory = tensors["memory"].clone() if tensors else None

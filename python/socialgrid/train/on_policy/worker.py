@@ -68,8 +68,8 @@ def share_of(config: TrainConfig, index: int) -> tuple[TrainConfig, int]:
         num_envs=each + (index < more),
         num_threads=config.env.num_threads or threads,
     )
-    run = replace(config.run, device="cpu", threads=config.run.threads or threads)
-    alone = replace(algorithm, workers=1)
+    run = replace(config.run, device="cpu", threads=1)
+    alone = replace(algorithm, workers=1, shards=1)
     return replace(config, env=env, run=run, algorithm=alone), first
 
 

@@ -1,0 +1,191 @@
+"""What threads make of learning, and what shards cost: called by ``training.py``.
+
+    python bench/training.py --threads 1,2,4      # wall time by threads, beside two processes
+    python bench/training.py --shards 1,4,8,16    # CPU time of one thread by shards
+
+Both train presets as ``socialgrid-train`` does, update by update, and take turns, so that whatever
+else the machine does falls on all alike. Batches are shorter where a preset's are long, with as
+many gradient passes for every step and as many sequences in a minibatch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from socialgrid.commands.allocation import keep_freed_memory
+from socialgrid.config import TrainConfig, from_dict, load_preset
+from socialgrid.train import make_trainer
+
+_FULL = {"num_minibatches": 5, "kl_target": None, "kl_hard_limit": 1e9}
+# By name: preset, algorithm, mechanisms, and what is changed of it.
+CASES: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
+    "mini": ("goal-cycle-mini", "ppo", (), {"algorithm": {"kl_target": None}}),
+    "full": ("goal-cycle", "ppo", (), {"env": {"rollout_steps": 64}, "algorithm": _FULL}),
+    "full, 3 agents": (
+        "goal-cycle",
+        "ppo",
+        (),
+        {
+            "env": {"rollout_steps": 64},
+            "players": {"kinds": ("learner",) * 3},
+            "algorithm": _FULL,
+        },
+    ),
+    "harvest ppo": (
+        "harvest",
+        "ppo",
+        (),
+        {"env": {"rollout_steps": 100}, "algorithm": {"num_minibatches": 4, "kl_target": None}},
+    ),
+    "harvest a3c": ("harvest", "a3c", (), {"algorithm": {"workers": 1}}),
+    "harvest a3c, moa": ("harvest", "a3c", ("moa",), {"algorithm": {"workers": 1}}),
+}
+_SECONDS = 4.0  # of updates that count as one turn, at least
+
+
+def config_of(case: str, *, shards: int = 0, threads: int = 1, quick: bool = False) -> TrainConfig:
+    """A preset as it is measured."""
+    preset, algorithm, social, changes = CASES[case]
+    changes = {name: dict(table) for name, table in changes.items()}
+    changes["run"] = {"threads": threads, "device": "cpu", "total_steps": 1 << 40}
+    changes.setdefault("env", {})["num_threads"] = threads
+    changes.setdefault("algorithm", {})["shards"] = shards
+    if quick:
+        changes["env"] |= {"num_envs": 16, "rollout_steps": 20}
+        if algorithm == "ppo":
+            changes["algorithm"] |= {"num_minibatches": 2, "minibatch_sequences": 16}
+    return from_dict(changes, load_preset(preset).choose(algorithm, social))
+
+
+class Training:
+    """A preset in training, measured turn by turn."""
+
+    def __init__(self, config: TrainConfig, folder: Path) -> None:
+        self.run = make_trainer(config, folder)
+        self.run.begin()
+        self.updates = 1
+        self.wall: list[float] = []  # seconds an update
+        self.cpu: list[float] = []
+        self.turn()
+        self.updates = max(1, round(_SECONDS / self.wall.pop()))
+        self.cpu.clear()
+
+    def turn(self) -> None:
+        """Some updates."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        for _ in range(self.updates):
+            self.run.step()
+        self.wall.append((time.perf_counter() - wall) / self.updates)
+        self.cpu.append((time.process_time() - cpu) / self.updates)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One preset with one number of shards or threads; seconds are medians for an update."""
+
+    case: str
+    shards: int
+    threads: int
+    wall: float
+    cpu: float
+    agent_steps_per_second: float
+
+
+def measure(case: str, runs: list[tuple[int, int]], repeats: int, quick: bool) -> list[Row]:
+    """Rows of a preset with each of some (shards, threads), in turn."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        trainings = [
+            Training(config_of(case, shards=s, threads=t, quick=quick), Path(folder) / f"{s}-{t}")
+            for s, t in runs
+        ]
+        for _ in range(repeats):
+            for training in trainings:
+                training.turn()
+        for (_, threads), training in zip(runs, trainings, strict=True):
+            config, wall = training.run.config, statistics.median(training.wall)
+            env = config.env
+            shards = config.algorithm.shards_of(env.num_envs, env.rollout_steps)
+            steps = env.num_envs * env.rollout_steps * len(training.run.slots)
+            cpu = statistics.median(training.cpu)
+            rows.append(Row(case, shards, threads, wall, cpu, steps / wall))
+    return rows
+
+
+def processes(case: str, count: int, repeats: int, quick: bool) -> float:
+    """Agent-steps a second of all of some independent processes with a thread each."""
+    words = [sys.executable, __file__, case, str(repeats), str(int(quick)), str(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        begun = [
+            subprocess.Popen([*words, folder], stdout=subprocess.PIPE, text=True)
+            for _ in range(count)
+        ]
+        told = [one.communicate()[0] for one in begun]
+    return sum(json.loads(text) for text in told)
+
+
+def _alone(case: str, repeats: int, quick: bool, count: int, meeting: Path) -> None:
+    """Body of one of several processes: it measures while all others compute, too."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = config_of(case, quick=quick)
+        training = Training(config, Path(folder) / "run")
+        (meeting / str(os.getpid())).touch()
+        while len(list(meeting.iterdir())) < count:
+            time.sleep(0.01)
+        for _ in range(repeats):
+            training.turn()
+        training_wall = statistics.median(training.wall)
+        training.turn()  # the others may still count
+    steps = config.env.num_envs * config.env.rollout_steps * len(training.run.slots)
+    print(json.dumps(steps / training_wall))
+
+
+def tables(args: Any, threads: list[int], shards: list[int]) -> list[dict[str, Any]]:
+    """Measure, and print as Markdown."""
+    document: list[dict[str, Any]] = []
+    cases = [case for case in CASES if not args.only or case in args.only]
+    if len(shards) > 1:
+        print("\nShards: CPU time of one thread for an update, and times that of the first\n")
+        print("| preset |", " | ".join(map(str, shards)), "|")
+        print("|---|" + "---|" * len(shards), flush=True)
+        for case in cases:
+            rows = measure(case, [(n, 1) for n in shards], args.repeats, args.quick)
+            cells = [f"{1e3 * row.cpu:.1f} ms {row.cpu / rows[0].cpu:.3f}" for row in rows]
+            print(f"| {case} |", " | ".join(cells), "|", flush=True)
+            document += [asdict(row) for row in rows]
+    if len(threads) > 1:
+        print("\nThreads: wall time of an update, times as fast; and independent processes\n")
+        names = [f"{n} threads" for n in threads]
+        print("| preset | shards |", " | ".join(names), "| 2 processes | share of them |")
+        print("|---|---|" + "---|" * (len(threads) + 2), flush=True)
+        for case in cases:
+            rows = measure(case, [(shards[0], n) for n in threads], args.repeats, args.quick)
+            cells = [f"{1e3 * row.wall:.1f} ms {rows[0].wall / row.wall:.2f}" for row in rows]
+            both = processes(case, 2, args.repeats, args.quick)
+            one, two = (
+                next((r.agent_steps_per_second for r in rows if r.threads == n), float("nan"))
+                for n in (1, 2)
+            )
+            print(
+                f"| {case} | {rows[0].shards} |",
+                " | ".join(cells),
+                f"| {both / one:.2f} | {two / both:.0%} |",
+                flush=True,
+            )
+            document += [asdict(row) for row in rows]
+    return document
+
+
+if __name__ == "__main__":
+    keep_freed_memory()
+    given, numbers, where = sys.argv[1], [int(x) for x in sys.argv[2:5]], Path(sys.argv[5])
+    _alone(given, numbers[0], bool(numbers[1]), numbers[2], where)

@@ -1,0 +1,227 @@
+"""What was done in a batch, judged: rewards and what mechanisms make of them, advantages."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from socialgrid.algos.on_policy.gradient_steps import GradientSteps
+from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
+from socialgrid.data.returns import next_values
+from socialgrid.data.rollout import Rollout
+from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.recall import Recall
+from socialgrid.social.influence.leaders import Influence
+from socialgrid.social.mechanism import Mechanism, Rewards, Totals
+
+_Memories = dict[str, dict[str, Tensor]]
+
+
+class UnsoundError(Exception):
+    """A reward is not finite."""
+
+    def __init__(self, what: str, x: Tensor) -> None:
+        super().__init__(what)
+        self.what, self.x = what, x
+
+
+class Judging(GradientSteps):
+    """Rewards, advantages and what mechanisms remember from batch to batch."""
+
+    _memories: _Memories  # by mechanism, all environments; empty: everything begins
+    _pairs: dict[str, Tensor]
+
+    def carried(self) -> dict[str, Tensor]:
+        """What mechanisms remember from one batch to the next, CPU tensors ``[E, ...]`` by name."""
+        return {
+            f"{mechanism}/{name}": x.clone()
+            for mechanism, tensors in self._memories.items()
+            for name, x in tensors.items()
+        }
+
+    def load_carried(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of ``carried``; an empty mapping forgets everything.
+
+        Raises:
+            ValueError: a name or a shape does not fit the learner. Nothing has changed then.
+        """
+        known = {mechanism.name: mechanism for mechanism in self.mechanisms}
+        memories: _Memories = {}
+        for whole, x in tensors.items():
+            owner, _, name = whole.partition("/")
+            if owner not in known:
+                raise ValueError(f"carried tensor {whole}: not of this learner")
+            expected = known[owner].memory(len(x)).get(name)
+            if expected is None or expected.shape != x.shape or expected.dtype != x.dtype:
+                raise ValueError(
+                    f"{owner}'s {name} {x.dtype} {tuple(x.shape)}: of other agents or sizes"
+                )
+            memories.setdefault(owner, {})[name] = x.clone()
+        self._memories = memories
+
+    def _remembered(self, mechanism: Mechanism, num_envs: int) -> dict[str, Tensor]:
+        """What a mechanism begins a batch with.
+
+        Raises:
+            ValueError: the batch is of another number of environments.
+        """
+        stored = self._memories.get(mechanism.name, {})
+        for name, x in stored.items():
+            if len(x) != num_envs:
+                raise ValueError(
+                    f"{mechanism.name} remembers {name} of {len(x)} environments, the batch has "
+                    f"{num_envs}"
+                )
+        return {name: stored.get(name, x) for name, x in mechanism.memory(num_envs).items()}
+
+    def rewards(self, batch: Shards, progress: float) -> dict[str, Tensor]:
+        """Find out what each kind of decisions is rewarded with, into ``rewards`` of the parts.
+
+        Returns:
+            numbers to be logged, float32 ``[A]``.
+
+        Raises:
+            NonFiniteError: a reward is not finite.
+        """
+        before = {one.name: self._remembered(one, batch.num_envs) for one in self.mechanisms}
+
+        def work(k: int) -> tuple[Totals, _Memories]:
+            rollout, part = batch.rollouts[k], batch.parts[k]
+            envs = slice(k * part.num_envs, (k + 1) * part.num_envs)
+            own = rollout.own(rollout.reward).to(self.device)
+            _check("reward", own)
+            rewards = Rewards(rollout, part, self.model, progress, {"action": own})
+            after: _Memories = {}
+            for one in self.mechanisms:
+                rewards.memory = {name: x[envs] for name, x in before[one.name].items()}
+                one.reward(rewards)
+                after[one.name] = rewards.memory
+                for x in rewards.of.values():
+                    _check(one.name, x)
+            rewards.log("reward_mean", rewards.of["action"])
+            part.rewards = rewards.of
+            return rewards.totals, after
+
+        try:
+            found = batch.map(work)
+        except UnsoundError as error:
+            self._check_finite(error.what, error.x.permute(2, 0, 1), range(self.num_agents))
+            raise AssertionError("it was not finite") from None
+        totals = tree_sum([one for one, _ in found], Totals.plus)
+        self._memories = {
+            owner: {name: torch.cat([after[owner][name] for _, after in found]) for name in tensors}
+            for owner, tensors in found[0][1].items()
+            if tensors
+        }
+        numbers, self._pairs = self._reported(totals)
+        return numbers
+
+    def _reported(self, totals: Totals) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        numbers, pairs = totals.means()
+        for mechanism in self.mechanisms:
+            mechanism.report(totals.sums, numbers, pairs)
+        return numbers, pairs
+
+    def estimate(
+        self,
+        batch: Shards,
+        network: ActorCritic,
+        members: list[int],
+        *,
+        refresh: bool = False,
+    ) -> None:
+        """Advantages and value targets of the network's agents from stored values.
+
+        Args:
+            batch: with rewards.
+            network: of these agents.
+            members: whose.
+            refresh: recompute values and memories before.
+        """
+
+        def judge(k: int) -> Tensor:
+            part = batch.parts[k]
+            if refresh:
+                part.refresh(network, members)
+            mask, sums = part.mask[..., members], []
+            for name, reward in part.rewards.items():
+                last, final = part.bootstrap(network, members, name)
+                value = part.values[name][..., members]
+                following = next_values(
+                    value, last, part.terminated[..., members], part.truncated[..., members], final
+                )
+                continues = part.continues[..., members]
+                advantage, target = self.advantages(
+                    reward[..., members], value, following, continues
+                )
+                made = part.decisions[name]
+                made.advantage[..., members], made.target[..., members] = advantage, target
+                sums.append((advantage * mask).sum((0, 1)))
+            return torch.stack(sums)
+
+        sums = batch.map(judge)
+        if self.config.normalize_advantages:
+            self._standardise(batch, members, added(sums))
+
+    def _standardise(self, batch: Shards, members: list[int], sums: Tensor) -> None:
+        """Advantages with mean 0 and deviation 1 for each agent over the steps in play.
+
+        Args:
+            batch: with advantages.
+            members: whose.
+            sums: of their advantages in play, by decision, ``[D, len(members)]``.
+        """
+        count = batch.counts()[0, members].clamp(min=1)
+        means = sums / count
+
+        def squares(part: Recall) -> Tensor:
+            mask, found = part.mask[..., members], []
+            for mean, name in zip(means, part.rewards, strict=True):
+                made = part.decisions[name].advantage
+                made[..., members] = made[..., members] - mean
+                found.append((made[..., members].square() * mask).sum((0, 1)))
+            return torch.stack(found)
+
+        deviations = (batch.total(squares) / count).sqrt() + 1e-8
+        for part in batch.parts:
+            for deviation, name in zip(deviations, part.rewards, strict=True):
+                part.decisions[name].advantage[..., members] /= deviation
+
+    def influence(self, rollout: Rollout) -> Tensor | None:
+        """Influence in every recorded step, float32 ``[T, E, A, N]`` on the CPU: exerted by agent
+        ``a`` of the learner on agent ``n`` of the world.
+
+        Memories of mechanisms start at zero, and nothing is carried on: meant for rollouts that
+        begin with an episode. ``None`` without a mechanism that measures influence.
+        """
+        for mechanism in self.mechanisms:
+            if isinstance(mechanism, Influence):
+                batch = Recall(rollout, self.model, self.device)
+                memory = mechanism.memory(rollout.num_envs)
+                rewards = Rewards(rollout, batch, self.model, 0.0, {}, memory)
+                found = mechanism.measured(rewards)
+                numbers, self._pairs = rewards.totals.means()
+                mechanism.report(rewards.totals.sums, numbers, self._pairs)
+                return found.cpu()
+        return None
+
+    def pairs(self) -> dict[str, Tensor]:
+        """What mechanisms measured between agents in the batch learnt from last (or by
+        ``influence``), by name, float32 ``[A, N]`` of agent ``a`` of the learner for agent ``n`` of
+        the world; NaN where there is nothing.
+        """
+        return dict(self._pairs)
+
+    @abstractmethod
+    def advantages(
+        self, reward: Tensor, value: Tensor, following: Tensor, continues: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets; all as ``data.returns`` describes."""
+
+
+def _check(what: str, x: Tensor) -> None:
+    if not bool(x.isfinite().all()):
+        raise UnsoundError(what, x)
