@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "acting.hpp"
+#include "given_layers.hpp"
 #include "learning.hpp"
 #include "unlocked.hpp"
 
@@ -23,27 +24,8 @@ using learning::Acting;
 using learning::Kernels;
 using learning::Layer;
 
-// Rows, cols, inputs, outputs, kernel, slope, whether tanh follows.
-using GivenLayer =
-    std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, double, bool>;
-using GivenLayers = std::vector<GivenLayer>;
 // Address, distance of environments, distance of agents.
 using GivenTable = std::tuple<std::uintptr_t, std::int64_t, std::int64_t>;
-
-Layer layer_of(const GivenLayer& given) {
-  Layer layer;
-  double slope = 1.0;
-  std::tie(layer.rows, layer.cols, layer.inputs, layer.outputs, layer.kernel, slope, layer.tanh) =
-      given;
-  layer.slope = static_cast<float>(slope);
-  return layer;
-}
-
-std::vector<Layer> layers_of(const GivenLayers& given) {
-  std::vector<Layer> layers;
-  for (const GivenLayer& one : given) layers.push_back(layer_of(one));
-  return layers;
-}
 
 // Views: rows, cols, pixels along the side of a tile, bytes of a number, tiles.
 std::unique_ptr<Acting> make_acting(

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "distinct.hpp"
+#include "given_layers.hpp"
 #include "kernels.hpp"
 #include "learning.hpp"
 #include "register.hpp"
@@ -179,19 +180,93 @@ void look_up_back(const Kernels& kernels, const std::array<std::uintptr_t, 5>& w
   LookUpBack back;
   back.grad = at<const float>(where[2]);
   back.grad_table = table.data();
-  back.grad_bias = table.data() + entries * padded;
+  back.common = kernels.common_tile(l);
+  float* bias = table.data() + entries * padded;
   share(1, l.kernel * l.kernel, worthwhile(threads, additions(l)),
         [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-          Numbers margins(kernels.margins(l));
+          Numbers margins(kernels.margins(l)), sums(padded);
           std::vector<std::int32_t> lists(
               static_cast<std::size_t>(5 * l.tiles + 2 * l.rows * l.cols));
           LookUpBack own = back;
           own.margins = margins.data();
+          own.sums = sums.data();
           own.lists = lists.data();
           kernels.look_up_back(l, own, begin, end);
+          kernels.look_up_rest(l, own, begin, end);
+          if (begin == 0) std::copy_n(sums.data(), padded, bias);
         });
   copy_rows(table.data(), padded, at<float>(where[3]), l.outputs, entries);
-  copy_rows(back.grad_bias, padded, at<float>(where[4]), l.outputs, 1);
+  copy_rows(bias, padded, at<float>(where[4]), l.outputs, 1);
+}
+
+// A look-up and the layers after it, whose weights and biases follow each other. Addresses: numbers
+// of tiles, table, bias. The table is padded in `room`.
+learning::Encoding encoding_of(const Kernels& kernels, const std::array<std::uintptr_t, 3>& where,
+                               const ViewSizes& sizes, double slope, const GivenLayers& layers,
+                               const std::vector<std::uintptr_t>& weights, Numbers& room) {
+  learning::Encoding e;
+  e.first = views_of(sizes, slope);
+  LookUp& l = e.first;
+  const std::int64_t padded = kernels.padded_outputs(l.outputs);
+  const std::int64_t entries = l.kernel * l.kernel * l.tiles;
+  room.resize((entries + 1) * padded);
+  copy_rows(at<const float>(where[1]), l.outputs, room.data(), padded, entries);
+  copy_rows(at<const float>(where[2]), l.outputs, room.data() + entries * padded, padded, 1);
+  l.cells = at<const std::uint16_t>(where[0]);
+  l.table = room.data();
+  l.bias = room.data() + entries * padded;
+  l.tile = padded;
+  l.place = l.tiles * padded;
+  e.layers = layers_of(layers);
+  for (std::size_t i = 0; i < e.layers.size(); ++i) {
+    e.weights.push_back(at<const float>(weights.at(2 * i)));
+    e.biases.push_back(at<const float>(weights.at(2 * i + 1)));
+  }
+  return e;
+}
+
+void encode(const Kernels& kernels, const std::array<std::uintptr_t, 3>& where,
+            const ViewSizes& sizes, double slope, const GivenLayers& layers,
+            const std::vector<std::uintptr_t>& weights, std::uintptr_t features, int threads) {
+  const Unlocked unlocked;
+  Numbers room;
+  const learning::Encoding e = encoding_of(kernels, where, sizes, slope, layers, weights, room);
+  double products = additions(e.first);
+  for (const learning::Layer& layer : e.layers) {
+    products +=
+        static_cast<double>(e.first.count * layer.pixels()) * static_cast<double>(layer.weights());
+  }
+  share(1, e.first.count, worthwhile(threads, products),
+        [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+          learning::encode(kernels, e, at<float>(features), begin, end);
+        });
+}
+
+// Addresses of gradients: of features (and those themselves), table, bias, then of weights and
+// biases.
+void encode_back(const Kernels& kernels, const std::array<std::uintptr_t, 3>& where,
+                 const ViewSizes& sizes, double slope, const GivenLayers& layers,
+                 const std::vector<std::uintptr_t>& weights,
+                 const std::array<std::uintptr_t, 4>& back,
+                 const std::vector<std::uintptr_t>& grads) {
+  const Unlocked unlocked;
+  Numbers room;
+  const learning::Encoding e = encoding_of(kernels, where, sizes, slope, layers, weights, room);
+  const std::int64_t padded = e.first.tile,
+                     entries = e.first.kernel * e.first.place / padded * e.first.kernel;
+  Numbers table((entries + 1) * padded);
+  learning::EncodingGrads g;
+  g.features = at<const float>(back[0]);
+  g.grad = at<const float>(back[1]);
+  g.table = table.data();
+  g.bias = table.data() + entries * padded;
+  for (std::size_t i = 0; i < e.layers.size(); ++i) {
+    g.weights.push_back(at<float>(grads.at(2 * i)));
+    g.biases.push_back(at<float>(grads.at(2 * i + 1)));
+  }
+  learning::encode_back(kernels, e, g);
+  copy_rows(g.table, padded, at<float>(back[2]), e.first.outputs, entries);
+  copy_rows(g.bias, padded, at<float>(back[3]), e.first.outputs, 1);
 }
 
 // Addresses: rows [count, columns], the place of each int64, sums.
@@ -238,6 +313,10 @@ void add_images(py::class_<Kernels>& kernels, py::module_& module) {
            py::arg("threads"))
       .def("look_up_back", &look_up_back, py::arg("where"), py::arg("sizes"), py::arg("slope"),
            py::arg("threads"))
+      .def("encode", &encode, py::arg("where"), py::arg("sizes"), py::arg("slope"),
+           py::arg("layers"), py::arg("weights"), py::arg("features"), py::arg("threads"))
+      .def("encode_back", &encode_back, py::arg("where"), py::arg("sizes"), py::arg("slope"),
+           py::arg("layers"), py::arg("weights"), py::arg("back"), py::arg("grads"))
       .def("add_rows", &add_rows, py::arg("where"), py::arg("count"), py::arg("columns"));
   module.def("distinct", &distinct, py::arg("where"), py::arg("count"), py::arg("bytes"),
              py::arg("limit"), py::arg("wide"));

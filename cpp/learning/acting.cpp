@@ -11,53 +11,10 @@
 namespace socialgrid::learning {
 namespace {
 
-constexpr std::int64_t kGroup = 256;    // environments at a time, of which views may be shared
-constexpr std::int64_t kPiece = 49152;  // numbers of images that stay in the cache
-constexpr std::int64_t kBlock = 12;     // rows that products are best computed of
+constexpr std::int64_t kGroup = 256;  // environments at a time, of which views may be shared
 constexpr int kPatience = 15;  // how often not to look for views that are the same, after none were
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-Images images_of(const Layer& layer) {
-  Images images;
-  images.rows = layer.rows;
-  images.cols = layer.cols;
-  images.inputs = layer.inputs;
-  images.outputs = layer.outputs;
-  images.kernel = layer.kernel;
-  images.slope = layer.slope;
-  images.tanh = layer.tanh;
-  return images;
-}
-
-std::int64_t outputs_of(const Layer& layer) {
-  return (layer.rows - layer.kernel + 1) * (layer.cols - layer.kernel + 1) * layer.outputs;
-}
-
-// A layer with its weights.
-struct Ready {
-  Images images;
-  Numbers weight, bias;
-
-  void apply(const Kernels& kernels, const float* x, float* to, std::int64_t count) const {
-    Images own = images;
-    own.packed = weight.data();
-    own.bias = bias.data();
-    own.x = x;
-    own.to = to;
-    kernels.correlate(own, 0, count);
-  }
-};
-
-Ready ready(const Kernels& kernels, const Layer& layer, const float* weight, const float* bias) {
-  Ready found;
-  found.images = images_of(layer);
-  found.weight.resize(kernels.packed_taps(found.images, false));
-  kernels.pack_taps(found.images, weight, false, found.weight.data());
-  found.bias.resize(layer.outputs);
-  if (bias != nullptr) std::copy_n(bias, layer.outputs, found.bias.data());
-  return found;
-}
 
 }  // namespace
 
@@ -133,9 +90,9 @@ Acting::Acting(const Kernels& kernels, Network network)
   }
   state_ = 2 * n.memory + static_cast<std::int64_t>(n.deciders.size()) - 1;
   padded_ = kernels_.padded_outputs(n.first.outputs);
-  widest_ = std::max({outputs_of(n.first), n.views.pixels(), n.cell.outputs});
-  for (const Layer& layer : n.layers) widest_ = std::max(widest_, outputs_of(layer));
-  piece_ = std::max(kPiece / widest_ / kBlock * kBlock, kBlock);
+  widest_ = std::max({n.first.results(), n.views.pixels(), n.cell.outputs});
+  for (const Layer& layer : n.layers) widest_ = std::max(widest_, layer.results());
+  piece_ = piece_of(widest_);
 }
 
 Acting::~Acting() = default;
@@ -154,7 +111,7 @@ void Acting::load(const std::vector<const float*>& parameters) {
     auto next = parameters.begin();
     const auto take = [&](std::int64_t size) { return *next++ + agent * size; };
     const auto layer = [&](const Layer& one) {
-      const float* weight = take(one.outputs * one.kernel * one.kernel * one.inputs);
+      const float* weight = take(one.weights());
       return ready(kernels_, one, weight, take(one.outputs));
     };
     if (n.cell.outputs > 0) own.cell.push_back(layer(n.cell));

@@ -7,18 +7,11 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "layers.hpp"
 #include "numbers.hpp"
 #include "tiles.hpp"
 
 namespace socialgrid::learning {
-
-// Windows of kernel x kernel of images [rows, cols, inputs] to `outputs` numbers, then leaky ReLU
-// or tanh. An affine layer has images of one pixel.
-struct Layer {
-  std::int64_t rows = 1, cols = 1, inputs = 0, outputs = 0, kernel = 1;
-  float slope = 1.0f;
-  bool tanh = false;
-};
 
 // Tokens that agents hear one-hot, and how many of the agents act before the others, whose tokens
 // these are then.

@@ -204,7 +204,9 @@ void tap_gradients(const Images& images, std::int64_t begin, std::int64_t end) {
   const std::int64_t outputs = images.outputs, all_pixels = images.count * g.pixels;
   const float* pixels[kDepth];
   Walk walk(g, images, 0);
-  for (std::int64_t i = begin * outputs; i < end * outputs; ++i) images.to[i] = 0.0f;
+  for (std::int64_t i = begin * outputs; i < end * outputs && !images.onto; ++i) {
+    images.to[i] = 0.0f;
+  }
   for (std::int64_t first = 0; first < all_pixels; first += kDepth) {
     const std::int64_t depth = all_pixels - first < kDepth ? all_pixels - first : kDepth;
     for (std::int64_t k = 0; k < depth; ++k, walk.next()) pixels[k] = walk.at;
@@ -245,8 +247,13 @@ void tap_gradients(const Images& images, std::int64_t begin, std::int64_t end) {
   }
 }
 
-void rectified(const float* grad, const float* out, float slope, std::int64_t rows,
-               std::int64_t columns, float* before, float* sums) {
+namespace {
+
+// before = through(grad, out), and the sum of the columns.
+template <typename Through>
+SOCIALGRID_INLINE void pass(const float* grad, const float* out, std::int64_t rows,
+                            std::int64_t columns, float* before, float* sums,
+                            const Through& through) {
   const auto work = [&]<int Vectors>(Count<Vectors>, std::int64_t column, const float*) {
     const std::int64_t left = columns - column;
     Lanes totals[Vectors] = {};
@@ -254,15 +261,29 @@ void rectified(const float* grad, const float* out, float slope, std::int64_t ro
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
         const std::int64_t some = left - v * kLanes;
-        const Lanes g = get(grad + at + v * kLanes, some);
-        const Lanes through = get(out + at + v * kLanes, some) > 0.0f ? g : product(g, all(slope));
-        put(before + at + v * kLanes, through, some);
-        totals[v] += through;
+        const Lanes g =
+            through(get(grad + at + v * kLanes, some), get(out + at + v * kLanes, some));
+        put(before + at + v * kLanes, g, some);
+        totals[v] += g;
       }
     }
     for (int v = 0; v < Vectors; ++v) put(sums + column + v * kLanes, totals[v], left - v * kLanes);
   };
   for_panels(0, columns, nullptr, work);
+}
+
+}  // namespace
+
+void rectified(const float* grad, const float* out, float slope, std::int64_t rows,
+               std::int64_t columns, float* before, float* sums) {
+  pass(grad, out, rows, columns, before, sums,
+       [slope](Lanes g, Lanes y) { return y > 0.0f ? g : product(g, all(slope)); });
+}
+
+void squashed(const float* grad, const float* out, std::int64_t rows, std::int64_t columns,
+              float* before, float* sums) {
+  pass(grad, out, rows, columns, before, sums,
+       [](Lanes g, Lanes y) { return product(g, 1.0f - y * y); });
 }
 
 void tanh_all(float* x, std::int64_t count) {

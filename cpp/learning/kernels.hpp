@@ -49,6 +49,7 @@ struct Images {
   const float* bias = nullptr;    // [outputs] (spread: [inputs]) or null
   float slope = 1.0f;             // of the result left of zero
   bool tanh = false;              // of the result
+  bool onto = false;              // tap_gradients: add to what is there
   const float* x = nullptr;       // images; spread writes them
   const float* y = nullptr;       // correlations; correlate writes them
   float* to = nullptr;            // what is written
@@ -68,11 +69,12 @@ struct LookUp {
   float* out = nullptr;         // [count, rows - kernel + 1, cols - kernel + 1, outputs]
 };
 
-// What the way back needs besides; zeroed but for the lists.
+// What the way back needs besides; numbers are zeroed, and added up over calls.
 struct LookUpBack {
+  std::int32_t common = 0;        // of the tiles
   const float* grad = nullptr;    // as LookUp's out
   float* grad_table = nullptr;    // as LookUp's table
-  float* grad_bias = nullptr;     // [padded outputs]
+  float* sums = nullptr;          // [padded outputs], of all gradients before leaky ReLU
   float* margins = nullptr;       // scratch: as many as `margins` says
   std::int32_t* lists = nullptr;  // [5 * tiles + 2 * cells], scratch
 };
@@ -121,18 +123,23 @@ struct Kernels {
   void (*spread)(const Images& images, std::int64_t begin, std::int64_t end);
   void (*tap_gradients)(const Images& images, std::int64_t begin, std::int64_t end);
 
-  // Through leaky ReLU with a result `out`, [rows, columns], and the sum of the columns.
+  // Through leaky ReLU or tanh with a result `out`, [rows, columns], and the sum of the columns.
   void (*rectified)(const float* grad, const float* out, float slope, std::int64_t rows,
                     std::int64_t columns, float* before, float* sums);
+  void (*squashed)(const float* grad, const float* out, std::int64_t rows, std::int64_t columns,
+                   float* before, float* sums);
 
   void (*tanh_all)(float* x, std::int64_t count);  // in place
 
-  // Views `begin` to `end`; on the way back, places `begin` to `end` in the window, of which the
-  // first does the bias, too.
+  // Views `begin` to `end`. On the way back, places `begin` to `end` in the window of all views but
+  // for the most common tile, as a sample tells, whose gradients are what is left of the sums.
   std::int64_t (*padded_outputs)(std::int64_t outputs);
   std::int64_t (*margins)(const LookUp& look_up);
   void (*look_up)(const LookUp& look_up, std::int64_t begin, std::int64_t end);
   void (*look_up_back)(const LookUp& look_up, const LookUpBack& back, std::int64_t begin,
+                       std::int64_t end);
+  std::int32_t (*common_tile)(const LookUp& look_up);
+  void (*look_up_rest)(const LookUp& look_up, const LookUpBack& back, std::int64_t begin,
                        std::int64_t end);
   void (*choose)(const Choice& choice);
   // Numbers that all results of a perceptron take; through it, and back through what is in there.

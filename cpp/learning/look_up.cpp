@@ -97,7 +97,7 @@ void look_up(const LookUp& l, std::int64_t begin, std::int64_t end) {
 }
 
 std::int64_t margins(const LookUp& l) {
-  return (l.rows + l.kernel - 1) * (l.cols + l.kernel - 1) * kLanes + padded_outputs(l.outputs);
+  return (l.rows + l.kernel - 1) * (l.cols + l.kernel - 1) * kLanes;
 }
 
 namespace {
@@ -110,27 +110,17 @@ struct Lists {
   std::int64_t count = 0;
   std::int32_t common;
 
-  Lists(const LookUp& l, std::int32_t* memory)
-      : heads(memory),
+  Lists(const LookUp& l, const LookUpBack& back)
+      : heads(back.lists),
         next(heads + kLists * l.tiles),
         where(next + l.rows * l.cols),
         seen(where + l.rows * l.cols),
-        common(most_common(l)) {
+        common(back.common) {
     for (std::int64_t i = 0; i < kLists * l.tiles; ++i) heads[i] = -1;
     for (std::int64_t i = 0; i < l.rows * l.cols; ++i) {
       const std::int64_t pixel = i / l.cols * (l.cols + l.kernel - 1) + i % l.cols;
       where[i] = static_cast<std::int32_t>(pixel * kLanes);
     }
-  }
-
-  // The most common tile as far as a sample tells.
-  std::int32_t most_common(const LookUp& l) {
-    const std::int64_t cells = l.count * l.rows * l.cols;
-    for (std::int64_t i = 0; i < l.tiles; ++i) heads[i] = 0;
-    for (std::int64_t i = 0; i < cells; i += 61) ++heads[l.cells[i]];
-    std::int32_t best = 0;
-    for (std::int32_t i = 1; i < l.tiles; ++i) best = heads[i] > heads[best] ? i : best;
-    return best;
   }
 
   void sort(const std::uint16_t* cells, std::int64_t all) {
@@ -201,17 +191,29 @@ SOCIALGRID_INLINE void add_cells(const LookUp& l, const Lists& lists, const floa
 
 }  // namespace
 
-// Of the places `begin` to `end` in the window; the first of them does the bias too.
+std::int32_t common_tile(const LookUp& l) {
+  constexpr std::int64_t kSample = 512;
+  const std::int64_t cells = l.count * l.rows * l.cols, stride = cells / kSample + 1;
+  std::int64_t best = 0, most = 0;
+  for (std::int64_t tile = 0; tile < l.tiles && 2 * most <= kSample; ++tile) {
+    std::int64_t count = 0;
+    for (std::int64_t i = 0; i < cells; i += stride) count += l.cells[i] == tile ? 1 : 0;
+    if (count <= most) continue;
+    best = tile;
+    most = count;
+  }
+  return static_cast<std::int32_t>(best);
+}
+
 void look_up_back(const LookUp& l, const LookUpBack& back, std::int64_t begin, std::int64_t end) {
-  const std::int64_t cells = l.rows * l.cols, padded = padded_outputs(l.outputs);
-  float* sums = back.margins + margins(l) - padded;  // over all pixels
-  Lists lists(l, back.lists);
+  const std::int64_t cells = l.rows * l.cols;
+  Lists lists(l, back);
   for (std::int64_t n = 0; n < l.count; ++n) {
     lists.sort(l.cells + n * cells, cells);
-    for (std::int64_t column = 0; column < padded; column += kLanes) {
-      Lanes sum = load(sums + column);
+    for (std::int64_t column = 0; column < l.outputs; column += kLanes) {
+      Lanes sum = {};
       spread_out(l, back.grad, n, column, back.margins, sum);
-      store(sums + column, sum);
+      store(back.sums + column, load(back.sums + column) + sum);
       std::int64_t tap = begin;
       for (; tap + 9 <= end; tap += 9) {
         add_cells<9>(l, lists, back.margins, tap, column, back.grad_table);
@@ -222,17 +224,18 @@ void look_up_back(const LookUp& l, const LookUpBack& back, std::int64_t begin, s
     }
     lists.forget();
   }
-  for (std::int64_t column = 0; column < padded; column += kLanes) {
-    const Lanes sum = load(sums + column);
-    if (begin == 0) store(back.grad_bias + column, sum);
-    // Every pixel has one tile at each place, so that the common one's share is what is left.
+}
+
+// Every pixel has one tile at each place.
+void look_up_rest(const LookUp& l, const LookUpBack& back, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t column = 0; column < l.outputs; column += kLanes) {
     for (std::int64_t tap = begin; tap < end; ++tap) {
       float* table = back.grad_table + tap * l.place + column;
-      Lanes rest = sum;
+      Lanes rest = load(back.sums + column);
       for (std::int64_t tile = 0; tile < l.tiles; ++tile) {
-        if (tile != lists.common) rest -= load(table + tile * l.tile);
+        if (tile != back.common) rest -= load(table + tile * l.tile);
       }
-      store(table + lists.common * l.tile, rest);
+      store(table + back.common * l.tile, rest);
     }
   }
 }

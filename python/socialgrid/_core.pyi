@@ -66,6 +66,26 @@ class Kernels:
     def look_up_back(
         self, where: Sequence[int], sizes: Sequence[int], slope: float, threads: int
     ) -> None: ...
+    def encode(
+        self,
+        where: Sequence[int],
+        sizes: Sequence[int],
+        slope: float,
+        layers: Sequence[tuple[int, int, int, int, int, float, bool]],
+        weights: Sequence[int],
+        features: int,
+        threads: int,
+    ) -> None: ...
+    def encode_back(
+        self,
+        where: Sequence[int],
+        sizes: Sequence[int],
+        slope: float,
+        layers: Sequence[tuple[int, int, int, int, int, float, bool]],
+        weights: Sequence[int],
+        back: Sequence[int],
+        grads: Sequence[int],
+    ) -> None: ...
     def add_rows(self, where: Sequence[int], count: int, columns: int) -> None: ...
     def perceptron_room(self, sizes: Sequence[int]) -> int: ...
     def perceptron(

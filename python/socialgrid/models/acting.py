@@ -23,13 +23,12 @@ from socialgrid.models import kernels
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.decision import DecisionHeads
 from socialgrid.models.encoders import CellConv, Encoder, TileConv
+from socialgrid.models.encoding import Layer, layers_of
 from socialgrid.models.heads import Head
 from socialgrid.models.hearing import Hearing
-from socialgrid.models.layers import StackedConv, StackedLinear
 from socialgrid.models.plain_acting import plainly
 
 _MOST_CELLS = 65_534
-_Layer = tuple[int, int, int, int, int, float, bool]
 _Table = tuple[int, int, int]
 
 
@@ -193,7 +192,10 @@ class Acting:
             model.config.memory,
             [(one.columns, one.symbols, one.leaders) for one in model.hearing.channels],
             [
-                (_affine_layers(heads.policy_head.layers), _affine_layers(heads.value_head.layers))
+                (
+                    layers_of(1, 1, (), heads.policy_head.layers),
+                    layers_of(1, 1, (), heads.value_head.layers),
+                )
                 for heads in model.heads.values()
             ],
             mask,
@@ -235,39 +237,16 @@ def _parameters(model: ActorCritic) -> Iterator[tuple[dict[str, Tensor], str]]:
             yield cast(dict[str, Tensor], module._parameters), name
 
 
-def _encoder_layers(encoder: Encoder) -> Iterator[_Layer]:
-    first = encoder.first
-    rows, cols = encoder.spec.rows, encoder.spec.cols
+def _encoder_layers(encoder: Encoder) -> Iterator[Layer]:
+    first, shape = encoder.first, (encoder.spec.rows, encoder.spec.cols)
+    convs = list(encoder.convs)
     if isinstance(first, TileConv):
         outputs, inputs = first.weight.shape[1:]
-        alone = len(encoder.convs) == 0
-        yield (
-            rows if alone else 1,
-            cols if alone else 1,
-            inputs,
-            outputs,
-            1,
-            first.negative_slope,
-            False,
-        )
-        convs = list(encoder.convs)
+        cells = (1, 1) if convs else shape
+        yield *cells, inputs, outputs, 1, first.negative_slope, False
     else:
-        convs = [first.conv, *encoder.convs]
-    for conv in convs:
-        assert isinstance(conv, StackedConv)
-        outputs, kernel, _, inputs = conv.weight.shape[1:]
-        yield rows, cols, inputs, outputs, kernel, conv.negative_slope, False
-        rows, cols = rows - kernel + 1, cols - kernel + 1
-    yield from _affine_layers(encoder.project)
-
-
-def _affine_layers(layers: nn.ModuleList) -> list[_Layer]:
-    found: list[_Layer] = []
-    for layer in layers:
-        assert isinstance(layer, StackedLinear)
-        outputs, inputs = layer.weight.shape[1:]
-        found.append((1, 1, inputs, outputs, 1, 1.0, layer.tanh))
-    return found
+        convs = [first.conv, *convs]
+    yield from layers_of(*shape, convs, encoder.project)
 
 
 def _act(

@@ -15,13 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from socialgrid.models import kernels, lookup
+from socialgrid.models import encoding, kernels, lookup
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.layers import StackedConv, StackedLinear, by_agent, uniform_parameter
 from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
 
 PIECE = 1024
+_ALL = slice(None)
 
 
 def to_patches(obs: Tensor, spec: ViewSpec) -> Tensor:
@@ -214,8 +215,9 @@ class Encoder(nn.Module):
     def forward(self, views: Tensor, dtype: torch.dtype) -> Tensor:
         """Prepared views ``[A, N, ...]`` to features ``[A, N, features]``."""
         if self._by_look_up(views, dtype):
-            found = [self._encode(part, rows) for rows, part in by_agent(views)]
-            return found[0] if len(found) == 1 else torch.cat(found)
+            seen = lookup.see(views.flatten(0, 1))
+            if seen is not None:
+                return encoding.encode(seen, len(views), self._layers(_ALL), self._chain())
         if views.device.type == "cpu" and views.shape[1] > PIECE and not torch.is_grad_enabled():
             # Nothing is kept, so pieces that fit the cache are faster than everything at once.
             starts = range(0, views.shape[1], PIECE)
@@ -226,30 +228,16 @@ class Encoder(nn.Module):
         """Output of the last convolution, ``[A, N, rows * cols * channels]``."""
         flat = []
         for rows, part in by_agent(views):
-            by_look_up = self._by_look_up(part, dtype)
-            seen = lookup.see(part[0], share=False) if by_look_up else None
+            seen = lookup.see(part[0]) if self._by_look_up(part, dtype) else None
             flat.append(self._convolve(part, dtype, rows, seen))
         return flat[0] if len(flat) == 1 else torch.cat(flat)
 
-    def features(self, convolved: Tensor, rows: slice = slice(None)) -> Tensor:
-        """The fully connected layers of the agents in ``rows``: ``[A, N, features]``."""
+    def features(self, convolved: Tensor) -> Tensor:
+        """The fully connected layers: ``[A, N, features]``."""
         x = convolved
         for layer in self.project:
-            x = layer(x, rows)
+            x = layer(x)
         return x
-
-    def _encode(self, views: Tensor, rows: slice) -> Tensor:
-        """One agent's features; views that are the same are encoded once."""
-        seen = lookup.see(views[0], share=True)
-        count = views.shape[1] if seen is None else len(seen.tiles)
-        size = count if torch.is_grad_enabled() else PIECE
-        found = []
-        for i in range(0, count, size):
-            part = None if seen is None else seen.part(slice(i, i + size))
-            flat = self._convolve(views[:, i : i + size], torch.float32, rows, part)
-            found.append(self.features(flat, rows))
-        x = found[0] if len(found) == 1 else torch.cat(found, 1)
-        return x if seen is None else seen.for_all(x[0])[None]
 
     def _convolve(
         self, views: Tensor, dtype: torch.dtype, rows: slice, seen: lookup.Seen | None
@@ -260,7 +248,7 @@ class Encoder(nn.Module):
             x = self.first(views, dtype, rows)
             x = x.view(agents, views.shape[1], *self.first_shape, -1)
         else:
-            x = lookup.convolve(seen, self._layers(rows.start))
+            x = lookup.convolve(seen, self._layers(rows))
             convs = convs if isinstance(self.first, CellConv) else convs[1:]
         for conv in convs:
             x = conv(x, rows)
@@ -272,15 +260,25 @@ class Encoder(nn.Module):
         if views.device.type != "cpu" or dtype != torch.float32 or not kernels.usable():
             return False
         over_cells = isinstance(self.first, CellConv) or len(self.convs) > 0
-        return over_cells and views.shape[1] > 0 and len(by_agent(views)) == len(views)
+        return over_cells and views.shape[1] > 0
 
-    def _layers(self, agent: int) -> lookup.Layers:
+    def _layers(self, rows: slice) -> lookup.Layers:
         """What a table stands for: the first layer, and the next where it is of single cells."""
         first, shape = self.first, (self.spec.rows, self.spec.cols)
         conv = first.conv if isinstance(first, CellConv) else self.convs[0]
         assert isinstance(conv, StackedConv)
         cell = None
         if isinstance(first, TileConv):
-            cell = first.weight[agent], first.bias[agent]
-        weight, bias, slope = conv.weight[agent], conv.bias[agent], conv.negative_slope
+            cell = first.weight[rows], first.bias[rows]
+        weight, bias, slope = conv.weight[rows], conv.bias[rows], conv.negative_slope
         return lookup.Layers(cell, weight, bias, slope, shape, first.atlas)
+
+    def _chain(self) -> encoding.Chain:
+        """All layers after those."""
+        first = self.first.conv if isinstance(self.first, CellConv) else self.convs[0]
+        convs = self.convs[0 if isinstance(self.first, CellConv) else 1 :]
+        assert isinstance(first, StackedConv)
+        edge = first.weight.shape[2] - 1
+        shape = self.spec.rows - edge, self.spec.cols - edge
+        weights = [x for one in (*convs, *self.project) for x in (one.weight, one.bias)]
+        return encoding.Chain(encoding.layers_of(*shape, convs, self.project), weights)

@@ -26,37 +26,22 @@ _WORTH_SHARING = 0.9  # share of distinct views from which on all are encoded
 
 @dataclass(frozen=True)
 class Seen:
-    """Views of one agent by their tiles.
+    """Views by their tiles.
 
     Attributes:
-        tiles: int16 ``[U, cells]``, bits of the 16-bit numbers of tiles; one row a distinct view,
-            or a view where most are distinct.
+        tiles: int16 ``[N, cells]``, bits of the 16-bit numbers of tiles.
         pixels: ``[K, bytes]`` of every tile, as the views have them.
-        place: int64 ``[N]``, the row of every view, or None where all have their own.
     """
 
     tiles: Tensor
     pixels: Tensor
-    place: Tensor | None
-
-    def part(self, rows: slice) -> Seen:
-        """Some of the distinct views; they have no places among all."""
-        return Seen(self.tiles[rows], self.pixels, None)
-
-    def for_all(self, rows: Tensor) -> Tensor:
-        """``[U, C]`` of distinct views as ``[N, C]`` of all, with gradient."""
-        if self.place is None:
-            return rows
-        out: Tensor = _Share.apply(rows, self.place)  # type: ignore[no-untyped-call]
-        return out
 
 
-def see(views: Tensor, *, share: bool) -> Seen | None:
+def see(views: Tensor) -> Seen | None:
     """Take views apart.
 
     Args:
-        views: ``[N, cells, bytes]`` or ``[N, cells]`` of one agent.
-        share: look for views that are the same.
+        views: ``[N, cells, bytes]`` or ``[N, cells]``.
 
     Returns:
         None where they have too many different tiles.
@@ -74,21 +59,18 @@ def see(views: Tensor, *, share: bool) -> Seen | None:
     found = _core.distinct(where, count * cells, width, limit, False)
     if found > limit:
         return None
-    pixels, place = flat[first[:found]], None
-    if share:
-        tiles, place = _distinct_rows(tiles)
-    return Seen(tiles, pixels, place)
+    return Seen(tiles, flat[first[:found]])
 
 
 @dataclass(frozen=True)
 class Layers:
-    """What one agent does with a view before everything is one image.
+    """What agents do with a view before everything is one image.
 
     Attributes:
-        cell: weight ``[C, bytes]`` and bias ``[C]`` of the layer of each cell, if there is one;
-            leaky ReLU follows. Pixels count 0 to 1.
-        weight: ``[outputs, k, k, C or bytes]`` of the convolution.
-        bias: ``[outputs]``.
+        cell: weight ``[A, C, bytes]`` and bias ``[A, C]`` of the layer of each cell, if there is
+            one; leaky ReLU follows. Pixels count 0 to 1.
+        weight: ``[A, outputs, k, k, C or bytes]`` of the convolution.
+        bias: ``[A, outputs]``.
         slope: of leaky ReLUs left of zero.
         shape: rows and columns of a view.
         atlas: ``[tiles, bytes]``: views are numbers of its rows; empty: they are pixels.
@@ -102,21 +84,24 @@ class Layers:
     atlas: Tensor
 
     def table(self, tiles: Tensor) -> Tensor:
-        """``[k * k, K, outputs]``: what each tile adds at each place of the window."""
+        """``[A, k * k, K, outputs]``: what each tile adds at each place of the window."""
         if len(self.atlas):
             tiles = self.atlas[tiles[:, 0].long()]
-        x = tiles.float() / 255.0
+        agents, outputs, kernel, _, inputs = self.weight.shape
+        x = (tiles.float() / 255.0).expand(agents, -1, -1)
         if self.cell is not None:
-            x = F.leaky_relu(torch.addmm(self.cell[1], x, self.cell[0].t()), self.slope)
-        outputs, kernel, _, inputs = self.weight.shape
-        places = self.weight.permute(1, 2, 3, 0).reshape(kernel * kernel, inputs, outputs)
-        return torch.matmul(x, places)
+            weight, bias = self.cell
+            x = F.leaky_relu(torch.baddbmm(bias[:, None], x, weight.mT), self.slope)
+        places = self.weight.permute(0, 2, 3, 4, 1).reshape(agents, kernel**2, inputs, outputs)
+        return torch.matmul(x[:, None], places)
 
 
 def convolve(seen: Seen, layers: Layers) -> Tensor:
-    """The first convolution over several cells and leaky ReLU: ``[1, U, P, Q, outputs]``."""
+    """The first convolution over several cells and leaky ReLU of a single agent's layers:
+    ``[1, N, P, Q, outputs]``.
+    """
     out: Tensor = _LookUp.apply(  # type: ignore[no-untyped-call]
-        seen.tiles, layers.table(seen.pixels), layers.bias, layers.slope, layers.shape
+        seen.tiles, layers.table(seen.pixels)[0], layers.bias[0], layers.slope, layers.shape
     )
     return out
 
@@ -155,27 +140,10 @@ class _LookUp(torch.autograd.Function):
         return None, d_table, d_bias, None, None
 
 
-class _Share(torch.autograd.Function):
-    """rows[place]; gradients are added up one after the other."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, place: Tensor) -> Tensor:
-        ctx.save_for_backward(place)
-        ctx.count = len(rows)
-        return rows[place]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        assert kernels.KERNELS is not None
-        (place,) = ctx.saved_tensors
-        grad = grads[0].contiguous()
-        total = grad.new_zeros((ctx.count, grad.shape[1]))
-        where = (grad.data_ptr(), place.data_ptr(), total.data_ptr())
-        kernels.KERNELS.add_rows(where, len(grad), grad.shape[1])
-        return total, None
-
-
-def _distinct_rows(tiles: Tensor) -> tuple[Tensor, Tensor | None]:
+def distinct_rows(tiles: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Distinct rows of ``[N, cells]`` and the place of every row among them; all rows and nothing
+    where most are distinct.
+    """
     count, cells = tiles.shape
     place, first = torch.empty(count, dtype=torch.int64), torch.empty(count, dtype=torch.int64)
     where = (tiles.data_ptr(), place.data_ptr(), first.data_ptr())

@@ -103,15 +103,19 @@ class Outputs:
 
     Attributes:
         network: itself, for its further branches.
+        views: prepared, ``[A, L * S, ...]``.
         core: ``[A, L * S, memory]``, the LSTM's output, steps before sequences.
-        convolved: ``[A, L * S, ...]``, the convolutions' output.
         decisions: logits float32 ``[A, L * S, n]`` and value ``[A, L * S]`` by name.
     """
 
     network: ActorCritic
+    views: Tensor
     core: Tensor
-    convolved: Tensor
     decisions: dict[str, tuple[Tensor, Tensor]]
+
+    def convolved(self) -> Tensor:
+        """The convolutions' output ``[A, L * S, ...]``, computed for whoever asks."""
+        return self.network.encoder.convolved(self.views, self.network.dtype)
 
 
 class Mechanism:

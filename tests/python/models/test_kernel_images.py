@@ -150,12 +150,19 @@ def test_look_ups_encode_what_convolutions_do(compiled, monkeypatch, name, share
         return [out.detach(), flat.detach(), *grads]
 
     used = []
-    convolve = lookup.convolve
-    monkeypatch.setattr(
-        lookup,
-        "convolve",
-        lambda seen, layers: used.append(len(seen.tiles)) or convolve(seen, layers),
-    )
+
+    def watch(name, count):
+        function = getattr(lookup, name)
+
+        def watched(*given):
+            out = function(*given)
+            used.append(count(given, out))
+            return out
+
+        monkeypatch.setattr(lookup, name, watched)
+
+    watch("distinct_rows", lambda given, out: len(out[0]))
+    watch("convolve", lambda given, out: len(given[0].tiles))
     found = both()
     assert used == [12 if share < 1 else 40] * 2 + [40] * 2
     with torch.no_grad():
@@ -169,7 +176,7 @@ def test_views_of_too_many_tiles_are_convolved(compiled, monkeypatch):
     encoder = encoders.Encoder(generators(1), spec(), CONFIGS["cells first"])
     gen = torch.Generator().manual_seed(0)
     given = torch.randint(0, 256, (1, 20, 49, 27), generator=gen, dtype=torch.uint8)
-    assert lookup.see(given[0], share=True) is None
+    assert lookup.see(given[0]) is None
     found = encoder(given, torch.float32)
     monkeypatch.setattr(kernels, "KERNELS", None)
     close([found.detach()], [encoder(given, torch.float32).double().detach()])
@@ -177,16 +184,16 @@ def test_views_of_too_many_tiles_are_convolved(compiled, monkeypatch):
 
 def test_the_same_views_are_found(compiled):
     given = views(1, 30, 9, share=0.5)[0]
-    seen = lookup.see(given, share=True)
-    assert len(seen.tiles) == 15
-    assert torch.equal(seen.pixels[seen.tiles.long()][seen.place], given)
-    whole = lookup.see(given, share=False)
-    assert whole.place is None
-    assert torch.equal(whole.pixels[whole.tiles.long()], given)
-    given[29, 48, 26] += 1  # one byte of one view
-    other = lookup.see(given, share=True)
-    assert len(other.tiles) == 16
-    assert torch.equal(other.pixels[other.tiles.long()][other.place], given)
+    for count in (15, 16):
+        seen = lookup.see(given)
+        assert torch.equal(seen.pixels[seen.tiles.long()], given)
+        tiles, place = lookup.distinct_rows(seen.tiles)
+        assert len(tiles) == count
+        assert torch.equal(tiles[place], seen.tiles)
+        given[29, 48, 26] += 1  # one byte of one view
+    tiles, place = lookup.distinct_rows(seen.tiles[:15])
+    assert place is None
+    assert torch.equal(tiles, seen.tiles[:15])
 
 
 def test_tile_numbers_are_looked_up_like_pixels(compiled):
@@ -211,8 +218,31 @@ def test_images_and_look_ups_give_the_same_bits_with_any_number_of_threads(compi
         out = encoder.convolved(given, torch.float32)
         grads = torch.autograd.grad(out.square().sum(), list(encoder.convs.parameters()))
         outcomes.append([out.detach(), *grads])
+        out = encoder(given, torch.float32)
+        grads = torch.autograd.grad(out.square().sum(), list(encoder.parameters()))
+        outcomes[-1] += [out.detach(), *grads]
     for outcome in outcomes[1:]:
         assert all(torch.equal(a, b) for a, b in zip(outcome, outcomes[0], strict=True))
+
+
+def test_features_of_many_views_and_their_gradients_are_exact(compiled, monkeypatch):
+    # Sums over a hundred thousand cells, most of which show the same tile.
+    config = ModelConfig(channels=(6,), first_kernel=3, features=(32,))
+    encoder = encoders.Encoder(generators(1), spec(), config)
+    given = views(1, 3000, 9)
+    given[torch.rand(given.shape[:3], generator=torch.Generator().manual_seed(1)) < 0.7] = 7
+    weight = noise(1, 3000, 32).abs()
+
+    def everything(encoder, dtype=torch.float32):
+        out = encoder(given, dtype)
+        grads = torch.autograd.grad((out * weight.to(dtype)).sum(), list(encoder.parameters()))
+        return [out.detach(), *grads]
+
+    found = everything(encoder)
+    monkeypatch.setattr(kernels, "KERNELS", None)
+    expected = everything(encoder.double(), torch.float64)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert float((ours.double() - theirs).abs().max()) < 1e-5 * float(theirs.abs().max())
 
 
 def test_a_view_is_encoded_alike_in_any_company(compiled):

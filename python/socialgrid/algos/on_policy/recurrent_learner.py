@@ -247,8 +247,8 @@ class RecurrentLearner(Judging, Generic[Config]):
     def outputs(self, network: ActorCritic, part: Minibatch) -> Outputs:
         """What a network makes of a minibatch."""
         agents, length, sequences = part.action.shape
-        convolved = network.encoder.convolved(part.views[:, :-1].flatten(1, 2), network.dtype)
-        features = network.encoder.features(convolved)
+        views = part.views[:, :-1].flatten(1, 2)
+        features = network.encode(views)
         tokens = None if part.tokens is None else part.tokens.flatten(1, 2)
         heard = network.hear(features, tokens)
         h, _ = network.remember(heard.view(agents, length, sequences, -1), part.state, part.reset)
@@ -256,7 +256,7 @@ class RecurrentLearner(Judging, Generic[Config]):
         decisions = {
             name: (heads.logits(core), heads.value(core)) for name, heads in network.heads.items()
         }
-        return Outputs(network, core, convolved, decisions)
+        return Outputs(network, views, core, decisions)
 
     def loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of each agent, [A], and its ingredients."""

@@ -22,7 +22,7 @@ class Block:
     Attributes:
         rows: where the samples lie in ``[T * E]``.
         features: ``[A, M, F]`` of what was seen.
-        convolved: ``[A, M, ...]``, what the features were made of.
+        views: prepared, ``[A, M, ...]``, what the features were made of.
         state: float32 ``[A, M, S]``, resets applied.
         reset: bool ``[A, M]``.
         tokens: int16 ``[A, M, K]``, what was heard.
@@ -30,10 +30,14 @@ class Block:
 
     rows: slice
     features: Tensor
-    convolved: Tensor
+    views: Tensor
     state: Tensor
     reset: Tensor
     tokens: Tensor
+
+    def convolved(self, model: ActorCritic) -> Tensor:
+        """The convolutions' output ``[A, M, ...]``."""
+        return model.encoder.convolved(self.views, model.dtype)
 
     def core(self, model: ActorCritic) -> Tensor:
         """Memory output ``[A, M, memory]`` of this step."""
@@ -86,6 +90,5 @@ def _blocks(
     state = state.masked_fill(reset.unsqueeze(-1), 0.0)
     for first in range(0, views.shape[1], _BLOCK):
         rows = slice(first, min(first + _BLOCK, views.shape[1]))
-        convolved = model.encoder.convolved(views[:, rows], model.dtype)
-        features = model.encoder.features(convolved)
-        yield Block(rows, features, convolved, state[:, rows], reset[:, rows], tokens[:, rows])
+        features = model.encode(views[:, rows])
+        yield Block(rows, features, views[:, rows], state[:, rows], reset[:, rows], tokens[:, rows])

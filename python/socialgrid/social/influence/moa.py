@@ -63,7 +63,9 @@ class ModelledInfluence(Influence):
         taken = batch.taken.flatten(0, 1).expand(agents, -1, -1)
         inputs, policies = [], []
         for block in before_steps(network, batch):
-            inputs.append(moa.inputs(block.convolved, taken[:, block.rows], network.own_slots))
+            inputs.append(
+                moa.inputs(block.convolved(network), taken[:, block.rows], network.own_slots)
+            )
             policies.append(network.logits(block.core(network)).softmax(-1))
         x, policy = torch.cat(inputs, 1), torch.cat(policies, 1)
         reset = batch.reset[:-1].permute(2, 0, 1)
@@ -124,7 +126,7 @@ class ModelledInfluence(Influence):
         """
         moa, slots = self._model(outputs.network), outputs.network.own_slots
         following = part.extras["next_taken"]
-        x = moa.inputs(outputs.convolved, part.extras["taken"].flatten(1, 2), slots)
+        x = moa.inputs(outputs.convolved(), part.extras["taken"].flatten(1, 2), slots)
         x = x.view(*part.action.shape, -1)
         h, _ = moa.remember(x, part.memories["moa"], part.reset)
         logits = moa.logits(h)
