@@ -68,15 +68,50 @@ std::int64_t number_rows(const std::uint8_t* rows, std::int64_t count, Row<Width
   return found;
 }
 
+constexpr std::uint32_t kFree = 0xffffffff;
+struct Place {
+  std::uint32_t word = kFree, number = 0;
+};
+
+// Rows of fewer than four bytes, which are numbers themselves.
+template <std::size_t Width, typename Number>
+std::int64_t number_words(const std::uint8_t* rows, std::int64_t count, std::int64_t limit,
+                          Number* number, std::int64_t* first) {
+  static_assert(Width < 4);
+  const std::int64_t most = count < limit ? count : limit;
+  std::size_t places = 16;
+  while (places < 4 * static_cast<std::size_t>(most)) places *= 2;
+  std::vector<Place> table(places);
+  std::int64_t found = 0;
+  for (std::int64_t i = 0; i < count; ++i, rows += Width) {
+    std::uint32_t row = 0;
+    for (std::size_t j = 0; j < Width; ++j) row |= std::uint32_t{rows[j]} << (8 * j);
+    std::size_t at = (row * std::uint64_t{0x9e3779b97f4a7c15u} >> 32) & (places - 1);
+    while (table[at].word != row) {
+      if (table[at].word == kFree) {
+        if (found == most) return limit + 1;
+        first[found] = i;
+        table[at] = {row, static_cast<std::uint32_t>(found++)};
+        break;
+      }
+      at = (at + 1) & (places - 1);
+    }
+    number[i] = static_cast<Number>(table[at].number);
+  }
+  return found;
+}
+
 // Tile numbers, and tiles of one and of three pixels along the side, are what views are made of.
 template <typename Number>
 std::int64_t number_any(const std::uint8_t* rows, std::int64_t count, std::int64_t bytes,
                         std::int64_t limit, Number* number, std::int64_t* first) {
   switch (bytes) {
+    case 1:
+      return number_words<1>(rows, count, limit, number, first);
     case 2:
-      return number_rows(rows, count, Row<2>{2}, limit, number, first);
+      return number_words<2>(rows, count, limit, number, first);
     case 3:
-      return number_rows(rows, count, Row<3>{3}, limit, number, first);
+      return number_words<3>(rows, count, limit, number, first);
     case 27:
       return number_rows(rows, count, Row<27>{27}, limit, number, first);
     default:
