@@ -1,11 +1,15 @@
 """What threads make of learning, and what shards cost: called by ``training.py``.
 
     python bench/training.py --threads 1,2,4      # wall time by threads, beside two processes
-    python bench/training.py --shards 1,4,8,16    # CPU time of one thread by shards
+    python bench/training.py --shards 0,1,4,8,16  # CPU time of one thread by shards
 
 Both train presets as ``socialgrid-train`` does, update by update, and take turns, so that whatever
 else the machine does falls on all alike. Batches are shorter where a preset's are long, with as
 many gradient passes for every step and as many sequences in a minibatch.
+
+What of an update is neither in a shard nor in the simulator is serial: with it the second table
+says how many times as fast sixteen cores can be at most, if nothing else stands in their way
+(memory, and the interpreter's lock).
 """
 
 from __future__ import annotations
@@ -75,9 +79,31 @@ class Training:
         self.updates = 1
         self.wall: list[float] = []  # seconds an update
         self.cpu: list[float] = []
+        self.shared = 0.0  # CPU seconds in shards and in the simulator
+        self._count(self.run.learner.workers, "map")
+        self._count(self.run.worlds, "send")
+        self._count(self.run.worlds, "recv")
         self.turn()
         self.updates = max(1, round(_SECONDS / self.wall.pop()))
         self.cpu.clear()
+        self.shared = 0.0
+
+    def _count(self, owner: Any, name: str) -> None:
+        """Count the CPU time of a method as shared."""
+        method = getattr(owner, name)
+
+        def counted(*words: Any) -> Any:
+            begin = time.process_time()
+            found = method(*words)
+            self.shared += time.process_time() - begin
+            return found
+
+        setattr(owner, name, counted)
+
+    @property
+    def serial(self) -> float:
+        """Share of the CPU time that only one thread can spend."""
+        return 1.0 - self.shared / (sum(self.cpu) * self.updates)
 
     def turn(self) -> None:
         """Some updates."""
@@ -98,6 +124,11 @@ class Row:
     wall: float
     cpu: float
     agent_steps_per_second: float
+    serial: float
+
+    def promise(self, cores: int) -> float:
+        """Times as fast with so many cores, by Amdahl's law."""
+        return 1.0 / (self.serial + (1.0 - self.serial) / min(cores, self.shards))
 
 
 def measure(case: str, runs: list[tuple[int, int]], repeats: int, quick: bool) -> list[Row]:
@@ -117,7 +148,8 @@ def measure(case: str, runs: list[tuple[int, int]], repeats: int, quick: bool) -
             shards = config.algorithm.shards_of(env.num_envs, env.rollout_steps)
             steps = env.num_envs * env.rollout_steps * len(training.run.slots)
             cpu = statistics.median(training.cpu)
-            rows.append(Row(case, shards, threads, wall, cpu, steps / wall))
+            speed = steps / wall
+            rows.append(Row(case, shards, threads, wall, cpu, speed, training.serial))
     return rows
 
 
@@ -154,12 +186,20 @@ def tables(args: Any, threads: list[int], shards: list[int]) -> list[dict[str, A
     document: list[dict[str, Any]] = []
     cases = [case for case in CASES if not args.only or case in args.only]
     if len(shards) > 1:
-        print("\nShards: CPU time of one thread for an update, and times that of the first\n")
+        print(
+            "\nShards (0: the preset's): CPU time of one thread for an update; times that of one "
+            "shard;\nserial share; times as fast that it promises with 16 cores\n"
+        )
         print("| preset |", " | ".join(map(str, shards)), "|")
         print("|---|" + "---|" * len(shards), flush=True)
         for case in cases:
             rows = measure(case, [(n, 1) for n in shards], args.repeats, args.quick)
-            cells = [f"{1e3 * row.cpu:.1f} ms {row.cpu / rows[0].cpu:.3f}" for row in rows]
+            one = next((row.cpu for row in rows if row.shards == 1), rows[0].cpu)
+            cells = [
+                f"{row.shards}: {1e3 * row.cpu:.0f} ms, {row.cpu / one:.2f}, {row.serial:.1%}, "
+                f"{row.promise(16) * one / row.cpu:.1f}"
+                for row in rows
+            ]
             print(f"| {case} |", " | ".join(cells), "|", flush=True)
             document += [asdict(row) for row in rows]
     if len(threads) > 1:

@@ -94,24 +94,14 @@ void ThreadPool::parallel_for(std::size_t count, std::size_t share, const RangeF
   {
     const std::lock_guard lock(mutex_);
     job_ = job;
-    places_ = static_cast<int>(threads) - 1;
-    // Who looks out now, and does not see the next line, sees it before it goes to sleep.
-    job->to_wake = places_ - awake_;
     ++generation_;
   }
-  wake_one(*job);
+  for (std::size_t i = 1; i < threads; ++i) wake_.notify_one();
   work_on(*job, 0);
   while (!spin_until([&] { return job->remaining.load(std::memory_order_acquire) == 0; })) {
     std::this_thread::yield();
   }
   if (job->error) std::rethrow_exception(job->error);
-}
-
-void ThreadPool::wake_one(Job& job) {
-  if (job.to_wake.load(std::memory_order_relaxed) > 0 &&
-      job.to_wake.fetch_sub(1, std::memory_order_relaxed) > 0) {
-    wake_.notify_one();
-  }
 }
 
 void ThreadPool::work_on(Job& job, int thread) {
@@ -139,30 +129,17 @@ void ThreadPool::worker(int thread) {
     return stopping_.load(std::memory_order_acquire) ||
            generation_.load(std::memory_order_acquire) != seen;
   };
-  bool looks_out = false;  // it has just worked, and the next job is likely to be soon
   for (;;) {
-    if (looks_out) spin_until(called);
+    spin_until(called);
     std::shared_ptr<Job> job;
     {
       std::unique_lock lock(mutex_);
-      if (looks_out) --awake_;
       wake_.wait(lock, called);
       if (stopping_) return;
       seen = generation_;
-      if (places_ > 0) {
-        --places_;
-        job = job_;
-      }
-    }
-    looks_out = job != nullptr;
-    if (!looks_out) continue;
-    // To wake a thread takes longer than to wake two more who do the same.
-    for (int i = 0; i < 2 && job->next.load(std::memory_order_relaxed) < job->count; ++i) {
-      wake_one(*job);
+      job = job_;
     }
     work_on(*job, thread);
-    const std::lock_guard lock(mutex_);
-    ++awake_;
   }
 }
 

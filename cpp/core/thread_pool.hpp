@@ -15,9 +15,7 @@
 namespace socialgrid {
 
 // Shares [0, count) out in ranges. The calling thread works too, as thread 0; workers claim further
-// ranges until none is left. It waits for none of them to come: who has worked lately stays awake
-// for a moment, and of the others only as many are woken as there are ranges for, each by one that
-// is awake already. When a call throws, no further range is begun, and the first exception
+// ranges until none is left. When a call throws, no further range is begun, and the first exception
 // reaches the caller after all begun ranges have ended. The pool stays usable. One parallel_for at
 // a time.
 class ThreadPool {
@@ -45,7 +43,6 @@ class ThreadPool {
     std::size_t grain;
     std::atomic<std::size_t> next{0};    // first item not yet claimed
     std::atomic<std::size_t> remaining;  // items of ranges that have not ended
-    std::atomic<int> to_wake{0};         // workers that somebody has yet to wake
     std::atomic<bool> failed{false};
     std::mutex error_mutex;
     std::exception_ptr error;
@@ -53,7 +50,6 @@ class ThreadPool {
 
   void stop();
   void worker(int thread);
-  void wake_one(Job& job);
   static void work_on(Job& job, int thread);
 
   int num_threads_;
@@ -61,8 +57,6 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::shared_ptr<Job> job_;                  // guarded by mutex_
-  int places_ = 0;                            // of workers in that job; guarded by mutex_
-  int awake_ = 0;                             // workers that look out for a job; guarded by mutex_
   std::atomic<std::uint64_t> generation_{0};  // number of jobs so far; written under mutex_
   std::atomic<bool> stopping_{false};
 };

@@ -11,6 +11,7 @@ of a call.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,14 +70,19 @@ class Weights:
 
 
 def unroll(
-    x: Tensor, weights: Weights, ready: Tensor | None, h: Tensor, c: Tensor, reset: Tensor
+    x: Tensor,
+    weights: Weights,
+    packed: Callable[[bool], Tensor],
+    h: Tensor,
+    c: Tensor,
+    reset: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """An LSTM over time.
 
     Args:
         x: ``[A, T, N, inputs]``.
         weights: of every agent.
-        ready: those ``packed``, or None.
+        packed: gives ``weights.packed(backward=...)``; they are asked for on the way back, too.
         h, c: ``[A, N, hidden]``, state before the first step; no gradient reaches them.
         reset: bool ``[A, T, N]``; the state is zeroed before the step where True.
 
@@ -85,7 +91,7 @@ def unroll(
     """
     own = (weights.input, weights.recurrent, weights.bias_input, weights.bias_recurrent)
     outputs: tuple[Tensor, Tensor] = _Unroll.apply(  # type: ignore[no-untyped-call]
-        x, *own, ready, h, c, reset
+        x, *own, packed, h, c, reset
     )
     return outputs
 
@@ -99,14 +105,13 @@ class _Unroll(torch.autograd.Function):
         recurrent: Tensor,
         bias: Tensor,
         recurrent_bias: Tensor,
-        ready: Tensor | None,
+        packed: Callable[[bool], Tensor],
         h: Tensor,
         c: Tensor,
         reset: Tensor,
     ) -> tuple[Tensor, Tensor]:
         assert KERNELS is not None
-        weights = Weights(weight, recurrent, bias, recurrent_bias)
-        ready = weights.packed() if ready is None else ready
+        ready = packed(False)
         x, reset = x.contiguous(), reset.contiguous()
         h, c = _dense_rows(h), _dense_rows(c)
         out = x.new_empty((*x.shape[:3], recurrent.shape[2]))
@@ -117,6 +122,7 @@ class _Unroll(torch.autograd.Function):
         KERNELS.unroll(addresses(ready, *kept), _sizes(x, recurrent, h, c), torch.get_num_threads())
         if keeping:
             ctx.save_for_backward(weight, recurrent, bias, recurrent_bias, *kept)
+            ctx.packed = packed
         ctx.mark_non_differentiable(cells)
         return out, cells
 
@@ -124,7 +130,7 @@ class _Unroll(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         assert KERNELS is not None
         *own, x, h, c, reset, gates, out, cells = ctx.saved_tensors
-        ready = Weights(*own).packed(backward=True)
+        ready = ctx.packed(True)
         weight, recurrent, bias, _ = own
         wanted = ctx.needs_input_grad
         d_x = torch.empty_like(x) if wanted[0] else None

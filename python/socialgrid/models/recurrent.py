@@ -30,7 +30,7 @@ class StackedLSTM(nn.Module):
         self.bias_ih = uniform_parameter(generators, (4 * hidden,), bound)
         # What acting needs of the weights, until they change.
         self._kept: tuple[object, tuple[Tensor, Tensor, Tensor]] | None = None
-        self._ready: tuple[object, Tensor] | None = None
+        self._ready: dict[bool, tuple[object, Tensor]] = {}
         self.bias_hh = uniform_parameter(generators, (4 * hidden,), bound)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ class StackedLSTM(nn.Module):
         own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         if kernels.usable(x, h, c, *own):
             weights = kernels.Weights(*own)
-            return kernels.unroll(x, weights, self._packed(weights), h, c, reset)
+            return kernels.unroll(x, weights, self._packed, h, c, reset)
         weight, recurrent, bias = self._weights(x.dtype)
         gates = affine(x.reshape(agents, steps * count, inputs), weight, bias)
         outputs: tuple[Tensor, Tensor] = _Unroll.apply(  # type: ignore[no-untyped-call]
@@ -78,14 +78,15 @@ class StackedLSTM(nn.Module):
         q = cell.mul_(2.0).sigmoid_()
         return torch.addcmul(-o, o, q, value=2.0).to(x.dtype)
 
-    def _packed(self, weights: kernels.Weights) -> Tensor | None:
-        """The weights as kernels read them, kept until they change; None with gradient."""
-        if torch.is_grad_enabled():
-            return None
-        key = self._key(None)
-        if self._ready is None or self._ready[0] != key:
-            self._ready = (key, weights.packed())
-        return self._ready[1]
+    def _packed(self, backward: bool) -> Tensor:
+        """The weights as kernels read them, forward or backward, kept until they change: several
+        threads may need them at once.
+        """
+        key, ready = self._key(None), self._ready.get(backward)
+        if ready is None or ready[0] != key:
+            own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+            ready = self._ready[backward] = (key, kernels.Weights(*own).packed(backward=backward))
+        return ready[1]
 
     def _key(self, dtype: torch.dtype | None) -> object:
         own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)

@@ -94,7 +94,8 @@ class Rewards:
 
 def _total(x: Tensor) -> Tensor:
     """Sum over steps and environments, float64 on the CPU."""
-    return x.cpu().sum((0, 1), dtype=torch.float64)
+    exact = torch.float32 if x.device.type == "mps" else torch.float64  # the best there is
+    return x.sum((0, 1), dtype=exact).cpu().double()
 
 
 @dataclass

@@ -104,6 +104,26 @@ def test_resume_after_any_update_is_bit_for_bit(tmp_path):
         assert_same_end(tmp_path / "straight", part)
 
 
+def test_neither_threads_nor_halves_change_a_bit(tmp_path):
+    config = from_dict({"algorithm": {"shards": 4}}, tiny_config(tmp_path))
+    create_run(config, tmp_path / "one").train(Silent())
+    shared = from_dict({"run": {"threads": 3, "total_steps": 512}}, config)
+    create_run(shared, tmp_path / "three").train(Silent())
+    trainer, _ = resume_run(tmp_path / "three", 1024)
+    assert trainer.threads == 3
+    trainer.learner.workers.threads = 2
+    trainer.train(Silent())
+    assert_same_end(tmp_path / "one", tmp_path / "three")
+    halves = from_dict({"run": {"threads": 2}, "env": {"double_buffer": True}}, config)
+    create_run(halves, tmp_path / "halves").train(Silent())
+    first, second = (
+        checkpoint.load_newest(tmp_path / name / "checkpoints")[1].weights
+        for name in ("one", "halves")
+    )
+    for name, x in first.items():
+        assert torch.equal(x, second[name]), name
+
+
 def test_a_damaged_newest_checkpoint_is_refused_loudly_and_the_run_ends_the_same(tmp_path):
     config = tiny_config(tmp_path)
     create_run(config, tmp_path / "straight").train(Silent())

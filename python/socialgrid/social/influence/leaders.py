@@ -52,7 +52,8 @@ class Influence(Mechanism):
         logged.
         """
         network, batch = rewards.network, rewards.batch
-        heard = Listening(network.num_agents, batch.taken.shape[-1], self.alternatives)
+        world = batch.taken.shape[-1]
+        heard = Listening(network.num_agents, world, self.alternatives, batch.device)
         found = self.exerted(network, batch, heard, rewards.memory)
         rewards.log_pairs("influence", found)
         rewards.add("listening", heard.sums)

@@ -48,16 +48,20 @@ def listening(conditional_logits: Tensor) -> Tensor:
 class Listening:
     """The value of listening of all pairs of agents, over the steps of a batch."""
 
-    def __init__(self, agents: int, world: int, alternatives: int) -> None:
+    def __init__(
+        self, agents: int, world: int, alternatives: int, device: torch.device | str = "cpu"
+    ) -> None:
         """Nobody has been listened to yet.
 
         Args:
             agents: A, the learner's.
             world: N, all of the world.
             alternatives: C, what an agent may do, at most.
+            device: where the policies are.
         """
-        self.sums = torch.zeros((agents, world, alternatives), dtype=torch.float64)
-        self.counts = torch.zeros((agents, world), dtype=torch.int64)
+        shape = (agents, world, alternatives)
+        self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.counts = torch.zeros(shape[:2], dtype=torch.int64, device=device)
 
     def add(self, agent: int, slot: int, conditional_logits: Tensor, counts: Tensor) -> None:
         """Take steps of one pair in.
@@ -69,8 +73,8 @@ class Listening:
             counts: bool ``[M]``: the steps that count.
         """
         found = (listening(conditional_logits) * counts[:, None]).sum(0, dtype=torch.float64)
-        self.sums[agent, slot, : len(found)] += found.cpu()
-        self.counts[agent, slot] += counts.sum().cpu()
+        self.sums[agent, slot, : len(found)] += found
+        self.counts[agent, slot] += counts.sum()
 
 
 def value_of_listening(sums: Tensor, counts: Tensor) -> Tensor:
