@@ -145,15 +145,15 @@ void add_perceptron(py::class_<Kernels>& kernels) {
       .def("perceptron_back", &back, py::arg("parameters"), py::arg("apart"), py::arg("grads"),
            py::arg("grads_apart"), py::arg("where"), py::arg("sizes"), py::arg("threads"))
       .def(
-          "norms",
-          [](const Kernels& kernels, std::uintptr_t x, std::int64_t rows, std::int64_t columns) {
-            std::vector<double> found;
-            for (std::int64_t i = 0; i < rows; ++i) {
-              found.push_back(kernels.norm(at<const float>(x, i * columns), columns));
+          "finite",
+          [](const Kernels& kernels, const std::vector<std::array<std::int64_t, 2>>& all) {
+            for (const auto& [x, count] : all) {
+              const auto* from = reinterpret_cast<const float*>(static_cast<std::uintptr_t>(x));
+              if (!kernels.finite(from, count)) return false;
             }
-            return found;
+            return true;
           },
-          py::arg("x"), py::arg("rows"), py::arg("columns"))
+          py::arg("all"))
       .def("descend", &descend, py::arg("where"), py::arg("count"), py::arg("agents"),
            py::arg("constants"));
 }

@@ -8,6 +8,7 @@ namespace socialgrid::learning::SOCIALGRID_KERNEL_SET {
 std::int64_t perceptron_room(const Perceptron& perceptron);
 void perceptron_forward(const Perceptron& perceptron);
 void perceptron_back(const Perceptron& perceptron, const PerceptronBack& back);
+bool finite(const float* x, std::int64_t count);
 double norm(const float* x, std::int64_t count);
 void descend(const Descent& descent);
 void approach(float* to, const float* from, std::int64_t count, double rate);

@@ -32,6 +32,15 @@ SOCIALGRID_INLINE Lanes root(Lanes x) {
 
 }  // namespace
 
+bool finite(const float* x, std::int64_t count) {
+  Lanes found = {};  // zero times what is not finite is no number
+  by_lanes(count, [&](std::int64_t i, std::int64_t left) { found += get(x + i, left) * 0.0f; });
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (std::isnan(found[lane])) return false;
+  }
+  return true;
+}
+
 double norm(const float* x, std::int64_t count) {
   Lanes sums[4] = {};
   std::int64_t i = 0;
@@ -58,7 +67,7 @@ void descend(const Descent& d) {
   const Lanes rate = all(static_cast<float>(d.rate / correction1));
   const Lanes shrink = all(static_cast<float>(1.0 / std::sqrt(correction2)));
   const Lanes eps = all(static_cast<float>(d.eps));
-  by_lanes(d.count, [&](std::int64_t i, std::int64_t left) [[gnu::always_inline]] {
+  by_lanes(d.count, [&](std::int64_t i, std::int64_t left) {
     const Lanes grad = product(get(d.grads + i, left), scale);
     Lanes first = get(d.first + i, left);
     first += fresh1 * (grad - first);
@@ -72,7 +81,7 @@ void descend(const Descent& d) {
 
 void approach(float* to, const float* from, std::int64_t count, double rate) {
   const Lanes share = all(static_cast<float>(rate));
-  by_lanes(count, [&](std::int64_t i, std::int64_t left) [[gnu::always_inline]] {
+  by_lanes(count, [&](std::int64_t i, std::int64_t left) {
     const Lanes here = get(to + i, left), there = get(from + i, left);
     put(to + i, rate == 1.0 ? there : here + share * (there - here), left);
   });

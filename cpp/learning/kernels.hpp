@@ -146,7 +146,9 @@ struct Kernels {
   std::int64_t (*perceptron_room)(const Perceptron& perceptron);
   void (*perceptron_forward)(const Perceptron& perceptron);
   void (*perceptron_back)(const Perceptron& perceptron, const PerceptronBack& back);
-  // Norm of `count` numbers; a step; `to` moves by `rate` towards `from`: 1 copies.
+  // Whether all of `count` numbers are finite. Norm of them; a step; `to` moves by `rate` towards
+  // `from`: 1 copies.
+  bool (*finite)(const float* x, std::int64_t count);
   double (*norm)(const float* x, std::int64_t count);
   void (*descend)(const Descent& descent);
   void (*approach)(float* to, const float* from, std::int64_t count, double rate);

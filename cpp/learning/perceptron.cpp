@@ -142,28 +142,27 @@ void layer_block(const float* weight, const float* bias, std::int64_t inputs, st
                  bool rectify, std::int64_t apart, const float* from, float* to,
                  std::vector<Term>& terms, std::vector<Term>& following) {
   following.clear();
-  by_height<rows_of(Vectors)>(
-      0, outputs, [&]<int Height>(Rows<Height>, std::int64_t o) [[gnu::always_inline]] {
-        Lanes sums[Height][Vectors];
-        const float* rows[Height];
-        for (int r = 0; r < Height; ++r) {
-          rows[r] = weight + (o + r) * inputs;
-          for (int v = 0; v < Vectors; ++v) sums[r][v] = all(bias[o + r]);
-        }
-        add_terms<Vectors, Height>(sums, rows, terms.data(),
-                                   static_cast<std::int64_t>(terms.size()), from);
-        for (int r = 0; r < Height; ++r) {
-          float* row = to + (o + r) * apart;
-          Lanes together = {};
-          for (int v = 0; v < Vectors; ++v) {
-            Lanes found = sums[r][v];
-            if (rectify) found = found < 0.0f ? Lanes{} : found;
-            store(row + v * kLanes, found);
-            together += found;
-          }
-          if (!rectify || any(together)) following.push_back({o + r, (o + r) * apart});
-        }
-      });
+  by_height<rows_of(Vectors)>(0, outputs, [&]<int Height>(Rows<Height>, std::int64_t o) {
+    Lanes sums[Height][Vectors];
+    const float* rows[Height];
+    for (int r = 0; r < Height; ++r) {
+      rows[r] = weight + (o + r) * inputs;
+      for (int v = 0; v < Vectors; ++v) sums[r][v] = all(bias[o + r]);
+    }
+    add_terms<Vectors, Height>(sums, rows, terms.data(), static_cast<std::int64_t>(terms.size()),
+                               from);
+    for (int r = 0; r < Height; ++r) {
+      float* row = to + (o + r) * apart;
+      Lanes together = {};
+      for (int v = 0; v < Vectors; ++v) {
+        Lanes found = sums[r][v];
+        if (rectify) found = found < 0.0f ? Lanes{} : found;
+        store(row + v * kLanes, found);
+        together += found;
+      }
+      if (!rectify || any(together)) following.push_back({o + r, (o + r) * apart});
+    }
+  });
   terms.swap(following);
 }
 
@@ -254,8 +253,7 @@ void inputs_back(const float* grad, const float* x, const float* weight, const U
   for (const std::int64_t o : outs) terms.push_back({o * inputs, o * apart});
   by_block(count, [&]<int Vectors>(Count<Vectors>, std::int64_t first) {
     by_height<rows_of(Vectors)>(
-        0, static_cast<std::int64_t>(ins.size()),
-        [&]<int Height>(Rows<Height>, std::int64_t i) [[gnu::always_inline]] {
+        0, static_cast<std::int64_t>(ins.size()), [&]<int Height>(Rows<Height>, std::int64_t i) {
           Lanes sums[Height][Vectors] = {};
           const float* rows[Height];
           for (int r = 0; r < Height; ++r) {

@@ -36,6 +36,7 @@ const Kernels kernels = {
     perceptron_room,
     perceptron_forward,
     perceptron_back,
+    finite,
     norm,
     descend,
     approach,

@@ -106,7 +106,15 @@ class Kernels:
         sizes: Sequence[int],
         threads: int,
     ) -> None: ...
-    def norms(self, x: int, rows: int, columns: int) -> list[float]: ...
+    def learn_q(
+        self,
+        where: Sequence[int],
+        sizes: Sequence[int],
+        constants: Sequence[float],
+        agents: Sequence[tuple[float, ...]],
+        threads: int,
+    ) -> tuple[int, int, bool, list[list[float]]]: ...
+    def finite(self, all: Sequence[tuple[int, int]]) -> bool: ...
     def descend(
         self,
         where: Sequence[int],

@@ -60,6 +60,9 @@ class Replay:
     Every learner has ``num_envs`` copies of its task; a full memory forgets the oldest transition
     first. Learners may store different numbers of transitions in a step: each has its own place to
     go on from. Observations keep their type.
+
+    Attributes:
+        kept: what is stored, ``[A, capacity, ...]`` by the names that ``Transitions`` has.
     """
 
     def __init__(
@@ -109,12 +112,12 @@ class Replay:
             for shape, dtype in kinds.values()
         )
         self.kept_on = storage_device(self.device, size)
-        self._kept = {
+        self.kept: dict[str, Tensor] = {
             name: torch.empty((*lead, *shape), dtype=dtype, device=self.kept_on)
             for name, (shape, dtype) in kinds.items()
         }
         # Agents without a transition are shown the first place in the draws of others.
-        for kept in self._kept.values():
+        for kept in self.kept.values():
             kept[:, 0] = 0
         self._stored, self._next = [0] * num_agents, [0] * num_agents
         self.priorities = priorities
@@ -154,7 +157,7 @@ class Replay:
         everybody = in_play is None or bool(in_play.all())
         first, count = self._next[0], self.num_envs
         if everybody and first + count <= self.capacity and len(set(self._next)) == 1:
-            for kept, x in zip(self._kept.values(), given, strict=True):
+            for kept, x in zip(self.kept.values(), given, strict=True):
                 kept[:, first : first + count] = x
             self._move_on([count] * self.num_agents)
             return
@@ -164,7 +167,7 @@ class Replay:
         rank = in_play.cumsum(1) - 1
         places = (torch.tensor(self._next)[:, None] + rank) % self.capacity
         rows = (places + self._agent_offset)[in_play].to(self.kept_on)
-        for kept, x in zip(self._kept.values(), given, strict=True):
+        for kept, x in zip(self.kept.values(), given, strict=True):
             happened = x[in_play.to(x.device)]
             kept.flatten(0, 1)[rows] = happened.to(self.kept_on, kept.dtype)
         self._move_on(in_play.sum(1).tolist())
@@ -187,8 +190,7 @@ class Replay:
         Raises:
             ValueError: nothing is stored of anybody.
         """
-        self._check_filled()
-        return self._gather(words * torch.tensor(self._stored)[:, None] >> 32)
+        return self.at(self.places(words))
 
     def sample_by_priority(self, words: Tensor, beta: float | Tensor) -> Transitions:
         """Draw by priority: one transition from each of B equal shares of the sum.
@@ -207,7 +209,7 @@ class Replay:
         total = tree.total[:, None]
         index = tree.find(in_shares(words) * total)
         weight = importance(torch.tensor(self._stored), tree.get(index), total, beta)
-        return self._gather(index, weight.to(self.device))
+        return self.at(index, weight.to(self.device))
 
     def set_priorities(
         self, index: Tensor, error: Tensor, agents: Sequence[bool] | None = None
@@ -234,7 +236,7 @@ class Replay:
     def tensors(self) -> dict[str, Tensor]:
         """What is stored, where it lies and how it is drawn, CPU, every one ``[A, ...]``."""
         most = max(self._stored)
-        found = {name: x[:, :most].cpu().clone() for name, x in self._kept.items()}
+        found = {name: x[:, :most].cpu().clone() for name, x in self.kept.items()}
         for agent, stored in enumerate(self._stored):
             for x in found.values():
                 x[agent, stored:] = 0  # never written
@@ -252,7 +254,7 @@ class Replay:
             ValueError: a name is missing or unknown, or a shape or dtype does not fit. Nothing
                 has changed then.
         """
-        names = {*self._kept, "next_place", "stored"}
+        names = {*self.kept, "next_place", "stored"}
         if self._tree is not None:
             names |= {"priority", "largest_priority"}
         if names != tensors.keys():
@@ -274,14 +276,14 @@ class Replay:
                 )
         if int(tensors["stored"].max()) != count:
             raise ValueError(f"{count} stored transitions of {tensors['stored'].tolist()}")
-        for name, kept in self._kept.items():
+        for name, kept in self.kept.items():
             given, shape = tensors[name], (self.num_agents, count, *kept.shape[2:])
             if given.shape != shape or given.dtype != kept.dtype:
                 raise ValueError(
                     f"replay memory's {name}: {given.dtype} {tuple(given.shape)}, "
                     f"expected {kept.dtype} {shape}"
                 )
-        for name, kept in self._kept.items():
+        for name, kept in self.kept.items():
             kept[:, :count] = tensors[name]
         self._stored, self._next = tensors["stored"].tolist(), tensors["next_place"].tolist()
         self._fresh = [0] * self.num_agents
@@ -291,11 +293,17 @@ class Replay:
             self._tree.set(rows, tensors["priority"])
             self._largest = tensors["largest_priority"].clone()
 
-    def _gather(self, index: Tensor, weight: Tensor | None = None) -> Transitions:
+    def places(self, words: Tensor) -> Tensor:
+        """Where the transitions lie that ``sample`` draws, int64 ``[A, B]``; see there."""
+        self._check_filled()
+        return words * torch.tensor(self._stored)[:, None] >> 32
+
+    def at(self, index: Tensor, weight: Tensor | None = None) -> Transitions:
+        """The transitions at places ``index`` int64 ``[A, B]``, of these importance weights."""
         rows = (index + self._agent_offset).flatten().to(self.kept_on)
         found = {
             name: kept.flatten(0, 1).index_select(0, rows).view(*index.shape, *kept.shape[2:])
-            for name, kept in self._kept.items()
+            for name, kept in self.kept.items()
         }
         drawn = {name: x.to(self.device) for name, x in found.items()}
         return Transitions(**drawn, index=index, weight=weight)

@@ -44,7 +44,7 @@ class StackedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply every agent's layers to its own samples."""
         parameters = [p for layer in self._stack for p in (layer.weight, layer.bias)]
-        if kernels.usable(x, *parameters):
+        if kernels.usable(x, parameters[0]):
             return perceptron(x, self.rectified, parameters)
         if x.shape[1] <= _FEW and not torch.is_grad_enabled():
             for i, layer in enumerate(self._stack):

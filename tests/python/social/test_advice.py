@@ -101,10 +101,14 @@ def test_targets_are_those_of_equations_5_and_8() -> None:
 
 def test_values_move_towards_the_mean_target_of_each_member() -> None:
     values = torch.tensor([[10.0, 20.0, 30.0]])
-    targets = torch.tensor([[0.0, 4.0, 100.0]])
-    places = torch.tensor([[0, 0, 2]])
+    targets = torch.tensor([[[0.0, 4.0, 100.0]]])
+    places = torch.tensor([[[0, 0, 2]]])
     # member 0: 10 + 0.25 (2 - 10) = 8; member 1 was not drawn; member 2: 30 + 0.25 (70) = 47.5
     assert moved_values(values, targets, places, 0.25).tolist() == [[8.0, 20.0, 47.5]]
+    targets = torch.tensor([[[0.0, 4.0, 100.0], [4.0, 8.0, 40.0]]])
+    places = torch.tensor([[[0, 0, 2], [1, 0, 1]]])
+    # after that: 8 + 0.25 (8 - 8) = 8; 20 + 0.25 (22 - 20) = 20.5; not drawn
+    assert moved_values(values, targets, places, 0.25).tolist() == [[8.0, 20.5, 47.5]]
 
 
 # -- whom to follow ----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from socialgrid.data.replay import Priorities, Replay, Transitions
 from socialgrid.data.rollout import as_signed
 from socialgrid.data.sequence_replay import Sequences
 from socialgrid.models.config import ModelConfig
+from socialgrid.models.finite import all_finite
 from socialgrid.models.streams import agent_generator
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.models.trained import Trained
@@ -127,17 +128,21 @@ class Experience(StackedLearner):
             NonFiniteError: a reward or an observation is not finite; nothing is stored.
         """
         obs, next_obs = as_signed(obs), as_signed(next_obs)
-        everyone = list(range(self.num_agents))
-        self._check_finite("reward", reward, everyone)
-        for seen in (obs, next_obs):
-            if seen.is_floating_point():
-                self._check_finite("observation", seen, everyone)
         if self.task.continuous:
             action = self.task.scaled(action)
-            self._check_finite("action", action, everyone)
+        self._check_step(reward, obs, next_obs, action)
         ended = terminated, truncated & ~terminated
         self.replay.add(obs, action, reward, next_obs, *ended, in_play)
         self._count_step(in_play)
+
+    def _check_step(self, reward: Tensor, *others: Tensor) -> None:
+        """Raise for what is not finite in rewards, observations before and after, and actions."""
+        names = ("reward", "observation", "observation", "action")
+        given = zip(names, (reward, *others), strict=False)
+        numbers = [(name, x) for name, x in given if x.is_floating_point()]
+        if not all_finite(*(x.detach() for _, x in numbers)):
+            for name, x in numbers:
+                self._check_finite(name, x, range(self.num_agents))
 
     def _count_step(self, in_play: Tensor | None) -> None:
         self.moments = [moment + 1 for moment in self.moments]
@@ -228,10 +233,10 @@ class Experience(StackedLearner):
             return self.replay.sample(words)
         return self.replay.sample_by_priority(words, self._priority_beta())
 
-    def _batch_words(self) -> Tensor:
-        """What each agent draws its next batch by, int64 ``[A, B]``."""
-        count = self.config.batch_size
-        return self.draws.words(self.agent_updates, range(1), kind=BATCH, places=count)[:, 0]
+    def _batch_words(self, after: int = 0) -> Tensor:
+        """What each agent draws its batch by ``after`` further gradient steps, int64 ``[A, B]``."""
+        count, steps = self.config.batch_size, [updates + after for updates in self.agent_updates]
+        return self.draws.words(steps, range(1), kind=BATCH, places=count)[:, 0]
 
     def _priority_beta(self) -> float | Tensor:
         config = self.config

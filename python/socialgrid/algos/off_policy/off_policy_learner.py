@@ -17,6 +17,7 @@ from socialgrid.algos.off_policy.experience import (
     Drawn,
     Experience,
 )
+from socialgrid.models.finite import all_finite
 from socialgrid.models.trained import Trained
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -242,9 +243,11 @@ class OffPolicyLearner(Experience):
         part = self._trained[name]
         norms = part.differentiate(loss)
         agents = self._learners if agents is None else agents
-        for what, x in (("loss", loss.detach()), ("gradient", norms)):
-            own = x if len(agents) == self.num_agents else x[agents]
-            self._check_finite(f"{name} {what}", own, agents, batch)
+        both = loss.detach(), norms
+        own = [x if len(agents) == self.num_agents else x[agents] for x in both]
+        if not all_finite(*own):
+            for what, x in zip(("loss", "gradient"), own, strict=True):
+                self._check_finite(f"{name} {what}", x, agents, batch)
         part.step(agents, norms, self.config.max_grad_norm)
 
     def _uniform(self, kind: int, count: int, rows: Tensor | None, *shape: int) -> Tensor:

@@ -109,11 +109,7 @@ class RecurrentDQN(OffPolicyLearner):
         it is the next step's ``obs``. The memory of who is out of play is empty.
         """
         kept, next_obs = as_signed(obs), as_signed(next_obs)
-        everyone = list(range(self.num_agents))
-        self._check_finite("reward", reward, everyone)
-        if kept.is_floating_point():
-            self._check_finite("observation", kept, everyone)
-            self._check_finite("observation", next_obs, everyone)
+        self._check_step(reward, kept, next_obs)
         after = self._look(self._observed(obs))[1]
         truncated = truncated & ~terminated
         before = self._state.masked_fill(self._reset[..., None], 0.0)

@@ -78,6 +78,8 @@ class Panel:
         own = self._propose(states.repeat_interleave(owners, 0), None, copies)
         # [G, adviser, asker, E, ...] -> [G, asker, adviser, E, ...]
         own = own.reshape(groups, owners, owners, copies, *own.shape[2:]).transpose(1, 2)
+        if owners == members.size:
+            return own.flatten(0, 1)
         found = own.new_empty((groups, owners, members.size, copies, *own.shape[4:]))
         found[:, :, list(members.owners)] = own
         for (group, place), answer in told.items():

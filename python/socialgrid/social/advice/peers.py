@@ -22,7 +22,7 @@ is the policy without exploration, and transitions are drawn with replacement.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -69,22 +69,24 @@ def advice_targets(
 
 
 def moved_values(values: Tensor, targets: Tensor, places: Tensor, rate: float) -> Tensor:
-    """Move values towards the mean target of each member (eqs. 4 and 7).
+    """Move values towards the mean target of each member, turn by turn (eqs. 4 and 7).
 
     Args:
         values: float32 ``[..., P]``.
-        targets: omega, float32 ``[..., N]``.
-        places: int64 ``[..., N]``, the member each target belongs to.
+        targets: omega, float32 ``[..., T, N]``, N for each of T turns.
+        places: int64 ``[..., T, N]``, the member each target belongs to.
         rate: alpha.
 
     Returns:
-        the new values; unchanged for members without a target.
+        the new values; a turn leaves those of members without a target unchanged.
     """
-    zeros = torch.zeros_like(values)
-    sums = zeros.scatter_add(-1, places, targets)
-    counts = zeros.scatter_add(-1, places, torch.ones_like(targets))
-    means = torch.where(counts > 0, sums / counts.clamp(min=1.0), values)
-    return values + rate * (means - values)
+    shape = (*targets.shape[:-1], values.shape[-1])
+    sums = targets.new_zeros(shape).scatter_add_(-1, places, targets)
+    counts = targets.new_zeros(shape).scatter_add_(-1, places, torch.ones_like(targets))
+    means, rates = sums / counts.clamp(min=1.0), (counts > 0) * rate
+    for mean, share in zip(means.unbind(-2), rates.unbind(-2), strict=True):
+        values = values + share * (mean - values)
+    return values
 
 
 class PeerAdviser:
@@ -204,22 +206,12 @@ class PeerAdviser:
 
     def _store(self, step: AdvisedStep) -> None:
         count, copies = step.reward.shape
-        given = {
-            "obs": step.obs,
-            "next_obs": step.next_obs,
-            "reward": step.reward,
-            "terminated": step.terminated,
-            "followed": step.followed,
-        }
         capacity = self._capacity(copies)
         if not self._buffer:
-            self._buffer = {
-                name: torch.zeros((count, capacity, *x.shape[2:]), dtype=x.dtype)
-                for name, x in given.items()
-            }
+            self._buffer = _room(count, capacity, step.obs.shape[2:], step.obs.dtype)
         here = slice(self._next, self._next + copies)
-        for name, x in given.items():
-            self._buffer[name][:, here] = x
+        for name, x in _fields(self._buffer).items():
+            x[:, here] = getattr(step, name)
         self._next = (self._next + copies) % capacity
         self._stored = min(self._stored + copies, capacity)
 
@@ -233,38 +225,38 @@ class PeerAdviser:
         share = max(samples // members.size, 1)
         own = samples if "trust" in trusts else 0
         shared = owners * share if "agent-values" in trusts else 0
-        each = own + shared
-        index = self._draws.integers(
-            self._stored, self._observed, range(copies), kind=_TRANSITIONS, places=each
-        ).flatten(1)
-        rows = torch.arange(members.num_agents)[:, None]
-        drawn = {name: x[rows, index] for name, x in self._buffer.items()}
-        seen, count = drawn["next_obs"], index.shape[1]
-        if config.advantage:
-            seen = torch.cat((seen, drawn["obs"]), 1)
-        values = self._critic.values(seen).cpu()
-        targets = advice_targets(
-            drawn["reward"],
-            values[:, :count],
-            drawn["terminated"],
-            self._critic.config.gamma,
-            values[:, count:] if config.advantage else None,
+        drawn = self._draws.integers(
+            self._stored, self._observed, range(copies), kind=_TRANSITIONS, places=own + shared
         )
-        places = drawn["followed"]
-        for copy in range(copies):
-            here = slice(copy * each, copy * each + own)
-            if own:
-                self.trust = moved_values(
-                    self.trust, targets[:, here], places[:, here], config.trust_rate
-                )
-            for _ in range(owners if shared else 0):
-                here = slice(here.stop, here.stop + share)
-                self.agent_values = moved_values(
-                    self.agent_values,
-                    members.split(targets[:, here]).flatten(1),
-                    members.split(places[:, here]).flatten(1),
-                    config.trust_rate,
-                )
+        agents, capacity = self._buffer["number"].shape[:2]
+        index = (drawn.flatten(1) + torch.arange(agents)[:, None] * capacity).flatten()
+        seen, number, place = (
+            x.flatten(0, 1).index_select(0, index).view(agents, -1, *x.shape[2:])
+            for x in self._buffer.values()
+        )
+        looked = seen.flatten(1, 2) if config.advantage else seen[:, :, 0]
+        values = self._critic.values(looked).cpu().view(agents, number.shape[1], -1)
+        targets = advice_targets(
+            number[..., 0],
+            values[..., 0],
+            number[..., 1] > 0,
+            self._critic.config.gamma,
+            values[..., 1] if config.advantage else None,
+        ).view(drawn.shape)
+        places = place.view(drawn.shape)
+        if own:
+            given = targets[..., :own], places[..., :own]
+            self.trust = moved_values(self.trust, *given, config.trust_rate)
+        if shared:
+            # [A, copy, turn * share] -> [G, copy * turn, agent * share]
+            pooled, whose = (
+                members.split(x[..., own:].reshape(agents, copies, owners, share))
+                .permute(0, 2, 3, 1, 4)
+                .flatten(3)
+                .flatten(1, 2)
+                for x in (targets, places)
+            )
+            self.agent_values = moved_values(self.agent_values, pooled, whose, config.trust_rate)
 
     def numbers(self) -> dict[str, Tensor]:
         """See ``Adviser``: "trust" ``[A, P]`` and "agent_values" ``[G, P]``, if in use."""
@@ -286,7 +278,10 @@ class PeerAdviser:
             "key": self._draws.keys,
             "counters": torch.tensor(counters),
         }
-        found |= {f"buffer/{name}": x[:, : self._stored] for name, x in self._buffer.items()}
+        if self._buffer:
+            kept = _fields(self._buffer)
+            kept["terminated"] = kept["terminated"] > 0
+            found |= {f"buffer/{name}": x[:, : self._stored] for name, x in kept.items()}
         return {name: x.clone().contiguous() for name, x in found.items()}
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -322,10 +317,11 @@ class PeerAdviser:
         self._stored, self._next = stored, following
         self._epoch, self._decisions, self._observed = counters
         self._buffer = {}
-        for name in fields if stored else ():
-            x = tensors[f"buffer/{name}"]
-            self._buffer[name] = torch.zeros((agents, capacity, *x.shape[2:]), dtype=x.dtype)
-            self._buffer[name][:, :stored] = x
+        if stored:
+            obs = tensors["buffer/obs"]
+            self._buffer = _room(agents, capacity, obs.shape[2:], obs.dtype)
+            for name, x in _fields(self._buffer).items():
+                x[:, :stored] = tensors[f"buffer/{name}"]
         self._draws.keys.copy_(tensors["key"])
 
     @staticmethod
@@ -340,3 +336,27 @@ class PeerAdviser:
     def _capacity(self, copies: int) -> int:
         """Steps that the buffer of every agent holds, whole ones of all copies."""
         return -(-self.config.trust_buffer // copies) * copies
+
+
+def _room(
+    agents: int, capacity: int, shape: Sequence[int], dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """A buffer of steps ``[A, capacity, ...]``: what is drawn together lies together."""
+    lead = (agents, capacity)
+    return {
+        "seen": torch.zeros((*lead, 2, *shape), dtype=dtype),  # next_obs and obs
+        "number": torch.zeros((*lead, 2)),  # reward and whether it terminated
+        "followed": torch.zeros(lead, dtype=torch.int64),
+    }
+
+
+def _fields(buffer: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Its parts by the names that steps have, live."""
+    seen, number = buffer["seen"], buffer["number"]
+    return {
+        "obs": seen[:, :, 1],
+        "next_obs": seen[:, :, 0],
+        "reward": number[..., 0],
+        "terminated": number[..., 1],
+        "followed": buffer["followed"],
+    }
