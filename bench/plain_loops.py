@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -22,21 +22,28 @@ from socialgrid.algos.on_policy.ppo import PPO
 from socialgrid.algos.options import A3CConfig
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ActorCritic, ModelConfig, ViewSpec
+from socialgrid.models.products import ONEDNN_LINEAR
 from socialgrid.social.options import PredictionOptions
 
 
 @cache
 def matrix_peak(precision: str) -> float:
-    """Floating-point operations a second of one matrix product of 1024 x 1024, the best of ten."""
+    """Floating-point operations a second of the fastest product of square matrices there is: BLAS
+    or oneDNN, 512 or 1024, the best of ten."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a, b = torch.randn(1024, 1024).to(dtype), torch.randn(1024, 1024).to(dtype)
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    best = float("inf")
-    for _ in range(11):
-        begin = clock()
-        torch.mm(a, b)
-        best = min(best, clock() - begin)
-    return 2.0 * 1024**3 / best
+    best = 0.0
+    for size in (512, 1024):
+        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+        ways = [partial(torch.mm, a, b)]
+        if ONEDNN_LINEAR is not None:
+            ways.append(partial(ONEDNN_LINEAR, a, b, None, "none", [], ""))
+        for way in ways:
+            for _ in range(11):
+                begin = clock()
+                way()
+                best = max(best, 2.0 * size**3 / (clock() - begin))
+    return best
 
 
 def remember(

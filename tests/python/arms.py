@@ -16,7 +16,7 @@ ARMS: dict[str, tuple[str, str | None, list[str], dict[str, Any]]] = {
         "goal-cycle-mini",
         None,
         [],
-        MINI3 | {"aux": {"reconstruction": {"coef": 1.0}}},
+        MINI3 | {"aux": {"prediction": "none", "reconstruction": {"coef": 1.0}}},
     ),
     "ppo tiles": ("goal-cycle-mini", None, [], MINI3 | {"env": {"obs_mode": "tiles"}}),
     "ppo bf16": ("goal-cycle-mini", None, [], MINI3 | BF16),

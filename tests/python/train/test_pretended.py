@@ -1,0 +1,126 @@
+"""Every algorithm with every mechanism on a pretended device: nothing is mixed, waits are few.
+
+An accelerator computes while the host goes on, unless the host asks for a value. The counts are
+those of the small runs in ``tests/python/arms.py``; they are held with some room and should fall.
+Aims: one wait in a step, two in a whole update; today the worst are 3 (lectr) and 38 (ppo with moa
+and visible actions).
+"""
+
+import pytest
+import torch
+from tests.python.arms import ARMS, config_of
+from tests.python.pretend import DEVICE, Far, Pretend
+
+from socialgrid.train import make_trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOM = 1.25  # how far above what was measured a count may lie
+# By arm, as measured: launches and waits of a step (acting, simulating, remembering), launches and
+# waits of a whole update (one or two gradient steps: ``arms.config_of``).
+MEASURED = {
+    "ppo": (53, 2.0, 989, 24),
+    "ppo reconstruction": (53, 2.0, 989, 24),
+    "ppo tiles": (57, 2.0, 1008, 24),
+    "full network": (60, 2.0, 1096, 24),
+    "dqn": (21, 1.0, 174, 6),
+    "dqn prioritised": (21, 1.0, 182, 8),
+    "dqn views": (31, 1.0, 296, 6),
+    "a3c tiles": (55, 2.0, 797, 11),
+    "behaviour cloning": (53, 2.0, 983, 9),
+    "behaviour cloning tiles": (54, 2.0, 994, 9),
+    "dqn tiles": (32, 1.0, 306, 6),
+    "sac tiles": (31, 1.0, 688, 17),
+    "recurrent dqn": (64, 1.0, 1057, 10),
+    "recurrent dqn tiles": (82, 1.0, 1216, 12),
+    "discrete sac": (20, 1.0, 466, 17),
+    "sac": (56, 2.0, 652, 17),
+    "sac gsde": (56, 2.0, 652, 17),
+    "td3": (35, 2.0, 301, 9),
+    "mixed": (83, 2.1, 664, 23),
+    "peers": (28, 2.1, 174, 6),
+    "lectr": (132, 3.0, 174, 6),
+    "ppo alone": (48, 2.0, 873, 21),
+    "ppo visible-actions": (71, 2.0, 925, 22),
+    "ppo influence": (98, 2.0, 1124, 30),
+    "ppo comm": (89, 2.0, 1467, 37),
+    "ppo moa": (48, 2.0, 1588, 37),
+    "ppo inequity": (48, 2.0, 881, 22),
+    "ppo prosocial": (48, 2.0, 881, 22),
+    "ppo collective": (48, 2.0, 881, 22),
+    "ppo moa+visible-actions": (71, 2.0, 1649, 38),
+    "a3c alone": (49, 2.0, 781, 11),
+    "a3c visible-actions": (72, 2.0, 824, 12),
+    "a3c influence": (99, 2.0, 1024, 20),
+    "a3c comm": (90, 2.0, 1289, 25),
+    "a3c moa": (49, 2.0, 1656, 25),
+    "a3c inequity": (49, 2.0, 789, 12),
+    "a3c prosocial": (49, 2.0, 789, 12),
+    "a3c collective": (49, 2.0, 789, 12),
+    "a3c moa+visible-actions": (72, 2.0, 1708, 26),
+}
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    for wing in ("on_policy", "off_policy"):
+        monkeypatch.setattr(f"socialgrid.train.{wing}.trainer.settle_on", lambda name: DEVICE)
+    with Pretend() as device:
+        yield device
+
+
+def counts_of(arm, device, folder):
+    """Launches and waits of a step, then of an update: means over the second row of a run."""
+    trainer = make_trainer(config_of(arm, "cpu"), folder)
+    update, spent = trainer.learner.update, []
+
+    def counted(*args, **kwargs):
+        before = device.launches, device.waits
+        found = update(*args, **kwargs)
+        spent.append((device.launches - before[0], device.waits - before[1]))
+        return found
+
+    trainer.learner.update = counted
+    trainer.begin()
+    trainer.step()
+    device.reset()
+    spent.clear()
+    trainer.step()
+    launches, waits = (sum(x) for x in zip(*spent, strict=True))
+    steps = trainer.config.env.rollout_steps
+    outside = (device.launches - launches) / steps, (device.waits - waits) / steps
+    trainer.close()
+    return (*outside, launches / len(spent), waits / len(spent))
+
+
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if "bf16" not in arm])
+def test_nothing_is_mixed_and_waits_are_few(arm, pretended, tmp_path):
+    found = counts_of(arm, pretended, tmp_path / "run")
+    assert min(found) > 0, "it computed there, and was asked"
+    room = [known * ROOM for known in MEASURED[arm]]
+    assert all(count <= most for count, most in zip(found, room, strict=True)), (
+        f"{found}, allowed {room}: {pretended.places.most_common(9)}"
+    )
+
+
+def test_the_device_counts_and_refuses():
+    with Pretend() as device:
+        x = torch.ones(4, device=DEVICE)
+        near = torch.ones(4)
+        assert isinstance(x + 1, Far)
+        assert (device.launches, device.waits, device.copies) == (2, 0, 0)
+        assert float((x * x).sum()) == 4
+        assert (device.launches, device.waits) == (4, 1)
+        assert (near.to(DEVICE) + x).cpu().tolist() == [2.0] * 4
+        assert (device.waits, device.copies) == (2, 1)
+        assert x[x > 0].shape == (4,)
+        assert device.waits == 3, "how many there are, only the device knows"
+        assert torch.equal((x + torch.tensor(1.0)).cpu(), near * 2), "single numbers go along"
+        for mix in (lambda: x + near, lambda: torch.cat((x, near)), lambda: near[x.long()]):
+            with pytest.raises(RuntimeError, match="device"):
+                mix()
+        weight = torch.ones(4, device=DEVICE, requires_grad=True)
+        (weight * x).sum().backward()
+        assert isinstance(weight.grad, Far)
+        assert weight.grad.tolist() == [1.0] * 4
+    assert torch.equal(torch.tensor([1]), torch.ones(1, dtype=torch.int64)), "and is gone"
