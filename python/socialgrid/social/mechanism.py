@@ -78,24 +78,24 @@ class Rewards:
     def log(self, name: str, x: Tensor) -> None:
         """Log the mean of ``x`` ``[T, E, A]`` over the steps in play."""
         mask = self.batch.mask
-        self.totals.numbers[name] = torch.stack((_total(x * mask), _total(mask)))
+        self.totals.numbers[name] = _totals(x * mask, mask)
 
     def log_pairs(self, name: str, x: Tensor, counts: Tensor | None = None) -> None:
         """Log means of ``x`` ``[T, E, A, N]``, of agent ``a`` of the learner for agent ``n`` of
         the world, over the steps that ``counts`` (bool, likewise), by default those in play.
         """
         counted = self.batch.mask[..., None] if counts is None else counts
-        self.totals.pairs[name] = torch.stack((_total(x * counted), _total(counted.expand_as(x))))
+        self.totals.pairs[name] = _totals(x * counted, counted.expand_as(x))
 
     def add(self, name: str, x: Tensor) -> None:
         """Add up ``x`` over the environments, for ``Mechanism.report``."""
         self.totals.sums[name] = x.cpu()
 
 
-def _total(x: Tensor) -> Tensor:
-    """Sum over steps and environments, float64 on the CPU."""
-    exact = torch.float32 if x.device.type == "mps" else torch.float64  # the best there is
-    return x.sum((0, 1), dtype=exact).cpu().double()
+def _totals(*found: Tensor) -> Tensor:
+    """Sums over steps and environments, side by side, float64 on the CPU in one copy."""
+    exact = torch.float32 if found[0].device.type == "mps" else torch.float64  # the best there is
+    return torch.stack([x.sum((0, 1), dtype=exact) for x in found]).cpu().double()
 
 
 @dataclass
