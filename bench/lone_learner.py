@@ -2,8 +2,9 @@
 
 ``ppo-lstm`` is a loop in the manner of CleanRL's single files, in plain PyTorch with ``nn.LSTM``;
 ``RecurrentPPO`` is sb3-contrib's, where it can be imported. Minibatches of both are whole rollouts
-of some environments, as many samples in all as ours (whose sequences are short, and whose memories
-are computed anew besides, which they do not do). Nobody predicts views.
+of some environments, as many samples in all as ours. The recipe computes memories and values anew
+every other minibatch besides, which they do not do; ``same work`` is without it. Nobody predicts
+views.
 """
 
 from __future__ import annotations
@@ -32,14 +33,9 @@ class Lone:
 
     preset: str
     ours: float
+    same_work: float
     ppo_lstm: float
     recurrent_ppo: float | None
-
-    @property
-    def ratios(self) -> tuple[float, float | None]:
-        """How many times as fast ours is."""
-        theirs = self.recurrent_ppo
-        return self.ours / self.ppo_lstm, None if theirs is None else self.ours / theirs
 
 
 def epochs_of(name: str) -> int:
@@ -192,9 +188,13 @@ def recurrent_ppo(name: str, args: argparse.Namespace) -> Callable[[], object] |
 
 def measure_lone(name: str, args: argparse.Namespace) -> Lone:
     """Batches in turns; the first of each is not counted."""
-    ours, plain = WholeLoop(name, "float32", 1, "rgb", args, social=()), PlainLoop(name, args)
-    theirs = recurrent_ppo(name, args)
-    tasks: list[Callable[[], object]] = [ours.batch, plain.batch, *([theirs] if theirs else [])]
+    ours, same = (
+        WholeLoop(name, "float32", 1, "rgb", args, social=(), refresh=refresh)
+        for refresh in (True, False)
+    )
+    plain, theirs = PlainLoop(name, args), recurrent_ppo(name, args)
+    tasks: list[Callable[[], object]] = [ours.batch, same.batch, plain.batch]
+    tasks += [theirs] if theirs else []
     seconds: list[list[float]] = [[] for _ in tasks]
     for turn in range(args.repeats + 1):
         for task, times in zip(tasks, seconds, strict=True):
@@ -203,5 +203,6 @@ def measure_lone(name: str, args: argparse.Namespace) -> Lone:
             if turn:
                 times.append(time.process_time() - begin)
     ours.close()
+    same.close()
     rates = [ours.agent_steps / statistics.median(times) for times in seconds]
-    return Lone(name, rates[0], rates[1], rates[2] if theirs else None)
+    return Lone(name, *rates[:3], rates[3] if theirs else None)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+import socialgrid
 from plain_agent import PlainAgent, copy_from_stack
 from socialgrid.algos import PPOConfig
 from socialgrid.algos.on_policy.a3c import A3C
@@ -122,6 +124,17 @@ class Comparison:
         return self.plain / self.stacked
 
 
+def look_around(rollout: Rollout, game: str) -> None:
+    """Fill a rollout with what agents see who walk about at random."""
+    steps, envs, agents = rollout.num_steps, rollout.num_envs, rollout.num_agents
+    with socialgrid.make_vec(game, num_envs=envs, num_agents=agents, obs_mode="rgb") as env:
+        rng = np.random.default_rng(0)
+        rollout.obs[0] = torch.from_numpy(env.reset(seed=0)[0])
+        for t in range(steps):
+            walk = rng.integers(0, 3, (envs, agents)).astype(np.int32)
+            rollout.obs[t + 1] = torch.from_numpy(env.step(walk)[0])
+
+
 class PlainLearners:
     """PPO the plain way: a loop over agents, each with its own modules and optimiser."""
 
@@ -178,7 +191,7 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
     plain = PlainLearners(learner)
     gen = torch.Generator().manual_seed(0)
     rollout = Rollout(32, envs, agents, spec.obs_shape, state_size=learner.state_size)
-    rollout.obs.copy_(torch.randint(0, 256, rollout.obs.shape, dtype=torch.uint8, generator=gen))
+    look_around(rollout, "GoalCycle-v0")
     rollout.action.copy_(torch.randint(0, 7, rollout.action.shape, generator=gen))
     rollout.decisions["action"].log_prob.fill_(-2.0)
     rollout.active.fill_(True)
@@ -282,7 +295,7 @@ def compare_small(agents: int, args: argparse.Namespace) -> list[Comparison]:
     optimisers = [torch.optim.Adam(loop.parameters(), lr=1e-3) for loop in loops]
     gen = torch.Generator().manual_seed(0)
     rollout = Rollout(steps, envs, agents, spec.obs_shape, state_size=learner.state_size)
-    rollout.obs.copy_(torch.randint(0, 256, rollout.obs.shape, dtype=torch.uint8, generator=gen))
+    look_around(rollout, "Harvest-v0")
     rollout.action.copy_(torch.randint(0, 8, rollout.action.shape, generator=gen))
     rollout.reward.normal_(generator=gen)
     rollout.active.fill_(True)

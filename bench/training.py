@@ -82,11 +82,14 @@ def _numbers(text: str) -> list[int]:
 
 
 def _told(row: Lone) -> list[str]:
-    ratio, theirs = row.ratios
-    found = [row.preset, f"{row.ours:,.0f}", f"{row.ppo_lstm:,.0f}", f"{ratio:.2f}"]
-    if row.recurrent_ppo is None or theirs is None:
-        return [*found, "not installed", ""]
-    return [*found, f"{row.recurrent_ppo:,.0f}", f"{theirs:.2f}"]
+    found = [row.preset, f"{row.ours:,.0f}", f"{row.same_work:,.0f}"]
+    for theirs in (row.ppo_lstm, row.recurrent_ppo):
+        if theirs is None:
+            found += ["not installed", ""]
+        else:
+            ratios = f"{row.ours / theirs:.2f}, {row.same_work / theirs:.2f}"
+            found += [f"{theirs:,.0f}", ratios]
+    return found
 
 
 def main() -> None:
@@ -155,7 +158,8 @@ def main() -> None:
     lone = [measure_lone(preset, args) for preset in args.presets if args.device == "cpu"]
     if lone:
         print("\nOne learner beside others' loops, agent-steps per CPU second, float32\n")
-        heads = ["preset", "here", "plain nn.LSTM loop", "ratio", "RecurrentPPO", "ratio"]
+        heads = ["preset", "here", "same work", "plain nn.LSTM loop", "ratios"]
+        heads += ["RecurrentPPO", "ratios"]
         print(table(heads, [_told(row) for row in lone]), flush=True)
     comparisons = [
         row

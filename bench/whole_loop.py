@@ -83,11 +83,12 @@ class WholeLoop:
         obs_mode: str,
         args: argparse.Namespace,
         social: Iterable[Any] = (PredictionOptions(),),
+        refresh: bool = True,
     ) -> None:
         preset = PRESETS[name]
         self.steps = 16 if args.quick else preset.num_steps
         self.env = env = make_env(name, agents, obs_mode, args)
-        config = preset.config
+        config = preset.config if refresh else replace(preset.config, refresh_interval=0)
         if args.quick:
             config = replace(config, num_minibatches=2, minibatch_sequences=4)
         self.learner = PPO(
