@@ -36,7 +36,7 @@ CASES = {
     "harvest greedy": ("Harvest-v0", {}, ["greedy-harvester"]),
     "harvest sustainable": ("Harvest-v0", {}, ["sustainable-harvester"]),
     "switch expert": ("Switch-v0", {}, ["expert"]),
-    "box-trapped expert": ("BoxTrapped-v1", {}, ["expert"]),
+    "box-trapped expert": ("BoxTrapped-v0", {}, ["expert"]),
     "room expert": ("Room-v0", {}, ["expert"]),
     "room adversary": ("Room-v0", {}, ["adversary"]),
     "hallway expert": ("Hallway-v0", {}, ["expert"]),

@@ -26,6 +26,7 @@
 
 #include "core/batch.hpp"
 #include "grid/distances.hpp"
+#include "scripted.hpp"
 
 namespace {
 
@@ -34,7 +35,7 @@ using namespace socialgrid;
 // What happened, summed over all scenarios.
 struct Counts {
   std::atomic<std::uint64_t> scenarios{0}, refused{0}, steps{0}, faults{0}, snapshots{0};
-  std::atomic<std::uint64_t> damaged{0}, forged{0}, layouts{0}, stopped{0};
+  std::atomic<std::uint64_t> damaged{0}, forged{0}, choices{0}, layouts{0}, stopped{0};
 };
 Counts counts;
 
@@ -240,6 +241,7 @@ class Player {
                          done_.data(), final_obs_.data(), active_.data(), visible_.data(),
                          last_actions_.data(), events_.data()});
   }
+  void tell(Scripted& scripted) { scripted.observe(batch, reward_.data(), done_.data()); }
   bool same_results(const Player& other) const {
     return obs_ == other.obs_ && final_obs_ == other.final_obs_ && reward_ == other.reward_ &&
            terminated_ == other.terminated_ && truncated_ == other.truncated_ &&
@@ -271,6 +273,18 @@ std::vector<std::int32_t> random_actions(const BatchEnv& batch, Dice& dice) {
     actions.push_back(dice.chance(0.4) ? std::min(2, count - 1) : dice.between(0, count - 1));
   }
   return actions;
+}
+
+// Somebody scripted, whether made for the game or not, if such a one can play there at all.
+std::optional<Scripted> random_guest(const BatchEnv& batch, Dice& dice) {
+  const std::string kind = dice.pick(Scripted::kKinds);
+  const std::size_t agent = dice.below(batch.num_agents());
+  const double error_rate = dice.chance(0.5) ? 0.0 : 0.2;
+  try {
+    return std::optional<Scripted>(std::in_place, batch, kind, agent, error_rate);
+  } catch (const std::invalid_argument&) {
+    return std::nullopt;
+  }
 }
 
 // ---- what can happen between steps ----
@@ -328,7 +342,12 @@ void survive_forged_snapshot(Player& player, Dice& dice) {
   sign(forged);
   try {
     player.batch.restore(forged);
-    for (int i = 0; i < 4; ++i) player.step(random_actions(player.batch, dice));
+    std::optional<Scripted> guest = random_guest(player.batch, dice);
+    for (int i = 0; i < 4; ++i) {
+      if (guest) guest->act(player.batch);
+      player.step(random_actions(player.batch, dice));
+      if (guest) player.tell(*guest);
+    }
   } catch (const SnapshotError&) {
     check(player.batch.snapshot() == sound, "a refused snapshot changed the batch");
   } catch (const EnvStepError&) {
@@ -453,10 +472,22 @@ void play(Dice& dice) {
   };
 
   if (!reset({})) return;
+  std::optional<Scripted> guest = random_guest(a->batch, dice), twin;
+  if (guest) {
+    twin = guest->newcomer(b->batch);
+  }
   const int num_steps = dice.between(1, large ? 20 : 120);
   for (int i = 0; i < num_steps; ++i) {
     if ((autoreset == Autoreset::kDisabled || dice.chance(0.02)) && !restart()) return;
-    const auto actions = random_actions(a->batch, dice);
+    auto actions = random_actions(a->batch, dice);
+    if (guest) {
+      const std::vector<std::int32_t> chosen = guest->act(a->batch);
+      check(chosen == twin->act(b->batch), "choices depend on the number of threads");
+      for (std::size_t e = 0; e < num_envs; ++e) {
+        actions[e * a->batch.num_agents() + guest->agent()] = chosen[e];
+      }
+      counts.choices += num_envs;
+    }
     a->batch.check_actions(actions);
     const bool in_background = dice.chance(0.1);
     const bool stepped = both([&](Player& player) {
@@ -470,16 +501,30 @@ void play(Dice& dice) {
     counts.steps += 2 * num_envs;
     check(a->same_results(*b), "results depend on the number of threads");
     a->check_endings();
+    if (guest) {
+      a->tell(*guest);
+      b->tell(*twin);
+    }
 
     if (dice.chance(0.02)) refuse_wrong_actions(*a, actions, dice);
     if (dice.chance(0.02)) refuse_damaged_snapshots(*a, dice);
-    if (dice.chance(0.02)) survive_forged_snapshot(*a, dice);
+    if (dice.chance(0.02)) {
+      survive_forged_snapshot(*a, dice);
+      if (guest) {  // its worlds are others now, though they look the same
+        guest->begin();
+        twin->begin();
+      }
+    }
     if (dice.chance(0.02)) move_layout(*a, *b, dice);
     if (dice.chance(0.04)) throw_in_workers(*game, *a, dice);
     if (dice.chance(0.01)) a->batch.render(dice.below(num_envs), dice.between(1, 12));
     if (dice.chance(0.02)) {
       b.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode, autoreset);
       b->batch.restore(a->batch.snapshot());
+      if (guest) {
+        twin = guest->newcomer(b->batch);
+        twin->remember(*guest);
+      }
       ++counts.snapshots;
     }
     if (dice.chance(0.01) && !reset({})) return;
@@ -595,6 +640,7 @@ int main(int argc, char** argv) {
   print("environment steps", counts.steps);
   print("exceptions in workers", counts.faults);
   print("snapshots restored", counts.snapshots);
+  print("choices of scripted players", counts.choices);
   print("damaged snapshots", counts.damaged);
   print("forged snapshots", counts.forged);
   print("layouts moved", counts.layouts);
