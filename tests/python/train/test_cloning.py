@@ -200,6 +200,12 @@ def test_files_of_other_worlds_are_refused(tmp_path, capsys):
         assert said in refused(capsys, tmp_path, "--players", "learner", *words)
 
 
+def test_a_file_that_shards_cannot_share_is_refused(tmp_path, capsys):
+    path = recorded(tmp_path, "--episodes", 3)
+    words = ("--players", "learner", "--trajectories", path, "--algorithm.shards", 2)
+    assert "expert.npz: 2 shards cannot share its 3 worlds" in refused(capsys, tmp_path, *words)
+
+
 def test_a_run_goes_on_with_the_file_that_it_began_with(tmp_path):
     path = recorded(tmp_path, "--episodes", 2)
     config = cloning(tmp_path, ["learner"], algorithm={"trajectories": str(path)})

@@ -58,6 +58,9 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
             try:
                 self._file = read_trajectories(Path(path).expanduser())
                 _check_file(self._file, world, learners)
+                shards, count = self.config.shards, self._file.num_worlds
+                if shards and count % shards:
+                    raise ValueError(f"{path}: {shards} shards cannot share its {count} worlds")
             except ValueError as error:
                 raise ValueError(f"trajectories: {error}") from None
         else:
