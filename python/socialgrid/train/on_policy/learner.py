@@ -16,6 +16,7 @@ from socialgrid.lookup import find_code
 from socialgrid.models import ViewSpec
 from socialgrid.social.roles import AUXILIARY, HEARING, INFLUENCE
 from socialgrid.train import checkpoint
+from socialgrid.train.device import threads_of
 from socialgrid.train.worlds import Worlds, phase_at
 
 AnyLearner = RecurrentLearner[Any]
@@ -84,6 +85,7 @@ def learner_of(
         assert isinstance(config.algorithm, OnPolicyConfig), "of this regime"
         make = find_code(config.algorithm.learner)
         learner: AnyLearner = make(spec, config.network, config.algorithm, **common)
+        learner.workers.threads = threads_of(config.run)
     except ValueError as error:
         raise UsageError(str(error)) from None
     return learner

@@ -15,7 +15,7 @@ from torch import Tensor
 from socialgrid.config import TrainConfig
 from socialgrid.measures.episodes import EpisodeMetrics
 from socialgrid.models.finite import NonFiniteError
-from socialgrid.train.device import settle_on, threads_of
+from socialgrid.train.device import settle_on
 from socialgrid.train.on_policy.learner import (
     AnyLearner,
     build_learner,
@@ -76,7 +76,6 @@ class Trainer(Run):
             config, self.worlds.env, self.device, run_dir / "dumps", begun=self.begun
         )
         check_phases(self.learner, self.course)
-        self.learner.workers.threads = threads_of(config.run)
         self.rollout = build_rollout(
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
