@@ -35,8 +35,9 @@ class Majority:
         self.options, self.members = options, members
         self.asked = self.changed = torch.zeros(members.num_agents)
 
-    def __call__(self, proposals, obs):
-        votes = torch.nn.functional.one_hot(proposals).sum(1)  # [A, P, E] to [A, E, actions]
+    def __call__(self, asked, obs):
+        proposals = asked.everybody()  # [A, P, E]
+        votes = torch.nn.functional.one_hot(proposals).sum(1)  # [A, E, actions]
         agents, own = torch.arange(len(proposals)), self.members.own_places
         intended = proposals[agents, own]  # [A, E]
         most, choice = votes.max(-1)
