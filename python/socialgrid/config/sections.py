@@ -46,8 +46,8 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the learners compute; auto: cuda, else mps, else cpu."""
     threads: int = 0
-    """Shards of a batch that are worked on at a time on the CPU (--algorithm.shards); 0: as many as
-    the process may use cores. Results do not depend on it."""
+    """Threads of the learners on the CPU; on-policy each computes a shard at a time
+    (--algorithm.shards). 0: as many as the process may use cores. Results do not depend on it."""
     precision: Literal["auto", "float32", "tf32", "bf16"] = "auto"
     """What networks compute in: float32; tf32, products of float32 rounded to ten bits, on NVIDIA
     cards; bf16, products and activations in bfloat16, where the device has it; auto: bf16 or tf32

@@ -89,7 +89,7 @@ def weight_gradient(y: Tensor, x: Tensor, kernel: int) -> Tensor:
     turned = x.new_empty((agents, kernel * kernel * inputs, outputs))
     where = (x.data_ptr(), y.data_ptr(), turned.data_ptr())
     sizes = (agents, count, rows, cols, inputs, outputs, kernel)
-    kernels.KERNELS.tap_gradients(where, sizes, torch.get_num_threads())
+    kernels.KERNELS.tap_gradients(where, sizes, kernels.threads())
     return turned.transpose(1, 2).reshape(agents, outputs, kernel, kernel, inputs)
 
 
@@ -127,7 +127,7 @@ def affine_gradient(grad: Tensor, x: Tensor) -> Tensor:
     out = x.new_empty((agents, outputs, inputs))
     where = (grad.data_ptr(), x.data_ptr(), out.data_ptr())
     sizes = (agents, count, 1, 1, outputs, inputs, 1)
-    kernels.KERNELS.tap_gradients(where, sizes, torch.get_num_threads())
+    kernels.KERNELS.tap_gradients(where, sizes, kernels.threads())
     return out
 
 
@@ -153,5 +153,5 @@ def _convolve(
         0 if bias is None else bias.data_ptr(),
         out.data_ptr(),
     )
-    kernels.KERNELS.convolve(where, sizes, spread, slope, tanh, torch.get_num_threads())
+    kernels.KERNELS.convolve(where, sizes, spread, slope, tanh, kernels.threads())
     return out

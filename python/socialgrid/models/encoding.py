@@ -94,7 +94,7 @@ class _Encode(torch.autograd.Function):
                 layers,
                 [x[agent].data_ptr() for x in weights],
                 features.data_ptr(),
-                torch.get_num_threads(),
+                kernels.threads(),
             )
             if place is not None:
                 torch.index_select(features, 0, place, out=out[agent])

@@ -11,6 +11,7 @@ of a call.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,21 @@ def chosen(name: str | None) -> _core.Kernels | None:
 
 
 KERNELS = chosen(os.environ.get("SOCIALGRID_KERNELS"))
+
+
+_here = threading.local()
+
+
+def threads() -> int:
+    """How many threads a kernel that is called here may use: as many as torch, unless
+    ``use_threads`` has said another number in the same thread. No bit depends on it.
+    """
+    return getattr(_here, "threads", 0) or torch.get_num_threads()
+
+
+def use_threads(count: int) -> None:
+    """Let kernels that this thread calls use so many threads; 0: as many as torch."""
+    _here.threads = count
 
 
 def usable(*tensors: Tensor) -> bool:
@@ -119,7 +135,7 @@ class _Unroll(torch.autograd.Function):
         keeping = any(ctx.needs_input_grad)
         gates = x.new_empty((*x.shape[:3], recurrent.shape[1])) if keeping else None
         kept = (x, h, c, reset, gates, out, cells)
-        KERNELS.unroll(addresses(ready, *kept), _sizes(x, recurrent, h, c), torch.get_num_threads())
+        KERNELS.unroll(addresses(ready, *kept), _sizes(x, recurrent, h, c), threads())
         if keeping:
             ctx.save_for_backward(weight, recurrent, bias, recurrent_bias, *kept)
             ctx.packed = packed
@@ -142,7 +158,7 @@ class _Unroll(torch.autograd.Function):
             addresses(ready, x, h, c, reset, gates, out, cells),
             _sizes(x, recurrent, h, c),
             addresses(grad, d_gates, d_x, *d_weights),
-            torch.get_num_threads(),
+            threads(),
         )
         return d_x, *d_weights, d_weights[2], None, None, None, None
 

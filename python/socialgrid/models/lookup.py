@@ -119,7 +119,7 @@ class _LookUp(torch.autograd.Function):
         table, bias = table.contiguous(), bias.contiguous()
         sizes = (len(tiles), *shape, kernel, count, outputs)
         where = (tiles.data_ptr(), table.data_ptr(), bias.data_ptr(), out.data_ptr())
-        kernels.KERNELS.look_up(where, sizes, slope, torch.get_num_threads())
+        kernels.KERNELS.look_up(where, sizes, slope, kernels.threads())
         ctx.save_for_backward(tiles, out)
         ctx.slope, ctx.sizes = slope, sizes
         return out
@@ -136,7 +136,7 @@ class _LookUp(torch.autograd.Function):
             *(tiles.data_ptr(), out.data_ptr(), grad.data_ptr()),
             *(d_table.data_ptr(), d_bias.data_ptr()),
         )
-        kernels.KERNELS.look_up_back(where, ctx.sizes, ctx.slope, torch.get_num_threads())
+        kernels.KERNELS.look_up_back(where, ctx.sizes, ctx.slope, kernels.threads())
         return None, d_table, d_bias, None, None
 
 

@@ -48,7 +48,7 @@ def _forward(x: Tensor, rectified: int, parameters: Sequence[Tensor]) -> tuple[T
     room = x.new_empty(kernels.KERNELS.perceptron_room(sizes))
     out = x.new_empty((*sizes[:2], sizes[-1]))
     where = (x.data_ptr(), room.data_ptr(), out.data_ptr())
-    kernels.KERNELS.perceptron(*_placed(parameters), where, sizes, torch.get_num_threads())
+    kernels.KERNELS.perceptron(*_placed(parameters), where, sizes, kernels.threads())
     return out, room
 
 
@@ -74,6 +74,6 @@ class _Perceptron(torch.autograd.Function):
             *_placed(found),
             kernels.addresses(room, scratch, grad, d_x),
             ctx.sizes,
-            torch.get_num_threads(),
+            kernels.threads(),
         )
         return d_x, None, *(found if wanted else [None] * len(parameters))

@@ -6,16 +6,18 @@ import torch
 
 from socialgrid._core import usable_cores
 from socialgrid.config import RunConfig, UsageError
+from socialgrid.models.kernels import use_threads
 
 
 def prepare_torch(run: RunConfig) -> None:
     """Set what a run says of how torch computes.
 
     Torch itself has one thread: how it rounds depends on their number. Work is shared among
-    threads in whole pieces (``threads_of``).
+    threads in whole pieces, or by kernels (``threads_of``).
     """
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
+    use_threads(1)
     rounded = run.precision == "tf32"
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded  # of convolutions; torch's own default is yes

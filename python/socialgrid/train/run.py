@@ -24,7 +24,7 @@ from socialgrid.report.console import Console, make_console
 from socialgrid.report.events import Events
 from socialgrid.report.metrics_file import MetricsFile
 from socialgrid.train import checkpoint
-from socialgrid.train.device import prepare_torch
+from socialgrid.train.device import prepare_torch, threads_of
 from socialgrid.train.interrupt import PATIENCE, Abandoned, Interrupt
 from socialgrid.train.precision import settled
 
@@ -119,7 +119,7 @@ class Run(ABC):
     @property
     def threads(self) -> int:
         """Threads in each process that computes."""
-        return torch.get_num_threads()
+        return threads_of(self.config.run)
 
     @property
     def anew(self) -> str | None:

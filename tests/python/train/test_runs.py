@@ -124,6 +124,31 @@ def test_neither_threads_nor_halves_change_a_bit(tmp_path):
         assert torch.equal(x, second[name]), name
 
 
+@pytest.mark.parametrize("algorithm", ["dqn", "recurrent-dqn"])
+def test_threads_change_no_bit_of_off_policy_runs_either(tmp_path, algorithm):
+    changes = {
+        "algorithm": {"learning_starts": 100},
+        "env": {"rollout_steps": 150, "num_threads": 1},
+        "evaluation": {"interval": 0},
+    }
+    base = load_preset("room-mini" if algorithm == "dqn" else "goal-cycle-mini")
+    found = []
+    for threads in (1, 3):
+        run_table = {"threads": threads, "device": "cpu"}
+        config = from_dict({**changes, "run": run_table}, base.choose(algorithm, ()))
+        trainer = create_run(config, tmp_path / str(threads))
+        trainer.begin()
+        rows = [trainer.step()["agents"] for _ in range(2)]
+        assert trainer.threads == threads
+        found.append((trainer.learner.tensors(), rows))
+        trainer.lock.release()
+    (tensors, rows), (others, their_rows) = found
+    assert rows == their_rows
+    assert rows[-1]["loss"] != [None] * len(rows[-1]["loss"]), "nothing was learnt"
+    for name, x in tensors.items():
+        assert torch.equal(x, others[name]), name
+
+
 def test_a_damaged_newest_checkpoint_is_refused_loudly_and_the_run_ends_the_same(tmp_path):
     config = tiny_config(tmp_path)
     create_run(config, tmp_path / "straight").train(Silent())

@@ -78,7 +78,7 @@ def take_steps(
             (agent, before, steps[agent], rates[agent])
             for agent, before in zip(learners, begun, strict=True)
         ],
-        torch.get_num_threads(),
+        kernels.threads(),
     )
     done = drawn.shape[1] if failing < 0 else failing
     optimiser.steps[list(learners)] += done

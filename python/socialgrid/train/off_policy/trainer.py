@@ -14,6 +14,7 @@ from torch import Tensor
 from socialgrid.config import TrainConfig
 from socialgrid.config.errors import UsageError
 from socialgrid.lookup import find_code
+from socialgrid.models.kernels import use_threads
 from socialgrid.players.advisers import ScriptedAdviser, make_adviser
 from socialgrid.social.advice.adviser import AdvisedStep, Adviser, Members
 from socialgrid.social.advice.options import AdviserOptions
@@ -48,6 +49,7 @@ class OffPolicyTrainer(Run):
             UsageError: an option does not fit the task, the players or the machine.
         """
         super().__init__(config, run_dir)
+        use_threads(self.threads)
         self.device, roster = settle_on(config.run.device), config.roster
         self.members = Members(roster.groups, len(roster.players), roster.slots)
         env = config.env

@@ -88,11 +88,6 @@ class Trainer(Run):
             config.env.num_envs, len(self.names), self.worlds.env.event_names
         )
 
-    @property
-    def threads(self) -> int:
-        """See ``Run``."""
-        return self.learner.workers.count(self.device)
-
     # -- state ------------------------------------------------------------------------------
 
     def _env_seed(self) -> int:
