@@ -242,6 +242,25 @@ Lead DistanceMaps::lead(const World& world, std::size_t env, std::size_t slot, P
   return best_heading(env, slot, from, dir);
 }
 
+void DistanceMaps::expect(std::size_t env, std::size_t slot, Position from) const {
+#if defined(__GNUC__)
+  if (slot >= count(env)) return;
+  const std::size_t first = map_at(env, slot);
+  for (int heading = 0; heading < 4; ++heading) {
+    const Position next{from.row + kRowStep[heading], from.col + kColStep[heading]};
+    if (next.row < 0 || next.col < 0 || next.row >= rows_ || next.col >= cols_) continue;
+    const auto state = static_cast<std::size_t>((heading * rows_ + next.row) * cols_ + next.col);
+    if (small_) {
+      __builtin_prefetch(&near_[first + state]);
+    } else {
+      __builtin_prefetch(&far_[first + state]);
+    }
+  }
+#else
+  static_cast<void>(env), static_cast<void>(slot), static_cast<void>(from);
+#endif
+}
+
 DistanceMaps& MapStore::of(BatchEnv& batch, const Terrain& terrain, std::size_t slots) {
   const auto found = std::find_if(maps_.begin(), maps_.end(),
                                   [&](const auto& maps) { return maps->terrain() == terrain; });

@@ -58,6 +58,10 @@ class DistanceMaps {
   // Different threads may ask about different environments.
   Lead lead(const World& world, std::size_t env, std::size_t slot, Position from, int dir);
 
+  // Calls for the memory that lead() will read: maps of many environments are in no cache, and a
+  // walker that waits for its own could have asked for the next one's meanwhile.
+  void expect(std::size_t env, std::size_t slot, Position from) const;
+
   // The nearest of the targets for which among(slot) holds, the first of equals; slot 0 where no
   // way leads to any.
   struct Nearest {

@@ -125,8 +125,13 @@ class Mind {
   [[noreturn]] void refuse(const std::string& why) const;
 
   // act() of a player that chooses choose(seen, thread), with errors, and out of the way of others.
+  // It is told by expect(seen) that it will soon have to.
+  template <typename Choose, typename Expect>
+  void play(const Call& call, std::int32_t* actions, Choose choose, Expect expect) const;
   template <typename Choose>
-  void play(const Call& call, std::int32_t* actions, Choose choose) const;
+  void play(const Call& call, std::int32_t* actions, Choose choose) const {
+    play(call, actions, choose, [](const Seen&) {});
+  }
   // observe() of a player that learns by learn(seen, over).
   template <typename Learn>
   void take_in(const Call& call, const std::uint8_t* done, Learn learn) const;
@@ -145,8 +150,9 @@ class Mind {
 // What draws are for. Those of a kind of player begin at 16.
 inline constexpr std::uint64_t kError = 0, kErrorAction = 1, kBlocked = 2, kBlockedAction = 3;
 
-template <typename Choose>
-void Mind::play(const Call& call, std::int32_t* actions, Choose choose) const {
+template <typename Choose, typename Expect>
+void Mind::play(const Call& call, std::int32_t* actions, Choose choose, Expect expect) const {
+  constexpr std::size_t kSoon = 8;  // environments
   const BatchEnv& batch = call.batch;
   const Memory& memory = call.memory;
   const Draws errs = draws(call, kError), error = draws(call, kErrorAction);
@@ -159,6 +165,11 @@ void Mind::play(const Call& call, std::int32_t* actions, Choose choose) const {
           const auto mark = static_cast<std::int64_t>(batch.marks(env).restart);
           if (memory.restart[env] >= 0 && memory.restart[env] != mark) forget(memory, env);
           memory.restart[env] = mark;
+          if (env + kSoon < end) {
+            const World next = batch.world(env + kSoon);
+            const Agent& agent = next.agents()[role_.agent];
+            expect(Seen{next, env + kSoon, agent.position(), agent.dir});
+          }
           const World world = batch.world(env);
           const Agent& agent = world.agents()[role_.agent];
           std::int32_t action = choose(Seen{world, env, agent.position(), agent.dir}, thread);

@@ -41,27 +41,57 @@ class CycleExpert final : public Walker {
   void act(const Call& call, std::int32_t* actions) const override {
     DistanceMaps& maps = call.maps.of(call.batch, cycle(), tiles_);
     const Field<std::int32_t> last_tile = field(call.batch, "last_tile");
-    play(call, actions, [&](const Seen& seen, int) {
-      const std::int32_t last = seen.world.field(last_tile)[role().agent];
-      const auto index = [&](std::size_t slot) { return maps.character(seen.env, slot) - '0'; };
-      std::int32_t length = 1, found = 0;
-      for (std::size_t slot = 0; slot < maps.count(seen.env); ++slot) {
-        length = std::max(length, index(slot) + 1);
-      }
-      const std::int32_t wanted = (last + 1) % length;
-      const auto among = [&](std::size_t slot) { return last < 0 || index(slot) == wanted; };
-      std::size_t only = 0;
-      for (std::size_t slot = maps.count(seen.env); slot-- > 0;) {
-        if (!among(slot)) continue;
-        only = slot;
-        ++found;
-      }
-      if (found > 1) only = maps.nearest(seen.world, seen.env, seen.pos, seen.dir, among).slot;
-      return maps.lead(seen.world, seen.env, only, seen.pos, seen.dir).action;
-    });
+    const auto wanted = [&](const Seen& seen) {
+      return Wanted(maps, seen.env, seen.world.field(last_tile)[role().agent]);
+    };
+    play(
+        call, actions,
+        [&](const Seen& seen, int) {
+          const Wanted which = wanted(seen);
+          std::size_t slot = which.first();
+          if (which.count() > 1) {
+            slot = maps.nearest(seen.world, seen.env, seen.pos, seen.dir, which).slot;
+          }
+          return maps.lead(seen.world, seen.env, slot, seen.pos, seen.dir).action;
+        },
+        [&](const Seen& seen) { maps.expect(seen.env, wanted(seen).first(), seen.pos); });
   }
 
  private:
+  // The tiles of a world that come after the last one, or all of them where there was none.
+  class Wanted {
+   public:
+    Wanted(const DistanceMaps& maps, std::size_t env, std::int32_t last)
+        : maps_(maps), env_(env), any_(last < 0) {
+      std::int32_t length = 1;
+      for (std::size_t slot = 0; slot < maps.count(env); ++slot) {
+        length = std::max(length, index(slot) + 1);
+      }
+      index_ = (last + 1) % length;
+    }
+    bool operator()(std::size_t slot) const { return any_ || index(slot) == index_; }
+    std::size_t count() const {
+      std::size_t found = 0;
+      for (std::size_t slot = 0; slot < maps_.count(env_); ++slot) found += (*this)(slot) ? 1 : 0;
+      return found;
+    }
+    // 0 where there is none.
+    std::size_t first() const {
+      for (std::size_t slot = 0; slot < maps_.count(env_); ++slot) {
+        if ((*this)(slot)) return slot;
+      }
+      return 0;
+    }
+
+   private:
+    std::int32_t index(std::size_t slot) const { return maps_.character(env_, slot) - '0'; }
+
+    const DistanceMaps& maps_;
+    std::size_t env_;
+    bool any_;
+    std::int32_t index_ = 0;
+  };
+
   std::size_t tiles_;
 };
 
@@ -84,18 +114,23 @@ class TrialAndError final : public Walker {
   void act(const Call& call, std::int32_t* actions) const override {
     DistanceMaps& maps = call.maps.of(call.batch, cycle(), Mind::slots());
     std::int64_t* const goals = call.memory.longs(kGoal);
-    play(call, actions, [&](const Seen& seen, int) {
-      std::int64_t& goal = goals[seen.env];
-      if (goal < 0 && seen.pos.row >= 0) {
-        const Slots may_be_next = candidates(call.memory, seen.env, maps.count(seen.env));
-        const auto best = maps.nearest(seen.world, seen.env, seen.pos, seen.dir,
-                                       [&](std::size_t slot) { return may_be_next[slot]; });
-        goal = best.lead.cost < kUnreachable ? static_cast<std::int64_t>(best.slot) : -1;
-        if (goal >= 0) return best.lead.action;
-      }
-      const auto slot = static_cast<std::size_t>(std::max<std::int64_t>(goal, 0));
-      return maps.lead(seen.world, seen.env, slot, seen.pos, seen.dir).action;
-    });
+    const auto goal_of = [&](std::size_t env) {
+      return static_cast<std::size_t>(std::max<std::int64_t>(goals[env], 0));
+    };
+    play(
+        call, actions,
+        [&](const Seen& seen, int) {
+          std::int64_t& goal = goals[seen.env];
+          if (goal < 0 && seen.pos.row >= 0) {
+            const Slots may_be_next = candidates(call.memory, seen.env, maps.count(seen.env));
+            const auto best = maps.nearest(seen.world, seen.env, seen.pos, seen.dir,
+                                           [&](std::size_t slot) { return may_be_next[slot]; });
+            goal = best.lead.cost < kUnreachable ? static_cast<std::int64_t>(best.slot) : -1;
+            if (goal >= 0) return best.lead.action;
+          }
+          return maps.lead(seen.world, seen.env, goal_of(seen.env), seen.pos, seen.dir).action;
+        },
+        [&](const Seen& seen) { maps.expect(seen.env, goal_of(seen.env), seen.pos); });
   }
 
   void observe(const Call& call, const float* rewards, const std::uint8_t* done) const override {
@@ -181,9 +216,12 @@ class GoalExpert final : public Walker {
 
   void act(const Call& call, std::int32_t* actions) const override {
     DistanceMaps& maps = call.maps.of(call.batch, {"G", ".", ".G"}, goals_);
-    play(call, actions, [&](const Seen& seen, int) {
-      return maps.nearest(seen.world, seen.env, seen.pos, seen.dir, any).lead.action;
-    });
+    play(
+        call, actions,
+        [&](const Seen& seen, int) {
+          return maps.nearest(seen.world, seen.env, seen.pos, seen.dir, any).lead.action;
+        },
+        [&](const Seen& seen) { maps.expect(seen.env, 0, seen.pos); });
   }
 
  private:
