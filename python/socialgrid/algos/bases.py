@@ -17,7 +17,10 @@ def _check_rates(rates: float | tuple[float, ...]) -> None:
         raise ValueError(f"learning_rate {rates}: one rate >= 0, or one for every agent")
 
 
-_FEWEST_STEPS = 512  # of an agent in a gradient, that are worth a shard of their own
+# Steps of an agent in a gradient from which on so many shards are worth what they cost on a single
+# core: little where there are few, a tenth or less where there are sixteen.
+_LEAST_STEPS = {1: 0, 2: 1024, 4: 4096, 8: 6144, 16: 8192}
+_FEWEST_ENVS = 4  # in a shard
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,12 @@ class OnPolicyConfig:
         sizes = self.shared(num_envs)
         whole = math.gcd(*sizes.values())
         if self.shards == 0:
-            most = self.steps_of_gradient(num_envs, rollout_steps) // _FEWEST_STEPS
-            return max(n for n in (1, 2, 4, 8, 16) if n == 1 or (n <= most and whole % n == 0))
+            steps = self.steps_of_gradient(num_envs, rollout_steps)
+            return max(
+                n
+                for n, least in _LEAST_STEPS.items()
+                if steps >= least and whole % n == 0 and num_envs >= n * (n > 1) * _FEWEST_ENVS
+            )
         if whole % self.shards:
             possible = ", ".join(str(n) for n in range(1, whole + 1) if whole % n == 0)
             told = " and ".join(f"{name} {size}" for name, size in sizes.items())

@@ -207,7 +207,11 @@ def test_how_many_shards_there_are_is_a_matter_of_the_configuration_alone():
     assert found[1, 4096] == 1
     assert [found[envs, 4096] for envs in (96, 100, 128)] == [16, 4, 16]
     assert found[128, 16] == 1, "so little is not worth sharing"
+    assert replace(ppo, minibatch_sequences=128).shards_of(256, 64) == 2
+    assert replace(ppo, minibatch_sequences=512).shards_of(128, 250) == 16
     assert A3CConfig().shards_of(16, 8) == 1
+    assert A3CConfig().shards_of(16, 1000) == 4
+    assert A3CConfig().shards_of(1, 9000) == 1
     assert A3CConfig().shards_of(128, 1000) == 16
     assert A3CConfig(shards=5).shards_of(10, 1) == 5
 
