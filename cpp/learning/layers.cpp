@@ -94,7 +94,7 @@ void encode(const Kernels& kernels, const Encoding& e, float* features, std::int
 }
 
 void encode_back(const Kernels& kernels, const Encoding& e, const EncodingGrads& grads) {
-  const std::int64_t widest = widest_of(e), piece = piece_of(2 * widest);
+  const std::int64_t widest = widest_of(e), piece = piece_of(widest);
   const std::int64_t width = e.layers.back().outputs;
   const std::size_t depth = e.layers.size();
   const std::vector<Ready> layers = ready_layers(kernels, e);

@@ -210,7 +210,9 @@ class Encoder(nn.Module):
         """uint8 patches ``[..., cells, t * t * 3]`` of prepared views of either kind."""
         if self.spec.atlas is None:
             return views
-        return self.first.atlas[views.long()]
+        atlas = self.first.atlas
+        # Rows are copied whole, which indexing does number by number.
+        return atlas.index_select(0, views.flatten().long()).view(*views.shape, atlas.shape[1])
 
     def forward(self, views: Tensor, dtype: torch.dtype) -> Tensor:
         """Prepared views ``[A, N, ...]`` to features ``[A, N, features]``."""
