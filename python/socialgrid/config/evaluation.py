@@ -87,8 +87,9 @@ class RecordOptions:
     """Worlds played at once."""
     seed: int = 0
     """Seed of the environments and of the scripted players."""
-    obs_mode: Literal["rgb", "tiles"] = "rgb"
-    """What the agent sees: rgb or tiles, as in the run that is to learn from it."""
+    obs_mode: Literal["auto", "rgb", "tiles"] = "auto"
+    """What the agent sees: rgb or tiles, as in the run that is to learn from it; auto: as in what
+    is recorded."""
     greedy: bool = False
     """Networks take the most probable action instead of a sample."""
     device: str = "cpu"

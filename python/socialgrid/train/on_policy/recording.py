@@ -44,6 +44,8 @@ def record(
     settings = {name: value for name, value in given.items() if name != "hide"}
     if any(hidden):
         settings["hide"] = hidden
+    mode = config.obs_mode if options.obs_mode == "auto" else options.obs_mode
+    mode = mode if mode in ("rgb", "tiles") else "rgb"
     count = min(options.worlds, options.episodes)
     try:
         worlds = Worlds(
@@ -53,7 +55,7 @@ def record(
             Phase(settings, 0),
             seed=derived_seed(options.seed, EVALUATED_WORLDS),
             num_threads=config.env.num_threads,
-            obs_mode=options.obs_mode,
+            obs_mode=mode,
         )
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(about(config.env.game, error)) from None
