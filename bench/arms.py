@@ -86,4 +86,12 @@ WORK: dict[str, tuple[str, int, int, int]] = {
     "room-21, DQN, two peers": (
         "room-21 --social peers --peers 2 --evaluation.interval 0", 1_000, 4_000, 2
     ),
+    "room-21, DQN alone": ("room-21 --social none --evaluation.interval 0", 1_000, 4_000, 1),
+    "Pendulum, SAC alone": (
+        "pendulum-mini --social none --hidden 150,200 --evaluation.interval 0", 600, 1_800, 1
+    ),
+    "Pendulum, TD3 alone": (
+        "pendulum-mini --algorithm td3 --social none --hidden 150,200 --evaluation.interval 0",
+        600, 1_800, 1,
+    ),
 }  # fmt: skip
