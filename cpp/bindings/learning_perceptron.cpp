@@ -60,16 +60,19 @@ struct Parameters {
   }
 };
 
-std::int64_t room_of(const Kernels& kernels, const Sizes& sizes) {
-  const Stack stack(sizes);
+std::int64_t room_of(const Kernels& kernels, const Sizes& sizes, bool kept) {
+  Stack stack(sizes);
+  stack.one.kept = kept;
   return stack.agents * kernels.perceptron_room(stack.one);
 }
 
 // Addresses: inputs, room, results.
 void forward(const Kernels& kernels, const Addresses& parameters, const Sizes& apart,
-             const std::array<std::uintptr_t, 3>& where, const Sizes& sizes, int threads) {
+             const std::array<std::uintptr_t, 3>& where, const Sizes& sizes, bool kept,
+             int threads) {
   const Unlocked unlocked;
-  const Stack stack(sizes);
+  Stack stack(sizes);
+  stack.one.kept = kept;
   const std::int64_t room = kernels.perceptron_room(stack.one);
   share(stack.agents, 1, worthwhile(threads, stack.products()),
         [&](std::int64_t agent, std::int64_t, std::int64_t) {
@@ -139,9 +142,9 @@ void descend(const Kernels& kernels, const std::array<std::uintptr_t, 4>& where,
 }  // namespace
 
 void add_perceptron(py::class_<Kernels>& kernels) {
-  kernels.def("perceptron_room", &room_of, py::arg("sizes"))
+  kernels.def("perceptron_room", &room_of, py::arg("sizes"), py::arg("kept"))
       .def("perceptron", &forward, py::arg("parameters"), py::arg("apart"), py::arg("where"),
-           py::arg("sizes"), py::arg("threads"))
+           py::arg("sizes"), py::arg("kept"), py::arg("threads"))
       .def("perceptron_back", &back, py::arg("parameters"), py::arg("apart"), py::arg("grads"),
            py::arg("grads_apart"), py::arg("where"), py::arg("sizes"), py::arg("threads"))
       .def(

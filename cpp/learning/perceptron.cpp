@@ -5,6 +5,7 @@
 // at zero for all of a block, often half of them, are left out of the sums, which changes no bit.
 #include "perceptron.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -113,12 +114,12 @@ SOCIALGRID_INLINE void by_block(std::int64_t count, const Work& work) {
   }
 }
 
-// [count, columns] to [columns, apart], zeros behind the last sample.
-void turn(const float* from, std::int64_t count, std::int64_t columns, std::int64_t apart,
-          float* to) {
+// [count, columns] to rows of `width`, `apart` from each other; zeros behind the last sample.
+void turn(const float* from, std::int64_t count, std::int64_t columns, std::int64_t width,
+          std::int64_t apart, float* to) {
   for (std::int64_t k = 0; k < columns; ++k, to += apart) {
     for (std::int64_t b = 0; b < count; ++b) to[b] = from[b * columns + k];
-    for (std::int64_t b = count; b < apart; ++b) to[b] = 0.0f;
+    for (std::int64_t b = count; b < width; ++b) to[b] = 0.0f;
   }
 }
 
@@ -273,27 +274,35 @@ void inputs_back(const float* grad, const float* x, const float* weight, const U
   });
 }
 
+// In its room, which has one block at a time where results are not kept.
+std::int64_t distance_in(const Perceptron& p) {
+  return distance(p.kept ? p.count : std::min<std::int64_t>(p.count, kWidth));
+}
+
 }  // namespace
 
-std::int64_t perceptron_room(const Perceptron& p) { return units_of(p) * distance(p.count); }
+std::int64_t perceptron_room(const Perceptron& p) { return units_of(p) * distance_in(p); }
 
 void perceptron_forward(const Perceptron& p) {
-  const std::int64_t apart = distance(p.count);
-  turn(p.x, p.count, p.sizes[0], apart, p.room);
+  const std::int64_t inputs = p.sizes[0], outputs = p.sizes[p.layers];
+  const std::int64_t apart = distance_in(p);
+  const std::int64_t last = (units_of(p) - outputs) * apart;
   std::vector<Term> terms, following;
   by_block(p.count, [&]<int Vectors>(Count<Vectors>, std::int64_t first) {
     terms.clear();
     for (std::int64_t k = 0; k < p.sizes[0]; ++k) terms.push_back({k, k * apart});
-    float* from = p.room + first;
+    const std::int64_t rows = std::min<std::int64_t>(p.count - first, Vectors * kLanes);
+    float* from = p.kept ? p.room + first : p.room;
+    turn(p.x + first * inputs, rows, inputs, Vectors * kLanes, apart, from);
+    const float* result = from + last;
     for (std::int64_t l = 0; l < p.layers; ++l) {
       float* to = from + p.sizes[l] * apart;
       layer_block<Vectors>(p.weights[l], p.biases[l], p.sizes[l], p.sizes[l + 1], l < p.rectified,
                            apart, from, to, terms, following);
       from = to;
     }
+    turn_back(result, rows, outputs, apart, p.out + first * outputs);
   });
-  const std::int64_t outputs = p.sizes[p.layers];
-  turn_back(p.room + (units_of(p) - outputs) * apart, p.count, outputs, apart, p.out);
 }
 
 void perceptron_back(const Perceptron& p, const PerceptronBack& b) {
@@ -302,7 +311,7 @@ void perceptron_back(const Perceptron& p, const PerceptronBack& b) {
   float* grad = b.scratch + (x - p.room);
   Units outs, ins;
   std::vector<Term> terms;
-  turn(b.grad, p.count, p.sizes[p.layers], apart, grad);
+  turn(b.grad, p.count, p.sizes[p.layers], apart, apart, grad);
   if (p.rectified == p.layers) {
     for (std::int64_t i = 0; i < p.sizes[p.layers] * apart; ++i) {
       grad[i] = x[i] == 0.0f ? 0.0f : grad[i];

@@ -11,8 +11,9 @@ struct Perceptron {
   const float* const* weights = nullptr;  // [layers], each [sizes[l + 1], sizes[l]]
   const float* const* biases = nullptr;   // [layers], each [sizes[l + 1]]
   const float* x = nullptr;               // [count, sizes[0]]
-  float* room = nullptr;                  // what perceptron_room says: inputs and all results
-  float* out = nullptr;                   // [count, sizes[layers]]
+  bool kept = true;       // inputs and all results stay in the room: for the way back
+  float* room = nullptr;  // as much as perceptron_room says
+  float* out = nullptr;   // [count, sizes[layers]]
 };
 
 // What the way back needs besides.

@@ -51,8 +51,9 @@ class Network {
   Network& operator=(const Network&) = delete;
 
   // Action values [batch, actions] of observations [batch, inputs].
-  const float* see(const float* x, float* room) {
+  const float* see(const float* x, float* room, bool kept) {
     own_.x = x;
+    own_.kept = kept;
     own_.room = room;
     kernels_.perceptron_forward(own_);
     return own_.out;
@@ -120,13 +121,14 @@ class Learner {
     const std::int64_t* drawn = agent_.drawn + step * task_.batch;
     gather(agent_.obs, drawn, desk_.obs.data());
     gather(agent_.next_obs, drawn, desk_.next_obs.data());
-    const float* following = target_.see(desk_.next_obs.data(), desk_.spare.data());
-    const float* judge =
-        task_.is_double ? network_.see(desk_.next_obs.data(), desk_.spare.data()) : following;
+    const float* following = target_.see(desk_.next_obs.data(), desk_.spare.data(), false);
+    const float* judge = task_.is_double
+                             ? network_.see(desk_.next_obs.data(), desk_.spare.data(), false)
+                             : following;
     for (std::int64_t b = 0; b < task_.batch; ++b) {
       desk_.best[static_cast<std::size_t>(b)] = largest(judge + b * actions_);
     }
-    const float* values = network_.see(desk_.obs.data(), desk_.room.data());
+    const float* values = network_.see(desk_.obs.data(), desk_.room.data(), true);
     const float gamma = static_cast<float>(task_.gamma);
     const float share = 1.0f / static_cast<float>(task_.batch);
     float* grad = desk_.grad.data();

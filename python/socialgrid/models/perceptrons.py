@@ -29,7 +29,7 @@ def perceptron(x: Tensor, rectified: int, parameters: Sequence[Tensor]) -> Tenso
     if torch.is_grad_enabled():
         out: Tensor = _Perceptron.apply(x, rectified, *parameters)  # type: ignore[no-untyped-call]
         return out
-    return _forward(x.contiguous(), rectified, parameters)[0]
+    return _forward(x.contiguous(), rectified, parameters, kept=False)[0]
 
 
 def _sizes(x: Tensor, rectified: int, parameters: Sequence[Tensor]) -> tuple[int, ...]:
@@ -41,14 +41,16 @@ def _placed(tensors: Sequence[Tensor]) -> tuple[list[int], list[int]]:
     return [x.data_ptr() for x in tensors], [x.stride(0) for x in tensors]
 
 
-def _forward(x: Tensor, rectified: int, parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The result and the room with all results, for ``x`` without gaps."""
+def _forward(
+    x: Tensor, rectified: int, parameters: Sequence[Tensor], *, kept: bool
+) -> tuple[Tensor, Tensor]:
+    """The result, and the room with all results if they are to be kept, for ``x`` without gaps."""
     assert kernels.KERNELS is not None
     sizes = _sizes(x, rectified, parameters)
-    room = x.new_empty(kernels.KERNELS.perceptron_room(sizes))
+    room = x.new_empty(kernels.KERNELS.perceptron_room(sizes, kept))
     out = x.new_empty((*sizes[:2], sizes[-1]))
     where = (x.data_ptr(), room.data_ptr(), out.data_ptr())
-    kernels.KERNELS.perceptron(*_placed(parameters), where, sizes, kernels.threads())
+    kernels.KERNELS.perceptron(*_placed(parameters), where, sizes, kept, kernels.threads())
     return out, room
 
 
@@ -56,7 +58,7 @@ class _Perceptron(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rectified: int, *parameters: Tensor) -> Tensor:
         x = x.contiguous()
-        out, room = _forward(x, rectified, parameters)
+        out, room = _forward(x, rectified, parameters, kept=True)
         ctx.save_for_backward(room, *parameters)
         ctx.sizes = _sizes(x, rectified, parameters)
         return out

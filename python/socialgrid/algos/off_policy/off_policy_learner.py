@@ -155,8 +155,7 @@ class OffPolicyLearner(Experience):
 
     def _take_gradient_steps(self, steps: int) -> dict[str, Tensor]:
         """Means ``[A]`` over so many gradient steps, NaN of nothing."""
-        sums: dict[str, Tensor] = {}
-        counts: dict[str, Tensor] = {}
+        found: dict[str, list[Tensor]] = {}
         for _ in range(steps):
             batch = self._batch()
             self.updates += 1
@@ -164,13 +163,10 @@ class OffPolicyLearner(Experience):
                 self.agent_updates[agent] += 1
             errors, numbers = self._learn(batch)
             for name, number in numbers.items():
-                x = number.detach()
-                known, zeros = x.isfinite(), torch.zeros_like(x)
-                sums[name] = sums.get(name, zeros) + torch.where(known, x, zeros)
-                counts[name] = counts.get(name, zeros) + known
+                found.setdefault(name, []).append(number.detach())
             self._remember_errors(batch, errors)
             self._move_targets()
-        return {name: (x / counts[name]).float().cpu() for name, x in sums.items()}
+        return {name: _mean(torch.stack(each)) for name, each in found.items()}
 
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
         """Change learning rates: one for all agents or one for each."""
@@ -290,3 +286,10 @@ def _of(agents: Sequence[bool], theirs: Tensor, others: Tensor) -> Tensor:
     """Rows ``[A, ...]`` of some agents in one tensor and of the others in another."""
     whose = torch.tensor(agents, device=others.device)
     return torch.where(whose.view(-1, *(1,) * (others.dim() - 1)), theirs, others)
+
+
+def _mean(numbers: Tensor) -> Tensor:
+    """Of what is finite in ``[steps, A]``, float32 ``[A]`` on the CPU; NaN of nothing."""
+    known = numbers.isfinite()
+    mean: Tensor = numbers.where(known, torch.zeros_like(numbers)).sum(0) / known.sum(0)
+    return mean.float().cpu()
