@@ -212,9 +212,10 @@ void advise(const T* obs, std::size_t rows, std::size_t axes, bool opposite,
   std::vector<T> target(axes);
   for (std::size_t row = 0; row < rows; ++row, obs += 2 * axes) {
     for (std::size_t axis = 0; axis < axes; ++axis) {
-      target[axis] = opposite ? players::opposite(obs[axes + axis]) : obs[axes + axis];
+      target[axis] = opposite ? players::opposite(obs[axes + axis], T(1)) : obs[axes + axis];
     }
-    out[row] = players::walk_towards(obs, target.data(), axes, [&] { return draws.word(row); });
+    out[row] =
+        players::walk_towards(obs, target.data(), axes, T(1), [&] { return draws.word(row); });
   }
 }
 

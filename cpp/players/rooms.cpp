@@ -29,13 +29,14 @@ class RoomPlayer final : public Mind {
     const WorldValue<std::int32_t> goal_row = value(call.batch, "goal_row");
     const WorldValue<std::int32_t> goal_col = value(call.batch, "goal_col");
     const std::size_t first = shape.rows > 1 ? 0 : 1;
-    const double last = shape.cols - 1;
+    const auto last = static_cast<float>(shape.cols - 1);
     play(call, actions, [&](const Seen& seen, int) {
-      const std::array<double, 2> place{seen.pos.row / last, seen.pos.col / last};
-      std::array<double, 2> target{seen.world.value(goal_row) / last,
-                                   seen.world.value(goal_col) / last};
-      if (opposite_) target = {opposite(target[0]), opposite(target[1])};
-      return walk_towards(place.data() + first, target.data() + first, 2 - first,
+      const std::array<float, 2> place{static_cast<float>(seen.pos.row),
+                                       static_cast<float>(seen.pos.col)};
+      std::array<float, 2> target{static_cast<float>(seen.world.value(goal_row)),
+                                  static_cast<float>(seen.world.value(goal_col))};
+      if (opposite_) target = {opposite(target[0], last), opposite(target[1], last)};
+      return walk_towards(place.data() + first, target.data() + first, 2 - first, last,
                           [&] { return way.word(global(seen.env)); });
     });
   }
