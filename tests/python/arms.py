@@ -7,25 +7,26 @@ from typing import Any
 from socialgrid.config import TrainConfig, from_dict, load_preset
 
 MINI3 = {"players": {"kinds": ["trial-and-error", "learner", "learner"]}}
+VIEWS = {"env": {"obs_mode": "rgb"}}  # pixels; the presets show numbers of tiles
 PAIR = {"players": {"kinds": ["learner", "learner"]}}
 BF16 = {"run": {"precision": "bf16"}}
 # name: preset, algorithm (None: the preset's), mechanisms, changes
 ARMS: dict[str, tuple[str, str | None, list[str], dict[str, Any]]] = {
-    "ppo": ("goal-cycle-mini", None, [], MINI3),
+    "ppo": ("goal-cycle-mini", None, [], MINI3 | VIEWS),
     "ppo reconstruction": (
         "goal-cycle-mini",
         None,
         [],
-        MINI3 | {"aux": {"prediction": "none", "reconstruction": {"coef": 1.0}}},
+        MINI3 | VIEWS | {"aux": {"prediction": "none", "reconstruction": {"coef": 1.0}}},
     ),
     "ppo tiles": ("goal-cycle-mini", None, [], MINI3 | {"env": {"obs_mode": "tiles"}}),
     "ppo bf16": ("goal-cycle-mini", None, [], MINI3 | BF16),
-    "full network": ("goal-cycle", None, [], MINI3),
+    "full network": ("goal-cycle", None, [], MINI3 | VIEWS),
     "dqn": ("room-mini", None, [], {}),
     "dqn prioritised": ("room-mini", None, [], {"algorithm": {"prioritised": True}}),
     "dqn views": ("goal-cycle-mini", "dqn", [], {"env": {"obs_mode": "rgb"}}),
     "a3c tiles": ("goal-cycle-mini", "a3c", [], {"env": {"obs_mode": "tiles"}}),
-    "behaviour cloning": ("goal-cycle-mini", "behaviour-cloning", [], {}),
+    "behaviour cloning": ("goal-cycle-mini", "behaviour-cloning", [], VIEWS),
     "behaviour cloning tiles": (
         "goal-cycle-mini",
         "behaviour-cloning",
