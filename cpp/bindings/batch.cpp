@@ -357,6 +357,25 @@ class PyBatch {
   players::MapStore maps_;
 };
 
+py::bytes to_bytes(const std::vector<std::byte>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::span<const std::byte> of_bytes(const py::bytes& bytes) {
+  const std::string_view view = bytes;
+  return {reinterpret_cast<const std::byte*>(view.data()), view.size()};
+}
+
+py::bytes take_from_state(const py::bytes& state, std::size_t first, std::size_t count) {
+  return to_bytes(take_from_snapshot(of_bytes(state), first, count));
+}
+
+py::bytes join_states(const std::vector<py::bytes>& states) {
+  std::vector<std::span<const std::byte>> parts;
+  for (const py::bytes& state : states) parts.push_back(of_bytes(state));
+  return to_bytes(join_snapshots(parts));
+}
+
 }  // namespace
 
 void between_steps(py::handle batch, const BetweenSteps& work) {
@@ -369,6 +388,11 @@ void register_batch(py::module_& module) {
   py::register_exception<SnapshotError>(module, "SnapshotError", PyExc_ValueError);
   py::register_exception<FinishedError>(module, "FinishedError", PyExc_RuntimeError);
   py::register_exception<EnvStepError>(module, "EnvStepError", PyExc_RuntimeError);
+
+  module.def("take_from_state", &take_from_state, py::arg("state"), py::arg("first"),
+             py::arg("count"), "Some environments of a snapshot, as a snapshot of only them.");
+  module.def("join_states", &join_states, py::arg("states"),
+             "One snapshot from those of batches whose environments follow each other.");
 
   py::class_<PyBatch>(module, "BatchEnv", "A batch of environments; see socialgrid.VecEnv.")
       .def(py::init<const py::object&, const py::dict&, const py::object&, const py::object&,

@@ -197,4 +197,10 @@ class BatchEnv {
   ThreadPool pool_;
 };
 
+// Some environments of a snapshot, as the snapshot of a batch that has only them.
+std::vector<std::byte> take_from_snapshot(std::span<const std::byte> bytes, std::size_t first,
+                                          std::size_t count);
+// The snapshot of one batch from those of batches whose environments follow each other.
+std::vector<std::byte> join_snapshots(std::span<const std::span<const std::byte>> parts);
+
 }  // namespace socialgrid

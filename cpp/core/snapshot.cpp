@@ -1,6 +1,7 @@
 // Snapshots of a batch: a header that says what it belongs to, the worlds, a checksum.
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cstring>
 #include <string>
 
@@ -50,37 +51,14 @@ struct Header {
   std::uint32_t autoreset;  // of the batch: whether its environments wait when they have finished
 };
 
-}  // namespace
+// A snapshot that is whole, taken apart.
+struct Opened {
+  Header header;
+  std::string identity;
+  std::span<const std::byte> worlds;
+};
 
-std::vector<std::byte> BatchEnv::snapshot() const {
-  const std::string text = identity(spec(), num_envs_);
-  const auto& worlds = worlds_[current_];
-  Header header{.magic = {},
-                .version = kVersion,
-                .identity_bytes = text.size(),
-                .world_bytes = worlds.size(),
-                .seed = seed_,
-                .first_env_index = first_env_index_,
-                .is_reset = is_reset_ ? 1u : 0u,
-                .autoreset = static_cast<std::uint32_t>(autoreset_)};
-  std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
-
-  std::vector<std::byte> bytes(sizeof header + text.size() + worlds.size() + sizeof(std::uint64_t));
-  std::byte* out = bytes.data();
-  const auto append = [&](const void* source, std::size_t count) {
-    std::memcpy(out, source, count);
-    out += count;
-  };
-  append(&header, sizeof header);
-  append(text.data(), text.size());
-  append(worlds.data(), worlds.size());
-  const std::uint64_t checksum =
-      fnv1a(std::span<const std::byte>(bytes).first(bytes.size() - sizeof(std::uint64_t)));
-  append(&checksum, sizeof checksum);
-  return bytes;
-}
-
-void BatchEnv::restore(std::span<const std::byte> bytes) {
+Opened take_apart(std::span<const std::byte> bytes) {
   Header header;
   if (bytes.size() < sizeof header + sizeof(std::uint64_t) ||
       std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0) {
@@ -101,18 +79,122 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
   if (checksum != fnv1a(bytes.first(bytes.size() - sizeof checksum))) {
     throw SnapshotError("the snapshot is corrupted: its checksum does not match");
   }
-  const std::string text(reinterpret_cast<const char*>(&bytes[sizeof header]),
+  const std::string text(reinterpret_cast<const char*>(bytes.data() + sizeof header),
                          header.identity_bytes);
-  if (text != identity(spec(), num_envs_)) {
+  return {header, text, bytes.subspan(sizeof header + header.identity_bytes, header.world_bytes)};
+}
+
+std::vector<std::byte> put_together(Header header, const std::string& identity,
+                                    std::span<const std::byte> worlds) {
+  header.identity_bytes = identity.size();
+  header.world_bytes = worlds.size();
+  std::vector<std::byte> bytes(sizeof header + identity.size() + worlds.size() +
+                               sizeof(std::uint64_t));
+  std::byte* out = bytes.data();
+  const auto append = [&](const void* source, std::size_t count) {
+    if (count > 0) std::memcpy(out, source, count);
+    out += count;
+  };
+  append(&header, sizeof header);
+  append(identity.data(), identity.size());
+  append(worlds.data(), worlds.size());
+  const std::uint64_t checksum =
+      fnv1a(std::span<const std::byte>(bytes).first(bytes.size() - sizeof(std::uint64_t)));
+  append(&checksum, sizeof checksum);
+  return bytes;
+}
+
+// An identity's number of environments, and what stands before and behind it.
+struct Sized {
+  std::string before;
+  std::size_t num_envs = 0;
+  std::string behind;
+
+  std::string of(std::size_t other) const { return before + std::to_string(other) + behind; }
+};
+
+Sized sized(const Opened& opened) {
+  const std::string_view word = " envs=";
+  const std::size_t found = opened.identity.find(word);
+  if (found == std::string::npos) throw SnapshotError("the snapshot does not say how large it is");
+  const std::size_t first = found + word.size();
+  const std::size_t last = std::min(opened.identity.find(' ', first), opened.identity.size());
+  Sized parts{.before = opened.identity.substr(0, first), .behind = opened.identity.substr(last)};
+  const char* const begin = opened.identity.data() + first;
+  const char* const end = opened.identity.data() + last;
+  const auto [stop, error] = std::from_chars(begin, end, parts.num_envs);
+  if (error != std::errc() || stop != end || parts.num_envs == 0 ||
+      opened.worlds.size() % parts.num_envs != 0) {
+    throw SnapshotError("the snapshot does not say how large it is");
+  }
+  return parts;
+}
+
+}  // namespace
+
+std::vector<std::byte> take_from_snapshot(std::span<const std::byte> bytes, std::size_t first,
+                                          std::size_t count) {
+  Opened opened = take_apart(bytes);
+  const Sized size = sized(opened);
+  if (count == 0 || first > size.num_envs || count > size.num_envs - first) {
+    throw SnapshotError("no environments " + std::to_string(first) + " to " +
+                        std::to_string(first + count) + " in a snapshot of " +
+                        std::to_string(size.num_envs));
+  }
+  const std::size_t each = opened.worlds.size() / size.num_envs;
+  opened.header.first_env_index += first;
+  return put_together(opened.header, size.of(count),
+                      opened.worlds.subspan(first * each, count * each));
+}
+
+std::vector<std::byte> join_snapshots(std::span<const std::span<const std::byte>> parts) {
+  if (parts.empty()) throw SnapshotError("no snapshots to join");
+  const Opened head = take_apart(parts.front());
+  const Sized size = sized(head);
+  std::vector<std::byte> worlds;
+  std::size_t num_envs = 0;
+  for (const std::span<const std::byte> part : parts) {
+    const Opened opened = take_apart(part);
+    const Sized own = sized(opened);
+    const Header& header = opened.header;
+    if (own.of(0) != size.of(0) || header.seed != head.header.seed ||
+        header.is_reset != head.header.is_reset || header.autoreset != head.header.autoreset ||
+        header.first_env_index != head.header.first_env_index + num_envs) {
+      throw SnapshotError("the snapshots are not of environments that follow each other: [" +
+                          printable(head.identity, 2000) + "], [" +
+                          printable(opened.identity, 2000) + "]");
+    }
+    worlds.insert(worlds.end(), opened.worlds.begin(), opened.worlds.end());
+    num_envs += own.num_envs;
+  }
+  return put_together(head.header, size.of(num_envs), worlds);
+}
+
+std::vector<std::byte> BatchEnv::snapshot() const {
+  Header header{.magic = {},
+                .version = kVersion,
+                .identity_bytes = 0,
+                .world_bytes = 0,
+                .seed = seed_,
+                .first_env_index = first_env_index_,
+                .is_reset = is_reset_ ? 1u : 0u,
+                .autoreset = static_cast<std::uint32_t>(autoreset_)};
+  std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
+  return put_together(header, identity(spec(), num_envs_), worlds_[current_]);
+}
+
+void BatchEnv::restore(std::span<const std::byte> bytes) {
+  const Opened opened = take_apart(bytes);
+  const Header& header = opened.header;
+  if (opened.identity != identity(spec(), num_envs_)) {
     throw SnapshotError("the snapshot belongs to another configuration: it is of [" +
-                        printable(text, 2000) + "], this batch is [" +
+                        printable(opened.identity, 2000) + "], this batch is [" +
                         printable(identity(spec(), num_envs_), 2000) + "]");
   }
   if (header.world_bytes != worlds_[current_].size()) {
     throw SnapshotError("the snapshot's worlds have the wrong size");
   }
-  std::vector<std::byte> worlds(header.world_bytes);
-  std::memcpy(worlds.data(), &bytes[sizeof header + header.identity_bytes], worlds.size());
+  std::vector<std::byte> worlds(opened.worlds.begin(), opened.worlds.end());
   if (header.autoreset > static_cast<std::uint32_t>(Autoreset::kDisabled)) {
     throw SnapshotError("the snapshot's way to restart is unknown: " +
                         std::to_string(header.autoreset));

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "socialgrid"
 # Tests of what the compiled extension itself is: its stub, its symbols, what it does alone.
 OF_THE_EXTENSION = {
-    *("test_stubs.py", "test_packaging.py", "test_extension.py"),
+    *("test_stubs.py", "test_packaging.py", "test_extension.py", "test_divided_state.py"),
     *("test_kernels.py", "test_kernel_images.py", "test_acting.py"),
 }
 ROOMS = ("algos", "data", "measures", "models", "social", "train")
