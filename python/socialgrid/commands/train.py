@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from socialgrid.commands.allocation import keep_freed_memory
 from socialgrid.commands.ending import CLOSED, complain, mute
+from socialgrid.commands.together import in_ranks
 from socialgrid.commands.words import need_extras, take_imports
 from socialgrid.config import (
     Preset,
@@ -26,18 +28,47 @@ from socialgrid.config import (
 )
 from socialgrid.config.errors import UsageError, plain_line, told
 from socialgrid.config.imports import import_modules
+from socialgrid.config.launch import Place, check_launch, place_in
 from socialgrid.config.phases import described
 from socialgrid.config.run_files import user_path
 from socialgrid.config.words import combination, parse, parse_train
 
+if TYPE_CHECKING:
+    from socialgrid.algos.ranks import Ranks
+
+_A_WORD = 10.0  # seconds that whoever speaks for a machine has to say what is wrong
 _USAGE = (
     "socialgrid-train PRESET [--options] [--import MODULE] | "
     "--resume RUN [--total-steps N] [--import MODULE] | --list"
 )
+_TOGETHER = """\
+One run in several processes, on one machine or more, each with as many of the environments, for
+PPO, A3C and behaviour cloning:
+  torchrun --nproc-per-node N --no-python socialgrid-train PRESET [--options] | --resume RUN
+N is a power of two that divides the shards (--algorithm.shards). On CPUs it gives the bits that one
+process gives, whatever N; a run goes on with the same N or another one, on machines that all have
+its directory."""
 
 
 def main(prog: str, words: list[str]) -> int:
-    """``socialgrid-train PRESET [--options] | --resume RUN | --list``. Returns the exit code."""
+    """``socialgrid-train PRESET [--options] | --resume RUN | --list``. Returns the exit code.
+
+    A launcher's processes train one run together (``config.launch``); those of a machine find the
+    same words wrong, and one of them says so.
+    """
+    place = place_in(os.environ)
+    if place.rank:
+        mute()
+    try:
+        return _command(prog, words, place)
+    except UsageError:
+        if place.speaks:
+            raise
+        time.sleep(_A_WORD)  # launchers end all others with the first that ends
+        return 2
+
+
+def _command(prog: str, words: list[str], place: Place) -> int:
     if words in (["--list"], ["-l"]):
         return _list_presets()
     if not words:
@@ -45,9 +76,9 @@ def main(prog: str, words: list[str]) -> int:
     need_extras()
     keep_freed_memory()
     if words[0] == "--resume" or words[0].startswith("--resume="):
-        return _resume(prog, words)
+        return _resume(prog, words, place)
     if words[0] in ("-h", "--help"):
-        print(f"usage: {_USAGE}\n")
+        print(f"usage: {_USAGE}\n\n{_TOGETHER}\n")
         parse_train(["--help"], Preset("", "", TrainConfig()), f"{prog} PRESET")
     if words[0].startswith("-"):
         raise UsageError(f"{words[0]}: the preset comes first: {_USAGE}")
@@ -62,13 +93,18 @@ def main(prog: str, words: list[str]) -> int:
     if words[0].endswith(".json"):  # a record, too
         check_imports(config, words[0], [*imports, *_games(rest)])
     note = combination(rest, preset, config)
+    check_launch(config, place.size)
     if note:
         print(note, flush=True)
-    from socialgrid.train.start import create_run
+    chosen = config.run.run_dir
+    run_dir = user_path(chosen) if chosen else _run_name(preset.name, config)
 
-    if config.run.run_dir:
-        return _finish(create_run(config, user_path(config.run.run_dir)))
-    return _finish(create_run(config, _run_name(preset.name, config), fresh=True))
+    def work(ranks: Ranks) -> int:
+        from socialgrid.train.start import create_run
+
+        return _finish(create_run(config, run_dir, fresh=not chosen, ranks=ranks))
+
+    return in_ranks(prog, config, place, work)
 
 
 def _games(words: Sequence[str]) -> list[str]:
@@ -119,7 +155,7 @@ def _run_name(preset: str, config: TrainConfig) -> Path:
     return Path("runs") / f"{preset}-seed{config.run.seed}-{stamp}"
 
 
-def _resume(prog: str, words: list[str]) -> int:
+def _resume(prog: str, words: list[str], place: Place) -> int:
     first, equals, value = words[0].partition("=")
     rest = [value, *words[1:]] if equals else words[1:]
     if not rest or rest[0].startswith("-"):
@@ -128,18 +164,24 @@ def _resume(prog: str, words: list[str]) -> int:
     import_modules(imports)
     options = parse(ResumeOptions, words, f"{prog} --resume RUN")
     run_dir = user_path(rest[0])
-    check_imports(load_config(run_dir), run_dir, imports)  # at once, without waiting for torch
-    from socialgrid.train.start import resume_run
+    config = load_config(run_dir)
+    check_imports(config, run_dir, imports)  # at once, without waiting for torch
+    check_launch(config, place.size)
 
-    trainer, messages = resume_run(run_dir, options.total_steps, imports)
-    for message in messages:
-        print(plain_line(f"{prog}: {message}"), file=sys.stderr)
-    goal = trainer.config.run.total_steps
-    if trainer.env_steps >= goal:
-        print(f"nothing left to do: step {trainer.env_steps:,} of {goal:,}; --total-steps moves it")
-    elif trainer.env_steps:
-        print(f"going on from step {trainer.env_steps:,} of {goal:,}, update {trainer.update:,}")
-    return _finish(trainer)
+    def work(ranks: Ranks) -> int:
+        from socialgrid.train.start import resume_run
+
+        trainer, messages = resume_run(run_dir, options.total_steps, imports, ranks)
+        for message in messages:
+            print(plain_line(f"{prog}: {message}"), file=sys.stderr)
+        goal, step = trainer.config.run.total_steps, trainer.env_steps
+        if step >= goal:
+            print(f"nothing left to do: step {step:,} of {goal:,}; --total-steps moves it")
+        elif step:
+            print(f"going on from step {step:,} of {goal:,}, update {trainer.update:,}")
+        return _finish(trainer)
+
+    return in_ranks(prog, config, place, work)
 
 
 @dataclass(frozen=True)
@@ -155,6 +197,7 @@ class ResumeOptions:
 
 
 def _finish(trainer: Any) -> int:
+    from socialgrid.algos.ranks import LostRankError
     from socialgrid.commands.pictures import leave_pictures
     from socialgrid.models.finite import NonFiniteError
     from socialgrid.report.summary import summarise
@@ -163,11 +206,22 @@ def _finish(trainer: Any) -> int:
     try:
         code = int(trainer.train())
     except NonFiniteError as error:
-        complain("socialgrid-train", f"stopped, no checkpoint written: {error}")
+        _complain(trainer, f"stopped, no checkpoint written: {error}")
         return 1
     except OSError as error:
-        complain("socialgrid-train", f"stopped, the last checkpoint stays: {told(error)}")
+        _complain(trainer, f"stopped, the last checkpoint stays: {told(error)}")
         return 1
+    except LostRankError as lost:
+        if lost.tells:
+            again = f"socialgrid-train --resume {trainer.run_dir}"
+            complain(
+                "socialgrid-train",
+                f"{lost}: stopped; {again} goes on from the last checkpoint, in as many processes "
+                "or in others",
+            )
+        return 1 if lost.signal is None else 128 + lost.signal
+    if trainer.ranks.rank:
+        return code
     try:
         try:
             print(summarise(trainer))
@@ -182,3 +236,9 @@ def _finish(trainer: Any) -> int:
         mute()
         return code or CLOSED
     return code
+
+
+def _complain(trainer: Any, text: str) -> None:
+    """Print why a run stopped, unless another of its processes has done so."""
+    if trainer.ranks.tell(text):
+        complain("socialgrid-train", text)

@@ -4,6 +4,7 @@ from socialgrid.algos.options import ALGORITHMS, AlgorithmConfig, algorithms_of
 from socialgrid.config.closing import ClosingConfig, ConditionConfig
 from socialgrid.config.course import Course
 from socialgrid.config.errors import CheckpointError, UsageError, about, closest, plain_line
+from socialgrid.config.launch import Place, check_launch, place_in
 from socialgrid.config.overrides import option_paths, to_dict
 from socialgrid.config.phases import PhaseConfig, described, measured, told_of_phase
 from socialgrid.config.precision import Hardware, choose_precision
@@ -35,6 +36,7 @@ __all__ = [
     "Hardware",
     "LoggingConfig",
     "PhaseConfig",
+    "Place",
     "Player",
     "PlayersConfig",
     "Preset",
@@ -47,6 +49,7 @@ __all__ = [
     "about",
     "algorithms_of",
     "check_imports",
+    "check_launch",
     "choose_precision",
     "closest",
     "combination",
@@ -60,6 +63,7 @@ __all__ = [
     "parse_player",
     "parse_train",
     "paths_of",
+    "place_in",
     "plain_line",
     "preset_names",
     "read_value",

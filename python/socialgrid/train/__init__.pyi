@@ -28,6 +28,9 @@ from socialgrid.train.off_policy.tasks import TaskStep as TaskStep
 from socialgrid.train.off_policy.tasks import has_several_agents as has_several_agents
 from socialgrid.train.off_policy.trainer import OffPolicyTrainer as OffPolicyTrainer
 from socialgrid.train.on_policy.asynchronous import AsyncTrainer as AsyncTrainer
+from socialgrid.train.on_policy.division import Extent as Extent
+from socialgrid.train.on_policy.division import joined as joined
+from socialgrid.train.on_policy.division import share as share
 from socialgrid.train.on_policy.evaluation import Played as Played
 from socialgrid.train.on_policy.evaluation import play_episodes as play_episodes
 from socialgrid.train.on_policy.film import episode_frames as episode_frames

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from socialgrid._core import usable_cores
+from socialgrid.algos.ranks import ALONE, Ranks
 from socialgrid.config import RunConfig, UsageError
 from socialgrid.models.kernels import use_threads
 
@@ -23,9 +24,14 @@ def prepare_torch(run: RunConfig) -> None:
     torch.backends.cudnn.allow_tf32 = rounded  # of convolutions; torch's own default is yes
 
 
-def threads_of(run: RunConfig) -> int:
+def threads_of(run: RunConfig, ranks: Ranks = ALONE) -> int:
     """How many threads compute independent pieces of work, one piece each at a time."""
-    return run.threads or usable_cores()
+    return run.threads or cores_of(ranks)
+
+
+def cores_of(ranks: Ranks) -> int:
+    """Cores of this machine that belong to each of the processes of a run that are on it."""
+    return max(1, usable_cores() // ranks.neighbours)
 
 
 def settle_on(name: str) -> torch.device:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from socialgrid.algos.ranks import Ranks
 from socialgrid.config import TrainConfig
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report.evaluation import Evaluation
@@ -21,8 +22,14 @@ class Regime(Protocol):
     What it allows stands in ``socialgrid.config.regimes``.
     """
 
-    def trainer(self, config: TrainConfig, run_dir: Path) -> Run:
+    def trainer(self, config: TrainConfig, run_dir: Path, ranks: Ranks, begun: bool | None) -> Run:
         """Make everything that training needs; nothing is written yet.
+
+        Args:
+            config: of the run.
+            run_dir: where everything of the run goes.
+            ranks: the processes that train it together; ``config.launch`` says how many can.
+            begun: whether it has checkpoints; ``None``: to be looked up.
 
         Raises:
             UsageError: an option does not fit the game, the players or the machine.

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from socialgrid.algos.ranks import ALONE, LostRankError, Ranks
 from socialgrid.config import CheckpointError, Course, TrainConfig, UsageError
 from socialgrid.config.phases import told_of_phase
 from socialgrid.config.run_files import RunLock
@@ -54,6 +55,27 @@ class Saved(Protocol):
         ...
 
 
+class Unheard:
+    """Where a rank writes that does not lead: nobody reads it."""
+
+    num_bytes = 0
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """See ``MetricsFile`` and ``Events``."""
+
+    def sync(self) -> None:
+        """See ``MetricsFile``."""
+
+    def update(self, row: Mapping[str, Any], total_steps: int) -> None:
+        """See ``Console``."""
+
+    def say(self, text: str) -> None:
+        """See ``Console``."""
+
+    def close(self) -> None:
+        """See all of them."""
+
+
 class Run(ABC):
     """A training run: rows of metrics one after the other, until it is over or a signal comes.
 
@@ -73,6 +95,7 @@ class Run(ABC):
         begun: whether it has checkpoints; then its weights are there, and not those of other runs.
         lock: of the run's directory, while it is trained.
         identity: of the configuration, which checkpoints name.
+        ranks: the processes that train it together; what it leaves behind, rank 0 writes.
         interrupt: signals that came while it trains.
         problem: what keeps the run from going on after this row.
     """
@@ -82,18 +105,26 @@ class Run(ABC):
     lock: RunLock | None = None
     identity = ""
 
-    def __init__(self, config: TrainConfig, run_dir: Path, *, begun: bool | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        run_dir: Path,
+        *,
+        begun: bool | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
         """Set torch up; nothing is written yet.
 
         Args:
             config: the resolved configuration.
             run_dir: where everything of the run goes.
             begun: see the attributes; looked up by default.
+            ranks: see the attributes.
 
         Raises:
             UsageError: somebody who is to play does not exist, or the precision is not here.
         """
-        self.run_dir = run_dir
+        self.run_dir, self.ranks = run_dir, ranks
         self.begun = bool(checkpoint.found(run_dir / "checkpoints")) if begun is None else begun
         self.config = config = settled(config, begun=self.begun)
         prepare_torch(config.run)
@@ -105,7 +136,9 @@ class Run(ABC):
         self._clock_total: float | None = None  # seconds of the last row
         self._metrics_bytes = 0
         self._saved_step = self._earlier_step = -1
+        self._earlier: checkpoint.Checkpoint | None = None
         self._console: Console | None = None
+        self._agreed: int | None = None
         self.interrupt = Interrupt()
         self.problem: UsageError | None = None
 
@@ -222,14 +255,15 @@ class Run(ABC):
             raise CheckpointError(f"the checkpoint does not fit this run: {error}") from None
         self._saved_step = self.env_steps
 
-    def save(self, metrics: MetricsFile) -> Path:
+    def save(self, metrics: MetricsFile | Unheard) -> Path:
         """Write a checkpoint of the state between two rows."""
         metrics.sync()
         return self._write(self.capture(metrics.num_bytes), self.env_steps)
 
     def _write(self, state: checkpoint.Checkpoint, step: int) -> Path:
-        folder, keep = self.run_dir / "checkpoints", self.config.run.keep_checkpoints
-        path = checkpoint.save(folder, step, state, keep, self.identity)
+        path, keep = self.run_dir / "checkpoints", self.config.run.keep_checkpoints
+        if self.ranks.rank == 0:
+            path = checkpoint.save(path, step, state, keep, self.identity)
         self._saved_step = step
         return path
 
@@ -240,6 +274,11 @@ class Run(ABC):
 
         Returns:
             0, or 128 plus the number of the signal that stopped it (130 for Ctrl-C).
+
+        Raises:
+            NonFiniteError: a reward or anything in the learner is not finite.
+            LostRankError: another process of the run is gone; where there was time, a checkpoint of
+                what was before is written.
         """
         try:
             return self._train(console)
@@ -250,11 +289,16 @@ class Run(ABC):
     def _train(self, given: Console | None) -> int:
         self.begin()
         run, logging = self.config.run, self.config.logging
-        metrics = MetricsFile(self.run_dir / "metrics.jsonl", self._metrics_bytes)
-        events = Events(self.run_dir / "tensorboard", self.config, self.env_steps)
-        console = self._console = given or make_console(self.names, logging.console_seconds)
+        nobody, leads = Unheard(), self.ranks.rank == 0
+        path, log_dir = self.run_dir / "metrics.jsonl", self.run_dir / "tensorboard"
+        metrics = MetricsFile(path, self._metrics_bytes) if leads else nobody
+        events = Events(log_dir, self.config, self.env_steps) if leads else nobody
+        console: Console = nobody
+        if leads:
+            console = given or make_console(self.names, logging.console_seconds)
+        self._console = console
         interrupt = self.interrupt = Interrupt()
-        saved_at, torn = time.monotonic(), False
+        saved_at, torn, self._agreed = time.monotonic(), False, None
 
         def tell(row: dict[str, Any]) -> None:
             metrics.write(row)
@@ -265,19 +309,23 @@ class Run(ABC):
 
         try:
             with interrupt.watching(console):
-                while not self.over() and interrupt.signal is None:
-                    earlier = self._to_go_back_to(metrics)
+                while not self.over() and self._stopped_by() is None:
+                    self._earlier = self._to_go_back_to(metrics)
                     try:
-                        row = self._interruptible_step(earlier)
+                        row = self._interruptible_step()
                     except Abandoned:
                         torn = True
-                        self._give_up(earlier)
+                        self.ranks.tell("stopped by a signal", interrupt.signal)
+                        if (lost := self.ranks.missing()) is not None:  # hence the signal
+                            raise lost from None
+                        self._give_up()
                         break
                     if row is None:
                         continue
                     tell(row)
                     # The first one is written at once: from then on something is kept.
                     due = time.monotonic() - saved_at >= run.checkpoint_minutes * 60
+                    due = self._agree(due)
                     if due or self._saved_step < 0 or self.problem is not None:
                         self.save(metrics)
                         saved_at = time.monotonic()
@@ -288,12 +336,30 @@ class Run(ABC):
                     tell(last)
                 if self.env_steps != self._saved_step and not torn:
                     self.save(metrics)
+                if not torn:
+                    self.ranks.close()
+        except LostRankError:
+            self._give_up()
+            raise
         finally:
             self.close()
             events.close()
             metrics.close()
             console.close()
-        return 0 if interrupt.signal is None else 128 + interrupt.signal
+        number = interrupt.signal if self._agreed is None else self._agreed
+        return 0 if number is None else 128 + number
+
+    def _stopped_by(self) -> int | None:
+        """The signal that ends the run; of several ranks all give the same answer."""
+        return self.interrupt.signal if self.ranks.size == 1 else self._agreed
+
+    def _agree(self, due: bool) -> bool:
+        """Let all ranks know of signals; whether a checkpoint is due, the first one decides."""
+        if self.ranks.size > 1:
+            told = self.ranks.gather((self.interrupt.signal, due, self._clock_total))
+            self._agreed = next((number for number, *_ in told if number is not None), None)
+            _, due, self._clock_total = told[0]
+        return due
 
     def say(self, words: str) -> None:
         """Tell something on the console of the run."""
@@ -306,14 +372,14 @@ class Run(ABC):
         yield
         self._clock[what] = self._clock.get(what, 0.0) + time.perf_counter() - start
 
-    def _interruptible_step(self, earlier: checkpoint.Checkpoint | None) -> dict[str, Any] | None:
+    def _interruptible_step(self) -> dict[str, Any] | None:
         """One row; given up after a signal where that loses nothing, or where it hangs."""
-        if earlier is None and self.goes_back:
+        if self._earlier is None and self.goes_back:
             return self.step()
-        with self.interrupt.giving_up(PATIENCE if earlier is not None else _LONG_STEP):
+        with self.interrupt.giving_up(PATIENCE if self._earlier is not None else _LONG_STEP):
             return self.step()
 
-    def _to_go_back_to(self, metrics: MetricsFile) -> checkpoint.Checkpoint | None:
+    def _to_go_back_to(self, metrics: MetricsFile | Unheard) -> checkpoint.Checkpoint | None:
         """A copy of the state before an update that is likely to take long."""
         last = self._clock_total
         if not self.goes_back or (last is not None and last < _LONG_UPDATE):
@@ -326,15 +392,16 @@ class Run(ABC):
             copy.deepcopy(dict(state.state)),
         )
 
-    def _give_up(self, earlier: checkpoint.Checkpoint | None) -> None:
+    def _give_up(self) -> None:
         """Leave an update unfinished, with a checkpoint of what was before it if there is one."""
+        earlier = self._earlier
         for child in multiprocessing.active_children():  # one of them may be what hangs
             child.kill()
         words = "the last checkpoint stays"
         if earlier is not None:
-            if self._saved_step != self._earlier_step:
+            if self._saved_step < self._earlier_step:
                 self._write(earlier, self._earlier_step)
-            words = f"the checkpoint is of step {self._earlier_step:,}"
+            words = f"the checkpoint is of step {self._saved_step:,}"
         self.say(f"stopped inside an update; {words}")
 
 

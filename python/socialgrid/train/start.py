@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from socialgrid.algos.ranks import ALONE, Ranks
 from socialgrid.config import (
     CheckpointError,
     TrainConfig,
@@ -19,21 +20,54 @@ from socialgrid.config import (
 )
 from socialgrid.config.errors import told
 from socialgrid.train import checkpoint, resolved
+from socialgrid.train.device import choose_device
 from socialgrid.train.precision import foreign
 from socialgrid.train.regime import regime_of
 from socialgrid.train.run import Run
 
+_NOTHING: tuple[TrainConfig, Path, checkpoint.Checkpoint | None] = (TrainConfig(), Path(), None)
 
-def make_trainer(config: TrainConfig, run_dir: Path) -> Run:
+
+def make_trainer(
+    config: TrainConfig, run_dir: Path, ranks: Ranks = ALONE, *, begun: bool | None = None
+) -> Run:
     """The run that a configuration asks for; nothing is written yet.
 
+    Args:
+        config: of the run.
+        run_dir: where everything of the run goes.
+        ranks: the processes that train it together.
+        begun: whether it has checkpoints; looked up by default.
+
     Raises:
-        UsageError: an option does not fit the game, the players or the machine.
+        UsageError: an option does not fit the game, the players or the machine, or another one of
+            the ranks is a different machine.
+        LostRankError: another one is gone.
     """
-    return regime_of(config).trainer(config, run_dir)
+    trainer = regime_of(config).trainer(config, run_dir, ranks, begun)
+    if ranks.size > 1:
+        run = trainer.config.run
+        found = ranks.gather(f"{run.precision} on {choose_device(run.device).type}")
+        if len(set(found)) > 1:
+            raise UsageError(
+                f"the ranks would compute in {', '.join(found)}: --precision and --device must "
+                "name what all machines have"
+            )
+    return trainer
 
 
-def create_run(config: TrainConfig, run_dir: Path, *, fresh: bool = False) -> Run:
+def _follow(ranks: Ranks) -> Run:
+    """A rank's part in a run that rank 0 has prepared, or goes on with."""
+    config, run_dir, stored = ranks.hear(_NOTHING)
+    trainer = make_trainer(config, run_dir, ranks, begun=stored is not None)
+    if stored is not None:
+        trainer.restore(stored)
+    return trainer
+
+
+def create_run(
+    config: TrainConfig, run_dir: Path, *, fresh: bool = False, ranks: Ranks = ALONE
+) -> Run:
     """Prepare a new run in a directory that is its own until it ends.
 
     Args:
@@ -42,13 +76,18 @@ def create_run(config: TrainConfig, run_dir: Path, *, fresh: bool = False) -> Ru
             run cannot be prepared.
         fresh: make a directory that was not there; where there is one of that name, a number is
             added to the name.
+        ranks: the processes that train it together; the directory is that of rank 0.
 
     Raises:
         UsageError: a bad option, the directory holds a run already, or it cannot be written.
+        LostRankError: another rank is gone.
     """
+    if ranks.rank:
+        return _follow(ranks)
     lock = run_files.claim(run_dir, fresh=fresh)
     try:
-        trainer = make_trainer(config, lock.run_dir)
+        ranks.hear((config, lock.run_dir, None))
+        trainer = make_trainer(config, lock.run_dir, ranks)
         data = to_dict(trainer.config)
         trainer.identity = run_files.identity_of(data)
         run_files.write_config(lock.run_dir, data, trainer.identity)
@@ -64,7 +103,10 @@ def create_run(config: TrainConfig, run_dir: Path, *, fresh: bool = False) -> Ru
 
 
 def resume_run(
-    run_dir: Path, total_steps: int | None = None, imports: Sequence[str] = ()
+    run_dir: Path,
+    total_steps: int | None = None,
+    imports: Sequence[str] = (),
+    ranks: Ranks = ALONE,
 ) -> tuple[Run, list[str]]:
     """Prepare to go on with a run from its newest whole checkpoint.
 
@@ -72,6 +114,8 @@ def resume_run(
         run_dir: the run.
         total_steps: a new goal; the old one when absent.
         imports: modules that the run's record may name, as ``gymnasium:MODULE:ID`` does.
+        ranks: the processes that train it together, however many did before; rank 0 alone looks
+            into the directory.
 
     Returns:
         the trainer, and what has to be told the user about what cannot go on as it was.
@@ -79,12 +123,15 @@ def resume_run(
     Raises:
         UsageError: not a run, another process trains it, its checkpoints are gone, or none of
             them is whole; or its tasks need code that nobody allowed.
+        LostRankError: another rank is gone.
     """
+    if ranks.rank:
+        return _follow(ranks), []
     # A directory that is no run stays as it is.
     check_imports(load_config(run_dir), run_dir, imports)
     lock = run_files.RunLock(run_dir)
     try:
-        trainer, messages = _resume(run_dir, total_steps, imports)
+        trainer, messages = _resume(run_dir, total_steps, imports, ranks)
     except OSError as error:
         raise UsageError(told(error, run_dir)) from None
     finally:
@@ -95,7 +142,7 @@ def resume_run(
 
 
 def _resume(
-    run_dir: Path, total_steps: int | None, imports: Sequence[str]
+    run_dir: Path, total_steps: int | None, imports: Sequence[str], ranks: Ranks
 ) -> tuple[Run, list[str]]:
     config, (_, identity) = load_config(run_dir), run_files.read_config(run_dir)
     check_imports(config, run_dir, imports)  # another process may have changed it
@@ -109,11 +156,13 @@ def _resume(
     messages: list[str] = []
     if not checkpoint.found(folder):
         _refuse_lost(run_dir)
-        trainer = make_trainer(config, run_dir)
+        ranks.hear((config, run_dir, None))
+        trainer = make_trainer(config, run_dir, ranks)
         messages.append("no checkpoint yet: starting from the beginning")
     else:
         path, stored, complaints = checkpoint.load_newest(folder, identity)
-        trainer = make_trainer(config, run_dir)
+        ranks.hear((config, run_dir, stored))
+        trainer = make_trainer(config, run_dir, ranks)
         try:
             checkpoint.check_counters(stored.state)
             checkpoint.check_alike(stored.weights, trainer.learner.tensors())

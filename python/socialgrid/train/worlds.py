@@ -68,6 +68,24 @@ class Beginning:
     visible: Array
 
 
+def stretches(
+    num_envs: int, num_solo: int, *, double_buffer: bool
+) -> list[list[tuple[int, int, bool]]]:
+    """How a batch is divided: of each half, which environments share a simulator.
+
+    Returns:
+        of each half its stretches: first environment, the one behind the last, and whether they
+        are solo, which the last ``num_solo`` of the batch are.
+    """
+    half = num_envs // 2
+    social = num_envs - num_solo
+    found = []
+    for start, stop in [(0, half), (half, num_envs)] if double_buffer else [(0, num_envs)]:
+        both = ((start, min(stop, social), False), (max(start, social), stop, True))
+        found.append([(low, high, solo) for low, high, solo in both if low < high])
+    return found
+
+
 class Worlds:
     """A batch of environments: the first ones with everybody, the last ones solo.
 
@@ -107,39 +125,33 @@ class Worlds:
         Raises:
             ValueError: the simulator or a player refuses its options.
         """
-        half = num_envs // 2 if double_buffer else num_envs
         self.kinds = tuple(kinds)
         self.scripted = tuple(a for a, kind in enumerate(kinds) if kind is not None)
         self.absent = self.scripted if absent is None else tuple(absent)
         self.halves: list[list[Part]] = []
-        social = num_envs - phase.num_solo
-        for start, stop in [(0, half), (half, num_envs)] if double_buffer else [(0, num_envs)]:
+        for half in stretches(num_envs, phase.num_solo, double_buffer=double_buffer):
             parts = []
-            for low, high, solo in (
-                (start, min(stop, social), False),
-                (max(start, social), stop, True),
-            ):
-                if low < high:
-                    options = dict(phase.options)
-                    if solo and not can_be_absent(game):
-                        raise UsageError(f"{game}: its agents cannot be absent, as solo play needs")
-                    if solo:
-                        options["spawn_delay"] = self._absent_delays(game, options)
-                    env = socialgrid.make_vec(
-                        game,
-                        num_envs=high - low,
-                        num_threads=num_threads,
-                        seed=seed,
-                        first_env_index=first_env + low,
-                        **({} if obs_mode is None else {"obs_mode": obs_mode}),
-                        num_agents=len(kinds),
-                        **options,
-                    )
-                    team = _make_team(kinds, env, seed)
-                    parts.append(Part(env, team, low, solo))
+            for low, high, solo in half:
+                options = dict(phase.options)
+                if solo and not can_be_absent(game):
+                    raise UsageError(f"{game}: its agents cannot be absent, as solo play needs")
+                if solo:
+                    options["spawn_delay"] = self._absent_delays(game, options)
+                env = socialgrid.make_vec(
+                    game,
+                    num_envs=high - low,
+                    num_threads=num_threads,
+                    seed=seed,
+                    first_env_index=first_env + low,
+                    **({} if obs_mode is None else {"obs_mode": obs_mode}),
+                    num_agents=len(kinds),
+                    **options,
+                )
+                team = _make_team(kinds, env, seed)
+                parts.append(Part(env, team, low, solo))
             self.halves.append(parts)
         self.num_envs = num_envs
-        self.solo = np.arange(num_envs) >= social
+        self.solo = np.arange(num_envs) >= num_envs - phase.num_solo
         self.actions = np.zeros((num_envs, len(kinds)), np.int32)
 
     def _absent_delays(self, game: str, options: Mapping[str, Any]) -> list[int]:
@@ -298,6 +310,7 @@ def build_worlds(
     *,
     num_envs: int | None = None,
     first_env: int = 0,
+    num_threads: int | None = None,
 ) -> Worlds:
     """Make the environments and scripted players of a run, or of a share of it.
 
@@ -307,6 +320,7 @@ def build_worlds(
         seed: of the environments and of the scripted players.
         num_envs: another number of environments than the run's.
         first_env: index of the first environment's random streams.
+        num_threads: of the simulator; the run's by default.
 
     Raises:
         UsageError: the game or a player refuses its options, or nobody learns.
@@ -319,7 +333,7 @@ def build_worlds(
             roster.scripted,
             phase,
             seed=seed,
-            num_threads=config.env.num_threads,
+            num_threads=config.env.num_threads if num_threads is None else num_threads,
             obs_mode=config.obs_mode,
             double_buffer=config.env.double_buffer,
             absent=roster.silent,

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
 from socialgrid.algos.options import OnPolicyConfig
+from socialgrid.algos.ranks import ALONE, Ranks, raise_first
 from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch
 from socialgrid.models.actor_critic import ActorCritic, put_agent, take_agent
 from socialgrid.models.adam import StackedAdam
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.recall import piece_length
 from socialgrid.social.mechanism import Mechanism
 
@@ -55,6 +57,7 @@ class GradientSteps(StackedLearner):
         optimiser: theirs.
         mechanisms: those in force.
         workers: who computes shards.
+        ranks: the processes that learn together, each from a part of the batch.
     """
 
     config: OnPolicyConfig
@@ -62,6 +65,7 @@ class GradientSteps(StackedLearner):
     optimiser: StackedAdam
     mechanisms: list[Mechanism]
     workers: Workers
+    ranks: Ranks = ALONE
 
     def _network_of(self, agents: Sequence[int]) -> tuple[ActorCritic, list[int]]:
         """A network to compute gradients of these agents in, and the agents it holds.
@@ -83,8 +87,8 @@ class GradientSteps(StackedLearner):
         Raises:
             ValueError: they cannot share its environments evenly.
         """
-        count = self.config.shards_of(rollout.num_envs, rollout.num_steps)
-        return Shards(rollout, self.model, self.device, count, self.workers)
+        count = self.config.shards_of(rollout.num_envs * self.ranks.size, rollout.num_steps)
+        return Shards(rollout, self.model, self.device, count, self.workers, self.ranks)
 
     def draw_minibatches(
         self, batch: Shards, agents: Sequence[int], *, minibatches: int, sequences: int, length: int
@@ -105,7 +109,7 @@ class GradientSteps(StackedLearner):
             for shard in range(batch.within):
                 index = self.draws.integers(
                     part.places(length, batch.within),
-                    self.updates * _MOST_SHARDS + k * batch.within + shard,
+                    self.updates * _MOST_SHARDS + batch.first + k * batch.within + shard,
                     range(minibatches),
                     kind=_SEQUENCES,
                     places=sequences // batch.count,
@@ -116,7 +120,7 @@ class GradientSteps(StackedLearner):
             return starts, envs, part.counts(agents, starts, envs, length)
 
         starts, envs, counts = zip(*batch.map(draw), strict=True)
-        return Drawn(list(agents), length, starts, envs, added(counts))
+        return Drawn(list(agents), length, starts, envs, batch.added(counts))
 
     def _sampled_gradients(
         self,
@@ -191,10 +195,12 @@ class GradientSteps(StackedLearner):
             return grads, names, sums
 
         done = batch.map(work)
-        sums = dict(zip(done[0][1], added([rows for *_, rows in done]), strict=True))
+        own = self._added([grads for grads, *_ in done])
+        rows, grads = self._of_all_ranks(added([rows for *_, rows in done]), own, parameters)
+        sums = dict(zip(done[0][1], rows, strict=True))
         if not bool(sums.pop(_LOSS).isfinite().all()):
             self._find_fault(batch, pieces, network, members, loss_of)
-        for p, grad in zip(parameters, self._added([grads for grads, *_ in done]), strict=True):
+        for p, grad in zip(parameters, grads, strict=True):
             p.grad = grad
         for mechanism in self.mechanisms:
             mechanism.finish(sums)
@@ -217,6 +223,19 @@ class GradientSteps(StackedLearner):
                 whole[i] = grad
         return whole
 
+    def _of_all_ranks(
+        self, rows: Tensor, grads: _Grads, parameters: Sequence[Tensor]
+    ) -> tuple[Tensor, _Grads]:
+        """Numbers and gradients of the whole minibatch, in one message."""
+        if self.ranks.size == 1:
+            return rows, grads
+        known = torch.tensor([float(x is not None) for x in grads], device=rows.device)
+        whole = [torch.zeros_like(p) if x is None else x
+                 for x, p in zip(grads, parameters, strict=True)]  # fmt: skip
+        rows, known, *whole = self.ranks.total([rows, known, *whole])
+        found = zip(known.tolist(), whole, strict=True)
+        return rows, [x if anybody else None for anybody, x in found]
+
     @torch.no_grad()
     def _find_fault(
         self,
@@ -228,13 +247,18 @@ class GradientSteps(StackedLearner):
     ) -> None:
         """Raise for the first piece whose loss is not finite."""
         total = torch.zeros(len(members), device=self.device)
-        for k in range(len(batch.parts)):
-            for gather in pieces(k):
-                part = gather()
-                loss, _ = loss_of(network, part)
-                self._check_finite("loss", loss, members, part)
-                total = total + loss
-        self._check_finite("loss", total, members)
+        try:
+            for k in range(len(batch.parts)):
+                for gather in pieces(k):
+                    part = gather()
+                    loss, _ = loss_of(network, part)
+                    self._check_finite("loss", loss, members, part)
+                    total = total + loss
+            self._check_finite("loss", total, members)
+        except NonFiniteError as error:
+            raise_first(self.ranks, error)
+        raise_first(self.ranks, None)
+        self._check_finite("loss", self.ranks.total([total])[0], members)
         raise AssertionError("the loss was not finite when it was computed first")
 
     def _learners(self, batch: Shards) -> list[int]:

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.gradient_steps import GradientSteps
-from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
+from socialgrid.algos.on_policy.shards import Shards, tree_sum
+from socialgrid.algos.ranks import raise_first
 from socialgrid.data.returns import next_values
 from socialgrid.data.rollout import Rollout
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.recall import Recall
 from socialgrid.social.influence.leaders import Influence
 from socialgrid.social.mechanism import Mechanism, Rewards, Totals
@@ -105,12 +107,16 @@ class Judging(GradientSteps):
             part.rewards = rewards.of
             return rewards.totals, after
 
+        found, fault = list[tuple[Totals, _Memories]](), None
         try:
             found = batch.map(work)
         except UnsoundError as error:
-            self._check_finite(error.what, error.x.permute(2, 0, 1), range(self.num_agents))
-            raise AssertionError("it was not finite") from None
-        totals = tree_sum([one for one, _ in found], Totals.plus)
+            try:
+                self._check_finite(error.what, error.x.permute(2, 0, 1), range(self.num_agents))
+            except NonFiniteError as told:
+                fault = told
+        raise_first(self.ranks, fault)
+        totals = self._of_ranks(tree_sum([one for one, _ in found], Totals.plus))
         self._memories = {
             owner: {name: torch.cat([after[owner][name] for _, after in found]) for name in tensors}
             for owner, tensors in found[0][1].items()
@@ -118,6 +124,12 @@ class Judging(GradientSteps):
         }
         numbers, self._pairs = self._reported(totals)
         return numbers
+
+    def _of_ranks(self, totals: Totals) -> Totals:
+        """What adds up over all ranks, in one message."""
+        tables = (totals.numbers, totals.pairs, totals.sums)
+        sums = iter(self.ranks.total([x for table in tables for x in table.values()]))
+        return Totals(*({name: next(sums) for name in table} for table in tables))
 
     def _reported(self, totals: Totals) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         numbers, pairs = totals.means()
@@ -164,7 +176,7 @@ class Judging(GradientSteps):
 
         sums = batch.map(judge)
         if self.config.normalize_advantages:
-            self._standardise(batch, members, added(sums))
+            self._standardise(batch, members, batch.added(sums))
 
     def _standardise(self, batch: Shards, members: list[int], sums: Tensor) -> None:
         """Advantages with mean 0 and deviation 1 for each agent over the steps in play.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
-from socialgrid.algos.on_policy.shards import Shards, added
+from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import PPOConfig
 from socialgrid.data.returns import discounted_returns, gae
 from socialgrid.data.rollout import Rollout
@@ -131,7 +131,7 @@ class PPO(RecurrentLearner[PPOConfig]):
             before = part.decisions["action"].log_prob[..., members]
             return ((before - log_prob) * part.mask[..., members]).sum((0, 1))
 
-        changes = added(batch.map(change)) / batch.counts()[0, members].clamp(min=1)
+        changes = batch.added(batch.map(change)) / batch.counts()[0, members].clamp(min=1)
         for agent in moved:
             kl = float(changes[members.index(agent)])
             log.set(agent, "kl_final", kl)

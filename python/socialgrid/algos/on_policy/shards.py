@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from socialgrid.algos.ranks import ALONE, Ranks
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout
 from socialgrid.models.actor_critic import ActorCritic
@@ -42,13 +43,17 @@ class Shards:
     Everything that is done row by row is done shard by shard, each by one thread; then neither
     results nor their bits depend on how many threads there are.
 
+    Where several processes train the run, each has a part of the batch: as many of its shards as
+    the others, one after the other.
+
     Attributes:
-        count: how many shards there are, all of the same number of environments.
+        count: how many shards the whole batch has, all of the same number of environments.
+        first: number of the first one here.
         within: how many of them a part holds: one. On an accelerator, which divides the work
             itself, a single part holds all of them.
-        parts: the batch, part by part.
+        parts: what is here of the batch, part by part.
         rollouts: what the parts were copied from.
-        num_steps, num_envs: of the whole batch.
+        num_steps, num_envs: of what is here.
     """
 
     def __init__(
@@ -58,21 +63,24 @@ class Shards:
         device: torch.device,
         count: int = 1,
         workers: Workers | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Copy a rollout to a device.
 
         Args:
-            rollout: what was recorded.
+            rollout: what was recorded here.
             model: the network of all its agents, as it acted.
             device: where to.
-            count: number of shards, which can share the environments evenly.
+            count: number of shards, which can share the environments evenly, as ranks can them.
             workers: who computes.
+            ranks: the processes that have parts of the batch.
         """
-        self.count = count
+        self.count, here = count, count // ranks.size
+        self.first = ranks.rank * here
         self.num_steps, self.num_envs = rollout.num_steps, rollout.num_envs
-        self._workers, self._device = workers or Workers(1), device
-        parts = count if device.type == "cpu" else 1
-        self.within, each = count // parts, rollout.num_envs // parts
+        self._workers, self._device, self._ranks = workers or Workers(1), device, ranks
+        parts = here if device.type == "cpu" else 1
+        self.within, each = here // parts, rollout.num_envs // parts
         self.rollouts = [rollout]
         if parts > 1:
             self.rollouts = [rollout.part(first, each) for first in range(0, self.num_envs, each)]
@@ -81,18 +89,25 @@ class Shards:
             return Recall(part, model, device)
 
         self.parts = self._workers.map(copied, self.rollouts, device)
+        self._counts: Tensor | None = None
 
     def map(self, function: Callable[[int], T]) -> list[T]:
         """``function`` of every part's number, one beside the other, in the order of the parts."""
         return self._workers.map(function, range(len(self.parts)), self._device)
 
+    def added(self, parts: Sequence[Tensor]) -> Tensor:
+        """What tensors of every part come to, those of the other processes too."""
+        return self._ranks.total([added(parts)])[0]
+
     def total(self, of: Callable[[Recall], Tensor]) -> Tensor:
         """What a small number of every part comes to."""
-        return added([of(part) for part in self.parts])
+        return self.added([of(part) for part in self.parts])
 
     def counts(self) -> Tensor:
         """Steps in play, and those that the next view can be compared with, int64 ``[2, A]``."""
-        return self.total(lambda part: part.flags[..., 1:].sum((0, 1)).t())
+        if self._counts is None:
+            self._counts = self.total(lambda part: part.flags[..., 1:].sum((0, 1)).t())
+        return self._counts
 
     def mean(self, of: Callable[[Recall], Tensor]) -> Tensor:
         """Mean ``[A]`` over the steps in play of something ``[T, E, A]`` of every part."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from socialgrid.algos.ranks import Ranks
 from socialgrid.config import TrainConfig, UsageError
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report.evaluation import Evaluation
@@ -20,8 +21,9 @@ from socialgrid.train.run import Run
 __all__ = ["engage", "evaluate", "frames", "trainer"]
 
 
-def trainer(config: TrainConfig, run_dir: Path) -> Run:
+def trainer(config: TrainConfig, run_dir: Path, ranks: Ranks, begun: bool | None) -> Run:
     """Each agent with tasks of its own, or all of them in shared worlds."""
+    assert ranks.size == 1, "config.launch refuses more"
     return OffPolicyTrainer(config, run_dir)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from socialgrid.algos.options import OnPolicyConfig
+from socialgrid.algos.ranks import Ranks
 from socialgrid.config import TrainConfig
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report.evaluation import Evaluation
@@ -20,10 +21,12 @@ from socialgrid.train.run import Run
 __all__ = ["engage", "evaluate", "frames", "trainer"]
 
 
-def trainer(config: TrainConfig, run_dir: Path) -> Run:
-    """In one process, or with several actor-learners."""
+def trainer(config: TrainConfig, run_dir: Path, ranks: Ranks, begun: bool | None) -> Run:
+    """In one process or in ranks, or with several actor-learners."""
     assert isinstance(config.algorithm, OnPolicyConfig), "of this regime"
-    return (AsyncTrainer if config.algorithm.workers > 1 else Trainer)(config, run_dir)
+    if config.algorithm.workers > 1:
+        return AsyncTrainer(config, run_dir)
+    return Trainer(config, run_dir, begun=begun, ranks=ranks)
 
 
 def evaluate(

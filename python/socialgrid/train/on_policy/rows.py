@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,23 @@ import numpy.typing as npt
 from socialgrid.train.rows import OF_EPISODES
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An episode that ended in a batch.
+
+    Attributes:
+        when: the step of the batch, and the environment's number in the run.
+        alone: it was solo.
+        returns: ``[N]``, NaN of agents that were never in play.
+        outcomes: as ``EpisodeMetrics`` names them.
+    """
+
+    when: tuple[int, int]
+    alone: bool
+    returns: Array
+    outcomes: Mapping[str, float]
 
 
 def mean_outcomes(episodes: Sequence[Mapping[str, float]]) -> dict[str, float | None]:

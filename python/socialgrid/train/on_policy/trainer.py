@@ -1,4 +1,4 @@
-"""On-policy runs in one process: collect a batch, learn from it."""
+"""On-policy runs: collect a batch, learn from it; in one process or in ranks, a part in each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from socialgrid.algos.ranks import ALONE, Ranks, raise_first
 from socialgrid.config import TrainConfig
 from socialgrid.measures.episodes import EpisodeMetrics
 from socialgrid.models.finite import NonFiniteError
-from socialgrid.train.device import settle_on
+from socialgrid.train.device import cores_of, settle_on, threads_of
+from socialgrid.train.on_policy.division import Extent, joined, share
 from socialgrid.train.on_policy.learner import (
     AnyLearner,
     build_learner,
@@ -23,7 +25,7 @@ from socialgrid.train.on_policy.learner import (
     check_phases,
     set_options,
 )
-from socialgrid.train.on_policy.rows import by_agent, mean_outcomes
+from socialgrid.train.on_policy.rows import Ended, by_agent, mean_outcomes
 from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run, named, tensors_named
 from socialgrid.train.seeds import REBUILT_WORLDS, derived_seed
@@ -37,7 +39,8 @@ class Trainer(Run):
     """One on-policy training run.
 
     Attributes:
-        worlds: the environments.
+        num_envs: environments of this process.
+        worlds: these.
         rollout: the batch collected last.
         phase: what the schedules say of the worlds.
         builds: how often the worlds were made anew.
@@ -53,6 +56,7 @@ class Trainer(Run):
         first_env: int = 0,
         *,
         begun: bool | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Make everything that training needs; nothing is written yet.
 
@@ -60,33 +64,33 @@ class Trainer(Run):
             config: the resolved configuration.
             run_dir: where everything of the run goes.
             first_env: index of the first environment's random streams.
-            begun: see ``Run``.
+            begun, ranks: see ``Run``.
 
         Raises:
             UsageError: an option does not fit the game, the players or the machine.
         """
-        super().__init__(config, run_dir, begun=begun)
+        super().__init__(config, run_dir, begun=begun, ranks=ranks)
         config = self.config
-        self.first_env = first_env
+        self.num_envs = config.env.num_envs // ranks.size
+        self.first_env = first_env + ranks.rank * self.num_envs
         self.device = settle_on(config.run.device)
         self.builds = 0
         self.phase = phase_at(self.course.config, 0)
         self.worlds = self._build_worlds()
-        self.learner = build_learner(
-            config, self.worlds.env, self.device, run_dir / "dumps", begun=self.begun
-        )
+        dumps = run_dir / "dumps" / (f"rank-{ranks.rank}" if ranks.rank else "")
+        self.learner = build_learner(config, self.worlds.env, self.device, dumps, begun=self.begun)
         check_phases(self.learner, self.course)
+        self.learner.workers.threads = threads_of(config.run, ranks)
+        self.learner.ranks = ranks
         self.rollout = build_rollout(
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
         self._parts = self._split_rollout()
         self._memory: list[Tensor] = []
         # Of the episodes that go on: returns, and whether the agent was in play in them.
-        self._returns = np.zeros((config.env.num_envs, len(self.names)), np.float64)
+        self._returns = np.zeros((self.num_envs, len(self.names)), np.float64)
         self._played = np.zeros(self._returns.shape, np.bool_)
-        self._episodes = EpisodeMetrics(
-            config.env.num_envs, len(self.names), self.worlds.env.event_names
-        )
+        self._episodes = EpisodeMetrics(*self._returns.shape, self.worlds.env.event_names)
 
     # -- state ------------------------------------------------------------------------------
 
@@ -96,7 +100,31 @@ class Trainer(Run):
         return seed if self.builds == 0 else derived_seed(seed, REBUILT_WORLDS, self.builds)
 
     def _build_worlds(self) -> Worlds:
-        return build_worlds(self.config, self.phase, self._env_seed(), first_env=self.first_env)
+        env = self.config.env
+        return build_worlds(
+            self.config,
+            Phase(self.phase.options, self._num_solo(self.ranks.rank)),
+            self._env_seed(),
+            num_envs=self.num_envs,
+            first_env=self.first_env,
+            num_threads=env.num_threads or (cores_of(self.ranks) if self.ranks.size > 1 else 0),
+        )
+
+    def _num_solo(self, rank: int) -> int:
+        """How many environments of a rank are solo: the last ones of the run are."""
+        behind = (self.ranks.size - 1 - rank) * self.num_envs
+        return min(max(self.phase.num_solo - behind, 0), self.num_envs)
+
+    def _extents(self) -> tuple[Extent, list[Extent]]:
+        """The environments of the run, as one process has them, and those of each rank."""
+        size, halved = self.ranks.size, self.config.env.double_buffer
+        whole = Extent.of(0, size * self.num_envs, self.phase.num_solo, double_buffer=halved)
+        return whole, [
+            Extent.of(
+                *(rank * self.num_envs, self.num_envs, self._num_solo(rank)), double_buffer=halved
+            )
+            for rank in range(size)
+        ]
 
     def _split_rollout(self) -> list[Any]:
         """Views of the storage, one for each half of the batch."""
@@ -153,7 +181,11 @@ class Trainer(Run):
         arrays["returns"], arrays["played"] = self._returns, self._played
         for half, memory in enumerate(self._memory):
             arrays[f"memory/{half}"] = memory.cpu().numpy()
-        return arrays
+        if self.ranks.size == 1:
+            return arrays
+        whole, own = self._extents()
+        everybody = self.ranks.collect(arrays)
+        return joined(everybody, own, whole) if everybody else {}
 
     def counters(self) -> dict[str, Any]:
         """See ``Run``."""
@@ -172,6 +204,9 @@ class Trainer(Run):
             self.phase = phase
             self.worlds = self._build_worlds()
             self._parts = self._split_rollout()
+        if self.ranks.size > 1:
+            whole, own = self._extents()
+            arrays = share(arrays, whole, own[self.ranks.rank])
         self.worlds.set_state(named(arrays, "worlds/"))
         rollout = self.rollout
         carried = {
@@ -195,7 +230,7 @@ class Trainer(Run):
         """Play one batch.
 
         Returns:
-            returns ``[N]`` of the episodes that ended, in environments with everybody and in
+            returns ``[N]`` of the episodes that ended here, in environments with everybody and in
             solo ones; NaN of agents that were never in play in them.
         """
         finished: tuple[list[Array], list[Array]] = ([], [])
@@ -235,7 +270,7 @@ class Trainer(Run):
 
     def played_before(self) -> int:
         """Steps of every environment before this batch; actions are drawn by them."""
-        return self.env_steps // self.rollout.num_envs
+        return self.env_steps // (self.ranks.size * self.num_envs)
 
     def _count(self, half: int, t: int, finished: tuple[list[Array], list[Array]]) -> None:
         part = self._parts[half]
@@ -260,24 +295,29 @@ class Trainer(Run):
         self.follow_schedule()
         start = time.perf_counter()
         self._clock = {}
-        together, solo = self.collect()
-        outcomes = self._outcomes()
-        self._check_rewards()
+        ended = self._ended(*self.collect())
+        raise_first(self.ranks, self._fault())
+        everywhere = self.ranks.gather((int(self.rollout.active[:-1].sum()), ended))
+        played = sum(steps for steps, _ in everywhere)
+        episodes = [one for _, some in everywhere for one in some]
+        if self.ranks.size > 1:
+            episodes.sort(key=lambda one: one.when)
+        together = [one.returns for one in episodes if not one.alone]
+        solo = [one.returns for one in episodes if one.alone]
         with self._timed("update"):
             learnt = self.learn()
-        played = int(self.rollout.active[:-1].sum())
         self.rollout.carry_over()
         self.update += 1
         self.agent_steps += played
-        steps = self.rollout.num_steps * self.rollout.num_envs
+        steps = self.rollout.num_steps * self.num_envs * self.ranks.size
         self.env_steps += steps
         self.episodes += len(together) + len(solo)
         seconds = time.perf_counter() - start
         self.seconds += seconds
         self._clock_total = seconds
         numbers = self._numbers(learnt, together, solo)
-        if outcomes is not None:
-            numbers.log_groups(outcomes)
+        if len(self.names) > 1 or self.worlds.env.event_names:  # else returns say it all
+            numbers.log_groups(mean_outcomes([one.outcomes for one in episodes if not one.alone]))
         row: dict[str, Any] = {
             "update": self.update,
             "env_steps": self.env_steps,
@@ -323,33 +363,41 @@ class Trainer(Run):
         """Learn from the batch collected last; returns the learner's metrics."""
         return self.learner.update(self.rollout, progress=self.env_steps - self.course.start)
 
-    def _outcomes(self) -> dict[str, float | None] | None:
-        """Means of what became of the group, over the episodes with everybody that ended.
+    def _ended(self, together: list[Array], solo: list[Array]) -> list[Ended]:
+        """The episodes that ended here, by step and environment.
 
-        Returns:
-            as ``EpisodeMetrics`` names them, or ``None`` where one agent plays by itself a game
-            that counts no events.
+        Args:
+            together, solo: their returns, see ``collect``.
         """
         rollout = self.rollout
         done = rollout.done.numpy()
-        finished = self._episodes.update(
+        outcomes = self._episodes.update(
             rollout.reward.numpy(), done, rollout.events.numpy(), rollout.active[:-1].numpy()
         )
-        if len(self.names) == 1 and not self.worlds.env.event_names:
-            return None
-        solo = self.worlds.solo[np.argwhere(done)[:, 1]]
-        return mean_outcomes([one for one, alone in zip(finished, solo, strict=True) if not alone])
+        returns = (iter(together), iter(solo))
+        return [
+            Ended(
+                (t, self.first_env + e), alone := bool(self.worlds.solo[e]), next(returns[alone]), o
+            )
+            for (t, e), o in zip(np.argwhere(done).tolist(), outcomes, strict=True)
+        ]
 
-    def _check_rewards(self) -> None:
-        """Stop on a reward that is not finite, with the batch on the disk."""
+    def _fault(self) -> NonFiniteError | None:
+        """What is wrong where a reward is not finite, with the batch on the disk."""
         finite = torch.isfinite(self.rollout.reward)
         if bool(finite.all()):
-            return
+            return None
         agent = int((~finite).nonzero()[0, -1])
-        dump = self.run_dir / "dumps" / f"update-{self.update + 1}-rewards.safetensors"
+        rank = f"rank-{self.ranks.rank}-" if self.ranks.rank else ""
+        name = f"{rank}update-{self.update + 1}-rewards.safetensors"
+        dump = self.run_dir / "dumps" / name
         dump.parent.mkdir(parents=True, exist_ok=True)
         save_file({"obs": self.rollout.obs, "reward": self.rollout.reward}, dump)
-        raise NonFiniteError("reward", self.update + 1, agent, dump)
+        return NonFiniteError("reward", self.update + 1, agent, dump)
+
+    def close(self) -> None:
+        """See ``Run``."""
+        self.learner.ranks = ALONE  # who plays with it now does so alone
 
 
 def _tensor_like(array: Array, like: Tensor) -> Tensor:
