@@ -11,7 +11,9 @@ from socialgrid.models.draws import AgentDraws as AgentDraws
 from socialgrid.models.encoders import from_patches as from_patches
 from socialgrid.models.encoders import to_patches as to_patches
 from socialgrid.models.finite import NonFiniteError as NonFiniteError
+from socialgrid.models.flat_parameters import FlatParameters as FlatParameters
 from socialgrid.models.heads import chosen_log_prob as chosen_log_prob
+from socialgrid.models.mlp import StackedMLP as StackedMLP
 from socialgrid.models.policies import StateDependentPolicy as StateDependentPolicy
 from socialgrid.models.policies import squashed_log_prob as squashed_log_prob
 from socialgrid.models.recall import Recall as Recall
@@ -19,3 +21,4 @@ from socialgrid.models.recurrent import StackedLSTM as StackedLSTM
 from socialgrid.models.spec import ViewSpec as ViewSpec
 from socialgrid.models.streams import agent_generator as agent_generator
 from socialgrid.models.task_spec import TaskSpec as TaskSpec
+from socialgrid.models.trained import Trained as Trained

@@ -4,10 +4,7 @@ import pytest
 import torch
 
 from socialgrid import _core
-from socialgrid.models import kernels
-from socialgrid.models.flat_parameters import FlatParameters
-from socialgrid.models.mlp import StackedMLP
-from socialgrid.models.trained import Trained
+from socialgrid.models import FlatParameters, StackedMLP, Trained, kernels
 
 SETS = _core.kernel_sets()
 SHAPES = [  # agents, rows, inputs, hidden, outputs
