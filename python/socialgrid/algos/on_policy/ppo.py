@@ -53,8 +53,9 @@ class PPO(RecurrentLearner[PPOConfig]):
                 self._restore(agent, snapshot[agent])
             raise
         numbers["value_mean"] = batch.mean(lambda part: part.values["action"])
-        for agent in learners:
-            for name, x in numbers.items():
+        whole = torch.stack([x.cpu() for x in numbers.values()]).tolist()
+        for name, x in zip(numbers, whole, strict=True):
+            for agent in learners:
                 log.set(agent, name, x[agent])
         return log.means()
 
@@ -82,8 +83,10 @@ class PPO(RecurrentLearner[PPOConfig]):
                 break
             if i and config.refresh_interval and i % config.refresh_interval == 0:
                 self.estimate(batch, network, members, refresh=True)
-            numbers = self._sampled_gradients(batch, drawn, i, network, members, self.loss)
-            kl = numbers["kl"].tolist()
+            found = self._sampled_gradients(batch, drawn, i, network, members, self.loss)
+            # All at once: an accelerator is waited for whenever a number is read.
+            numbers = dict(zip(found, torch.stack([*found.values()]).tolist(), strict=True))
+            kl = numbers["kl"]
             steps = [a for a in going if not self._beyond(kl[members.index(a)])]
             for agent in going:
                 log.add(agent, numbers, members.index(agent), stepped=agent in steps)
@@ -193,10 +196,10 @@ class _Metrics:
         self._counts.setdefault(name, [0] * self.num_agents)
         return self._sums.setdefault(name, [0.0] * self.num_agents)
 
-    def add(self, agent: int, numbers: dict[str, Tensor], row: int, *, stepped: bool) -> None:
+    def add(self, agent: int, numbers: dict[str, list[float]], row: int, *, stepped: bool) -> None:
         """Average a minibatch's numbers in; count it if it led to a step."""
         for name, x in numbers.items():
-            self._row(name)[agent] += float(x[row])
+            self._row(name)[agent] += x[row]
             self._counts[name][agent] += 1
         self._row("gradient_steps")[agent] += float(stepped)
         self._counts["gradient_steps"][agent] = 1
