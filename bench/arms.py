@@ -82,7 +82,7 @@ WORK: dict[str, tuple[str, int, int, int]] = {
         4_000, 8_000, 3,
     ),
     "Harvest, A3C in one process": ("harvest --workers 1", 3_200, 16_000, 5),
-    "Harvest, PPO": ("harvest-ppo --env.num-envs 16", 3_200, 9_600, 5),
+    "Harvest, PPO": ("harvest-ppo --env.num-envs 16", 16_000, 48_000, 5),
     "room-21, DQN, two peers": (
         "room-21 --social peers --peers 2 --evaluation.interval 0", 1_000, 4_000, 2
     ),
