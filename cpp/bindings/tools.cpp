@@ -82,15 +82,6 @@ BoolArray occlusion(const BoolArray& opaque, std::int64_t view_offset) {
   return visible;
 }
 
-py::array_t<std::uint32_t> stream_words(std::uint64_t seed, std::uint64_t stream,
-                                        std::uint32_t episode, std::size_t count) {
-  auto words = aligned_array<std::uint32_t>({static_cast<py::ssize_t>(count)});
-  StreamState state{.seed = seed, .stream = stream, .episode = episode};
-  Rng rng(state);
-  for (std::size_t i = 0; i < count; ++i) words.mutable_data()[i] = rng.next_u32();
-  return words;
-}
-
 py::array_t<std::uint32_t> keyed_words(const py::array_t<std::uint64_t, py::array::c_style>& keys,
                                        std::uint32_t first, std::int64_t count,
                                        const py::array_t<std::uint64_t, py::array::c_style>& steps,
@@ -142,8 +133,6 @@ void register_tools(py::module_& module) {
              "Fewest actions into each target; see socialgrid.action_distances.");
   module.def("occlusion", &occlusion, py::arg("opaque"), py::arg("view_offset"),
              "Visible cells of views; see socialgrid.occlusion.");
-  module.def("stream_words", &stream_words, py::arg("seed"), py::arg("stream"), py::arg("episode"),
-             py::arg("count"), "The first 32-bit words of a random stream.");
   module.def("keyed_words", &keyed_words, py::arg("keys"), py::arg("first"), py::arg("count"),
              py::arg("steps"), py::arg("kind"), py::arg("places"),
              "32-bit words that depend on their key, environment, step, kind and place alone.");
