@@ -8,17 +8,27 @@ Every operation counts as a launch, everything that makes the host wait for the 
         x = torch.ones(3, device=DEVICE)
         float(x.sum())
     assert (device.launches, device.waits) == (2, 1)
+
+Phases (``models/captured.py``) are recorded and repeated on it as CUDA does with its graphs: while
+one is recorded, waits, copies from memory that is not pinned and sizes that hang on values are
+errors; a repetition is one launch, which computes what was recorded on the same memory anew, so
+that a value that Python had in its hand is the old one. Copies to pinned memory arrive when the
+host waits.
 """
 
 from __future__ import annotations
 
 import collections
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
+
+from socialgrid.models.captured import ENGINES
 
 DEVICE = torch.device("meta")
 """What the device is called; nothing else in the package uses this one."""
@@ -96,6 +106,10 @@ class Pretend(TorchDispatchMode):
         super().__init__()
         self.launches = self.waits = self.copies = 0
         self.places: collections.Counter[str] = collections.Counter()
+        self._pinned: list[torch.Tensor] = []
+        self._under_way: list[Callable[[], object]] = []  # copies to pinned memory
+        self._record: list[Callable[[], object]] | None = None
+        self._written: dict[int, Callable[[], object]] = {}  # while recording: what puts it back
 
     @classmethod
     def active(cls) -> Pretend:
@@ -107,11 +121,14 @@ class Pretend(TorchDispatchMode):
         self._tensor, torch.tensor = torch.tensor, self._make
         self._overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
         torch.__future__.set_overwrite_module_params_on_conversion(True)
+        ENGINES[DEVICE.type] = Graphs(self)
         super().__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
+        self._arrive()
+        del ENGINES[DEVICE.type]
         torch.__future__.set_overwrite_module_params_on_conversion(self._overwrites)
         torch.tensor = self._tensor
         self._entered.pop()
@@ -123,13 +140,50 @@ class Pretend(TorchDispatchMode):
 
     def wait(self, why: str) -> None:
         """The host waited."""
+        self._forbid(f"waits for the device ({why})")
+        self._arrive()
         self.waits += 1
         self.places[f"wait: {why} at {_place()}"] += 1
 
     def copy(self, what: str) -> None:
         """Something went to the device."""
+        self._forbid(f"copies from the host ({what})")
         self.copies += 1
         self.places[f"copy: {what} at {_place()}"] += 1
+
+    def record(self, function: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        """What a function returns, and what does what it starts; nothing has been done yet."""
+        assert self._record is None, "a phase is recorded while another is"
+        made: list[Callable[[], object]] = []
+        counts = self.launches, self.waits, self.copies
+        self._record = made
+        try:
+            found = function()
+        finally:
+            self._record = None
+            self.launches, self.waits, self.copies = counts
+            for before in self._written.values():
+                before()
+            self._written.clear()
+
+        def repeat() -> None:
+            self.launches += 1
+            for work in made:
+                work()
+
+        return found, repeat
+
+    def _forbid(self, what: str) -> None:
+        if self._record is not None:
+            raise RuntimeError(f"a phase that is recorded {what}: {_place()}")
+
+    def _arrive(self) -> None:
+        under_way, self._under_way = self._under_way, []
+        for copy in under_way:
+            copy()
+
+    def _is_pinned(self, x: torch.Tensor) -> bool:
+        return any(_storage(x) == _storage(one) for one in self._pinned)
 
     def _make(self, data: Any, *args: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
         made = self._tensor(data, *args, **kwargs)
@@ -150,22 +204,36 @@ class Pretend(TorchDispatchMode):
         name = func._schema.name.partition("::")[2]
         given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
         far = [x for x in given if isinstance(x, Far)]
-        there, near_args, near_kwargs = bool(far), _near(args), _near(kwargs)
+        near_args, near_kwargs = _near((args, kwargs), by_value=self._record is not None)
+        there = bool(far)
         if kwargs.get("device") is not None:
             there = torch.device(kwargs["device"]) == DEVICE
             near_kwargs["device"] = torch.device("cpu")
         if near_kwargs.get("pin_memory"):
             near_kwargs["pin_memory"] = False
+            made: torch.Tensor = func(*near_args, **near_kwargs)
+            self._pinned.append(made)
+            return made
         if far and name in ("_local_scalar_dense", "item"):
             self.wait("value read")
             return func(*near_args, **near_kwargs)
-        if name in ("_to_copy", "copy_"):
+        arrives = self._arrives(name, args, kwargs)
+        if name in ("_to_copy", "copy_") and not arrives:
             there = self._copied(name, args, there)
-        elif far:
+        elif far and not arrives:
             self._check(name, args, given)
-        if there or far:
-            self.launches += name not in _FREE
-        out = func(*near_args, **near_kwargs)
+        self.launches += (there or bool(far)) and name not in _FREE
+        if arrives:
+            start = partial(self._depart, args[0], args[1].inner)
+            if self._record is None:
+                start()
+            else:
+                self._record.append(start)
+            return args[0]
+        if self._record is None or not (there or far):
+            out = func(*near_args, **near_kwargs)
+        else:
+            out = self._recorded(func, near_args, near_kwargs)
         if not there:
             return out
         known = {id(x.inner): x for x in far}  # what is returned as it came in
@@ -177,13 +245,47 @@ class Pretend(TorchDispatchMode):
 
         return tree_map(wrap, out)
 
+    def _recorded(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Compute once, for shapes and for what looks at them; again at every repetition."""
+        for x in _written(func, args, kwargs):
+            memory = x.untyped_storage()
+            self._written.setdefault(memory.data_ptr(), partial(memory.copy_, memory.clone()))
+        out = func(*args, **kwargs)
+        name = func._schema.name.partition("::")[2]
+        if name in _FREE:
+            return out
+
+        def work() -> None:
+            again = func(*args, **kwargs)
+            for x, y in zip(tree_leaves(out), tree_leaves(again), strict=True):
+                if isinstance(x, torch.Tensor) and _storage(x) != _storage(y):
+                    x.copy_(y)
+
+        assert self._record is not None
+        self._record.append(work)
+        return out
+
+    def _depart(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        """A copy to pinned memory sets out; it arrives when the host waits."""
+        self._under_way.append(partial(target.copy_, source.clone()))
+
+    def _arrives(self, name: str, args: Any, kwargs: dict[str, Any]) -> bool:
+        """Whether it copies to pinned memory while the host goes on."""
+        if name != "copy_" or isinstance(args[0], Far) or not isinstance(args[1], Far):
+            return False
+        later = args[2] if len(args) > 2 else kwargs.get("non_blocking", False)
+        return bool(later) and self._is_pinned(args[0])
+
     def _copied(self, name: str, args: Any, there: bool) -> bool:
         target, source = (there, args[0]) if name == "_to_copy" else (args[0], args[1])
         onto = isinstance(target, Far) if name == "copy_" else there
         if isinstance(source, Far) and not onto:
             self.wait("copied back")
         elif onto and not isinstance(source, Far):
-            self.copy(name)
+            if not self._is_pinned(source):
+                self._forbid(f"copies from memory that is not pinned ({name})")
+            self.copies += 1
+            self.places[f"copy: {name} at {_place()}"] += 1
         return onto
 
     def _check(self, name: str, args: Any, given: list[torch.Tensor]) -> None:
@@ -207,8 +309,40 @@ class Pretend(TorchDispatchMode):
             )
 
 
-def _near(tree: Any) -> Any:
-    return tree_map(lambda x: x.inner if isinstance(x, Far) else x, tree)
+class Graphs:
+    """``Engine`` of the device."""
+
+    def __init__(self, device: Pretend) -> None:
+        self.record = device.record
+        self._device = device
+
+    def wait(self, device: torch.device) -> None:
+        """The host waits."""
+        self._device.wait("wait_for")
+
+
+def _near(tree: Any, *, by_value: bool) -> Any:
+    """Everything as it lies on the CPU; single numbers of the host as copies, if by value."""
+
+    def near(x: Any) -> Any:
+        if isinstance(x, Far):
+            return x.inner
+        return x.clone() if by_value and isinstance(x, torch.Tensor) and x.dim() == 0 else x
+
+    return tree_map(near, tree)
+
+
+def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
+    """What an operation writes to."""
+    for i, one in enumerate(func._schema.arguments):
+        if one.alias_info is not None and one.alias_info.is_write:
+            given = args[i] if i < len(args) else kwargs.get(one.name)
+            yield from (x for x in tree_leaves(given) if isinstance(x, torch.Tensor))
+
+
+def _storage(x: Any) -> int:
+    place: int = x.untyped_storage().data_ptr()
+    return place
 
 
 def _place() -> str:
