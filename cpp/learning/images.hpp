@@ -15,6 +15,7 @@ void rectified(const float* grad, const float* out, float slope, std::int64_t ro
 void squashed(const float* grad, const float* out, std::int64_t rows, std::int64_t columns,
               float* before, float* sums);
 void tanh_all(float* x, std::int64_t count);
+double absolute_errors(const Errors& errors);
 std::int64_t padded_outputs(std::int64_t outputs);
 std::int64_t margins(const LookUp& look_up);
 void look_up(const LookUp& look_up, std::int64_t begin, std::int64_t end);

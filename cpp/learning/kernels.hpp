@@ -93,6 +93,19 @@ struct Choice {
   std::int64_t uniform_row = 0, choice_row = 0, log_prob_row = 0;
 };
 
+// How far pixels are off, in `columns` of every cell, a whole number of vectors: those that a table
+// has for a cell's number. On the way back a pixel adds its view's weight times `scale`, through
+// leaky ReLU with the result `shown`.
+struct Errors {
+  std::int64_t views = 0, cells = 0, columns = 0;
+  float slope = 1.0f, scale = 1.0f;
+  const float* weight = nullptr;          // [views]
+  const float* table = nullptr;           // [numbers, columns]
+  const std::int32_t* numbers = nullptr;  // [views, cells]
+  float* shown = nullptr;                 // [views, cells, columns]; its gradient afterwards
+  float* sums = nullptr;  // [columns], added to: of the gradients; null: there are none
+};
+
 // One set of kernels. What it computes for a row depends neither on how many rows there are nor on
 // which of them a call computes.
 struct Kernels {
@@ -130,6 +143,9 @@ struct Kernels {
                    float* before, float* sums);
 
   void (*tanh_all)(float* x, std::int64_t count);  // in place
+
+  // The sum over views of weight times scale times absolute errors.
+  double (*absolute_errors)(const Errors& errors);
 
   // Views `begin` to `end`. On the way back, places `begin` to `end` in the window of all views but
   // for the most common tile, as a sample tells, whose gradients are what is left of the sums.

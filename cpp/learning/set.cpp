@@ -26,6 +26,7 @@ const Kernels kernels = {
     rectified,
     squashed,
     tanh_all,
+    absolute_errors,
     padded_outputs,
     margins,
     look_up,

@@ -87,6 +87,19 @@ class Kernels:
         back: Sequence[int],
         grads: Sequence[int],
     ) -> None: ...
+    def decode(
+        self,
+        where: Sequence[int],
+        sizes: Sequence[int],
+        layers: Sequence[tuple[int, int, int, int, int, float, bool]],
+        slope: float,
+        weights: Sequence[int],
+        apart: Sequence[int],
+        grad_core: int,
+        grads: Sequence[int],
+        grads_apart: Sequence[int],
+        threads: int,
+    ) -> None: ...
     def add_rows(self, where: Sequence[int], count: int, columns: int) -> None: ...
     def perceptron_room(self, sizes: Sequence[int], kept: bool) -> int: ...
     def perceptron(

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from socialgrid.models import convolutions, kernels
+from socialgrid.models import convolutions, decoding, kernels
 from socialgrid.models.config import ModelConfig
+from socialgrid.models.encoders import Encoder
+from socialgrid.models.encoding import Layer
 from socialgrid.models.layers import (
     StackedLinear,
     StackedTransposedConv,
@@ -102,6 +104,38 @@ class Decoder(nn.Module):
             )
         per_cell = errors[0] if len(errors) == 1 else torch.cat(errors)
         return per_cell.view(*action.shape, -1).mean(-1)
+
+    def error(
+        self, core: Tensor, action: Tensor, views: Tensor, weight: Tensor, encoder: Encoder
+    ) -> Tensor:
+        """Weighted sum of the predicted views' mean absolute errors, float32 ``[A]``.
+
+        Args:
+            core: ``[A, N, memory]``.
+            action: int64 ``[A, N]``.
+            views: what there was to see, as ``encoder`` reads it, ``[A, N, ...]``.
+            weight: float32 ``[A, N]``.
+            encoder: of the same agents.
+        """
+        layers = [self.expand, *self.convs, self]
+        weights = [x for layer in layers for x in (layer.weight, layer.bias)]
+        if kernels.usable(core, weight, *weights):
+            rows = decoding.Rows(action, weight, views, encoder.first.atlas)
+            return decoding.error(core, rows, self._shape(), weights)
+        found: Tensor = self(core, action, encoder.pixels(views))
+        return (found * weight).sum(1)
+
+    def _shape(self) -> decoding.Shape:
+        features, inputs = self.expand.weight.shape[1:]
+        layers: list[Layer] = [(1, 1, inputs, features, 1, 1.0, True)]
+        rows, cols = self.rows, self.cols
+        for conv in self.convs:
+            assert isinstance(conv, StackedTransposedConv)
+            outputs, kernel, _, inputs = conv.weight.shape[1:]
+            rows, cols = rows + kernel - 1, cols + kernel - 1
+            layers.append((rows, cols, inputs, outputs, kernel, conv.negative_slope, False))
+        pixels = self.weight.shape[2]
+        return decoding.Shape(self.num_actions, rows * cols, pixels, layers, self.slope)
 
     def _expand(self, core: Tensor, action: Tensor) -> Tensor:
         chosen = F.one_hot(action, self.num_actions).to(core.dtype)

@@ -33,10 +33,9 @@ class ViewLoss(Mechanism):
 
     def error(self, outputs: Outputs, part: Minibatch, views: Tensor, weight: Tensor) -> Tensor:
         """Weighted mean absolute error ``[A]`` against prepared views ``[A, L, S, ...]``."""
-        network, action = outputs.network, part.action.flatten(1)
-        pixels = network.encoder.pixels(views.flatten(1, 2))
-        error: Tensor = self._decoder(network)(outputs.core, action, pixels)
-        return (error * weight.flatten(1)).sum(1)
+        network = outputs.network
+        rows = part.action.flatten(1), views.flatten(1, 2), weight.flatten(1)
+        return self._decoder(network).error(outputs.core, *rows, network.encoder)
 
     def _decoder(self, network: ActorCritic) -> Decoder:
         decoder = network.branches[self.name]
