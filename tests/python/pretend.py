@@ -25,10 +25,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
+from tests.python.live_bytes import LiveBytes
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from socialgrid.models.captured import ENGINES
+from socialgrid.models import ENGINES
 
 DEVICE = torch.device("meta")
 """What the device is called; nothing else in the package uses this one."""
@@ -56,6 +57,8 @@ class Far(torch.Tensor):
             cls, inner.size(), strides=inner.stride(), dtype=inner.dtype, device=DEVICE
         )
         made.inner = inner
+        for device in Pretend.entered:
+            device.memory.hold(made, inner)
         return made
 
     def data_ptr(self) -> int:
@@ -98,9 +101,10 @@ class Pretend(TorchDispatchMode):
         waits: times that the host waited for it.
         copies: times that something went there.
         places: how often each line of the package caused a wait or a copy.
+        memory: bytes that its tensors hold.
     """
 
-    _entered: ClassVar[list[Pretend]] = []
+    entered: ClassVar[list[Pretend]] = []
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,14 +114,15 @@ class Pretend(TorchDispatchMode):
         self._under_way: list[Callable[[], object]] = []  # copies to pinned memory
         self._record: list[Callable[[], object]] | None = None
         self._written: dict[int, Callable[[], object]] = {}  # while recording: what puts it back
+        self.memory = LiveBytes()
 
     @classmethod
     def active(cls) -> Pretend:
         """The one that is entered."""
-        return cls._entered[-1]
+        return cls.entered[-1]
 
     def __enter__(self) -> Pretend:
-        self._entered.append(self)
+        self.entered.append(self)
         self._tensor, torch.tensor = torch.tensor, self._make
         self._overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
         torch.__future__.set_overwrite_module_params_on_conversion(True)
@@ -131,7 +136,7 @@ class Pretend(TorchDispatchMode):
         del ENGINES[DEVICE.type]
         torch.__future__.set_overwrite_module_params_on_conversion(self._overwrites)
         torch.tensor = self._tensor
-        self._entered.pop()
+        self.entered.pop()
 
     def reset(self) -> None:
         """Count from here."""

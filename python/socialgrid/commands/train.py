@@ -203,6 +203,8 @@ def _finish(trainer: Any) -> int:
     from socialgrid.report.summary import summarise
 
     print(f"run directory: {trainer.run_dir}", flush=True)
+    if trainer.memory:
+        print(trainer.memory, flush=True)
     try:
         code = int(trainer.train())
     except NonFiniteError as error:

@@ -14,6 +14,9 @@ from socialgrid.train.device import choose_device as choose_device
 from socialgrid.train.device import prepare_torch as prepare_torch
 from socialgrid.train.meeting import evaluate_seats as evaluate_seats
 from socialgrid.train.meeting import play_seats as play_seats
+from socialgrid.train.memory import GIB as GIB
+from socialgrid.train.memory import Need as Need
+from socialgrid.train.memory import fit as fit
 from socialgrid.train.off_policy.evaluation import load_off_policy as load_off_policy
 from socialgrid.train.off_policy.film import task_frames as task_frames
 from socialgrid.train.off_policy.greedy import greedy_returns as greedy_returns
@@ -21,6 +24,7 @@ from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks as Gymnas
 from socialgrid.train.off_policy.learner import build_off_policy_learner as build_off_policy_learner
 from socialgrid.train.off_policy.make_tasks import make_tasks as make_tasks
 from socialgrid.train.off_policy.make_tasks import shares_worlds as shares_worlds
+from socialgrid.train.off_policy.memory import need_off_policy as need_off_policy
 from socialgrid.train.off_policy.tasks import OwnGames as OwnGames
 from socialgrid.train.off_policy.tasks import SharedWorlds as SharedWorlds
 from socialgrid.train.off_policy.tasks import Tasks as Tasks
@@ -36,6 +40,7 @@ from socialgrid.train.on_policy.evaluation import play_episodes as play_episodes
 from socialgrid.train.on_policy.film import episode_frames as episode_frames
 from socialgrid.train.on_policy.learner import build_learner as build_learner
 from socialgrid.train.on_policy.learner import learner_of as learner_of
+from socialgrid.train.on_policy.memory import need_on_policy as need_on_policy
 from socialgrid.train.on_policy.recording import record as record
 from socialgrid.train.on_policy.rows import mean_outcomes as mean_outcomes
 from socialgrid.train.on_policy.rows import merged as merged

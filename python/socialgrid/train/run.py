@@ -98,12 +98,14 @@ class Run(ABC):
         ranks: the processes that train it together; what it leaves behind, rank 0 writes.
         interrupt: signals that came while it trains.
         problem: what keeps the run from going on after this row.
+        memory: what it takes of an accelerator's memory, in words.
     """
 
     learner: Saved
     goes_back = False  # whether its state is small enough to copy it before long updates
     lock: RunLock | None = None
     identity = ""
+    memory = ""
 
     def __init__(
         self,

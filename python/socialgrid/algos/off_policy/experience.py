@@ -95,6 +95,11 @@ class Experience(StackedLearner):
         )
 
     @property
+    def trained(self) -> Mapping[str, Trained]:
+        """Networks with what trains them, by name."""
+        return self._trained
+
+    @property
     def steps(self) -> int:
         """Steps in play of an agent, all its copies counted: the mean, rounded down, where agents
         were in play in different numbers of steps.

@@ -25,6 +25,7 @@ from socialgrid.train.interrupt import Abandoned
 from socialgrid.train.off_policy.greedy import greedy_returns
 from socialgrid.train.off_policy.learner import AnyOffPolicyLearner, build_off_policy_learner
 from socialgrid.train.off_policy.make_tasks import make_tasks, shares_worlds
+from socialgrid.train.off_policy.memory import fit_off_policy
 from socialgrid.train.off_policy.tasks import Tasks, TaskStep
 from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run, named, tensors_named
@@ -60,6 +61,7 @@ class OffPolicyTrainer(Run):
         self.learner = build_off_policy_learner(
             config, spec, self.device, run_dir / "dumps", begun=self.begun
         )
+        self.memory = fit_off_policy(self.learner)
         self._scripted: dict[tuple[int, int], ScriptedAdviser] = {}
         self.adviser = self._make_adviser()
         advised = config.adviser or AdviserOptions()

@@ -25,6 +25,7 @@ from socialgrid.train.on_policy.learner import (
     check_phases,
     set_options,
 )
+from socialgrid.train.on_policy.memory import fit_on_policy
 from socialgrid.train.on_policy.rows import Ended, by_agent, mean_outcomes
 from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run, named, tensors_named
@@ -82,6 +83,7 @@ class Trainer(Run):
         check_phases(self.learner, self.course)
         self.learner.workers.threads = threads_of(config.run, ranks)
         self.learner.ranks = ranks
+        self.memory = fit_on_policy(self.learner, self.worlds.env, config, self.num_envs)
         self.rollout = build_rollout(
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
