@@ -20,6 +20,7 @@ from socialgrid.models.config import ModelConfig
 from socialgrid.models.layers import StackedConv, StackedLinear, by_agent, uniform_parameter
 from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
+from socialgrid.models.weight_gradients import weight_gradient
 
 PIECE = 1024
 _ALL = slice(None)
@@ -120,7 +121,10 @@ class _TileConvolve(torch.autograd.Function):
             patches = F.embedding(views.flatten(1).int(), atlas.to(out.dtype))
         else:
             patches = views.flatten(1, 2).to(out.dtype)
-        weight = products(grad.transpose(1, 2), patches.transpose(1, 2)).float()
+        if grad.device.type == "cpu":
+            weight = products(grad.mT, patches.mT).float()
+        else:
+            weight = weight_gradient(grad, patches)
         return None, None, weight, grad.sum(1).float(), None, None
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from socialgrid.models import convolutions
+from socialgrid.models import weight_gradients as tall
 from socialgrid.models.products import affine
 
 _ALL = slice(None)
@@ -204,8 +205,7 @@ def weight_gradient(y: Tensor, x: Tensor, kernel: int) -> Tensor:
     agents, count, _, _, outputs = y.shape
     shape = (agents, outputs, kernel, kernel, x.shape[-1])
     if not agent_by_agent(y):
-        flat = y.flatten(1, 3).transpose(1, 2)
-        return torch.bmm(flat, _patches(x, kernel)).float().view(shape)
+        return tall.weight_gradient(y.flatten(1, 3), _patches(x, kernel)).view(shape)
     total = y.new_zeros(shape, dtype=torch.float32)
     for a in range(agents):
         if y.dtype == torch.float32:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.models import convolutions, kernels
+from socialgrid.models.weight_gradients import weight_gradient
 
 _FEW = 512  # rows up to which the kernels' products cost less than the call of another library
 
@@ -119,6 +120,8 @@ class _Affine(torch.autograd.Function):
         dx = products(grad, weight.to(x.dtype).transpose(1, 2)) if wanted[0] else None
         if kernels.usable(x, weight):
             d_weight = convolutions.affine_gradient(grad, x)
+        elif x.device.type != "cpu":
+            d_weight = weight_gradient(grad, x)
         else:
             d_weight = products(grad.transpose(1, 2), x.transpose(1, 2)).to(weight.dtype)
         return dx, d_weight, grad.sum(1).to(weight.dtype) if wanted[2] else None, None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from socialgrid.models import kernels
 from socialgrid.models.layers import uniform_parameter
 from socialgrid.models.products import affine, products, products_plus
+from socialgrid.models.weight_gradients import weight_gradient
 
 
 class StackedLSTM(nn.Module):
@@ -97,16 +98,20 @@ class StackedLSTM(nn.Module):
 
         tanh(x) = 2 sigmoid(2 x) - 1: with doubled weights of the cell gate, one sigmoid does for
         all gates, and PyTorch's is ten times as fast as its tanh. Doubling is exact.
+
+        They are kept on the CPU only: repeated phases of an accelerator change weights without
+        telling anybody.
         """
         key = self._key(dtype)
-        if not torch.is_grad_enabled() and self._kept is not None and self._kept[0] == key:
+        keeping = not torch.is_grad_enabled() and self.bias_ih.device.type == "cpu"
+        if keeping and self._kept is not None and self._kept[0] == key:
             return self._kept[1]
         double = torch.ones(4 * self.hidden, device=self.bias_ih.device)
         double[2 * self.hidden : 3 * self.hidden] = 2.0
         weight = (self.weight_ih * double[:, None]).to(dtype)
         recurrent = (self.weight_hh * double[:, None]).to(dtype)
         bias = ((self.bias_ih + self.bias_hh) * double).to(dtype)
-        if not torch.is_grad_enabled():
+        if keeping:
             self._kept = (key, (weight, recurrent, bias))
         return weight, recurrent, bias
 
@@ -190,8 +195,11 @@ class _Unroll(torch.autograd.Function):
                 dh = products(rounded, backwards).float()
                 if resets_at[t]:
                     dh, dc = dh * keep[:, t], dc * keep[:, t]
-        flat = d_gates.view(agents, steps * count, width)
-        d_weight = products(flat.transpose(1, 2), h_before.view(agents, -1, hidden).transpose(1, 2))
+        flat, past = d_gates.view(agents, -1, width), h_before.view(agents, -1, hidden)
+        if flat.device.type == "cpu":
+            d_weight = products(flat.mT, past.mT)
+        else:
+            d_weight = weight_gradient(flat, past)
         return d_gates, d_weight, None, None, None
 
 
