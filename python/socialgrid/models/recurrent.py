@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from socialgrid.models import kernels
 from socialgrid.models.layers import uniform_parameter
 from socialgrid.models.products import affine, products, products_plus
+from socialgrid.models.triton_kernels import choice
 from socialgrid.models.weight_gradients import weight_gradient
 
 
@@ -48,6 +49,13 @@ class StackedLSTM(nn.Module):
         """
         agents, steps, count, inputs = x.shape
         own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        if choice.usable(x, h, c):
+            from socialgrid.models.triton_kernels import memory  # noqa: PLC0415 (needs Triton)
+
+            gates = affine(x.reshape(agents, steps * count, inputs), self.weight_ih, None)
+            gates = gates.view(agents, steps, count, 4 * self.hidden)
+            biases = self.bias_ih, self.bias_hh
+            return memory.unroll(gates, self.weight_hh, biases, h, c, reset)
         if kernels.usable(x, h, c, *own):
             weights = kernels.Weights(*own)
             return kernels.unroll(x, weights, self._packed, h, c, reset)
