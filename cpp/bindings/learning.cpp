@@ -153,6 +153,7 @@ void register_learning(py::module_& module) {
   add_images(kernels, module);
   add_perceptron(kernels);
   add_q_learning(kernels);
+  add_deciding(kernels);
   add_decoding(kernels);
   add_acting(module);
   kernels.def(py::init(&set_of), py::arg("name"))

@@ -48,6 +48,7 @@ void share(std::int64_t agents, std::int64_t rows, int threads, const Work& work
 void add_images(pybind11::class_<learning::Kernels>& kernels, pybind11::module_& module);
 void add_perceptron(pybind11::class_<learning::Kernels>& kernels);
 void add_q_learning(pybind11::class_<learning::Kernels>& kernels);
+void add_deciding(pybind11::class_<learning::Kernels>& kernels);
 void add_decoding(pybind11::class_<learning::Kernels>& kernels);
 void add_acting(pybind11::module_& module);
 

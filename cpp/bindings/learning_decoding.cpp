@@ -21,21 +21,6 @@ using learning::Decoding;
 using learning::DecodingGrads;
 using learning::Kernels;
 
-// Weights and biases, or their gradients, of one agent: addresses of the first agent's in turn, and
-// numbers from one agent to the next.
-template <typename T>
-struct Both {
-  std::vector<T*> weights, biases;
-
-  Both(const std::vector<std::uintptr_t>& where, const std::vector<std::int64_t>& apart,
-       std::int64_t agent) {
-    for (std::size_t i = 0; i + 1 < where.size(); i += 2) {
-      weights.push_back(at<T>(where[i], agent * apart.at(i)));
-      biases.push_back(at<T>(where[i + 1], agent * apart.at(i + 1)));
-    }
-  }
-};
-
 // Addresses: memories, actions, weights of rows, views, atlas or 0, errors of the agents.
 // Sizes: agents, rows of each, numbers of a memory, actions, cells, pixels of a cell, bytes of a
 // tile's number, tiles, bytes from one agent's views to the next one's. Gradients: addresses and
@@ -61,7 +46,7 @@ void decode(const Kernels& kernels, const std::array<std::uintptr_t, 6>& where,
     d.pixels = n[5];
     d.layers = all;
     d.slope = static_cast<float>(slope);
-    const Both<const float> own(weights, apart, agent);
+    const GivenWeights<const float> own(weights, apart, agent);
     d.weights = own.weights;
     d.biases = own.biases;
     d.core = at<const float>(where[0], agent * count * memory);
@@ -78,7 +63,7 @@ void decode(const Kernels& kernels, const std::array<std::uintptr_t, 6>& where,
         [&](std::int64_t agent, std::int64_t, std::int64_t) {
           DecodingGrads g;
           if (grad_core != 0) {
-            const Both<float> of_own(grads, grads_apart, agent);
+            const GivenWeights<float> of_own(grads, grads_apart, agent);
             g.core = at<float>(grad_core, agent * count * memory);
             g.weights = of_own.weights;
             g.biases = of_own.biases;

@@ -25,6 +25,7 @@ std::int32_t common_tile(const LookUp& look_up);
 void look_up_rest(const LookUp& look_up, const LookUpBack& back, std::int64_t begin,
                   std::int64_t end);
 void choose(const Choice& choice);
+void judge(const Judgement& judgement, Losses& losses);
 void add_rows(const float* from, const std::int64_t* place, std::int64_t count,
               std::int64_t columns, float* to);
 

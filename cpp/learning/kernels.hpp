@@ -106,6 +106,29 @@ struct Errors {
   float* sums = nullptr;  // [columns], added to: of the gradients; null: there are none
 };
 
+// What decisions are judged by. Logits lie in whole vectors; what is no choice has one far below
+// all others.
+struct Judgement {
+  std::int64_t rows = 0;
+  float* logits = nullptr;  // [rows, logits_row]; their gradients afterwards, if wanted
+  float* values = nullptr;  // the first of values_row numbers each; likewise
+  std::int64_t logits_row = 0, values_row = 0;
+  const std::int64_t* choice = nullptr;
+  const float *log_prob = nullptr, *advantage = nullptr, *target = nullptr;
+  std::int64_t choice_row = 0, number_row = 0;
+  const float* weight = nullptr;  // [rows]
+  bool clipped = false;           // PPO's loss of a policy; else the policy gradient's
+  float clip = 0.0f;              // of its ratios, above and below 1
+  // The whole loss: factor * (policy + value_coef * value) - entropy_coef * entropy.
+  float factor = 1.0f, value_coef = 0.0f, entropy_coef = 0.0f;
+  bool back = false;
+};
+
+// Weighted sums over rows; the last two, change of log-probability and clipped ratios, of PPO only.
+struct Losses {
+  double policy = 0.0, value = 0.0, entropy = 0.0, divergence = 0.0, share = 0.0;
+};
+
 // One set of kernels. What it computes for a row depends neither on how many rows there are nor on
 // which of them a call computes.
 struct Kernels {
@@ -158,6 +181,7 @@ struct Kernels {
   void (*look_up_rest)(const LookUp& look_up, const LookUpBack& back, std::int64_t begin,
                        std::int64_t end);
   void (*choose)(const Choice& choice);
+  void (*judge)(const Judgement& judgement, Losses& losses);
   // Numbers that all results of a perceptron take; through it, and back through what is in there.
   std::int64_t (*perceptron_room)(const Perceptron& perceptron);
   void (*perceptron_forward)(const Perceptron& perceptron);

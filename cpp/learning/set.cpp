@@ -34,6 +34,7 @@ const Kernels kernels = {
     common_tile,
     look_up_rest,
     choose,
+    judge,
     perceptron_room,
     perceptron_forward,
     perceptron_back,

@@ -87,6 +87,20 @@ class Kernels:
         back: Sequence[int],
         grads: Sequence[int],
     ) -> None: ...
+    def decide(
+        self,
+        where: Sequence[int],
+        sizes: Sequence[int],
+        constants: Sequence[float],
+        policy: Sequence[tuple[int, int, int, int, int, float, bool]],
+        value: Sequence[tuple[int, int, int, int, int, float, bool]],
+        weights: Sequence[int],
+        apart: Sequence[int],
+        grad_core: int,
+        grads: Sequence[int],
+        grads_apart: Sequence[int],
+        threads: int,
+    ) -> None: ...
     def decode(
         self,
         where: Sequence[int],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -106,13 +107,19 @@ class Outputs:
         network: itself, for its further branches.
         views: prepared, ``[A, L * S, ...]``.
         core: ``[A, L * S, memory]``, the LSTM's output, steps before sequences.
-        decisions: logits float32 ``[A, L * S, n]`` and value ``[A, L * S]`` by name.
     """
 
     network: ActorCritic
     views: Tensor
     core: Tensor
-    decisions: dict[str, tuple[Tensor, Tensor]]
+
+    @cached_property
+    def decisions(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Logits float32 ``[A, L * S, n]`` and value ``[A, L * S]`` by name, computed for whoever
+        asks.
+        """
+        every, core = self.network.heads.items(), self.core
+        return {name: (heads.logits(core), heads.value(core)) for name, heads in every}
 
     def convolved(self) -> Tensor:
         """The convolutions' output ``[A, L * S, ...]``, computed for whoever asks."""

@@ -16,6 +16,7 @@ from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import clip_gradients
+from socialgrid.models.deciding import compiled
 from socialgrid.models.recall import piece_length
 
 
@@ -167,6 +168,7 @@ class A3C(RecurrentLearner[A3CConfig]):
 
         return self._gradients(batch, pieces, network, members, self.loss)
 
+    @compiled("policy gradient")
     def policy_loss(
         self, log_probs: Tensor, made: Judged, weight: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:

@@ -12,6 +12,7 @@ from socialgrid.data.returns import discounted_returns, gae
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged
 from socialgrid.models.adam import clip_gradients
+from socialgrid.models.deciding import compiled
 
 
 class PPO(RecurrentLearner[PPOConfig]):
@@ -160,6 +161,7 @@ class PPO(RecurrentLearner[PPOConfig]):
             return advantage, advantage + value
         return advantage, discounted_returns(reward, following, continues, gamma=config.gamma)
 
+    @compiled("clipped")
     def policy_loss(
         self, log_probs: Tensor, made: Judged, weight: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:

@@ -17,6 +17,7 @@ from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout, as_signed
 from socialgrid.data.sequences import Judged, Minibatch
+from socialgrid.models import deciding
 from socialgrid.models.acting import Acting
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam
@@ -252,38 +253,64 @@ class RecurrentLearner(Judging, Generic[Config]):
         tokens = None if part.tokens is None else part.tokens.flatten(1, 2)
         heard = network.hear(features, tokens)
         h, _ = network.remember(heard.view(agents, length, sequences, -1), part.state, part.reset)
-        core = h.flatten(1, 2)
-        decisions = {
-            name: (heads.logits(core), heads.value(core)) for name, heads in network.heads.items()
-        }
-        return Outputs(network, views, core, decisions)
+        return Outputs(network, views, h.flatten(1, 2))
 
     def loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of each agent, [A], and its ingredients."""
-        config, weight = self.config, part.weight.flatten(1)
-        outputs = self.outputs(network, part)
+        outputs, weight = self.outputs(network, part), part.weight.flatten(1)
         loss = torch.zeros_like(weight[:, 0])
         numbers: dict[str, Tensor] = {}
-        for name, (logits, value) in outputs.decisions.items():
-            made = part.decisions[name]
-            log_probs = logits.log_softmax(-1)
-            policy_loss, found = self.policy_loss(log_probs, made, weight)
-            value_loss = ((value - made.target.flatten(1)).square() * weight).sum(1)
-            entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
-            further = network.further.get(name)
-            whole = policy_loss + config.value_coef * value_loss
-            if further is None:
-                loss = loss + whole - config.entropy_coef * entropy
-                numbers |= {"policy_loss": policy_loss, "value_loss": value_loss}
-                numbers |= {"entropy": entropy, **found}
+        kind = deciding.kind_of(self.policy_loss)
+        for name, heads in network.heads.items():
+            if kind is not None and deciding.usable(outputs.core, heads):
+                whole, found = self._compiled_loss(kind, name, outputs, part, weight)
+                loss = loss + whole
             else:
-                loss = loss + further.weight * whole - further.entropy_coef * entropy
-                numbers |= {f"{name}_loss": whole, f"{name}_entropy": entropy}
+                loss, found = self._plain_loss(loss, name, outputs, part, weight)
+            numbers |= found
         for mechanism in self.mechanisms:
             own, found = mechanism.loss(outputs, part)
             loss = loss + own
             numbers |= found
         return loss, {name: x.detach() for name, x in numbers.items()}
+
+    def _compiled_loss(
+        self, kind: deciding.Kind, name: str, outputs: Outputs, part: Minibatch, weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a decision, and its ingredients, by a kernel."""
+        config, further = self.config, outputs.network.further.get(name)
+        factor, entropy_coef = 1.0, config.entropy_coef
+        if further is not None:
+            factor, entropy_coef = further.weight, further.entropy_coef
+        clip = float(getattr(config, "clip", 0.0))
+        terms = deciding.Terms(kind, clip, factor, config.value_coef, entropy_coef)
+        made, heads = part.decisions[name], outputs.network.heads[name]
+        found = deciding.losses(outputs.core, heads, made, weight, terms)
+        if further is not None:
+            whole = found.policy + config.value_coef * found.value
+            return found.whole, {f"{name}_loss": whole, f"{name}_entropy": found.entropy}
+        numbers = {"policy_loss": found.policy, "value_loss": found.value}
+        numbers["entropy"] = found.entropy
+        if kind == "clipped":
+            numbers |= {"kl": found.kl, "clip_fraction": found.clip_fraction}
+        return found.whole, numbers
+
+    def _plain_loss(
+        self, loss: Tensor, name: str, outputs: Outputs, part: Minibatch, weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same in PyTorch, added to a loss."""
+        config, further = self.config, outputs.network.further.get(name)
+        (logits, value), made = outputs.decisions[name], part.decisions[name]
+        log_probs = logits.log_softmax(-1)
+        policy_loss, found = self.policy_loss(log_probs, made, weight)
+        value_loss = ((value - made.target.flatten(1)).square() * weight).sum(1)
+        entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
+        whole = policy_loss + config.value_coef * value_loss
+        if further is not None:
+            loss = loss + further.weight * whole - further.entropy_coef * entropy
+            return loss, {f"{name}_loss": whole, f"{name}_entropy": entropy}
+        numbers = {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy}
+        return loss + whole - config.entropy_coef * entropy, numbers | found
 
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""
