@@ -12,7 +12,11 @@ from socialgrid.models.layers import StackedLinear
 
 
 class Head(nn.Module):
-    """``[A, N, inputs] -> [A, N, outputs]``, float32, tanh between the layers."""
+    """``[A, N, inputs] -> [A, N, outputs]``, float32 whatever comes in, tanh between the layers.
+
+    Values of steps that follow each other differ by little, and so do log-probabilities before and
+    after a gradient step: rounded to bfloat16, much of their differences would be rounding.
+    """
 
     def __init__(
         self,
@@ -29,11 +33,11 @@ class Head(nn.Module):
         )
 
     def forward(self, core: Tensor) -> Tensor:
-        """Apply the layers; the result is float32 whatever the input's dtype."""
-        x = core
+        """Apply the layers, in float32."""
+        x = core.float()
         for layer in self.layers:
             x = layer(x)
-        return x.float()
+        return x
 
 
 def chosen_log_prob(logits: Tensor, action: Tensor) -> Tensor:

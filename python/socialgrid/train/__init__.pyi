@@ -12,6 +12,7 @@ from socialgrid.train.company import Company as Company
 from socialgrid.train.company import Engagement as Engagement
 from socialgrid.train.device import choose_device as choose_device
 from socialgrid.train.device import prepare_torch as prepare_torch
+from socialgrid.train.device import settle_on as settle_on
 from socialgrid.train.meeting import evaluate_seats as evaluate_seats
 from socialgrid.train.meeting import play_seats as play_seats
 from socialgrid.train.memory import GIB as GIB

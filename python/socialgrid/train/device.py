@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import torch
 
 from socialgrid._core import usable_cores
@@ -19,7 +22,8 @@ def prepare_torch(run: RunConfig) -> None:
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
     use_threads(1)
-    rounded = run.precision == "tf32"
+    # In bf16 what stays float32 (heads, losses) may be rounded to TF32, which is finer.
+    rounded = run.precision in ("tf32", "bf16")
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded  # of convolutions; torch's own default is yes
 
@@ -35,15 +39,23 @@ def cores_of(ranks: Ranks) -> int:
 
 
 def settle_on(name: str) -> torch.device:
-    """Choose a device, and see to it that a resumed run is the same run on it.
+    """Choose a device, and see to it that the same run has the same bits on it.
+
+    On CUDA, operations add up in a fixed order, and cuBLAS has a workspace for each stream
+    (``CUBLAS_WORKSPACE_CONFIG``, unless it is set already, as it is read with the first product).
+    Nothing here reads memory that nobody wrote: it is not filled, which would take a kernel for
+    every new tensor.
 
     Raises:
         UsageError: this machine does not have it.
     """
     device = choose_device(name)
     if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
+        settings: Any = torch.utils.deterministic
+        settings.fill_uninitialized_memory = False
     return device
 
 

@@ -146,10 +146,10 @@ def test_auto_is_settled_when_a_run_begins_and_kept(tmp_path, monkeypatch):
 def test_a_run_says_how_products_are_rounded():
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
-        for precision, products in (("tf32", "high"), ("bf16", "highest"), ("float32", "highest")):
+        for precision, products in (("tf32", "high"), ("bf16", "high"), ("float32", "highest")):
             prepare_torch(RunConfig(precision=precision, threads=torch.get_num_threads()))
             assert torch.get_float32_matmul_precision() == products
-            assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+            assert torch.backends.cudnn.allow_tf32 == (precision != "float32")
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
