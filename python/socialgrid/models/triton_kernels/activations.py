@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -84,11 +82,11 @@ def _back(
 
 @triton.jit
 def _bend(
-    x: Any,
-    bias: Any,
-    size: Any,
-    width: Any,
-    slope: Any,
+    x,
+    bias,
+    size,
+    width,
+    slope,
     BIASED: tl.constexpr,
     TANH: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -109,13 +107,13 @@ def _bend(
 
 @triton.jit
 def _unbend(
-    grad: Any,
-    out: Any,
-    before: Any,
-    sums: Any,
-    count: Any,
-    width: Any,
-    slope: Any,
+    grad,
+    out,
+    before,
+    sums,
+    count,
+    width,
+    slope,
     TANH: tl.constexpr,
     BENT: tl.constexpr,
     STEPS: tl.constexpr,

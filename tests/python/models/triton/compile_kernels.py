@@ -1,0 +1,98 @@
+"""Compiles every kernel for cards of two generations, as PyTorch would start them: no GPU needed.
+
+    python -m tests.python.models.triton.compile_kernels float32
+
+Networks run forward and backward on the CPU with launches that compile instead of computing, so
+numbers mean nothing; shapes and types are those of use.
+"""
+
+import importlib
+import pkgutil
+import re
+import sys
+from typing import ClassVar
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from socialgrid.models import StackedLSTM, triton_kernels
+from socialgrid.models.triton_kernels import activations, choice
+
+TARGETS = [GPUTarget("cuda", 80, 32), GPUTarget("cuda", 90, 32)]
+TYPES = {
+    torch.float32: "*fp32",
+    torch.bfloat16: "*bf16",
+    torch.uint8: "*u8",
+    torch.int16: "*i16",
+    torch.int32: "*i32",
+    torch.int64: "*i64",
+}
+
+
+class Compiles:
+    """Stands where a kernel stands."""
+
+    done: ClassVar[set[tuple[str, str]]] = set()
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        assert 1 <= len(grid) <= 3
+        assert all(isinstance(n, int) and n > 0 for n in grid)
+        assert all(n < 65536 for n in grid[1:])
+        return self.start
+
+    def start(self, *args):
+        names = self.kernel.arg_names
+        signature, constants = {}, {}
+        for place, (name, value) in enumerate(zip(names, args, strict=True)):
+            if place in self.kernel.constexprs:
+                signature[name], constants[name] = "constexpr", value
+            elif isinstance(value, torch.Tensor):
+                signature[name] = TYPES[value.dtype]
+            else:
+                signature[name] = "fp32" if isinstance(value, float) else "i32"
+        key = (self.kernel.__name__, str((signature, constants)))
+        if key in self.done:
+            return
+        self.done.add(key)
+        for target in TARGETS:
+            source = ASTSource(self.kernel, signature, constants)
+            made = triton.compile(source, target=target)
+            assert made.metadata.shared < 100_000, "shared memory that every card has"
+            assert not re.search(r"\b(atom|red)\.", made.asm["ptx"]), "sums in no fixed order"
+
+
+def exercise(dtype):
+    """Everything that has kernels, forward and backward."""
+    gens = [torch.Generator().manual_seed(a) for a in range(2)]
+    x = torch.zeros(2, 3, 5, 7, dtype=dtype, requires_grad=True)
+    h = torch.zeros(2, 5, 48, requires_grad=True)
+    out, _ = StackedLSTM(gens, 7, 48)(x, h, h, torch.zeros(2, 3, 5, dtype=torch.bool))
+    out.float().sum().backward()
+    for slope, tanh in ((0.1, False), (1.0, True)):
+        flat = torch.zeros(2, 5, 48, dtype=dtype)
+        activations.unbend(flat, activations.bend_(flat, h[0], slope, tanh=tanh), slope, tanh=tanh)
+
+
+def main():
+    choice.DEVICES = {"cpu"}
+    choice.works = lambda device: True
+    kernels = set()
+    for found in pkgutil.iter_modules(triton_kernels.__path__):
+        module = importlib.import_module(f"{triton_kernels.__name__}.{found.name}")
+        for name, value in list(vars(module).items()):
+            if isinstance(value, triton.runtime.JITFunction):
+                setattr(module, name, Compiles(value))
+                kernels.add(name)
+    exercise(getattr(torch, sys.argv[1]))
+    left = kernels - {name for name, _ in Compiles.done}
+    assert not left, f"nobody asked for {left}"
+    print(f"compiled {len(Compiles.done)} variants of {len(kernels)} kernels")
+
+
+if __name__ == "__main__":
+    main()
