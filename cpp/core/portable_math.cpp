@@ -1,6 +1,8 @@
 #include "core/portable_math.hpp"
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 
 namespace socialgrid {
 namespace {
@@ -12,7 +14,13 @@ double portable_exp(double x) {
   constexpr double kLn2High = 6.93147180369123816490e-01;
   constexpr double kLn2Low = 1.90821492927058770002e-10;
   constexpr double kInvLn2 = 1.44269504088896338700e+00;
-  const double n = std::floor(x * kInvLn2 + 0.5);
+  constexpr double kPlain = 600.0;  // up to here 2^n and the result are normal numbers
+  const bool plain = x > -kPlain && x < kPlain;
+  // Both by hand where that gives the same: calls of the library take longer.
+  const double shifted = x * kInvLn2 + 0.5;
+  const auto whole = plain ? static_cast<std::int64_t>(shifted) : 0;
+  const double n = plain ? static_cast<double>(whole) - (static_cast<double>(whole) > shifted)
+                         : std::floor(shifted);
   const double r = (x - n * kLn2High) - n * kLn2Low;
   const double r2 = r * r;
   const double r4 = r2 * r2;
@@ -25,7 +33,10 @@ double portable_exp(double x) {
   const double p1213 = 1.0 / 479001600 + r * (1.0 / 6227020800.0);
   const double low = (p01 + r2 * p23) + r4 * (p45 + r2 * p67);
   const double high = (p89 + r2 * p1011) + r4 * p1213;
-  return std::ldexp(low + r4 * r4 * high, static_cast<int>(n));
+  const double power = low + r4 * r4 * high;
+  const auto exponent = static_cast<int>(n);
+  if (!plain) return std::ldexp(power, exponent);
+  return power * std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52);
 }
 
 }  // namespace

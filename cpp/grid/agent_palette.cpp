@@ -20,6 +20,7 @@ AgentPalette::AgentPalette(const AgentLook& look) : look_(look) {
                                 : std::optional(Rgb{static_cast<std::uint8_t>(red), 0,
                                                     static_cast<std::uint8_t>(blue)}));
     }
+    no_prestige_ = prestige_slot(0.0);
   }
   std::array<int, kNumColors> slots{};
   slots.fill(-1);

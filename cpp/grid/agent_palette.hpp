@@ -16,7 +16,8 @@ class AgentPalette {
   explicit AgentPalette(const AgentLook& look);
   int size() const { return static_cast<int>(colors_.size()); }
   int slot(std::size_t agent, double prestige) const {
-    return fixed_slot_[agent] >= 0 ? fixed_slot_[agent] : prestige_slot(prestige);
+    if (fixed_slot_[agent] >= 0) return fixed_slot_[agent];
+    return prestige == 0.0 ? no_prestige_ : prestige_slot(prestige);
   }
   // The colour of a slot; nothing for slots that never occur.
   std::optional<Rgb> color(int slot) const { return colors_[static_cast<std::size_t>(slot)]; }
@@ -27,6 +28,7 @@ class AgentPalette {
 
   AgentLook look_;
   int num_prestige_ = 0;
+  int no_prestige_ = 0;  // of no prestige
   std::vector<std::optional<Rgb>> colors_;
   std::vector<int> fixed_slot_;  // per agent; -1: prestige
 };
