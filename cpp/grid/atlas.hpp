@@ -33,8 +33,11 @@ class TileAtlas {
   // Sprites as an agent facing `dir` sees them; kUnseen gives the shadow.
   const SpriteId* tiles(int dir) const { return &tile_ids_[static_cast<std::size_t>(dir) * 256]; }
   SpriteId agent(int dir, int slot, Tile under, int agent_dir) const {
-    const auto at = (static_cast<std::size_t>(slot) * num_walkable_ + walkable_[under]) * 16;
-    return agent_ids_[at + static_cast<std::size_t>(dir * 4 + agent_dir)];
+    return figures(slot, under)[dir * 4 + agent_dir];
+  }
+  // Those of an agent on a tile, by the viewer's direction and its own: [4, 4].
+  const SpriteId* figures(int slot, Tile under) const {
+    return &agent_ids_[(static_cast<std::size_t>(slot) * num_walkable_ + walkable_[under]) * 16];
   }
   SpriteId shadow() const { return shadow_; }
 

@@ -8,6 +8,7 @@
 
 #include "core/copy_row.hpp"
 #include "grid/grid_state.hpp"
+#include "grid/lay_agents.hpp"
 #include "grid/view.hpp"
 #include "grid/visibility.hpp"
 
@@ -64,10 +65,7 @@ EgocentricObserver::EgocentricObserver(const GameSpec& game, const EgocentricVie
       atlas_(game.name, view_, palette_),
       margin_(std::max({view_.agent_row(), view_.offset, view_.agent_col()})),
       plane_cols_(game.shape.cols + 2 * margin_),
-      shuffled_(ShuffledTiles::make(view_, atlas_, plane_cols_)) {
-  has_patterns_ = std::any_of(view_.tile_set.begin(), view_.tile_set.end(), [&](Tile tile) {
-    return shuffled_ != nullptr && (shuffled_->patterned(tile) & 1) != 0;
-  });
+      shuffled_(ShuffledTiles::make(game.shape, view_, atlas_)) {
   if (mode == ObsMode::kTiles && atlas_.size() > kMaxTilePictures) {
     throw ConfigError(game.name + ": obs_mode 'tiles' can number " +
                       std::to_string(kMaxTilePictures) + " tile pictures, here there are " +
@@ -75,6 +73,8 @@ EgocentricObserver::EgocentricObserver(const GameSpec& game, const EgocentricVie
                       "; use obs_mode 'rgb', or plain colours instead of prestige");
   }
   set_cells(mode, view_.size, view_.size, view_.tile_size, atlas_.size());
+  if (shuffled_ == nullptr) return;
+  for (std::size_t dir = 0; dir < 4; ++dir) turned_[dir] = Turned(view_, static_cast<int>(dir));
 }
 
 std::unique_ptr<ObserverScratch> EgocentricObserver::make_scratch() const {
@@ -86,6 +86,7 @@ std::unique_ptr<ObserverScratch> EgocentricObserver::make_scratch() const {
   scratch->plane.assign(cells, kEmpty);
   scratch->slots.resize(agents);
   scratch->drawn.resize(agents);
+  scratch->figures.resize(agents);
   scratch->first_there.resize(is_crowd() ? cells : 0);
   scratch->next_there.resize(is_crowd() ? agents : 0);
   return scratch;
@@ -127,6 +128,9 @@ void EgocentricObserver::find_agents(const World& world, EgocentricScratch& scra
   for (std::size_t i = 0; i < agents.size(); ++i) {
     scratch.slots[i] = palette_.slot(i, prestige[i]);
     scratch.drawn[i] = agents[i].shown() ? 1 : 0;
+    if (agents[i].shown()) {
+      scratch.figures[i] = atlas_.figures(scratch.slots[i], world.at(agents[i].position()));
+    }
   }
   if (is_crowd()) {
     for (std::size_t i = agents.size(); i-- > 0;) {
@@ -140,12 +144,12 @@ void EgocentricObserver::find_agents(const World& world, EgocentricScratch& scra
     }
     return;
   }
-  for (std::size_t i = 0; i < agents.size(); ++i) {
-    for (std::size_t j = 0; j < agents.size() && scratch.drawn[i] != 0; ++j) {
-      if (agents[j].shown() && agents[j].position() == agents[i].position() &&
-          arrival[j] < arrival[i]) {
-        scratch.drawn[i] = 0;
-      }
+  for (std::size_t i = 1; i < agents.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (agents[j].position() != agents[i].position()) continue;
+      if (!agents[i].shown() || !agents[j].shown()) continue;
+      if (arrival[j] < arrival[i]) scratch.drawn[i] = 0;
+      if (arrival[i] < arrival[j]) scratch.drawn[j] = 0;
     }
   }
 }
@@ -160,7 +164,7 @@ void EgocentricObserver::forget_agents(const World& world, EgocentricScratch& sc
 void EgocentricObserver::observe(const World& world, ObserverScratch& memory, std::byte* obs,
                                  std::uint8_t* visible) const {
   auto& scratch = static_cast<EgocentricScratch&>(memory);
-  fill_plane(world, scratch);
+  if (shuffled_ == nullptr) fill_plane(world, scratch);
   find_agents(world, scratch);
   write_views(world, scratch, obs, visible);
   forget_agents(world, scratch);
@@ -215,109 +219,6 @@ void EgocentricObserver::observe_agents(const World& world, EgocentricScratch& s
       obs += bytes_per_agent();
       visible += agents.size();
     }
-  }
-}
-
-// Lays the figures an agent sees, its own among them, and notes whom it sees.
-template <int kSize, typename Sees, typename Lay>
-void EgocentricObserver::lay_agents(const World& world, const EgocentricScratch& scratch,
-                                    std::size_t viewer, const Sees& sees, const Lay& lay,
-                                    std::uint8_t* visible) const {
-  const EgocentricView& view = view_;
-  const int size = kSize > 0 ? kSize : view.size;
-  const std::span<const Agent> agents = world.agents();
-  const Agent& self = agents[viewer];
-  const std::array<Tile, 256>& shown = view.shown_tile[viewer];
-  const auto lay_agent = [&](std::size_t index, int row, int col) {
-    const Tile under = shown[world.at(agents[index].position())];
-    lay(atlas_.agent(self.dir, scratch.slots[index], under, agents[index].dir), row, col);
-  };
-  const int back = self.dir ^ 2;
-  const int right = (self.dir + 1) % 4;
-  const auto meet = [&](std::size_t j) {
-    const Agent& other = agents[j];
-    const int down = other.row - self.row;
-    const int across = other.col - self.col;
-    const int row = view.agent_row() + down * kRowStep[back] + across * kColStep[back];
-    const int col = view.agent_col() + down * kRowStep[right] + across * kColStep[right];
-    if (row < 0 || col < 0 || row >= size || col >= size) return;
-    if (!sees(row, col)) return;
-    visible[j] = other.active() ? 1 : 0;
-    if (scratch.drawn[j] != 0) lay_agent(j, row, col);
-  };
-  if (is_crowd()) {
-    const ViewFrame frame(&scratch.first_there[place_in_plane(self)], plane_cols_, self.dir,
-                          view.agent_row(), view.agent_col());
-    for (int row = 0; row < size; ++row) {
-      for (int col = 0; col < size; ++col) {
-        std::size_t there = frame.corner[row * frame.row_step + col * frame.col_step];
-        for (; there != 0; there = scratch.next_there[there - 1]) {
-          if (there - 1 != viewer) meet(there - 1);
-        }
-      }
-    }
-  } else {
-    for (std::size_t j = 0; j < agents.size(); ++j) {
-      if (j != viewer && agents[j].shown()) meet(j);
-    }
-  }
-  lay_agent(viewer, view.agent_row(), view.agent_col());
-}
-
-void EgocentricObserver::observe_shuffled(const World& world, const EgocentricScratch& scratch,
-                                          std::byte* obs, std::uint8_t* visible) const {
-  constexpr int kSize = ShuffledTiles::kSize, kSide = ShuffledTiles::kSide;
-  const std::span<const Agent> agents = world.agents();
-  const bool pixels = mode() == ObsMode::kRgb, wide = type() == ObsType::kUint16;
-  for (std::size_t viewer = 0; viewer < agents.size();
-       ++viewer, obs += bytes_per_agent(), visible += agents.size()) {
-    const Agent& self = agents[viewer];
-    auto* out = reinterpret_cast<std::uint8_t*>(obs);
-    const auto lay = [&](SpriteId sprite, int row, int col) {
-      if (pixels) {
-        constexpr std::size_t kCellBytes = kSide * 3, kRowBytes = kSize * kCellBytes;
-        const std::uint8_t* from = atlas_.sprite(sprite);
-        std::uint8_t* to = out + static_cast<std::size_t>(row) * kSide * kRowBytes +
-                           static_cast<std::size_t>(col) * kCellBytes;
-        for (int y = 0; y < kSide; ++y, to += kRowBytes, from += atlas_.row_stride()) {
-          std::memcpy(to, from, kCellBytes);
-        }
-      } else if (wide) {
-        const auto number = static_cast<std::uint16_t>(sprite);
-        std::memcpy(out + (row * kSize + col) * 2, &number, sizeof number);
-      } else {
-        out[row * kSize + col] = static_cast<std::uint8_t>(sprite);
-      }
-    };
-    std::memset(visible, 0, agents.size());
-    std::array<std::uint32_t, 8> seen;
-    TileRows rows;
-    if (self.active()) {
-      shuffled_->look(&scratch.plane[place_in_plane(self)], self.dir,
-                      view_.see_through_walls[viewer],
-                      view_.hides_kinds[viewer] ? &view_.shown_tile[viewer] : nullptr, rows, seen);
-    } else {
-      rows.fill(0x0101010101010101ull * kUnseen);
-    }
-    if (pixels) {
-      shuffled_->paint(rows, out);
-    } else {
-      shuffled_->number(rows, self.dir, wide, out);
-    }
-    if (!self.active()) continue;
-    if (has_patterns_) {
-      for (int row = 0; row < kSize; ++row) {
-        const std::uint64_t tiles = rows[static_cast<std::size_t>(row)];
-        for (std::uint32_t rest = shuffled_->patterned(tiles); rest != 0; rest &= rest - 1) {
-          const int col = std::countr_zero(rest);
-          lay(atlas_.tiles(self.dir)[static_cast<Tile>(tiles >> (8 * col))], row, col);
-        }
-      }
-    }
-    const auto sees = [&](int row, int col) {
-      return ((seen[static_cast<std::size_t>(row)] >> col) & 1) != 0;
-    };
-    lay_agents<kSize>(world, scratch, viewer, sees, lay, visible);
   }
 }
 

@@ -21,7 +21,8 @@ inline constexpr std::size_t kLanes = 4;  // views flooded at once
 struct EgocentricScratch final : ObserverScratch {
   std::vector<Tile> plane;  // the grid with an empty margin, and 16 bytes of slack at both ends
   std::vector<int> slots;   // each agent's palette slot
-  std::vector<std::uint8_t> drawn;  // each agent: its figure is the one drawn on its cell
+  std::vector<std::uint8_t> drawn;       // each agent: its figure is the one drawn on its cell
+  std::vector<const SpriteId*> figures;  // of each agent that is shown: TileAtlas::figures
   // Of crowds: 1 + the first agent on every cell of the plane, 0: nobody; and 1 + the next one.
   std::vector<std::uint8_t> first_there;
   std::vector<std::uint8_t> next_there;
@@ -83,7 +84,15 @@ class EgocentricObserver final : public Observer {
   int margin_;
   int plane_cols_;
   std::unique_ptr<const ShuffledTiles> shuffled_;  // nothing where it does not apply
-  bool has_patterns_ = false;  // some tiles of this game have to be laid beside shuffled_
+  // Where a view of at most eight cells a side lies in the grid, by the viewer's direction.
+  struct Turned {
+    Turned() = default;
+    Turned(const EgocentricView& view, int dir);
+    int top = 0, left = 0;  // of its square, from the viewer's cell
+    // By row * 8 + col in that square: the same in the view.
+    std::array<std::uint8_t, 64> cells{};
+  };
+  std::array<Turned, 4> turned_;  // with shuffled_
 };
 
 }  // namespace socialgrid

@@ -7,38 +7,42 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/world.hpp"
 #include "grid/atlas.hpp"
 #include "grid/view.hpp"
 
 namespace socialgrid {
 
-// Rows of a narrow view, a tile a byte, column 0 the lowest (narrow_view in view.hpp).
-using TileRows = std::array<std::uint64_t, 8>;
+// What one agent sees.
+struct Sight {
+  // Rows of seven tiles, a tile a byte, column 0 the lowest; row 7 and column 7 mean nothing. Cells
+  // it does not see hold kUnseen.
+  alignas(32) std::array<std::uint64_t, 8> rows;
+  std::uint64_t seen = 0;  // bit 8 * row + col: the cell is seen
+  // The same of tiles that are not of one colour: their place in what is painted holds nothing
+  // meaningful.
+  std::uint64_t patterned = 0;
+};
 
 class ShuffledTiles {
  public:
   static constexpr int kSize = 7;  // tiles a side
   static constexpr int kSide = 3;  // pixels a side of a tile
 
-  // Nothing if the views are others or this processor cannot. Planes that are looked at have
-  // `plane_cols` columns, and a view's width of cells around every viewer.
-  static std::unique_ptr<const ShuffledTiles> make(const EgocentricView& view,
-                                                   const TileAtlas& atlas, int plane_cols);
+  // Nothing if the views are others or this processor cannot.
+  static std::unique_ptr<const ShuffledTiles> make(const WorldShape& grid,
+                                                   const EgocentricView& view,
+                                                   const TileAtlas& atlas);
   virtual ~ShuffledTiles() = default;
 
-  // Crops a view around its viewer's cell in a plane, whose last row may be read a byte beyond its
-  // end, and hides what the viewer, in row `view.agent_row()`, does not see (kUnseen).
-  // `shown`: what tiles look like to it, or nothing where they look like themselves. `seen`: bit c
-  // of each row, whether the cell in column c is seen.
-  virtual void look(const Tile* viewer, int dir, bool see_through,
-                    const std::array<Tile, 256>* shown, TileRows& rows,
-                    std::array<std::uint32_t, 8>& seen) const = 0;
-  // Bit c: the tile in column c is not of one colour. Its place in `out` holds nothing meaningful.
-  virtual std::uint32_t patterned(std::uint64_t row) const = 0;
+  // Crops the view of an agent out of a world and hides what it does not see: all, where it is not
+  // in play. `shown`: what tiles look like to it, or nothing where they look like themselves.
+  virtual void look(const World& world, const Agent& viewer, bool see_through,
+                    const std::array<Tile, 256>* shown, Sight& sight) const = 0;
   // Pixels, uint8 [21, 21, 3].
-  virtual void paint(const TileRows& rows, std::uint8_t* out) const = 0;
+  virtual void paint(const Sight& sight, std::uint8_t* out) const = 0;
   // Sprite numbers as an agent facing `dir` sees them, [7, 7] of one byte or, if `wide`, two.
-  virtual void number(const TileRows& rows, int dir, bool wide, std::uint8_t* out) const = 0;
+  virtual void number(const Sight& sight, int dir, bool wide, std::uint8_t* out) const = 0;
 };
 
 }  // namespace socialgrid

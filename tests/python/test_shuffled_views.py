@@ -15,6 +15,9 @@ CASES = [
     ("GoalCycle-v0", {"num_agents": 3, "hide": [["goal"], ["wall", "cycle"], []]}),
     ("GoalCycle-v0", {"num_agents": 2, "see_through_walls": True}),
     ("GoalCycle-v0", {"num_agents": 4, "view_offset": 3}),
+    ("GoalCycle-v0", {"num_agents": 2, "view_offset": 6}),  # the viewer in the view's first row
+    ("GoalCycle-v0", {"num_agents": 20, "hide": [["goal"]] * 20}),  # a crowd
+    ("GoalCycle-v0", {"num_agents": 5, "grid_size": 4, "num_goals": 1, "num_clutter": 0}),
     ("GoalCycle-v0", {"num_agents": 3, "color": "red"}),  # few tiles: one byte each
     ("DoorKey-v0", {"num_agents": 2}),
     ("DoorKey-v0", {"map": MAP, "num_agents": 2}),
