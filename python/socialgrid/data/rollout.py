@@ -313,17 +313,23 @@ class Rollout:
         """What everybody did and got in the step before ``t``, ``[E, N]``, for ``act``."""
         return {"actions": self.last_actions[t], "rewards": self.last_rewards[t]}
 
-    def record(self, t: int, recorded: Recorded) -> None:
-        """Store what the learner did in step ``t``."""
+    def record(self, t: int, recorded: Recorded) -> Tensor:
+        """Store what the learner did in step ``t``.
+
+        Returns:
+            its actions, int32 ``[E, A]`` on the CPU.
+        """
         for name, decision in recorded.decisions.items():
             own = self.decisions[name]
             own.choice[t].copy_(decision.choice)
             own.log_prob[t].copy_(decision.log_prob)
             own.value[t].copy_(decision.value)
-        self.taken[t][:, list(self.agents)] = recorded.action.to("cpu", torch.int32)
         if recorded.tokens is not None:
             self.tokens[t].copy_(recorded.tokens)
         self.state[t].copy_(recorded.state_before)
+        action = recorded.action.to(torch.int32).cpu()  # here the host waits
+        self.taken[t][:, list(self.agents)] = action
+        return action
 
     def take(self, t: int, actions: Tensor) -> None:
         """Store everybody's actions of step ``t``, integers ``[E, N]``; ``record`` comes first."""

@@ -148,8 +148,8 @@ class SequenceBatch:
             places: their numbers, int64 from 0 to ``places`` less 1, of any shape.
             shard, shards: which of how many.
         """
-        index, own = places.to(self.views.device), self.num_envs // shards
-        return index // own, index % own + shard * own
+        own = self.num_envs // shards
+        return places // own, places % own + shard * own
 
     def counts(self, agents: Sequence[int], starts: Tensor, envs: Tensor, length: int) -> Tensor:
         """Steps in play, and those that the next view can be compared with, of minibatches.
@@ -162,7 +162,7 @@ class SequenceBatch:
         Returns:
             int64 ``[2, len(agents), M]``.
         """
-        columns = torch.tensor(list(agents), device=starts.device)[:, None, None, None]
+        columns = _numbers(agents, starts.device)[:, None, None, None]
         steps = starts[..., None] + torch.arange(length, device=starts.device)
         rows = (steps * self.num_envs + envs[..., None]) * self.num_agents + columns
         return _take(self.flags, rows)[..., 1:].sum((2, 3)).permute(2, 0, 1)
@@ -188,7 +188,7 @@ class SequenceBatch:
                 pieces.
         """
         device = self.views.device
-        columns = torch.tensor(list(agents), device=device)[:, None, None]
+        columns = _numbers(agents, device)[:, None, None]
         offsets = torch.arange(length + 1, device=device)[None, :, None]
         sequences = starts.shape[1]
         steps = starts[:, None] + offsets
@@ -221,6 +221,21 @@ class SequenceBatch:
             return found
 
         return [partial(gather, first) for first in range(0, sequences, piece)]
+
+
+def agent_columns(agents: Sequence[int]) -> slice | list[int]:
+    """An index of these agents; a slice where possible, which needs no copies."""
+    if list(agents) == list(range(agents[0], agents[0] + len(agents))):
+        return slice(agents[0], agents[0] + len(agents))
+    return list(agents)
+
+
+def _numbers(agents: Sequence[int], device: torch.device) -> Tensor:
+    """These agents' numbers on a device, to which nothing is copied where possible."""
+    columns = agent_columns(agents)
+    if isinstance(columns, slice):
+        return torch.arange(columns.start, columns.stop, device=device)
+    return torch.tensor(columns, device=device)
 
 
 def _take(x: Tensor, rows: Tensor) -> Tensor:

@@ -35,9 +35,13 @@ class StackedAdam:
         named = dict(module.named_parameters())
         self.first = {name: torch.zeros_like(p.detach()) for name, p in named.items()}
         self.second = {name: torch.zeros_like(p.detach()) for name, p in named.items()}
-        self.steps = torch.zeros(num_agents, dtype=torch.int64)
+        device = next(iter(self.first.values())).device
+        self.steps = torch.zeros(num_agents, dtype=torch.int64, device=device)
         self.rate = torch.zeros(num_agents, dtype=torch.float64)
         self.set_rate(rate)
+        # The rates where the parameters are, and which state of ``rate`` that is.
+        self._rate_there = torch.zeros(num_agents, device=device)
+        self._version_there = -1
 
     def set_rate(self, rate: float | Sequence[float]) -> None:
         """One rate for all agents or one for each.
@@ -99,6 +103,44 @@ class StackedAdam:
         # That operator does not tell: what was computed from parameters is out of date now.
         torch.autograd.graph.increment_version([p for _, p in named])
 
+    def bring_rates(self) -> None:
+        """Bring the rates to the device, for ``step_where``, if they are not there."""
+        if self._version_there != self.rate._version:
+            self._rate_there.copy_(self.rate)
+            self._version_there = self.rate._version
+
+    @torch.no_grad()
+    def step_where(self, module: nn.Module, stepping: Tensor) -> None:
+        """Apply the gradients of those agents that the device says, without asking who they are.
+
+        Args:
+            module: of all agents; holds ``.grad``.
+            stepping: bool ``[A]``, on their device. The gradients of others may be anything.
+        """
+        self.steps += stepping
+        counts, resting = self.steps.float(), (~stepping).float()
+        named = [(name, p) for name, p in module.named_parameters() if p.grad is not None]
+        for agent in range(self.num_agents if named else 0):
+            each = [
+                (p[agent], p.grad[agent], self.first[name][agent], self.second[name][agent])
+                for name, p in named
+                if p.grad is not None
+            ]
+            params, grads, first, second = map(list, zip(*each, strict=True))
+            torch._fused_adam_(
+                *(params, [x.contiguous() for x in grads], first, second, []),
+                [counts[agent]] * len(params),
+                lr=self._rate_there[agent],
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                weight_decay=0.0,
+                eps=self.eps,
+                amsgrad=False,
+                maximize=False,
+                found_inf=resting[agent],  # then that operator leaves everything as it is
+            )
+        torch.autograd.graph.increment_version([p for _, p in named])
+
     @torch.no_grad()
     def step_block(
         self, module: FlatParameters, agents: Sequence[int], scales: Sequence[float]
@@ -141,15 +183,13 @@ class StackedAdam:
         }
 
 
-def clip_gradients(module: nn.Module, rows: Sequence[int], max_norm: float) -> Tensor:
-    """Scale the gradient of each given row to at most ``max_norm``; returns their norms."""
+def clip_gradients(module: nn.Module, max_norm: float) -> Tensor:
+    """Scale the gradient of each agent to at most ``max_norm``; returns their norms ``[A]``."""
     known = [p for p in module.parameters() if p.grad is not None]
-    chosen = list(rows)
     grads = [p.grad.flatten(1) for p in known if p.grad is not None]
     each = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads])
-    norms: Tensor = torch.linalg.vector_norm(each, dim=0)[chosen]
-    scale = torch.ones(len(grads[0]), device=norms.device)
-    scale[chosen] = (max_norm / (norms + 1e-6)).clamp(max=1.0)
+    norms: Tensor = torch.linalg.vector_norm(each, dim=0)
+    scale = (max_norm / (norms + 1e-6)).clamp(max=1.0)
     for p, grad in zip(known, grads, strict=True):
         # Not in place: parameters that are added up have one gradient tensor between them.
         p.grad = (grad * scale[:, None]).view_as(p)

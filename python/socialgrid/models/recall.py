@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import SequenceBatch
+from socialgrid.data.sequences import SequenceBatch, agent_columns
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.heads import chosen_log_prob
 from socialgrid.models.hearing import Before
@@ -50,8 +50,9 @@ class Recall(SequenceBatch):
             Before(len(t), t.device, self.taken[t, e], self.reward[t, e], choices)
         )
         if hearing.leaders:
-            everyone = list(range(self.num_agents))
-            core = self._core_after(model, everyone, t, e, following, tokens.transpose(0, 1))
+            core = self._core_after(
+                model, slice(self.num_agents), t, e, following, tokens.transpose(0, 1)
+            )
             tokens = hearing.tell(tokens, model.logits(core).argmax(-1))
         return tokens.transpose(0, 1)
 
@@ -73,7 +74,7 @@ class Recall(SequenceBatch):
         Returns:
             float32 ``[T, E, len(agents)]`` if ``policy``, otherwise nothing.
         """
-        columns = _columns(agents)
+        columns = agent_columns(agents)
         count, width = len(agents), self.num_envs
         block = max(1, piece_length(model, count, width))
         own = (slice(None), slice(None), columns)
@@ -117,7 +118,7 @@ class Recall(SequenceBatch):
         block[0, :, columns, :width] = state.transpose(0, 1)
         block[1:, :, columns, :half] = h[:, :-1].permute(1, 2, 0, 3).float()
         block[1:, :, columns, half : 2 * half] = c[:, :-1].permute(1, 2, 0, 3)
-        block[self.reset[steps, envs]] = 0.0
+        block.masked_fill_(self.reset[steps, envs].unsqueeze(-1), 0.0)
 
     @torch.no_grad()
     def bootstrap(
@@ -134,7 +135,7 @@ class Recall(SequenceBatch):
             estimates of the views after the last step, ``[E, len(agents)]``, and of the last
             views of finished episodes, ``[T, E, len(agents)]`` (0 where no episode ended).
         """
-        columns = list(agents)
+        columns = agent_columns(agents)
         heads = model.heads[decision]
 
         def value(t: Tensor, e: Tensor, views: Tensor, tokens: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ class Recall(SequenceBatch):
         every = torch.arange(self.num_envs, device=self.views.device)
         end = torch.full_like(every, self.num_steps - 1)
         last = value(end, every, self.views[-1], self.last_tokens)
-        final = last.new_zeros((self.num_steps, self.num_envs, len(columns)))
+        final = last.new_zeros((self.num_steps, self.num_envs, len(agents)))
         if len(self.final_index):
             t, e = self.final_index.unbind(1)
             final[t, e] = value(t, e, self.final_views, self.final_tokens)
@@ -155,10 +156,12 @@ class Recall(SequenceBatch):
         """Memory after the last step, float32 ``[E, A, S]`` (resets not applied)."""
         every = torch.arange(self.num_envs, device=self.views.device)
         end = torch.full_like(every, self.num_steps - 1)
-        state = self._state_after(model, list(range(self.num_agents)), end, every)
+        state = self._state_after(model, slice(self.num_agents), end, every)
         return state.transpose(0, 1)
 
-    def _state_after(self, model: ActorCritic, columns: list[int], t: Tensor, e: Tensor) -> Tensor:
+    def _state_after(
+        self, model: ActorCritic, columns: slice | list[int], t: Tensor, e: Tensor
+    ) -> Tensor:
         """Memory ``[agents, n, S]`` right after steps (t, e)."""
 
         def agents_first(x: Tensor) -> Tensor:
@@ -171,7 +174,7 @@ class Recall(SequenceBatch):
     def _core_after(
         self,
         model: ActorCritic,
-        columns: list[int],
+        columns: slice | list[int],
         t: Tensor,
         e: Tensor,
         following: Tensor,
@@ -185,13 +188,6 @@ class Recall(SequenceBatch):
         none = torch.zeros(views.shape[:2], dtype=torch.bool, device=views.device)
         core, _ = model.step(views, state, none, tokens[:, columns].transpose(0, 1))
         return core
-
-
-def _columns(agents: Sequence[int]) -> slice | list[int]:
-    """An index of these agents; a slice where possible, which needs no copies."""
-    if list(agents) == list(range(agents[0], agents[0] + len(agents))):
-        return slice(agents[0], agents[0] + len(agents))
-    return list(agents)
 
 
 def piece_length(model: ActorCritic, agents: int, width: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from socialgrid.data.sequences import Minibatch
 from socialgrid.lookup import find_code
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.hearing import Channel
+from socialgrid.models.reading import exact
 from socialgrid.models.recall import Recall
 from socialgrid.models.spec import ViewSpec
 from socialgrid.social.roles import ADVISER, MechanismOptions
@@ -22,10 +23,10 @@ from socialgrid.social.roles import ADVISER, MechanismOptions
 
 @dataclass
 class Totals:
-    """What adds up over the environments of a batch, CPU tensors by name.
+    """What adds up over the environments of a batch, tensors of the learner's device by name.
 
     Attributes:
-        numbers: sums and counts, float64 ``[2, A]``: their ratios are logged.
+        numbers: sums and counts ``[2, A]``: their ratios are logged.
         pairs: likewise ``[2, A, N]``, of agent ``a`` of the learner for agent ``n`` of the world.
         sums: whatever else mechanisms need for what they ``report``.
     """
@@ -42,10 +43,37 @@ class Totals:
             {name: x + other.sums[name] for name, x in self.sums.items()},
         )
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything by name, see ``of``."""
+        return {
+            f"{kind.name}/{name}": x
+            for kind in fields(self)
+            for name, x in getattr(self, kind.name).items()
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Totals:
+        """Inverse of ``tensors``; other names are left out."""
+        return cls(
+            *(
+                {
+                    name.partition("/")[2]: x
+                    for name, x in tensors.items()
+                    if name.partition("/")[0] == kind.name
+                }
+                for kind in fields(cls)
+            )
+        )
+
     def means(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Means float32 ``[A]``, 0 of nothing, and of pairs ``[A, N]``, NaN of nothing."""
-        numbers = {name: total / n.clamp(min=1) for name, (total, n) in self.numbers.items()}
-        pairs = {name: total / n for name, (total, n) in self.pairs.items()}
+        """Means float32 ``[A]``, 0 of nothing, and of pairs ``[A, N]``, NaN of nothing; of totals
+        on the CPU.
+        """
+        sums, tables = (
+            {name: x.double() for name, x in found.items()} for found in (self.numbers, self.pairs)
+        )
+        numbers = {name: total / n.clamp(min=1) for name, (total, n) in sums.items()}
+        pairs = {name: total / n for name, (total, n) in tables.items()}
         return tuple({k: x.float() for k, x in found.items()} for found in (numbers, pairs))  # type: ignore[return-value]
 
 
@@ -90,13 +118,12 @@ class Rewards:
 
     def add(self, name: str, x: Tensor) -> None:
         """Add up ``x`` over the environments, for ``Mechanism.report``."""
-        self.totals.sums[name] = x.cpu()
+        self.totals.sums[name] = x
 
 
 def _totals(*found: Tensor) -> Tensor:
-    """Sums over steps and environments, side by side, float64 on the CPU in one copy."""
-    exact = torch.float32 if found[0].device.type == "mps" else torch.float64  # the best there is
-    return torch.stack([x.sum((0, 1), dtype=exact) for x in found]).cpu().double()
+    """Sums over steps and environments, side by side, as exact as the device can."""
+    return torch.stack([x.sum((0, 1), dtype=exact(x.device)) for x in found])
 
 
 @dataclass
@@ -157,7 +184,7 @@ class Mechanism:
 
     def memory(self, num_envs: int) -> dict[str, Tensor]:
         """What it remembers from one batch to the next, as it is at the beginning, CPU tensors
-        ``[E, ...]``; nothing by default.
+        ``[E, ...]``; nothing by default. Later ones may lie on the learner's device.
         """
         return {}
 

@@ -99,7 +99,7 @@ def credited(learner, rollout):
 
 def rewards_of(learner, rollout, progress=0.0):
     batch = learner.shards(rollout)
-    numbers = learner.rewards(batch, progress)
+    numbers = learner.reported(learner.rewards(batch, progress))
     return SimpleNamespace(of=batch.parts[0].rewards, numbers=numbers)
 
 

@@ -2,8 +2,6 @@
 
 An accelerator computes while the host goes on, unless the host asks for a value. The counts are
 those of the small runs in ``tests/python/arms.py``; they are held with some room and should fall.
-Aims: one wait in a step, two in a whole update; today the worst are 3 (lectr) and 32 (ppo with moa
-and visible actions).
 """
 
 import pytest
@@ -16,19 +14,22 @@ from socialgrid.train import make_trainer
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOM = 1.25  # how far above what was measured a count may lie
+MOST_WAITS = 1.0, 2  # in a step, and in a whole update: what is aimed at
+# Kinds of runs that have not reached it.
+BEHIND = ("off-policy",)
 # By arm, as measured: launches and waits of a step (acting, simulating, remembering), launches and
 # waits of a whole update (one or two gradient steps: ``arms.config_of``).
 MEASURED = {
-    "ppo": (53, 2.0, 990, 10),
-    "ppo reconstruction": (53, 2.0, 990, 10),
-    "ppo tiles": (57, 2.0, 1010, 10),
-    "full network": (60, 2.0, 1097, 10),
+    "ppo": (54, 1.0, 1032, 1),
+    "ppo reconstruction": (54, 1.0, 1032, 1),
+    "ppo tiles": (58, 1.0, 1052, 1),
+    "full network": (61, 1.0, 1139, 1),
     "dqn": (21, 1.0, 178, 4),
     "dqn prioritised": (21, 1.0, 186, 6),
     "dqn views": (31, 1.0, 300, 4),
-    "a3c tiles": (55, 2.0, 799, 10),
-    "behaviour cloning": (53, 2.0, 983, 9),
-    "behaviour cloning tiles": (54, 2.0, 994, 9),
+    "a3c tiles": (55, 1.0, 814, 1),
+    "behaviour cloning": (53, 1.0, 999, 1),
+    "behaviour cloning tiles": (54, 1.0, 1010, 1),
     "dqn tiles": (32, 1.0, 310, 4),
     "sac tiles": (31, 1.0, 700, 11),
     "recurrent dqn": (64, 1.0, 1061, 8),
@@ -40,24 +41,24 @@ MEASURED = {
     "mixed": (82, 2.1, 680, 15),
     "peers": (27, 2.1, 178, 4),
     "lectr": (131, 3.0, 178, 4),
-    "ppo alone": (50, 2.0, 882, 9),
-    "ppo visible-actions": (73, 2.0, 934, 10),
-    "ppo influence": (100, 2.0, 1151, 15),
-    "ppo comm": (91, 2.0, 1500, 16),
-    "ppo moa": (50, 2.0, 1617, 16),
-    "ppo inequity": (50, 2.0, 890, 10),
-    "ppo prosocial": (50, 2.0, 890, 10),
-    "ppo collective": (50, 2.0, 890, 10),
-    "ppo moa+visible-actions": (73, 2.0, 1678, 17),
-    "a3c alone": (51, 2.0, 789, 10),
-    "a3c visible-actions": (74, 2.0, 832, 11),
-    "a3c influence": (101, 2.0, 1050, 16),
-    "a3c comm": (92, 2.0, 1321, 19),
-    "a3c moa": (51, 2.0, 1684, 19),
-    "a3c inequity": (51, 2.0, 797, 11),
-    "a3c prosocial": (51, 2.0, 797, 11),
-    "a3c collective": (51, 2.0, 797, 11),
-    "a3c moa+visible-actions": (74, 2.0, 1736, 20),
+    "ppo alone": (51, 1.0, 922, 1),
+    "ppo visible-actions": (74, 1.0, 974, 1),
+    "ppo influence": (101, 1.0, 1179, 1),
+    "ppo comm": (92, 1.0, 1516, 1),
+    "ppo moa": (51, 1.0, 1651, 1),
+    "ppo inequity": (51, 1.0, 930, 1),
+    "ppo prosocial": (51, 1.0, 930, 1),
+    "ppo collective": (51, 1.0, 930, 1),
+    "ppo moa+visible-actions": (74, 1.0, 1712, 1),
+    "a3c alone": (51, 1.0, 798, 1),
+    "a3c visible-actions": (74, 1.0, 841, 1),
+    "a3c influence": (101, 1.0, 1047, 1),
+    "a3c comm": (92, 1.0, 1310, 1),
+    "a3c moa": (51, 1.0, 1691, 1),
+    "a3c inequity": (51, 1.0, 806, 1),
+    "a3c prosocial": (51, 1.0, 806, 1),
+    "a3c collective": (51, 1.0, 806, 1),
+    "a3c moa+visible-actions": (74, 1.0, 1743, 1),
 }
 
 
@@ -101,6 +102,9 @@ def test_nothing_is_mixed_and_waits_are_few(arm, pretended, tmp_path):
     assert all(count <= most for count, most in zip(found, room, strict=True)), (
         f"{found}, allowed {room}: {pretended.places.most_common(9)}"
     )
+    if config_of(arm, "cpu").regime.name not in BEHIND:
+        waits = found[1], found[3]
+        assert all(n <= most for n, most in zip(waits, MOST_WAITS, strict=True)), waits
 
 
 def test_the_device_counts_and_refuses():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from socialgrid.algos.on_policy.going import Going
 from socialgrid.algos.on_policy.gradient_steps import Gather
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.on_policy.shards import Shards
@@ -14,10 +15,10 @@ from socialgrid.algos.options import A3CConfig
 from socialgrid.data.returns import gae
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged
-from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import clip_gradients
 from socialgrid.models.deciding import compiled
 from socialgrid.models.recall import piece_length
+from socialgrid.social.mechanism import Totals
 
 
 class A3C(RecurrentLearner[A3CConfig]):
@@ -50,8 +51,35 @@ class A3C(RecurrentLearner[A3CConfig]):
             NonFiniteError: parameters and optimisers are as before the call.
         """
         self.updates += 1
-        metrics = self.compute_gradients(rollout, progress)
-        return metrics | self.apply_gradients(progress)
+        found = self.settled(lambda: self._learn(rollout, progress))
+        stepping = found["stepping"]
+        self.stepping = stepping.nonzero().flatten().tolist()
+        rates = self.optimiser.rate.float().masked_fill(~stepping, float("nan"))
+        norms = found.get("gradient_norm", torch.full_like(rates, float("nan")))
+        return self._told(found) | {"gradient_norm": norms, "learning_rate": rates}
+
+    def _learn(self, rollout: Rollout, progress: float) -> dict[str, Tensor]:
+        """Both halves, where possible without asking the device."""
+        found, going = self._computed(rollout, progress)
+        self._anneal(progress)
+        if going is not None:
+            stepping, everyone = found["stepping"], range(self.num_agents)
+            norms = self._clipped()
+            self._watch("gradient", norms, everyone, stepping)
+            # Adam's steps are bounded: with finite gradients parameters stay finite.
+            self._take_steps(self.model, everyone, stepping & ~self._unsound)
+            found["gradient_norm"] = torch.where(stepping, norms, float("nan"))
+        self.model.zero_grad(set_to_none=True)
+        return found
+
+    def _anneal(self, progress: float) -> None:
+        if self.config.learning_rate_end is not None:
+            self.optimiser.set_rate(self.config.rates(progress))
+
+    def _clipped(self) -> Tensor:
+        """Clip the gradients; their norms before, ``[A]``."""
+        limit = self.config.max_grad_norm
+        return clip_gradients(self.model, float("inf") if limit is None else limit)
 
     def compute_gradients(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
         """Gradients of one rollout into ``.grad`` of ``model``; nothing is learnt yet.
@@ -68,26 +96,44 @@ class A3C(RecurrentLearner[A3CConfig]):
         Raises:
             NonFiniteError: a reward or a loss.
         """
+        found = self.settled(lambda: self._computed(rollout, progress)[0])
+        self.stepping = found["stepping"].nonzero().flatten().tolist()
+        return self._told(found)
+
+    def _computed(
+        self, rollout: Rollout, progress: float
+    ) -> tuple[dict[str, Tensor], Going | None]:
+        """Gradients of one rollout, whose they are, and what ``_told`` makes metrics of."""
         batch = self.shards(rollout)
-        whole = self.rewards(batch, progress)
-        self.stepping = self._learners(batch)
+        found = self.rewards(batch, progress).tensors()
+        going = self._learners(batch)
         self.model.zero_grad(set_to_none=True)
-        if not self.stepping:
-            return {}
-        network, members = self._network_of(self.stepping)
-        self.estimate(batch, network, members)
-        numbers = self._unrolled_gradients(batch, network, members)
-        if network is not self.model:
-            for p, part in zip(self.model.parameters(), network.parameters(), strict=True):
+        if going is None:
+            nobody = torch.zeros(self.num_agents, dtype=torch.bool, device=self.device)
+            return found | {"stepping": nobody}, None
+        columns = going.columns
+        found["stepping"] = going.of_all(going.flags, self.num_agents, False)
+        self.estimate(batch, going.network, going.members)
+        numbers = self._unrolled_gradients(batch, going)
+        if going.network is not self.model:
+            parameters = zip(self.model.parameters(), going.network.parameters(), strict=True)
+            for p, part in parameters:
                 if part.grad is not None:
                     p.grad = torch.zeros_like(p)
-                    p.grad[members] = part.grad
-        numbers["value_mean"] = batch.mean(lambda part: part.values["action"])[members]
-        rows = [members.index(agent) for agent in self.stepping]
-        own = {name: self._spread(x[rows], self.stepping) for name, x in numbers.items()}
-        return own | {
-            name: self._spread(x[self.stepping], self.stepping) for name, x in whole.items()
-        }
+                    p.grad[columns] = part.grad
+        numbers["value_mean"] = batch.mean(lambda part: part.values["action"])[columns]
+        nothing = float("nan")
+        found |= {f"own/{k}": going.of_all(x, self.num_agents, nothing) for k, x in numbers.items()}
+        return found, going
+
+    def _told(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Metrics of what was read of a batch."""
+        numbers, stepping = self.reported(Totals.of(found)), found["stepping"]
+        if not bool(stepping.any()):
+            return {}
+        own = {k.partition("/")[2]: x for k, x in found.items() if k.startswith("own/")}
+        nothing = float("nan")
+        return own | {k: x.masked_fill(~stepping, nothing) for k, x in numbers.items()}
 
     def apply_gradients(
         self, progress: float = 0.0, agents: Sequence[int] | None = None
@@ -105,12 +151,10 @@ class A3C(RecurrentLearner[A3CConfig]):
             NonFiniteError: a gradient is not finite; nothing has changed.
         """
         agents = self.stepping if agents is None else list(agents)
-        if self.config.learning_rate_end is not None:
-            self.optimiser.set_rate(self.config.rates(progress))
+        self._anneal(progress)
         norms = torch.zeros(0)
         if agents:
-            limit = self.config.max_grad_norm
-            norms = clip_gradients(self.model, agents, float("inf") if limit is None else limit)
+            norms = self._clipped()[agents]
             # Adam's steps are bounded: with finite gradients parameters stay finite.
             self._check_finite("gradient", norms, agents)
             self.optimiser.step(self.model, agents, agents)
@@ -153,12 +197,11 @@ class A3C(RecurrentLearner[A3CConfig]):
         )
         return advantage, advantage + value
 
-    def _unrolled_gradients(
-        self, batch: Shards, network: ActorCritic, members: list[int]
-    ) -> dict[str, Tensor]:
+    def _unrolled_gradients(self, batch: Shards, going: Going) -> dict[str, Tensor]:
         """Gradients of the whole rollout from its first step, some environments at a time."""
-        length, counts = batch.num_steps, batch.counts()[:, members]
-        piece = piece_length(network, len(members), length)
+        members = going.members
+        length, counts = batch.num_steps, batch.counts()[:, going.columns]
+        piece = piece_length(going.network, len(members), length)
 
         def pieces(k: int) -> list[Gather]:
             part = batch.parts[k]
@@ -166,7 +209,7 @@ class A3C(RecurrentLearner[A3CConfig]):
             first = torch.zeros_like(every)
             return part.minibatches(members, first, every, length, piece, counts)
 
-        return self._gradients(batch, pieces, network, members, self.loss)
+        return self._gradients(batch, pieces, going, self.loss)
 
     @compiled("policy gradient")
     def policy_loss(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.imitation import whom_to_imitate
+from socialgrid.algos.on_policy.going import Going
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import CloningConfig
@@ -22,11 +23,11 @@ from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.data.trajectories import Trajectories, read_trajectories
 from socialgrid.models.actor_critic import ActorCritic
-from socialgrid.models.adam import clip_gradients
 from socialgrid.models.heads import chosen_log_prob
 from socialgrid.models.spec import EYES, hidden_from
 
 _OWN = "imitation/"  # in front of the names of what is carried on
+_NUMBERS = ("cross_entropy", "accuracy")
 
 
 class BehaviourCloning(RecurrentLearner[CloningConfig]):
@@ -43,6 +44,7 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
     _imitated: int | None = None
     _file: Trajectories | None = None
     _memory: Tensor | None = None  # [E, A, S] along the imitated agent's episodes
+    _memory_after: Tensor | None = None  # the batch at hand
     _stretch = 0  # of the file, that comes next
 
     def meet(self, world: Any, kinds: Sequence[str]) -> None:
@@ -73,7 +75,7 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
         """See ``RecurrentLearner``; the memory along the imitated agent's episodes."""
         carried = super().carried()
         if self._memory is not None:
-            carried[_OWN + "memory"] = self._memory
+            carried[_OWN + "memory"] = self._memory.cpu()
         if self._file is not None:
             carried[_OWN + "stretch"] = torch.tensor([self._stretch])
             carried[_OWN + "file"] = torch.tensor(list(self._file.digest), dtype=torch.uint8)
@@ -119,26 +121,33 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
         config = self.config
         if config.learning_rate_end is not None:
             self.optimiser.set_rate(config.rates(progress))
-        batch = self.shards(self._shown(rollout))
-        learners = self._learners(batch)
-        snapshot = self._snapshot(learners)
-        sums = {name: torch.zeros(self.num_agents) for name in ("cross_entropy", "accuracy")}
-        try:
-            if learners:
-                self._optimise(batch, learners, sums)
-            self._check_parameters(learners)
-        except BaseException:
-            for agent in learners:
-                self._restore(agent, snapshot[agent])
-            raise
-        self._memory = batch.last_state(self.model).cpu()
+        found = self.settled(lambda: self._learn(rollout))
+        self._memory = self._memory_after
         if self._file is not None:
             self._stretch = (self._stretch + 1) % self._file.stretches(rollout.num_steps)
-        silent = [a for a in range(self.num_agents) if a not in learners]
-        means = {name: x / config.num_minibatches for name, x in sums.items()}
-        for mean in means.values():
-            mean[silent] = float("nan")
-        return means
+        means = found["sums"] / config.num_minibatches
+        means = means.masked_fill(~found["learners"], float("nan"))
+        return dict(zip(_NUMBERS, means, strict=True))
+
+    def _learn(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Learn, and tell what ``update`` makes metrics of."""
+        batch = self.shards(self._shown(rollout))
+        going = self._learners(batch)
+        learners = torch.zeros(self.num_agents, dtype=torch.bool, device=self.device)
+        sums = torch.zeros((len(_NUMBERS), self.num_agents), device=self.device)
+        if going is not None:
+            learners = going.of_all(going.flags, self.num_agents, False)
+            self.snapshot.keep()
+            try:
+                self._optimise(batch, going, sums)
+                self._check_parameters(learners)
+            except BaseException:
+                self.snapshot.restore(learners)
+                raise
+            if not self.asks:
+                self.snapshot.restore(self._unsound.expand(self.num_agents))
+        self._memory_after = batch.last_state(self.model)
+        return {"learners": learners, "sums": sums}
 
     def _shown(self, rollout: Rollout) -> Rollout:
         """What is imitated, as if the learner's agents had done it."""
@@ -152,26 +161,21 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
             memory = torch.zeros((rollout.num_envs, self.num_agents, self.state_size))
         return rollout.of_another(agent, memory)
 
-    def _optimise(self, batch: Shards, learners: list[int], sums: dict[str, Tensor]) -> None:
+    def _optimise(self, batch: Shards, going: Going, sums: Tensor) -> None:
         config = self.config
-        network, members = self._network_of(learners)
-        rows = [members.index(agent) for agent in learners]
         drawn = self.draw_minibatches(
-            *(batch, members),
+            *(batch, going.members),
             minibatches=config.num_minibatches,
             sequences=config.minibatch_sequences,
             length=config.sequence_length,
         )
         for i in range(config.num_minibatches):
             if i == 0 or (config.refresh_interval and i % config.refresh_interval == 0):
-                batch.map(lambda k: batch.parts[k].refresh(network, members))
-            numbers = self._sampled_gradients(batch, drawn, i, network, members, self.loss)
-            for name, x in numbers.items():
-                sums[name][members] += x.cpu()
-            if config.max_grad_norm is not None:
-                clip_gradients(network, rows, config.max_grad_norm)
-            self.optimiser.step(network, learners, rows)
-        self._write_back(network, members)
+                batch.map(lambda k: batch.parts[k].refresh(going.network, going.members))
+            numbers = self.sampled_gradients(batch, drawn, i, going, self.loss)
+            sums[:, going.columns] += torch.stack([numbers[name] for name in _NUMBERS])
+            self._step(going, going.flags)
+        self._write_back(going)
         self.model.zero_grad(set_to_none=True)
 
     def loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:

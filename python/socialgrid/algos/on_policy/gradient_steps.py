@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from socialgrid.algos.on_policy.going import Going
 from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.ranks import ALONE, Ranks, raise_first
 from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch
-from socialgrid.models.actor_critic import ActorCritic, put_agent, take_agent
-from socialgrid.models.adam import StackedAdam
+from socialgrid.data.sequences import Minibatch, agent_columns
+from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.adam import StackedAdam, clip_gradients
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.recall import piece_length
 from socialgrid.social.mechanism import Mechanism
@@ -66,20 +67,99 @@ class GradientSteps(StackedLearner):
     mechanisms: list[Mechanism]
     workers: Workers
     ranks: Ranks = ALONE
+    asks: bool
+    """Whether the device is asked what came out as soon as that matters. A CPU is: agents that have
+    stopped are left out, and what is not finite is found where it is. Asking an accelerator means
+    to wait for it. There everything is computed of everybody, flags on the device say for whom it
+    counts, and all is read at the end; should something be unsound, the update is undone, and done
+    again with asking."""
+    _unsound: Tensor  # bool, of an update without asking: something was not finite
 
-    def _network_of(self, agents: Sequence[int]) -> tuple[ActorCritic, list[int]]:
-        """A network to compute gradients of these agents in, and the agents it holds.
+    def _watch(
+        self, what: str, x: Tensor, agents: Sequence[int], counts: Tensor | None = None
+    ) -> None:
+        """See to it that what some agents (or those who count) made is finite.
+
+        Args:
+            what: it is.
+            x: ``[len(agents)]``.
+            agents: whose.
+            counts: bool, likewise.
+
+        Raises:
+            NonFiniteError: it is not, and the device is asked.
+        """
+        odd = ~x.isfinite()
+        if counts is not None:
+            odd &= counts
+        if not self.asks:
+            self._unsound |= odd.any()
+        elif bool(odd.any()):
+            rows = range(len(agents)) if counts is None else counts.nonzero().flatten().tolist()
+            self._check_finite(what, x[[*rows]], [agents[row] for row in rows])
+
+    def going(self, agents: Sequence[int]) -> Going:
+        """Some agents, all of which are to learn, in a network of theirs.
 
         It is a copy if that saves work; ``_write_back`` brings its parameters home.
         """
-        everyone = list(range(self.num_agents))
-        if list(agents) == everyone:
-            return self.model, everyone
-        return self.model.take_agents(agents), list(agents)
+        network = self.model
+        if list(agents) != list(range(self.num_agents)):
+            network = self.model.take_agents(agents)
+        flags = torch.ones(len(agents), dtype=torch.bool, device=self.device)
+        return Going(network, list(agents), flags)
 
-    def _write_back(self, network: ActorCritic, members: Sequence[int]) -> None:
-        if network is not self.model:
-            self.model.put_agents(members, network)
+    def _learners(self, batch: Shards) -> Going | None:
+        """Agents that learn and were in play at all; ``None``: there are none."""
+        if not bool(self._learning.any()):
+            return None
+        played = batch.counts()[0] > 0
+        if not self.asks:
+            return Going(
+                self.model,
+                list(range(self.num_agents)),
+                played & self._learning.to(self.device, non_blocking=True),
+            )
+        there = played.tolist()
+        agents = [a for a in range(self.num_agents) if bool(self._learning[a]) and there[a]]
+        return self.going(agents) if agents else None
+
+    def _go_on(self, going: Going, stepping: Tensor) -> Going | None:
+        """Those who step go on; ``None``: nobody does.
+
+        Args:
+            going: who took part so far.
+            stepping: bool ``[len(going.members)]``, some of them.
+        """
+        if not self.asks:
+            return replace(going, flags=stepping)
+        steps = stepping.tolist()
+        if all(steps):
+            return going
+        self._write_back(going)
+        agents = [agent for agent, goes in zip(going.members, steps, strict=True) if goes]
+        return self.going(agents) if agents else None
+
+    def _write_back(self, going: Going) -> None:
+        if going.network is not self.model:
+            self.model.put_agents(going.members, going.network)
+
+    def _step(self, going: Going, stepping: Tensor) -> None:
+        """Clip the gradients and take a step with those who do."""
+        limit = self.config.max_grad_norm
+        if limit is not None:
+            clip_gradients(going.network, limit)
+        self._take_steps(going.network, going.members, stepping)
+
+    def _take_steps(self, network: ActorCritic, members: Sequence[int], stepping: Tensor) -> None:
+        """Apply gradients of some members, bool ``[len(members)]``, of a network."""
+        if not self.asks:
+            self.optimiser.bring_rates()
+            self.optimiser.step_where(network, stepping)
+            return
+        rows = [row for row, steps in enumerate(stepping.tolist()) if steps]
+        if rows:
+            self.optimiser.step(network, [members[row] for row in rows], rows)
 
     def shards(self, rollout: Rollout) -> Shards:
         """A rollout on the device, dealt out to shards.
@@ -105,7 +185,7 @@ class GradientSteps(StackedLearner):
         length = min(length, batch.num_steps)
 
         def draw(k: int) -> tuple[Tensor, Tensor, Tensor]:
-            part, found = batch.parts[k], []
+            part, found = batch.parts[k], []  # of shards
             for shard in range(batch.within):
                 index = self.draws.integers(
                     part.places(length, batch.within),
@@ -116,20 +196,15 @@ class GradientSteps(StackedLearner):
                     agents=agents,
                 )
                 found.append(part.sequences(index, shard, batch.within))
-            starts, envs = (torch.cat(x, -1) for x in zip(*found, strict=True))
+            both = torch.stack([torch.cat(x, -1) for x in zip(*found, strict=True)])
+            starts, envs = both.to(self.device).unbind(0)
             return starts, envs, part.counts(agents, starts, envs, length)
 
         starts, envs, counts = zip(*batch.map(draw), strict=True)
         return Drawn(list(agents), length, starts, envs, batch.added(counts))
 
-    def _sampled_gradients(
-        self,
-        batch: Shards,
-        drawn: Drawn,
-        minibatch: int,
-        network: ActorCritic,
-        members: Sequence[int],
-        loss_of: LossOf,
+    def sampled_gradients(
+        self, batch: Shards, drawn: Drawn, minibatch: int, going: Going, loss_of: LossOf
     ) -> dict[str, Tensor]:
         """Gradients of one minibatch into ``.grad`` of the network.
 
@@ -137,29 +212,28 @@ class GradientSteps(StackedLearner):
             batch: what it was drawn from.
             drawn: all of them.
             minibatch: which.
-            network: holds exactly the agents ``members``.
-            members: some of those drawn for.
+            going: some of those drawn for.
             loss_of: see ``_gradients``.
 
         Returns:
             the numbers of the whole minibatch.
         """
-        rows = [drawn.agents.index(agent) for agent in members]
+        members = going.members
+        rows = agent_columns([drawn.agents.index(agent) for agent in members])
         counts = drawn.counts[:, rows, minibatch]
-        piece = piece_length(network, len(members), drawn.length)
+        piece = piece_length(going.network, len(members), drawn.length)
 
         def pieces(k: int) -> list[Gather]:
             starts, envs = drawn.starts[k][rows, minibatch], drawn.envs[k][rows, minibatch]
             return batch.parts[k].minibatches(members, starts, envs, drawn.length, piece, counts)
 
-        return self._gradients(batch, pieces, network, members, loss_of)
+        return self._gradients(batch, pieces, going, loss_of)
 
     def _gradients(
         self,
         batch: Shards,
         pieces: Callable[[int], list[Gather]],
-        network: ActorCritic,
-        members: Sequence[int],
+        going: Going,
         loss_of: LossOf,
     ) -> dict[str, Tensor]:
         """Gradients of a minibatch, shard by shard, into ``.grad`` of the network.
@@ -167,8 +241,7 @@ class GradientSteps(StackedLearner):
         Args:
             batch: the shards.
             pieces: what makes the pieces of the minibatch that belong to a part of the batch.
-            network: holds exactly the agents ``members``.
-            members: whose gradients.
+            going: whose gradients.
             loss_of: loss of each agent ``[A]`` and numbers ``[A]`` by name; both add up over
                 pieces.
 
@@ -178,6 +251,7 @@ class GradientSteps(StackedLearner):
         Raises:
             NonFiniteError: a loss is not finite.
         """
+        network, members = going.network, going.members
         parameters = list(network.parameters())
 
         def work(k: int) -> tuple[_Grads, list[str], Tensor]:
@@ -196,9 +270,12 @@ class GradientSteps(StackedLearner):
 
         done = batch.map(work)
         own = self._added([grads for grads, *_ in done])
-        rows, grads = self._of_all_ranks(added([rows for *_, rows in done]), own, parameters)
+        rows, grads = self._of_all_ranks(added([rows for *_, rows in done]), own)
         sums = dict(zip(done[0][1], rows, strict=True))
-        if not bool(sums.pop(_LOSS).isfinite().all()):
+        loss = sums.pop(_LOSS)
+        if not self.asks:
+            self._watch("loss", loss, members, going.flags)
+        elif not bool(loss.isfinite().all()):
             self._find_fault(batch, pieces, network, members, loss_of)
         for p, grad in zip(parameters, grads, strict=True):
             p.grad = grad
@@ -223,18 +300,14 @@ class GradientSteps(StackedLearner):
                 whole[i] = grad
         return whole
 
-    def _of_all_ranks(
-        self, rows: Tensor, grads: _Grads, parameters: Sequence[Tensor]
-    ) -> tuple[Tensor, _Grads]:
+    def _of_all_ranks(self, rows: Tensor, grads: _Grads) -> tuple[Tensor, _Grads]:
         """Numbers and gradients of the whole minibatch, in one message."""
         if self.ranks.size == 1:
             return rows, grads
-        known = torch.tensor([float(x is not None) for x in grads], device=rows.device)
-        whole = [torch.zeros_like(p) if x is None else x
-                 for x, p in zip(grads, parameters, strict=True)]  # fmt: skip
-        rows, known, *whole = self.ranks.total([rows, known, *whole])
-        found = zip(known.tolist(), whole, strict=True)
-        return rows, [x if anybody else None for anybody, x in found]
+        # Which parameters have any is a matter of the networks, and alike in all ranks.
+        rows, *sums = self.ranks.total([rows, *(x for x in grads if x is not None)])
+        whole = iter(sums)
+        return rows, [None if x is None else next(whole) for x in grads]
 
     @torch.no_grad()
     def _find_fault(
@@ -261,36 +334,14 @@ class GradientSteps(StackedLearner):
         self._check_finite("loss", self.ranks.total([total])[0], members)
         raise AssertionError("the loss was not finite when it was computed first")
 
-    def _learners(self, batch: Shards) -> list[int]:
-        """Agents that learn and were in play at all."""
-        played = (batch.counts()[0] > 0).tolist()
-        return [a for a in range(self.num_agents) if bool(self._learning[a]) and played[a]]
-
-    def _snapshot(self, agents: Sequence[int]) -> dict[int, dict[str, Tensor]]:
-        return {
-            agent: {
-                **{f"model/{name}": x for name, x in take_agent(self.model, agent).items()},
-                **{f"adam/{name}": x for name, x in self.optimiser.take_agent(agent).items()},
-            }
-            for agent in agents
-        }
-
-    def _restore(self, agent: int, snapshot: Mapping[str, Tensor]) -> None:
-        """Put back parameters and optimiser of one agent: copies, so nothing is shared."""
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k.removeprefix(prefix): x for k, x in snapshot.items() if k.startswith(prefix)}
-
-        put_agent(self.model, agent, part("model/"))
-        self.optimiser.put_agent(agent, part("adam/"))
-
-    def _check_parameters(self, agents: Sequence[int]) -> None:
-        rows = [
+    def _check_parameters(self, agents: Tensor) -> None:
+        """See to it that parameters of a mask of agents, bool ``[A]``, are finite."""
+        every = range(self.num_agents)
+        norms = [
             torch.stack(torch._foreach_norm([p[a] for p in self.model.parameters()])).sum()
-            for a in agents
+            for a in every
         ]
-        if rows:
-            self._check_finite("parameter", torch.stack(rows).detach(), agents)
+        self._watch("parameter", torch.stack(norms).detach(), every, agents)
 
 
 def _both(first: _Grads, second: _Grads) -> _Grads:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -13,13 +13,16 @@ from socialgrid.algos.on_policy.shards import Shards, tree_sum
 from socialgrid.algos.ranks import raise_first
 from socialgrid.data.returns import next_values
 from socialgrid.data.rollout import Rollout
+from socialgrid.data.sequences import agent_columns
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.reading import read
 from socialgrid.models.recall import Recall
 from socialgrid.social.influence.leaders import Influence
 from socialgrid.social.mechanism import Mechanism, Rewards, Totals
 
 _Memories = dict[str, dict[str, Tensor]]
+_ODD = "rewards that are not finite"
 
 
 class UnsoundError(Exception):
@@ -39,7 +42,7 @@ class Judging(GradientSteps):
     def carried(self) -> dict[str, Tensor]:
         """What mechanisms remember from one batch to the next, CPU tensors ``[E, ...]`` by name."""
         return {
-            f"{mechanism}/{name}": x.clone()
+            f"{mechanism}/{name}": x.cpu().clone()
             for mechanism, tensors in self._memories.items()
             for name, x in tensors.items()
         }
@@ -79,31 +82,60 @@ class Judging(GradientSteps):
                 )
         return {name: stored.get(name, x) for name, x in mechanism.memory(num_envs).items()}
 
-    def rewards(self, batch: Shards, progress: float) -> dict[str, Tensor]:
+    def settled(self, learn: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Do an update, and find out what came of it.
+
+        Args:
+            learn: does it. Where nobody asks it leaves parameters and optimisers as they were if
+                ``_unsound`` comes to be set.
+
+        Returns:
+            what it returns, on the CPU.
+
+        Raises:
+            NonFiniteError: something is not finite.
+        """
+        if self.asks:
+            return read(learn())
+        before = self._memories
+        self._unsound = torch.zeros((), dtype=torch.bool, device=self.device)
+        found = learn()
+        found = read({**found, "unsound": self._unsound})
+        if bool(found.pop("unsound")):
+            self._memories, self.asks = before, True
+            try:
+                learn()
+            finally:
+                self.asks = False
+            raise AssertionError("something was not finite when it was computed first")
+        return found
+
+    def rewards(self, batch: Shards, progress: float) -> Totals:
         """Find out what each kind of decisions is rewarded with, into ``rewards`` of the parts.
 
         Returns:
-            numbers to be logged, float32 ``[A]``.
+            what is to be logged, see ``reported``.
 
         Raises:
-            NonFiniteError: a reward is not finite.
+            NonFiniteError: a reward is not finite, and the device is asked.
         """
         before = {one.name: self._remembered(one, batch.num_envs) for one in self.mechanisms}
 
         def work(k: int) -> tuple[Totals, _Memories]:
             rollout, part = batch.rollouts[k], batch.parts[k]
             envs = slice(k * part.num_envs, (k + 1) * part.num_envs)
-            own = rollout.own(rollout.reward).to(self.device)
-            _check("reward", own)
+            own = rollout.own(part.reward)
             rewards = Rewards(rollout, part, self.model, progress, {"action": own})
+            sound = [self._sound("reward", own)]
             after: _Memories = {}
             for one in self.mechanisms:
                 rewards.memory = {name: x[envs] for name, x in before[one.name].items()}
                 one.reward(rewards)
                 after[one.name] = rewards.memory
-                for x in rewards.of.values():
-                    _check(one.name, x)
+                sound += [self._sound(one.name, x) for x in rewards.of.values()]
             rewards.log("reward_mean", rewards.of["action"])
+            if not self.asks:
+                rewards.add(_ODD, (~torch.stack([x for x in sound if x is not None])).sum())
             part.rewards = rewards.of
             return rewards.totals, after
 
@@ -115,15 +147,30 @@ class Judging(GradientSteps):
                 self._check_finite(error.what, error.x.permute(2, 0, 1), range(self.num_agents))
             except NonFiniteError as told:
                 fault = told
-        raise_first(self.ranks, fault)
+        if self.asks:
+            raise_first(self.ranks, fault)
         totals = self._of_ranks(tree_sum([one for one, _ in found], Totals.plus))
         self._memories = {
             owner: {name: torch.cat([after[owner][name] for _, after in found]) for name in tensors}
             for owner, tensors in found[0][1].items()
             if tensors
         }
-        numbers, self._pairs = self._reported(totals)
-        return numbers
+        if not self.asks:
+            self._unsound |= totals.sums.pop(_ODD) > 0
+        return totals
+
+    def _sound(self, what: str, x: Tensor) -> Tensor | None:
+        """Whether rewards ``[T, E, A]`` are finite, where the device is not asked.
+
+        Raises:
+            UnsoundError: they are not.
+        """
+        sound = x.isfinite().all()
+        if not self.asks:
+            return sound
+        if not bool(sound):
+            raise UnsoundError(what, x)
+        return None
 
     def _of_ranks(self, totals: Totals) -> Totals:
         """What adds up over all ranks, in one message."""
@@ -131,11 +178,12 @@ class Judging(GradientSteps):
         sums = iter(self.ranks.total([x for table in tables for x in table.values()]))
         return Totals(*({name: next(sums) for name in table} for table in tables))
 
-    def _reported(self, totals: Totals) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        numbers, pairs = totals.means()
+    def reported(self, totals: Totals) -> dict[str, Tensor]:
+        """Numbers to be logged, float32 ``[A]``, of totals on the CPU; ``pairs`` has the others."""
+        numbers, self._pairs = totals.means()
         for mechanism in self.mechanisms:
-            mechanism.report(totals.sums, numbers, pairs)
-        return numbers, pairs
+            mechanism.report(totals.sums, numbers, self._pairs)
+        return numbers
 
     def estimate(
         self,
@@ -153,54 +201,55 @@ class Judging(GradientSteps):
             members: whose.
             refresh: recompute values and memories before.
         """
+        columns = agent_columns(members)
 
         def judge(k: int) -> Tensor:
             part = batch.parts[k]
             if refresh:
                 part.refresh(network, members)
-            mask, sums = part.mask[..., members], []
+            mask, sums = part.mask[..., columns], []
             for name, reward in part.rewards.items():
                 last, final = part.bootstrap(network, members, name)
-                value = part.values[name][..., members]
+                value = part.values[name][..., columns]
                 following = next_values(
-                    value, last, part.terminated[..., members], part.truncated[..., members], final
+                    value, last, part.terminated[..., columns], part.truncated[..., columns], final
                 )
-                continues = part.continues[..., members]
+                continues = part.continues[..., columns]
                 advantage, target = self.advantages(
-                    reward[..., members], value, following, continues
+                    reward[..., columns], value, following, continues
                 )
                 made = part.decisions[name]
-                made.advantage[..., members], made.target[..., members] = advantage, target
+                made.advantage[..., columns], made.target[..., columns] = advantage, target
                 sums.append((advantage * mask).sum((0, 1)))
             return torch.stack(sums)
 
         sums = batch.map(judge)
         if self.config.normalize_advantages:
-            self._standardise(batch, members, batch.added(sums))
+            self._standardise(batch, columns, batch.added(sums))
 
-    def _standardise(self, batch: Shards, members: list[int], sums: Tensor) -> None:
+    def _standardise(self, batch: Shards, columns: slice | list[int], sums: Tensor) -> None:
         """Advantages with mean 0 and deviation 1 for each agent over the steps in play.
 
         Args:
             batch: with advantages.
-            members: whose.
-            sums: of their advantages in play, by decision, ``[D, len(members)]``.
+            columns: whose.
+            sums: of their advantages in play, by decision, ``[D, len(columns)]``.
         """
-        count = batch.counts()[0, members].clamp(min=1)
+        count = batch.counts()[0, columns].clamp(min=1)
         means = sums / count
 
         def squares(part: Recall) -> Tensor:
-            mask, found = part.mask[..., members], []
+            mask, found = part.mask[..., columns], []
             for mean, name in zip(means, part.rewards, strict=True):
                 made = part.decisions[name].advantage
-                made[..., members] = made[..., members] - mean
-                found.append((made[..., members].square() * mask).sum((0, 1)))
+                made[..., columns] = made[..., columns] - mean
+                found.append((made[..., columns].square() * mask).sum((0, 1)))
             return torch.stack(found)
 
         deviations = (batch.total(squares) / count).sqrt() + 1e-8
         for part in batch.parts:
             for deviation, name in zip(deviations, part.rewards, strict=True):
-                part.decisions[name].advantage[..., members] /= deviation
+                part.decisions[name].advantage[..., columns] /= deviation
 
     def influence(self, rollout: Rollout) -> Tensor | None:
         """Influence in every recorded step, float32 ``[T, E, A, N]`` on the CPU: exerted by agent
@@ -215,8 +264,9 @@ class Judging(GradientSteps):
                 memory = mechanism.memory(rollout.num_envs)
                 rewards = Rewards(rollout, batch, self.model, 0.0, {}, memory)
                 found = mechanism.measured(rewards)
-                numbers, self._pairs = rewards.totals.means()
-                mechanism.report(rewards.totals.sums, numbers, self._pairs)
+                totals = Totals.of(read(rewards.totals.tensors()))
+                numbers, self._pairs = totals.means()
+                mechanism.report(totals.sums, numbers, self._pairs)
                 return found.cpu()
         return None
 
@@ -232,8 +282,3 @@ class Judging(GradientSteps):
         self, reward: Tensor, value: Tensor, following: Tensor, continues: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Advantages and value targets; all as ``data.returns`` describes."""
-
-
-def _check(what: str, x: Tensor) -> None:
-    if not bool(x.isfinite().all()):
-        raise UnsoundError(what, x)

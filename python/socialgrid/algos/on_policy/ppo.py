@@ -5,14 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from socialgrid.algos.on_policy.going import Going, StepLog
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import PPOConfig
 from socialgrid.data.returns import discounted_returns, gae
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged
-from socialgrid.models.adam import clip_gradients
 from socialgrid.models.deciding import compiled
+from socialgrid.models.reading import exact
+from socialgrid.social.mechanism import Totals
 
 
 class PPO(RecurrentLearner[PPOConfig]):
@@ -41,107 +43,107 @@ class PPO(RecurrentLearner[PPOConfig]):
         self.updates += 1
         if self.config.learning_rate_end is not None:
             self.optimiser.set_rate(self.config.rates(progress))
-        batch = self.shards(rollout)
-        numbers = self.rewards(batch, progress)
-        learners = self._learners(batch)
-        snapshot = self._snapshot(learners)
-        log = _Metrics(self.num_agents)
-        try:
-            self._optimise(batch, learners, snapshot, log)
-            self._check_parameters(learners)
-        except BaseException:
-            for agent in learners:
-                self._restore(agent, snapshot[agent])
-            raise
-        numbers["value_mean"] = batch.mean(lambda part: part.values["action"])
-        whole = torch.stack([x.cpu() for x in numbers.values()]).tolist()
-        for name, x in zip(numbers, whole, strict=True):
-            for agent in learners:
-                log.set(agent, name, x[agent])
-        return log.means()
+        found = self.settled(lambda: self._learn(rollout, progress))
+        learners = found["learners"]
+        nothing = torch.full((self.num_agents,), float("nan"))
+        metrics = dict.fromkeys(_ALWAYS, nothing)
+        metrics |= StepLog.means(self._log.names, found)
+        took_part = found["log/counts"] > 0
+        whole = {"restored": found["restored"].float(), "kl_final": found["kl_final"]}
+        whole = {name: torch.where(took_part, x, nothing) for name, x in whole.items()}
+        numbers = self.reported(Totals.of(found)) | {"value_mean": found["value_mean"]}
+        return metrics | whole | {k: torch.where(learners, x, nothing) for k, x in numbers.items()}
 
-    def _optimise(
-        self,
-        batch: Shards,
-        learners: list[int],
-        snapshot: dict[int, dict[str, Tensor]],
-        log: _Metrics,
-    ) -> None:
-        config = self.config
-        if not learners:
-            return
-        going, moved = list(learners), set[int]()
-        network, members = self._network_of(going)
-        self.estimate(batch, network, members)
+    def _learn(self, rollout: Rollout, progress: float) -> dict[str, Tensor]:
+        """Learn, and tell what ``update`` makes metrics of."""
+        batch = self.shards(rollout)
+        totals = self.rewards(batch, progress)
+        going = self._learners(batch)
+        self._log = StepLog(self.num_agents, self.device)
+        nobody = torch.zeros(self.num_agents, dtype=torch.bool, device=self.device)
+        told = {"learners": nobody, "restored": nobody, "kl_final": nobody.float()}
+        if going is not None:
+            told["learners"] = going.of_all(going.flags, self.num_agents, False)
+            self.snapshot.keep()
+            try:
+                told |= self._optimise(batch, going)
+                self._check_parameters(told["learners"])
+            except BaseException:
+                self.snapshot.restore(told["learners"])
+                raise
+            if not self.asks:
+                self.snapshot.restore(self._unsound.expand(self.num_agents))
+        value = batch.mean(lambda part: part.values["action"])
+        return {**totals.tensors(), **told, **self._log.tensors(), "value_mean": value}
+
+    def _optimise(self, batch: Shards, going: Going) -> dict[str, Tensor]:
+        config, agents, everyone = self.config, self.num_agents, going
+        self.estimate(batch, going.network, going.members)
         drawn = self.draw_minibatches(
-            *(batch, learners),
+            *(batch, going.members),
             minibatches=config.num_minibatches,
             sequences=config.minibatch_sequences,
             length=config.sequence_length,
         )
+        moved = torch.zeros(agents, dtype=torch.bool, device=self.device)
+        beyond = moved.clone()
         for i in range(config.num_minibatches):
-            if not going:
-                break
             if i and config.refresh_interval and i % config.refresh_interval == 0:
-                self.estimate(batch, network, members, refresh=True)
-            found = self._sampled_gradients(batch, drawn, i, network, members, self.loss)
-            # All at once: an accelerator is waited for whenever a number is read.
-            numbers = dict(zip(found, torch.stack([*found.values()]).tolist(), strict=True))
-            kl = numbers["kl"]
-            steps = [a for a in going if not self._beyond(kl[members.index(a)])]
-            for agent in going:
-                log.add(agent, numbers, members.index(agent), stepped=agent in steps)
-                limit = config.kl_hard_limit
-                if limit is not None and kl[members.index(agent)] > limit:
-                    log.set(agent, "restored", 1.0)
-            rows = [members.index(agent) for agent in steps]
-            if config.max_grad_norm is not None and rows:
-                clip_gradients(network, rows, config.max_grad_norm)
-            self.optimiser.step(network, steps, rows)
-            moved |= set(steps)
-            if steps != going:
-                self._write_back(network, members)
-                going = steps
-                if going:
-                    network, members = self._network_of(going)
-        if going:
-            self._write_back(network, members)
+                self.estimate(batch, going.network, going.members, refresh=True)
+            numbers = self.sampled_gradients(batch, drawn, i, going, self.loss)
+            target = None if config.kl_target is None else config.kl_target * config.kl_stop_factor
+            far = going.flags & self._above(numbers["kl"], config.kl_hard_limit)
+            stepping = going.flags & ~far & ~self._above(numbers["kl"], target)
+            self._log.add(going, numbers, stepping)
+            self._step(going, stepping)
+            beyond |= going.of_all(far, agents, False)
+            moved |= going.of_all(stepping, agents, False)
+            further = self._go_on(going, stepping)
+            if further is None:
+                break
+            going = further
+        else:
+            self._write_back(going)
         self.model.zero_grad(set_to_none=True)
-        self._undo_divergence(batch, sorted(moved), snapshot, log)
+        return self._undo_divergence(batch, everyone, moved, beyond)
 
-    def _beyond(self, kl: float) -> bool:
-        """Whether a minibatch's divergence ends an agent's update."""
-        config = self.config
-        target = None if config.kl_target is None else config.kl_target * config.kl_stop_factor
-        return any(limit is not None and kl > limit for limit in (target, config.kl_hard_limit))
+    def _above(self, kl: Tensor, limit: float | None) -> Tensor:
+        """Whether divergences are beyond a limit, bool likewise."""
+        if limit is None:
+            return torch.zeros_like(kl, dtype=torch.bool)
+        return kl.to(exact(kl.device)) > limit
 
     def _undo_divergence(
-        self,
-        batch: Shards,
-        moved: list[int],
-        snapshot: dict[int, dict[str, Tensor]],
-        log: _Metrics,
-    ) -> None:
-        """Set back every agent that a minibatch or the whole batch finds beyond the hard limit."""
+        self, batch: Shards, going: Going, moved: Tensor, beyond: Tensor
+    ) -> dict[str, Tensor]:
+        """Set back every agent that a minibatch or the whole batch finds beyond the hard limit.
+
+        Args:
+            batch: what was learnt from.
+            going: who learnt from it.
+            moved: bool ``[A]``, whose parameters have changed.
+            beyond: bool ``[A]``, whom a minibatch found beyond it.
+        """
         limit = self.config.kl_hard_limit
-        if limit is None or not moved:
-            return
-        network, members = self._network_of(moved)
+        nothing = torch.full(moved.shape, float("nan"), device=moved.device)
+        if limit is None or (self.asks and not bool(moved.any())):
+            return {"restored": beyond, "kl_final": nothing}
+        if self.asks:
+            going = self.going(moved.nonzero().flatten().tolist())
+        network, members, columns = going.network, going.members, going.columns
 
         def change(k: int) -> Tensor:
             part = batch.parts[k]
             log_prob = part.refresh(network, members, policy=True)
             assert log_prob is not None, "policy=True"
-            before = part.decisions["action"].log_prob[..., members]
-            return ((before - log_prob) * part.mask[..., members]).sum((0, 1))
+            before = part.decisions["action"].log_prob[..., columns]
+            return ((before - log_prob) * part.mask[..., columns]).sum((0, 1))
 
-        changes = batch.added(batch.map(change)) / batch.counts()[0, members].clamp(min=1)
-        for agent in moved:
-            kl = float(changes[members.index(agent)])
-            log.set(agent, "kl_final", kl)
-            if kl > limit or log.get(agent, "restored") == 1.0:
-                log.set(agent, "restored", 1.0)
-                self._restore(agent, snapshot[agent])
+        changes = batch.added(batch.map(change)) / batch.counts()[0, columns].clamp(min=1)
+        kl = torch.where(moved, going.of_all(changes, self.num_agents), nothing)
+        beyond = beyond | self._above(kl, limit)
+        self.snapshot.restore(moved & beyond)
+        return {"restored": beyond, "kl_final": kl}
 
     def advantages(
         self, reward: Tensor, value: Tensor, following: Tensor, continues: Tensor
@@ -182,43 +184,3 @@ _ALWAYS = (
     *("policy_loss", "value_loss", "entropy", "kl", "clip_fraction"),
     *("kl_final", "gradient_steps", "restored", "value_mean", "reward_mean"),
 )
-
-
-class _Metrics:
-    """Running means by agent and name."""
-
-    def __init__(self, num_agents: int) -> None:
-        self.num_agents = num_agents
-        self._sums: dict[str, list[float]] = {}
-        self._counts: dict[str, list[int]] = {}
-        for name in _ALWAYS:
-            self._row(name)
-
-    def _row(self, name: str) -> list[float]:
-        self._counts.setdefault(name, [0] * self.num_agents)
-        return self._sums.setdefault(name, [0.0] * self.num_agents)
-
-    def add(self, agent: int, numbers: dict[str, list[float]], row: int, *, stepped: bool) -> None:
-        """Average a minibatch's numbers in; count it if it led to a step."""
-        for name, x in numbers.items():
-            self._row(name)[agent] += x[row]
-            self._counts[name][agent] += 1
-        self._row("gradient_steps")[agent] += float(stepped)
-        self._counts["gradient_steps"][agent] = 1
-        self._counts["restored"][agent] = 1
-
-    def set(self, agent: int, name: str, value: Tensor | float) -> None:
-        """Replace a number."""
-        self._row(name)[agent] = float(value)
-        self._counts[name][agent] = 1
-
-    def get(self, agent: int, name: str) -> float:
-        """Sum of a number so far."""
-        return self._row(name)[agent]
-
-    def means(self) -> dict[str, Tensor]:
-        """Everything, float32 [A]; NaN where nothing was recorded."""
-        return {
-            name: torch.tensor(sums) / torch.tensor(self._counts[name])
-            for name, sums in self._sums.items()
-        }

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.learner import ActOutput
+from socialgrid.algos.on_policy.going import Snapshot
 from socialgrid.algos.on_policy.judging import Judging
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
@@ -100,6 +101,9 @@ class RecurrentLearner(Judging, Generic[Config]):
         self.optimiser = StackedAdam(
             self.model, self.num_agents, config.learning_rate, config.adam_betas, config.adam_eps
         )
+        self.snapshot = Snapshot(self.model, self.optimiser)
+        self.asks = self.device.type in ("cpu", "mps")
+        self._unsound = torch.zeros((), dtype=torch.bool, device=self.device)
         self.workers = Workers()
         self._acting = Acting(self.model)
         self._memories, self._pairs = {}, {}

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from socialgrid.data.sequences import agent_columns
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.decision import DecisionHeads
 from socialgrid.models.hearing import Before, Channel
@@ -81,7 +82,7 @@ class Communication(Influence):
         hearing, heads, agents = network.hearing, network.further[self.name], network.num_agents
         first = hearing.column(self.channel)
         said = batch.decisions[self.name].choice.flatten(0, 1).t()
-        following = batch.next_taken[..., list(network.own_slots)].flatten(0, 1).t()
+        following = batch.next_taken[..., agent_columns(network.own_slots)].flatten(0, 1).t()
         listening = batch.next_mask.flatten(0, 1).t()
         intentions = [
             heads.logits(block.core(network)).softmax(-1) for block in before_steps(network, batch)

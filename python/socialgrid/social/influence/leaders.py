@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from socialgrid.data.sequences import agent_columns
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.hearing import Before, Channel
 from socialgrid.models.recall import Recall
@@ -149,6 +150,6 @@ class BasicInfluence(Influence):
 
     def credited(self, exerted: Tensor, network: ActorCritic) -> Tensor:
         """See ``Influence``; the influenced may get a share of it."""
-        received = exerted.sum(-2)[..., list(network.own_slots)]
+        received = exerted.sum(-2)[..., agent_columns(network.own_slots)]
         weight: float = self.options.influencee_weight
         return exerted.sum(-1) + weight * received

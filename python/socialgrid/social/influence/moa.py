@@ -72,7 +72,7 @@ class ModelledInfluence(Influence):
         first = memory["memory"].to(policy.device).transpose(0, 1).contiguous()
         h, c = moa.remember(x.view(agents, *shape[:2], -1), first, reset)
         memories = torch.cat((h.float(), c), -1)
-        memory["memory"] = memories[:, -1].transpose(0, 1).contiguous().cpu()
+        memory["memory"] = memories[:, -1].transpose(0, 1).contiguous()
         before = torch.cat((first[:, None], memories[:, :-1]), 1)
         before = before.masked_fill(reset.unsqueeze(-1), 0.0)
         batch.memories["moa"] = before.permute(1, 2, 0, 3).contiguous()

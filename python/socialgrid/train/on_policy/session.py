@@ -76,9 +76,8 @@ class Session:
                 out = self.learner.act(
                     *(obs, self._memory, reset), last=last, greedy=self.greedy, step=self._step
                 )
-                rollout.record(t, out)
                 self._memory = out.state
-                worlds.actions[:, self._columns] = out.action.cpu().numpy()
+                worlds.actions[:, self._columns] = rollout.record(t, out).numpy()
             for others in self.company:
                 chosen = others.act(rollout.obs[t], rollout.reset[t], last, self.greedy)
                 worlds.actions[:, list(others.seats)] = chosen.cpu().numpy()

@@ -263,9 +263,8 @@ class Trainer(Run):
                 step=self.played_before() + t,
                 first_env=self.first_env + rows.start,
             )
-            part.record(t, out)
             self._memory[half] = out.state
-            self.worlds.actions[rows, self.slots] = out.action.cpu().numpy()
+            self.worlds.actions[rows, self.slots] = part.record(t, out).numpy()
         with self._timed("simulate"):
             self.worlds.send(half, self.worlds.actions, part.slot(t))
         part.take(t, torch.from_numpy(self.worlds.actions[rows]))
