@@ -23,6 +23,7 @@ from socialgrid.models.layers import (
 )
 from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
+from socialgrid.models.weight_gradients import weight_gradient
 
 
 class Decoder(nn.Module):
@@ -177,6 +178,8 @@ class _AbsoluteError(torch.autograd.Function):
         d_out = factor * (grads[0] / factor.shape[-1]).to(x.dtype).unsqueeze(-1)
         if kernels.usable(x, d_out):
             d_weight = convolutions.affine_gradient(x, d_out)
+        elif x.device.type != "cpu":
+            d_weight = weight_gradient(x, d_out)
         else:
             d_weight = products(x.transpose(1, 2), d_out.transpose(1, 2))
         return products(d_out, weight), d_weight, d_out.sum(1), None, None

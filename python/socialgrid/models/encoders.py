@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from socialgrid.models import encoding, kernels, lookup
+from socialgrid.models import activation, encoding, kernels, lookup
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.layers import StackedConv, StackedLinear, by_agent, uniform_parameter
 from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
+from socialgrid.models.triton_kernels import choice
 from socialgrid.models.weight_gradients import weight_gradient
 
 PIECE = 1024
@@ -106,6 +107,8 @@ class _TileConvolve(torch.autograd.Function):
             numbers = views.flatten(1).int()
             found = [F.embedding(numbers[a], table[a]) for a in range(agents)]
             out = found[0][None] if agents == 1 else torch.stack(found)
+        elif choice.usable(weight):
+            out = activation.bend_(products(views.flatten(1, 2).to(dtype), weight), bias, slope)
         else:
             out = products(views.flatten(1, 2).to(dtype), weight, bias)
             F.leaky_relu_(out, slope)
@@ -114,9 +117,9 @@ class _TileConvolve(torch.autograd.Function):
         return out.view(agents, count, cells, -1)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         views, atlas, out = ctx.saved_tensors
-        grad = torch.ops.aten.leaky_relu_backward(grads[0].reshape(out.shape), out, ctx.slope, True)
+        grad, d_bias = activation.unbend(grads[0].reshape(out.shape), out, ctx.slope)
         if views.dim() == 3:
             patches = F.embedding(views.flatten(1).int(), atlas.to(out.dtype))
         else:
@@ -125,7 +128,7 @@ class _TileConvolve(torch.autograd.Function):
             weight = products(grad.mT, patches.mT).float()
         else:
             weight = weight_gradient(grad, patches)
-        return None, None, weight, grad.sum(1).float(), None, None
+        return None, None, weight, d_bias, None, None
 
 
 class CellConv(nn.Module):

@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from socialgrid.models import convolutions
+from socialgrid.models import activation, convolutions
 from socialgrid.models import weight_gradients as tall
 from socialgrid.models.products import affine
+from socialgrid.models.triton_kernels import choice
 
 _ALL = slice(None)
 
@@ -240,7 +241,9 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
-        if convolutions.worthwhile(x, weight):
+        if choice.usable(x):
+            out = activation.bend_(correlate(x, weight.to(x.dtype)), bias, slope)
+        elif convolutions.worthwhile(x, weight):
             out = convolutions.correlate(x, weight, bias, slope)
         else:
             out = F.leaky_relu_(correlate(x, weight.to(x.dtype), bias.to(x.dtype)), slope)
@@ -249,15 +252,15 @@ class _Convolve(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, out = ctx.saved_tensors
         if convolutions.worthwhile(x, weight):
             grad, d_bias = convolutions.rectified(grads[0], out, ctx.slope)
             dx = convolutions.spread(grad, weight, None, 1.0) if ctx.needs_input_grad[0] else None
             return dx, convolutions.weight_gradient(grad, x, weight.shape[2]), d_bias, None
-        grad = torch.ops.aten.leaky_relu_backward(grads[0], out, ctx.slope, True)
+        grad, own = activation.unbend(grads[0], out, ctx.slope)
         dx = spread(grad, weight.to(x.dtype)) if ctx.needs_input_grad[0] else None
-        return dx, weight_gradient(grad, x, weight.shape[2]), _bias_gradient(grad), None
+        return dx, weight_gradient(grad, x, weight.shape[2]), own, None
 
 
 class _ConvolveTransposed(torch.autograd.Function):
@@ -265,7 +268,9 @@ class _ConvolveTransposed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
-        if convolutions.worthwhile(x, weight):
+        if choice.usable(x):
+            out = activation.bend_(spread(x, weight.to(x.dtype)), bias, slope)
+        elif convolutions.worthwhile(x, weight):
             out = convolutions.spread(x, weight, bias, slope)
         else:
             out = F.leaky_relu_(spread(x, weight.to(x.dtype), bias.to(x.dtype)), slope)
@@ -274,17 +279,12 @@ class _ConvolveTransposed(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, out = ctx.saved_tensors
         if convolutions.worthwhile(x, weight):
             grad, d_bias = convolutions.rectified(grads[0], out, ctx.slope)
             dx = convolutions.correlate(grad, weight, None, 1.0)
             return dx, convolutions.weight_gradient(x, grad, weight.shape[2]), d_bias, None
-        grad = torch.ops.aten.leaky_relu_backward(grads[0], out, ctx.slope, True)
+        grad, own = activation.unbend(grads[0], out, ctx.slope)
         dx = correlate(grad, weight.to(x.dtype))
-        return dx, weight_gradient(x, grad, weight.shape[2]), _bias_gradient(grad), None
-
-
-def _bias_gradient(grad: Tensor) -> Tensor:
-    # Not sum(dtype=float32): that would copy everything to float32 first.
-    return grad.flatten(1, 3).sum(1).float()
+        return dx, weight_gradient(x, grad, weight.shape[2]), own, None

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from socialgrid.models import convolutions, kernels
+from socialgrid.models import activation, convolutions, kernels
+from socialgrid.models.triton_kernels import choice
 from socialgrid.models.weight_gradients import weight_gradient
 
 _FEW = 512  # rows up to which the kernels' products cost less than the call of another library
@@ -99,7 +100,9 @@ class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, tanh: bool) -> Tensor:
         compiled = kernels.usable(x, weight)
-        if compiled and x.shape[1] <= _FEW:
+        if tanh and choice.usable(x):
+            out = activation.bend_(products(x, weight.to(x.dtype)), bias, 1.0, tanh=True)
+        elif compiled and x.shape[1] <= _FEW:
             out = convolutions.affine(x, weight, bias, tanh=tanh)
         else:
             out = products(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
@@ -113,10 +116,8 @@ class _Affine(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, squashed = ctx.saved_tensors
-        grad = grads[0]
-        if squashed is not None:
-            grad = torch.ops.aten.tanh_backward(grad, squashed)
         wanted = ctx.needs_input_grad
+        grad, d_bias = activation.unbend(grads[0], squashed, tanh=True, biased=wanted[2])
         dx = products(grad, weight.to(x.dtype).transpose(1, 2)) if wanted[0] else None
         if kernels.usable(x, weight):
             d_weight = convolutions.affine_gradient(grad, x)
@@ -124,4 +125,4 @@ class _Affine(torch.autograd.Function):
             d_weight = weight_gradient(grad, x)
         else:
             d_weight = products(grad.transpose(1, 2), x.transpose(1, 2)).to(weight.dtype)
-        return dx, d_weight, grad.sum(1).to(weight.dtype) if wanted[2] else None, None
+        return dx, d_weight, d_bias, None

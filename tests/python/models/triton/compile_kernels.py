@@ -17,8 +17,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from socialgrid.models import StackedLSTM, triton_kernels
-from socialgrid.models.triton_kernels import activations, choice
+from socialgrid.models import StackedLSTM, kernels, triton_kernels
+from socialgrid.models.layers import StackedConv, StackedLinear, StackedTransposedConv
+from socialgrid.models.triton_kernels import choice
 
 TARGETS = [GPUTarget("cuda", 80, 32), GPUTarget("cuda", 90, 32)]
 TYPES = {
@@ -73,25 +74,30 @@ def exercise(dtype):
     h = torch.zeros(2, 5, 48, requires_grad=True)
     out, _ = StackedLSTM(gens, 7, 48)(x, h, h, torch.zeros(2, 3, 5, dtype=torch.bool))
     out.float().sum().backward()
-    for slope, tanh in ((0.1, False), (1.0, True)):
-        flat = torch.zeros(2, 5, 48, dtype=dtype)
-        activations.unbend(flat, activations.bend_(flat, h[0], slope, tanh=tanh), slope, tanh=tanh)
+    image = torch.zeros(2, 3, 6, 6, 7, dtype=dtype)
+    for layer, given in (
+        (StackedConv(gens, 7, 12, 3, 0.1), image),
+        (StackedTransposedConv(gens, 7, 12, 3, 0.1), image),
+        (StackedLinear(gens, 7, 12, tanh=True), x.flatten(1, 2)),
+    ):
+        layer(given).float().sum().backward()
 
 
 def main():
     choice.DEVICES = {"cpu"}
+    kernels.KERNELS = None
     choice.works = lambda device: True
-    kernels = set()
+    names = set()
     for found in pkgutil.iter_modules(triton_kernels.__path__):
         module = importlib.import_module(f"{triton_kernels.__name__}.{found.name}")
         for name, value in list(vars(module).items()):
             if isinstance(value, triton.runtime.JITFunction):
                 setattr(module, name, Compiles(value))
-                kernels.add(name)
+                names.add(name)
     exercise(getattr(torch, sys.argv[1]))
-    left = kernels - {name for name, _ in Compiles.done}
+    left = names - {name for name, _ in Compiles.done}
     assert not left, f"nobody asked for {left}"
-    print(f"compiled {len(Compiles.done)} variants of {len(kernels)} kernels")
+    print(f"compiled {len(Compiles.done)} variants of {len(names)} kernels")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 import pytest
 import torch
 
+from socialgrid.models import kernels
 from socialgrid.models.triton_kernels import choice
 
 BROUGHT = sys.platform == "linux" and platform.machine() == "x86_64"  # as pyproject.toml says
@@ -29,6 +30,7 @@ def device(request, monkeypatch):
     """Where kernels compute; networks there use them."""
     found = torch.device(request.config.getoption("--accelerator") or "cpu")
     monkeypatch.setattr(choice, "DEVICES", {found.type})
+    monkeypatch.setattr(kernels, "KERNELS", None)  # those of the CPU
     monkeypatch.delenv("SOCIALGRID_KERNELS", raising=False)
     torch.set_float32_matmul_precision("highest")
     return found
