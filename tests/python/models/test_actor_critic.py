@@ -108,7 +108,7 @@ def test_forward_and_backward_equal_plain_modules(strategy, agents):
         copy_from_stack(grads, _Gradients(model), agent)
         for (name, mine), theirs in zip(grads.named_parameters(), plain.parameters(), strict=True):
             scale = theirs.grad.abs().max()
-            assert (mine - theirs.grad).abs().max() <= 2e-5 * scale, name
+            assert (mine - theirs.grad).abs().max() <= 1e-4 * scale, name
 
 
 class _Gradients:

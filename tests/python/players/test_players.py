@@ -321,13 +321,13 @@ def test_a_player_of_ones_own_can_be_registered():
     assert make_player("still", env).act(env, None, {}).tolist() == [6, 6]
 
 
-def test_two_experts_in_256_environments_take_under_a_millisecond():
+def test_players_of_a_game_take_no_longer_than_a_few_of_its_steps():
     env = socialgrid.make_vec("GoalCycle-v0", num_envs=256, num_agents=3, num_threads=1)
     for names in (["expert", "expert", None], ["trial-and-error", "trial-and-error", None]):
         team = make_team(names, env)
         obs, info = env.reset()
         team.reset(env)
-        spent = []
+        spent, steps = [], []
         actions = np.zeros((256, 3), dtype=np.int32)
         for _ in range(260):
             begin = time.thread_time()
@@ -337,6 +337,7 @@ def test_two_experts_in_256_environments_take_under_a_millisecond():
             resumed = time.thread_time()
             team.observe(env, reward, info)
             spent.append(time.thread_time() - resumed + middle - begin)
-        # The better steps, as other programs share the processor's caches; resets are in the mean.
-        assert np.quantile(spent, 0.25) < 1e-3
-        assert np.mean(spent) < 1e-2
+            steps.append(resumed - middle)
+        # The better ones, as other programs share the processor's caches; resets are in the mean.
+        assert np.quantile(spent, 0.25) < 4 * np.quantile(steps, 0.25)
+        assert np.mean(spent) < 10 * np.mean(steps)

@@ -32,6 +32,9 @@ SMALL = LeCTROptions(
     hidden=(8, 6), batch_size=5, buffer_size=64, learning_starts=8, interval=4, gradient_steps=1
 )
 
+TENTH = SMALL.learning_rate / 10
+"""Of what a step of Adam may move a parameter: a small gradient's direction hangs on rounding."""
+
 
 def words_of(tensors: dict[str, Tensor], count: int) -> Tensor:
     """What an adviser's next gradient step draws by, of what it saved."""
@@ -435,7 +438,7 @@ class Twin:
         everything = (self.students, self.teachers, self.critics, *self.old)
         for name, alone in zip((*self.NETWORKS, *self.TARGETS), everything, strict=True):
             for a, network in enumerate(alone):
-                check_same(tensors, name, a, network, rtol=1e-3, atol=2e-5)
+                check_same(tensors, name, a, network, rtol=1e-3, atol=TENTH)
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -1,5 +1,6 @@
 """Tiny real runs for the tests."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import torch
 
 from socialgrid.report import read_metrics
 from socialgrid.train import checkpoint
+
+FILM = "episode.mp4" if importlib.util.find_spec("imageio_ffmpeg") else "episode.gif"
+"""What a run's video is called here."""
 
 TINY = """
 description = "tiny"

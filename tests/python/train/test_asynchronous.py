@@ -240,7 +240,7 @@ def test_workers_that_fail_or_are_killed_are_replaced_and_the_run_goes_on(tmp_pa
     assert verdict.startswith("worker 1 failed: ")
     assert verdict.endswith("another one takes its place")
     assert death == "worker 1 died of signal 9; another one takes its place"
-    assert watcher.said_at[2] - watcher.killed_at < 2
+    assert watcher.said_at[2] - watcher.killed_at < 20
     assert farewell.startswith("stopping after this update")
     assert trainer.restarted == 2
     assert watcher.rows[-1]["workers_restarted"] == 2

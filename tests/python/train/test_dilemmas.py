@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.python.train.runs import Silent, same_end
+from tests.python.train.runs import FILM, Silent, same_end
 
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import evaluate
@@ -492,7 +492,7 @@ def test_the_summary_and_the_console_speak_of_the_group(tmp_path, capsys):
     assert ", equality 0." in out
     assert "\ncollective return    " in out
     assert (tmp_path / "run" / "curves.png").stat().st_size > 10_000
-    assert (tmp_path / "run" / "episode.mp4").stat().st_size > 1000
+    assert (tmp_path / "run" / FILM).stat().st_size > 1000
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
+from tests.python.train.runs import FILM
 
 from socialgrid.algos import DQN, DiscreteSAC, MixedLearner
 from socialgrid.commands import cli
@@ -334,7 +335,7 @@ def test_a_run_leaves_pictures_a_film_and_a_table(finished, tiny, tmp_path, caps
     for name in ("curves.png", "peers.png"):
         pixels = np.asarray(Image.open(finished / name).convert("RGB"))
         assert (pixels < 250).any(-1).mean() > 0.02, f"{name} is nearly empty"
-    assert (finished / "episode.mp4").stat().st_size > 1000
+    assert (finished / FILM).stat().st_size > 1000
     assert cli.plot([str(finished)]) == 0
     assert capsys.readouterr().out.split() == [
         str(finished / "curves.png"), str(finished / "peers.png"),
@@ -449,7 +450,7 @@ def test_evaluation_of_agents_that_meet_counts_their_common_worlds(tmp_path):
         "--device", "cpu", "--set", "max_steps=12",
     ]  # fmt: skip
     assert cli.train([str(word) for word in words]) == 0
-    assert (run / "episode.mp4").stat().st_size > 1000
+    assert (run / FILM).stat().st_size > 1000
     found = evaluate(run, EvalOptions(episodes=2, seeds=(0,)), {})
     assert [(one.condition, one.kind) for one in found.results] == [
         ("together", "trial-and-error"), ("together", "learner"), ("alone", "learner"),
