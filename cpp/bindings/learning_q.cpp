@@ -17,7 +17,7 @@ namespace {
 
 using learning::Kernels;
 using learning::QAgent;
-using learning::QFailure;
+using learning::Failure;
 using learning::QLearning;
 
 // Addresses: obs, next_obs, action, reward, terminated, each [agents, capacity, ...]; drawn places
@@ -30,7 +30,7 @@ py::tuple learn(const Kernels& kernels, const std::array<std::uintptr_t, 10>& wh
                 const std::vector<std::int64_t>& sizes, const std::array<double, 6>& constants,
                 const std::vector<std::array<double, 4>>& agents, int threads) {
   std::vector<std::array<double, 2>> sums;
-  QFailure failure;
+  Failure failure;
   {
     const Unlocked unlocked;
     const std::int64_t capacity = sizes.at(0), parameters = sizes.at(1);

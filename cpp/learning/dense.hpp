@@ -5,6 +5,7 @@
 
 namespace socialgrid::learning::SOCIALGRID_KERNEL_SET {
 
+std::int64_t perceptron_apart(std::int64_t count);
 std::int64_t perceptron_room(const Perceptron& perceptron);
 void perceptron_forward(const Perceptron& perceptron);
 void perceptron_back(const Perceptron& perceptron, const PerceptronBack& back);

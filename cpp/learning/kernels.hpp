@@ -182,6 +182,8 @@ struct Kernels {
                        std::int64_t end);
   void (*choose)(const Choice& choice);
   void (*judge)(const Judgement& judgement, Losses& losses);
+  // Numbers from a unit's results for `count` samples to the next one's.
+  std::int64_t (*perceptron_apart)(std::int64_t count);
   // Numbers that all results of a perceptron take; through it, and back through what is in there.
   std::int64_t (*perceptron_room)(const Perceptron& perceptron);
   void (*perceptron_forward)(const Perceptron& perceptron);

@@ -130,6 +130,15 @@ void turn_back(const float* from, std::int64_t count, std::int64_t columns, std:
   }
 }
 
+// Rows of the same numbers, without what lies between them.
+void copy_rows(const float* from, std::int64_t from_apart, std::int64_t rows, std::int64_t width,
+               float* to, std::int64_t to_apart) {
+  const auto size = static_cast<std::size_t>(width) * sizeof(float);
+  for (std::int64_t k = 0; k < rows; ++k) {
+    std::memcpy(to + k * to_apart, from + k * from_apart, size);
+  }
+}
+
 std::int64_t units_of(const Perceptron& p) {
   std::int64_t found = 0;
   for (std::int64_t l = 0; l <= p.layers; ++l) found += p.sizes[l];
@@ -274,6 +283,18 @@ void inputs_back(const float* grad, const float* x, const float* weight, const U
   });
 }
 
+// Adds some rows, through ReLU where `x` is its result.
+void add_rectified(const float* from, const float* x, const Units& units, std::int64_t apart,
+                   float* to) {
+  for (const std::int64_t k : units) {
+    for (std::int64_t at = k * apart; at < (k + 1) * apart - kLanes; at += kLanes) {
+      Lanes more = load(from + at);
+      if (x != nullptr) more = load(x + at) == 0.0f ? Lanes{} : more;
+      store(to + at, load(to + at) + more);
+    }
+  }
+}
+
 // In its room, which has one block at a time where results are not kept.
 std::int64_t distance_in(const Perceptron& p) {
   return distance(p.kept ? p.count : std::min<std::int64_t>(p.count, kWidth));
@@ -281,11 +302,13 @@ std::int64_t distance_in(const Perceptron& p) {
 
 }  // namespace
 
+std::int64_t perceptron_apart(std::int64_t count) { return distance(count); }
+
 std::int64_t perceptron_room(const Perceptron& p) { return units_of(p) * distance_in(p); }
 
 void perceptron_forward(const Perceptron& p) {
   const std::int64_t inputs = p.sizes[0], outputs = p.sizes[p.layers];
-  const std::int64_t apart = distance_in(p);
+  const std::int64_t apart = distance_in(p), outside = distance(p.count);
   const std::int64_t last = (units_of(p) - outputs) * apart;
   std::vector<Term> terms, following;
   by_block(p.count, [&]<int Vectors>(Count<Vectors>, std::int64_t first) {
@@ -293,7 +316,11 @@ void perceptron_forward(const Perceptron& p) {
     for (std::int64_t k = 0; k < p.sizes[0]; ++k) terms.push_back({k, k * apart});
     const std::int64_t rows = std::min<std::int64_t>(p.count - first, Vectors * kLanes);
     float* from = p.kept ? p.room + first : p.room;
-    turn(p.x + first * inputs, rows, inputs, Vectors * kLanes, apart, from);
+    if (p.by_unit) {
+      copy_rows(p.x + first, outside, inputs, Vectors * kLanes, from, apart);
+    } else {
+      turn(p.x + first * inputs, rows, inputs, Vectors * kLanes, apart, from);
+    }
     const float* result = from + last;
     for (std::int64_t l = 0; l < p.layers; ++l) {
       float* to = from + p.sizes[l] * apart;
@@ -301,7 +328,11 @@ void perceptron_forward(const Perceptron& p) {
                            apart, from, to, terms, following);
       from = to;
     }
-    turn_back(result, rows, outputs, apart, p.out + first * outputs);
+    if (p.by_unit) {
+      copy_rows(result, apart, outputs, Vectors * kLanes, p.out + first, outside);
+    } else {
+      turn_back(result, rows, outputs, apart, p.out + first * outputs);
+    }
   });
 }
 
@@ -311,7 +342,11 @@ void perceptron_back(const Perceptron& p, const PerceptronBack& b) {
   float* grad = b.scratch + (x - p.room);
   Units outs, ins;
   std::vector<Term> terms;
-  turn(b.grad, p.count, p.sizes[p.layers], apart, apart, grad);
+  if (p.by_unit) {
+    copy_rows(b.grad, apart, p.sizes[p.layers], apart - kLanes, grad, apart);
+  } else {
+    turn(b.grad, p.count, p.sizes[p.layers], apart, apart, grad);
+  }
   if (p.rectified == p.layers) {
     for (std::int64_t i = 0; i < p.sizes[p.layers] * apart; ++i) {
       grad[i] = x[i] == 0.0f ? 0.0f : grad[i];
@@ -333,13 +368,24 @@ void perceptron_back(const Perceptron& p, const PerceptronBack& b) {
       parameters_back(grad, x, outs, ins, outputs, inputs, apart, b.weights[l], b.biases[l]);
     }
     if (l == 0 && b.grad_x == nullptr) break;
+    if (l == 0) ins.erase(ins.begin(), ins.begin() + b.first_x);
     float* before = b.scratch + (x - p.room);
     inputs_back(grad, rectified ? x : nullptr, p.weights[l], outs, ins, inputs, p.count, apart,
                 terms, before);
+    if (l == p.layers - 1 && b.beside != nullptr) {
+      add_rectified(b.beside, rectified ? x : nullptr, ins, apart, before);
+    }
     grad = before;
     outs.swap(ins);
   }
-  if (b.grad_x != nullptr) turn_back(grad, p.count, p.sizes[0], apart, b.grad_x);
+  if (b.grad_x == nullptr) return;
+  const std::int64_t wanted = p.sizes[0] - b.first_x;
+  grad += b.first_x * apart;
+  if (p.by_unit) {
+    copy_rows(grad, apart, wanted, apart - kLanes, b.grad_x, apart);
+  } else {
+    turn_back(grad, p.count, wanted, apart, b.grad_x);
+  }
 }
 
 }  // namespace socialgrid::learning::SOCIALGRID_KERNEL_SET

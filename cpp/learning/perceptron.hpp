@@ -14,6 +14,10 @@ struct Perceptron {
   bool kept = true;       // inputs and all results stay in the room: for the way back
   float* room = nullptr;  // as much as perceptron_room says
   float* out = nullptr;   // [count, sizes[layers]]
+  // Inputs, results and their gradients lie unit by unit, as all do in the room: a row of numbers
+  // for each, one for each sample, rows perceptron_apart numbers from each other. Gradients behind
+  // the last sample are 0 then.
+  bool by_unit = false;
 };
 
 // What the way back needs besides.
@@ -22,7 +26,10 @@ struct PerceptronBack {
   float* scratch = nullptr;         // as much as the room
   float* const* weights = nullptr;  // [layers]: gradients like the parameters; null: not wanted
   float* const* biases = nullptr;
-  float* grad_x = nullptr;  // [count, sizes[0]]; null: not wanted
+  float* grad_x = nullptr;     // [count, sizes[0] - first_x]; null: not wanted
+  std::int64_t first_x = 0;    // of the inputs whose gradients are wanted
+  // What reaches the results before the last layer on other ways, unit by unit; null: nothing.
+  const float* beside = nullptr;
 };
 
 // One Adam (Kingma & Ba 2014) on `count` parameters.

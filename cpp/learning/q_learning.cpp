@@ -2,69 +2,14 @@
 #include "q_learning.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <barrier>
 #include <cmath>
 #include <cstring>
 #include <memory>
-#include <thread>
+
+#include "network.hpp"
 
 namespace socialgrid::learning {
 namespace {
-
-constexpr std::int64_t kLine = 16;  // numbers in a line of the cache
-
-// Numbers that begin a line of the cache; what they are is not known yet.
-class Scratch {
- public:
-  explicit Scratch(std::int64_t count)
-      : memory_(new float[static_cast<std::size_t>(count + kLine)]), data_(memory_.get()) {
-    while (reinterpret_cast<std::uintptr_t>(data_) % (sizeof(float) * kLine) != 0) ++data_;
-  }
-  float* data() { return data_; }
-
- private:
-  std::unique_ptr<float[]> memory_;
-  float* data_;
-};
-
-// The network of one agent, or its target, on a batch.
-class Network {
- public:
-  Network(const Kernels& kernels, const QLearning& task, const float* values, float* out)
-      : kernels_(kernels) {
-    own_.count = task.batch;
-    own_.layers = static_cast<std::int64_t>(task.sizes.size()) - 1;
-    own_.rectified = own_.layers - 1;
-    own_.sizes = task.sizes.data();
-    for (std::int64_t l = 0; l < own_.layers; ++l) {
-      weights_.push_back(values);
-      values += own_.sizes[l] * own_.sizes[l + 1];
-      biases_.push_back(values);
-      values += own_.sizes[l + 1];
-    }
-    own_.weights = weights_.data();
-    own_.biases = biases_.data();
-    own_.out = out;
-  }
-  Network(const Network&) = delete;
-  Network& operator=(const Network&) = delete;
-
-  // Action values [batch, actions] of observations [batch, inputs].
-  const float* see(const float* x, float* room, bool kept) {
-    own_.x = x;
-    own_.kept = kept;
-    own_.room = room;
-    kernels_.perceptron_forward(own_);
-    return own_.out;
-  }
-  const Perceptron& last() const { return own_; }
-
- private:
-  const Kernels& kernels_;
-  Perceptron own_;
-  std::vector<const float*> weights_, biases_;
-};
 
 // What one step of one agent needs, and no other after it.
 struct Desk {
@@ -77,18 +22,9 @@ struct Desk {
         values(task.batch * task.sizes.back()),
         following(task.batch * task.sizes.back()),
         grad(task.batch * task.sizes.back()),
-        room(room_of(kernels, task)),
-        spare(room_of(kernels, task)),
+        room(room_of(kernels, task.sizes, task.batch)),
+        spare(room_of(kernels, task.sizes, task.batch)),
         best(static_cast<std::size_t>(task.batch)) {}
-
- private:
-  static std::int64_t room_of(const Kernels& kernels, const QLearning& task) {
-    Perceptron p;
-    p.count = task.batch;
-    p.layers = static_cast<std::int64_t>(task.sizes.size()) - 1;
-    p.sizes = task.sizes.data();
-    return kernels.perceptron_room(p);
-  }
 };
 
 // One agent while it learns, at a desk that it shares with others.
@@ -100,35 +36,28 @@ class Learner {
         agent_(agent),
         inputs_(task.sizes.front()),
         actions_(task.sizes.back()),
-        count_(parameters(task)),
-        network_(kernels, task, agent.values, desk.values.data()),
-        target_(kernels, task, agent.target, desk.following.data()),
+        count_(parameters_of(task.sizes)),
+        network_(kernels, task.sizes, task.batch, agent.values),
+        target_(kernels, task.sizes, task.batch, agent.target),
         desk_(desk),
-        grads_(count_) {
-    float* at = grads_.data();
-    for (std::size_t l = 0; l + 1 < task.sizes.size(); ++l) {
-      weights_.push_back(at);
-      at += task.sizes[l] * task.sizes[l + 1];
-      biases_.push_back(at);
-      at += task.sizes[l + 1];
-    }
-  }
+        grads_(count_),
+        of_layers_(task.sizes, grads_.data()) {}
   Learner(const Learner&) = delete;
   Learner& operator=(const Learner&) = delete;
 
-  // Computes the gradient of a step; false where it, or first the loss, is not finite.
-  bool differentiate(std::int64_t step, bool& gradient) {
+  // Computes the gradient of a step.
+  Outcome differentiate(std::int64_t step, std::int64_t) {
     const std::int64_t* drawn = agent_.drawn + step * task_.batch;
     gather(agent_.obs, drawn, desk_.obs.data());
     gather(agent_.next_obs, drawn, desk_.next_obs.data());
-    const float* following = target_.see(desk_.next_obs.data(), desk_.spare.data(), false);
-    const float* judge = task_.is_double
-                             ? network_.see(desk_.next_obs.data(), desk_.spare.data(), false)
-                             : following;
+    const float *next_obs = desk_.next_obs.data(), *following = desk_.following.data();
+    float *values = desk_.values.data(), *spare = desk_.spare.data();
+    target_.see(next_obs, desk_.following.data(), spare, false);
+    const float* judge = task_.is_double ? network_.see(next_obs, values, spare, false) : following;
     for (std::int64_t b = 0; b < task_.batch; ++b) {
       desk_.best[static_cast<std::size_t>(b)] = largest(judge + b * actions_);
     }
-    const float* values = network_.see(desk_.obs.data(), desk_.room.data(), true);
+    network_.see(desk_.obs.data(), values, desk_.room.data(), true);
     const float gamma = static_cast<float>(task_.gamma);
     const float share = 1.0f / static_cast<float>(task_.batch);
     float* grad = desk_.grad.data();
@@ -146,21 +75,19 @@ class Learner {
     }
     loss_ = loss * share;
     error_ = error * share;
-    gradient = false;
-    if (!std::isfinite(loss_)) return false;
+    if (!std::isfinite(loss_)) return Outcome::loss;
     PerceptronBack back;
     back.grad = grad;
-    back.scratch = desk_.spare.data();
-    back.weights = weights_.data();
-    back.biases = biases_.data();
-    kernels_.perceptron_back(network_.last(), back);
+    back.scratch = spare;
+    back.weights = of_layers_.weights.data();
+    back.biases = of_layers_.biases.data();
+    network_.back(back);
     norm_ = kernels_.norm(grads_.data(), count_);
-    gradient = true;
-    return std::isfinite(norm_);
+    return std::isfinite(norm_) ? Outcome::fine : Outcome::gradient;
   }
 
   // Takes the step.
-  void descend(std::int64_t step) {
+  void descend(std::int64_t step, std::int64_t) {
     Descent d;
     d.count = count_;
     d.values = agent_.values;
@@ -182,14 +109,6 @@ class Learner {
   }
 
  private:
-  static std::int64_t parameters(const QLearning& task) {
-    std::int64_t found = 0;
-    for (std::size_t l = 0; l + 1 < task.sizes.size(); ++l) {
-      found += (task.sizes[l] + 1) * task.sizes[l + 1];
-    }
-    return found;
-  }
-
   void gather(const float* from, const std::int64_t* drawn, float* to) const {
     const auto size = static_cast<std::size_t>(inputs_) * sizeof(float);
     for (std::int64_t b = 0; b < task_.batch; ++b) {
@@ -210,53 +129,23 @@ class Learner {
   const QLearning& task_;
   QAgent& agent_;
   std::int64_t inputs_, actions_, count_;
-  Network network_, target_;
+  DenseNetwork network_, target_;
   Desk& desk_;
   Scratch grads_;
-  std::vector<float*> weights_, biases_;
+  LayerParameters<float> of_layers_;
   double loss_ = 0.0, error_ = 0.0, norm_ = 0.0;
 };
 
 }  // namespace
 
-QFailure learn(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents,
-               int threads) {
-  const auto count = static_cast<std::int64_t>(agents.size());
-  threads = static_cast<int>(std::clamp<std::int64_t>(count, 1, std::max(threads, 1)));
-  std::vector<QFailure> failures(static_cast<std::size_t>(task.steps));
-  std::vector<std::atomic<bool>> failed(static_cast<std::size_t>(task.steps));
-  std::vector<QFailure> each(static_cast<std::size_t>(count));
-  std::barrier everybody(threads);
-  const auto work = [&](int thread) {
-    Desk desk(kernels, task);
-    std::vector<std::unique_ptr<Learner>> own;
-    const std::int64_t begin = count * thread / threads, end = count * (thread + 1) / threads;
-    for (std::int64_t a = begin; a < end; ++a) {
-      own.push_back(
-          std::make_unique<Learner>(kernels, task, agents[static_cast<std::size_t>(a)], desk));
-    }
-    for (std::int64_t step = 0; step < task.steps; ++step) {
-      std::atomic<bool>& over = failed[static_cast<std::size_t>(step)];
-      for (std::int64_t a = begin; a < end; ++a) {
-        QFailure& mine = each[static_cast<std::size_t>(a)];
-        if (own[static_cast<std::size_t>(a - begin)]->differentiate(step, mine.gradient)) continue;
-        mine.step = step;
-        mine.agent = a;
-        over = true;
-      }
-      if (threads > 1) everybody.arrive_and_wait();
-      if (over) return;
-      for (const auto& learner : own) learner->descend(step);
-    }
-  };
-  std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back(work, i);
-  work(0);
-  for (std::thread& other : others) other.join();
-  for (const QFailure& one : each) {
-    if (one.agent >= 0) return one;
-  }
-  return {};
+Failure learn(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents,
+              int threads) {
+  return step_together(
+      static_cast<std::int64_t>(agents.size()), task.steps, 1, threads,
+      [&] { return std::make_unique<Desk>(kernels, task); },
+      [&](std::int64_t a, Desk& desk) {
+        return std::make_unique<Learner>(kernels, task, agents[static_cast<std::size_t>(a)], desk);
+      });
 }
 
 }  // namespace socialgrid::learning

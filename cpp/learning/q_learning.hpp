@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "together.hpp"
 
 namespace socialgrid::learning {
 
@@ -36,15 +37,9 @@ struct QLearning {
   double max_norm = 0.0;  // 0: gradients are not clipped
 };
 
-// What stopped being finite, in which step and of whom.
-struct QFailure {
-  std::int64_t step = -1, agent = -1;  // -1: nothing did
-  bool gradient = false;               // otherwise the loss
-};
-
 // Takes the gradient steps of all agents. Nobody takes a step in which somebody's loss or gradient
 // is not finite, nor any after that. Agents are shared among threads; results do not depend on it.
-QFailure learn(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents,
-               int threads);
+Failure learn(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents,
+              int threads);
 
 }  // namespace socialgrid::learning

@@ -35,6 +35,7 @@ const Kernels kernels = {
     look_up_rest,
     choose,
     judge,
+    perceptron_apart,
     perceptron_room,
     perceptron_forward,
     perceptron_back,

@@ -1,42 +1,17 @@
-"""Gradient steps of deep Q-networks on vectors, all of them in one call of compiled kernels.
-
-What they compute is in ``DQN`` step by step; results differ by rounding. Each agent does all it has
-to do for a step while its numbers are in the cache, and agents are shared among threads.
-"""
+"""Gradient steps of deep Q-networks on vectors, all of them in one call of compiled kernels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from socialgrid.algos.off_policy.compiled_learner import Steps
 from socialgrid.algos.options import DQNConfig
 from socialgrid.data.replay import Replay
 from socialgrid.models import kernels
 from socialgrid.models.trained import Trained
-
-
-@dataclass(frozen=True)
-class Steps:
-    """What gradient steps came to.
-
-    Attributes:
-        done: how many everybody took.
-        failed: what stopped being finite in the step after them, and of whom; None: nothing did.
-        sums: float32 ``[2, learners]``, losses and absolute temporal differences, added up.
-    """
-
-    done: int
-    failed: tuple[str, int] | None
-    sums: Tensor
-
-
-def usable(replay: Replay, part: Trained) -> bool:
-    """Whether kernels can work on these vectors and this network, and are wanted."""
-    perceptron = all(name.startswith("heads.0.") for name, _ in part.network.named_parameters())
-    return perceptron and kernels.usable(replay.kept["obs"], part.flat.block)
 
 
 def take_steps(
@@ -60,8 +35,6 @@ def take_steps(
         begun: gradient steps of each of them before.
     """
     assert kernels.KERNELS is not None
-    if not learners:
-        return Steps(drawn.shape[1], None, torch.zeros(2, 0))
     optimiser, kept, drawn = part.optimiser, replay.kept, drawn.contiguous()
     stored = (kept[name] for name in ("obs", "next_obs", "action", "reward", "terminated"))
     learnt = part.flat.block, part.target_flat.block
@@ -85,4 +58,5 @@ def take_steps(
     part.flat.changed()
     part.target_flat.changed()
     failed = None if failing < 0 else ("q gradient" if gradient else "q loss", learners[who])
-    return Steps(done, failed, torch.tensor(sums).T)
+    loss, error = torch.tensor(sums).view(len(learners), 2).T / drawn.shape[1]
+    return Steps(done, failed, {"loss": loss, "td_error": error})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from socialgrid.algos.off_policy import compiled_q
+from socialgrid.algos.off_policy.compiled_learner import CompiledLearner, Steps
 from socialgrid.algos.off_policy.experience import EXPLORES
-from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.options import DQNConfig
 from socialgrid.data.replay import Transitions
-from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.q_network import QNetwork
 from socialgrid.models.task_spec import TaskSpec
 
@@ -28,7 +28,7 @@ def chosen(values: Tensor, action: Tensor) -> Tensor:
     return values.gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
-class DQN(OffPolicyLearner):
+class DQN(CompiledLearner):
     """DQN (Mnih et al. 2015), double (van Hasselt et al. 2016), epsilon-greedy.
 
     Loss: Huber of r + gamma Q'(s', argmax_a Q(s', a)) - Q(s, a), where Q' is the target and the
@@ -90,34 +90,12 @@ class DQN(OffPolicyLearner):
         values: Tensor = self._q(obs)[0]
         return values.gather(-1, actions)
 
-    def _take_gradient_steps(self, steps: int) -> dict[str, Tensor]:
-        if (
-            not steps
-            or self.config.prioritised
-            or not compiled_q.usable(self.replay, self._trained["q"])
-        ):
-            return super()._take_gradient_steps(steps)
-        drawn = [self.replay.places(self._batch_words(after)) for after in range(steps)]
-        return self._learn_from(torch.stack(drawn, 1))
-
-    def _learn_from(self, drawn: Tensor) -> dict[str, Tensor]:
-        """Gradient steps on what lies at places ``drawn`` [A, steps, B] of the memory."""
-        learners, steps = self._learners, drawn.shape[1]
+    def _compiled_steps(
+        self, drawn: Tensor, learners: Sequence[int], begun: Sequence[int]
+    ) -> Steps:
         sizes = (self.replay.kept["obs"][0, 0].numel(), *self.config.hidden, self.task.num_actions)
-        begun = [self.agent_updates[agent] for agent in learners]
         given = self.config, sizes, self.replay, drawn, learners, begun
-        found = compiled_q.take_steps(self._trained["q"], *given)
-        taken = steps if found.failed is None else found.done + 1
-        self.updates += taken
-        for agent in self._now:
-            self.agent_updates[agent] += taken
-        if found.failed is not None:
-            what, agent = found.failed
-            batch = self.replay.at(drawn[:, found.done])
-            raise NonFiniteError(what, self.updates, agent, self._dump(agent, batch.tensors()))
-        means = torch.full((2, self.num_agents), torch.nan)
-        means[:, learners] = found.sums / steps
-        return {"loss": means[0], "td_error": means[1]}
+        return compiled_q.take_steps(self._trained["q"], *given)
 
     def _learn(self, batch: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
         loss, errors = self.loss(batch)
