@@ -155,6 +155,7 @@ void register_learning(py::module_& module) {
   add_q_learning(kernels);
   add_deciding(kernels);
   add_decoding(kernels);
+  add_actor_critic(kernels);
   add_acting(module);
   kernels.def(py::init(&set_of), py::arg("name"))
       .def_property_readonly("name", [](const Kernels& kernels) { return kernels.name; })

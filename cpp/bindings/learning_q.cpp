@@ -15,9 +15,9 @@ namespace py = pybind11;
 namespace socialgrid::bindings {
 namespace {
 
+using learning::Failure;
 using learning::Kernels;
 using learning::QAgent;
-using learning::Failure;
 using learning::QLearning;
 
 // Addresses: obs, next_obs, action, reward, terminated, each [agents, capacity, ...]; drawn places

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "perceptron.hpp"
+#include "policies.hpp"
 
 namespace socialgrid::learning {
 
@@ -188,6 +189,13 @@ struct Kernels {
   std::int64_t (*perceptron_room)(const Perceptron& perceptron);
   void (*perceptron_forward)(const Perceptron& perceptron);
   void (*perceptron_back)(const Perceptron& perceptron, const PerceptronBack& back);
+  void (*exponential_all)(const float* x, std::int64_t count, float* to);
+  // Actions and what policies say of them, and the way back.
+  void (*squash)(const Squash& squash);
+  void (*squash_back)(const Squash& squash, const SquashBack& back);
+  void (*state_noise)(const StateNoise& noise);
+  void (*state_noise_back)(const StateNoise& noise, const StateNoiseBack& back);
+  void (*categorical)(const Categorical& categorical);
   // Whether all of `count` numbers are finite. Norm of them; a step; `to` moves by `rate` towards
   // `from`: 1 copies.
   bool (*finite)(const float* x, std::int64_t count);

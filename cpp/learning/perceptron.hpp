@@ -26,8 +26,8 @@ struct PerceptronBack {
   float* scratch = nullptr;         // as much as the room
   float* const* weights = nullptr;  // [layers]: gradients like the parameters; null: not wanted
   float* const* biases = nullptr;
-  float* grad_x = nullptr;     // [count, sizes[0] - first_x]; null: not wanted
-  std::int64_t first_x = 0;    // of the inputs whose gradients are wanted
+  float* grad_x = nullptr;   // [count, sizes[0] - first_x]; null: not wanted
+  std::int64_t first_x = 0;  // of the inputs whose gradients are wanted
   // What reaches the results before the last layer on other ways, unit by unit; null: nothing.
   const float* beside = nullptr;
 };

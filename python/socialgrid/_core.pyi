@@ -143,6 +143,16 @@ class Kernels:
         agents: Sequence[tuple[float, ...]],
         threads: int,
     ) -> tuple[int, int, bool, list[list[float]]]: ...
+    def learn_actor_critic(
+        self,
+        policy: str,
+        arrays: dict[str, NDArray[Any]],
+        hidden: Sequence[int],
+        numbers: dict[str, float],
+        learners: Sequence[int],
+        begun: Sequence[int],
+        threads: int,
+    ) -> tuple[int, int, int, bool, list[list[float]]]: ...
     def finite(self, all: Sequence[tuple[int, int]]) -> bool: ...
     def descend(
         self,

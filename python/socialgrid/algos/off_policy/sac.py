@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from socialgrid.algos.off_policy import compiled_actor_critic
+from socialgrid.algos.off_policy.compiled_learner import CompiledLearner, Steps
 from socialgrid.algos.off_policy.dqn import chosen, weighted_mean
 from socialgrid.algos.off_policy.experience import EXPLORES, MATRIX
-from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.options import SACConfig
 from socialgrid.data.replay import Transitions
 from socialgrid.models.policies import (
@@ -31,7 +33,7 @@ class Temperature(nn.Module):
         self.log = nn.Parameter(torch.full((num_agents, 1), math.log(initial)))
 
 
-class _SoftActorCritic(OffPolicyLearner):
+class _SoftActorCritic(CompiledLearner):
     """What both kinds have in common: the temperature and the order of a gradient step."""
 
     algorithm = "sac"
@@ -80,9 +82,36 @@ class _SoftActorCritic(OffPolicyLearner):
             "td_error": errors.abs().mean(1),
         }
 
+    def _compiled_steps(
+        self, drawn: Tensor, learners: Sequence[int], begun: Sequence[int]
+    ) -> Steps:
+        steps, places = drawn.shape[1], math.prod(self._noise_shape(drawn.shape[2]))
+        noise = self._noise_of_steps(learners, steps, places) if places else None
+        numbers = {
+            "temperature": self.config.temperature or 0.0,
+            "target_entropy": self.target_entropy,
+            "num_actions": self.task.num_actions,
+        }
+        given = self._trained, self.replay, drawn, noise, learners, begun
+        found = compiled_actor_critic.take_steps(self._policy, self.config, numbers, *given)
+        order = ("critic_loss", "actor_loss", "entropy", "temperature", "td_error")
+        return Steps(found.done, found.failed, {name: found.means[name] for name in order})
+
+    @property
+    @abstractmethod
+    def _policy(self) -> str:
+        """What compiled kernels call the actor."""
+
+    @abstractmethod
+    def _noise_shape(self, count: int) -> tuple[int, ...]:
+        """Of the noise that each agent draws for a gradient step on so many transitions; a 0 where
+        nothing is drawn.
+        """
+
     def _step_noise(self, batch: Transitions) -> Tensor | None:
-        """Noise of a gradient step; none where nothing is drawn."""
-        return None
+        """Noise ``[A, *shape]`` of a gradient step; none where nothing is drawn."""
+        shape = self._noise_shape(batch.reward.shape[1])
+        return self._update_noise(*shape) if math.prod(shape) else None
 
     @abstractmethod
     def critic_loss(
@@ -162,11 +191,14 @@ class SAC(_SoftActorCritic):
         loss = (alpha[:, None] * log_prob - value).mean(1)
         return loss, -log_prob.detach().mean(1)
 
-    def _step_noise(self, batch: Transitions) -> Tensor | None:
-        """``[A, latent, D]``, or ``[A, 2, B, D]`` for the next and the present observations."""
-        if self.config.state_dependent_noise:
-            return self._update_noise(*self._actor.noise_shape)
-        return self._update_noise(2, batch.reward.shape[1], *self._actor.noise_shape)
+    @property
+    def _policy(self) -> str:
+        return "of-state" if self.config.state_dependent_noise else "gaussian"
+
+    def _noise_shape(self, count: int) -> tuple[int, ...]:
+        """``[latent, D]``, or ``[2, B, D]`` for the next and the present observations."""
+        own = self._actor.noise_shape
+        return own if self.config.state_dependent_noise else (2, count, *own)
 
     @staticmethod
     def _part(noise: Tensor | None, which: int) -> Tensor | None:
@@ -276,6 +308,11 @@ class DiscreteSAC(_SoftActorCritic):
             value = self._critic(batch.obs).amin(0)
         loss = (probs * (alpha[:, None, None] * log_probs - value)).sum(-1).mean(1)
         return loss, -(probs * log_probs).detach().sum(-1).mean(1)
+
+    _policy = "categorical"
+
+    def _noise_shape(self, count: int) -> tuple[int, ...]:
+        return (0,)
 
     def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
         log_probs: Tensor = self._actor(obs)

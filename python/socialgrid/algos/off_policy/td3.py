@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from socialgrid.algos.off_policy import compiled_actor_critic
+from socialgrid.algos.off_policy.compiled_learner import CompiledLearner, Steps
 from socialgrid.algos.off_policy.dqn import weighted_mean
-from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.options import TD3Config
 from socialgrid.data.replay import Transitions
 from socialgrid.models.policies import DeterministicPolicy
@@ -16,7 +18,7 @@ from socialgrid.models.q_network import Critic
 from socialgrid.models.task_spec import TaskSpec
 
 
-class TD3(OffPolicyLearner):
+class TD3(CompiledLearner):
     """TD3 (Fujimoto et al. 2018, algorithm 1).
 
     Critics: r + gamma min_k Q'_k(s', clip(pi'(s') + clipped noise)); the bootstrap is left out
@@ -83,6 +85,23 @@ class TD3(OffPolicyLearner):
             numbers["actor_loss"] = torch.full_like(actor_loss.detach(), torch.nan)
             numbers["actor_loss"][turn] = actor_loss.detach()[turn]
         return errors, numbers
+
+    def _compiled_steps(
+        self, drawn: Tensor, learners: Sequence[int], begun: Sequence[int]
+    ) -> Steps:
+        config, (steps, count) = self.config, drawn.shape[1:]
+        noise = self._noise_of_steps(learners, steps, count * self.task.action_size)
+        numbers = {
+            "policy_delay": config.policy_delay,
+            "target_noise": config.target_noise,
+            "target_noise_clip": config.target_noise_clip,
+        }
+        given = self._trained, self.replay, drawn, noise, learners, begun
+        found = compiled_actor_critic.take_steps("deterministic", config, numbers, *given)
+        kept = ["critic_loss", "td_error"]
+        if found.means["actor_loss"].isfinite().any():
+            kept.append("actor_loss")
+        return Steps(found.done, found.failed, {name: found.means[name] for name in kept})
 
     def _movers(self) -> list[int]:
         turn = self._whose_turn(self.config.policy_delay)
