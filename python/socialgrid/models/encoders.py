@@ -252,17 +252,40 @@ class Encoder(nn.Module):
         self, views: Tensor, dtype: torch.dtype, rows: slice, seen: lookup.Seen | None
     ) -> Tensor:
         agents = views.shape[0]
-        convs = list(self.convs)
-        if seen is None:
+        first, convs = self.first, list(self.convs)
+        later = convs if isinstance(first, CellConv) else convs[1:]
+        layers = self._of_all_tiles(views, rows) if seen is None else None
+        if seen is not None:
+            x, convs = lookup.convolve(seen, self._layers(rows)), later
+        elif layers is not None:
+            from socialgrid.models.triton_kernels import look_ups  # noqa: PLC0415 (needs Triton)
+
+            alone = isinstance(first, TileConv) and layers.cell is None
+            x, convs = look_ups.convolve(views, layers, dtype), convs if alone else later
+        else:
             x = self.first(views, dtype, rows)
             x = x.view(agents, views.shape[1], *self.first_shape, -1)
-        else:
-            x = lookup.convolve(seen, self._layers(rows))
-            convs = convs if isinstance(self.first, CellConv) else convs[1:]
         for conv in convs:
             x = conv(x, rows)
         flat: Tensor = x.reshape(agents, x.shape[1], self.flat)
         return flat
+
+    def _of_all_tiles(self, views: Tensor, rows: slice) -> lookup.Layers | None:
+        """What a table of all tiles stands for where kernels on cards look it up: the first layer
+        of single cells alone where views have fewer windows than there are tiles.
+        """
+        first, shape = self.first, (self.spec.rows, self.spec.cols)
+        if views.dim() != 3 or not choice.usable(next(self.parameters())):
+            return None
+        if isinstance(first, CellConv) or len(self.convs) > 0:
+            layers = self._layers(rows)
+            edge = layers.weight.shape[2] - 1
+            if views.shape[1] * (shape[0] - edge) * (shape[1] - edge) >= len(first.atlas):
+                return layers
+        if isinstance(first, CellConv):
+            return None
+        weight, bias = first.weight[rows, :, None, None], first.bias[rows]
+        return lookup.Layers(None, weight, bias, first.negative_slope, shape, first.atlas)
 
     def _by_look_up(self, views: Tensor, dtype: torch.dtype) -> bool:
         """Whether the first convolution over several cells may be a table of tiles."""

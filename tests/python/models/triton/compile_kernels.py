@@ -12,12 +12,14 @@ import re
 import sys
 from typing import ClassVar
 
+import numpy as np
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from socialgrid.models import StackedLSTM, kernels, triton_kernels
+from socialgrid.models import ModelConfig, StackedLSTM, ViewSpec, kernels, triton_kernels
+from socialgrid.models.encoders import Encoder
 from socialgrid.models.layers import StackedConv, StackedLinear, StackedTransposedConv
 from socialgrid.models.triton_kernels import choice
 
@@ -81,6 +83,9 @@ def exercise(dtype):
         (StackedLinear(gens, 7, 12, tanh=True), x.flatten(1, 2)),
     ):
         layer(given).float().sum().backward()
+    spec = ViewSpec(7, 7, 3, (3, 3), atlas=np.zeros((9, 3, 3, 3), np.uint8))
+    encoder = Encoder(gens, spec, ModelConfig(channels=(8, 12), features=(4,)))
+    encoder(torch.zeros(2, 3, 49, dtype=torch.uint16), dtype).float().sum().backward()
 
 
 def main():
