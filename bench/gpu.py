@@ -5,14 +5,17 @@
 
 Needs PyTorch, numpy and a compiler; where the package is not installed it is built first, from
 this checkout, without fetching anything (scikit-build-core, pybind11, CMake and ninja have to be
-there). Then come the tests of ``tests/python/accelerator`` (every algorithm and mechanism: one
-update beside the CPU's, and the same run twice), then the rows of the tables in the order of their
-importance. Every row is printed and written to ``OUT/gpu.jsonl`` as it is done; what finds no time
-any more is named.
+there). Then come the tests that are marked for accelerators (every algorithm and mechanism: one
+update beside the CPU's, the same run twice, graphs beside their eager twins, Triton's kernels
+beside PyTorch), and how far CPU and accelerator were apart in each; then the rows of the tables in
+the order of their importance. Every row is printed and written to ``OUT/gpu.jsonl`` as it is done;
+what finds no time any more is named.
 
 An agent-step is one learner acting once, with all the learning that follows from it; scripted
 players do not count. A wait is a call in which the host waits for the device. Launches and waits
-are counted by PyTorch's profiler in one act and in one update of two minibatches.
+are counted by PyTorch's profiler in an act (a mean over a short batch) and in an update of two
+minibatches. ``--graphs off`` starts operations one by one instead of repeating recorded graphs;
+some rows do both.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from checkouts import ROOT, build_and_restart
 
@@ -46,6 +50,10 @@ parser.add_argument("--device", default="cuda", help="cuda or cpu (default cuda)
 parser.add_argument("--tiny", action="store_true", help="tiny sizes: checks that it runs")
 parser.add_argument("--only", default="", help="rows whose names contain this")
 parser.add_argument("--no-tests", action="store_true", help="tables only")
+parser.add_argument("--graphs", default="on", choices=("on", "off"), help="whether phases repeat")
+
+Row = tuple[str, Callable[[], None]]
+TESTS = ("tests/python/accelerator", "tests/python/models/triton")
 
 
 def left(args: argparse.Namespace) -> float:
@@ -53,7 +61,7 @@ def left(args: argparse.Namespace) -> float:
     return float(args.seconds) - (time.monotonic() - BEGIN)
 
 
-def run_tests(args: argparse.Namespace, seconds: float) -> None:
+def run_tests(bench: Bench, args: argparse.Namespace, seconds: float) -> None:
     """The tests of the accelerator, in several processes where pytest-xdist is there."""
     words = ["-q", "-p", "no:cacheprovider", "-p", "no:benchmark", "--accelerator", args.device]
     if importlib.util.find_spec("xdist"):
@@ -61,7 +69,9 @@ def run_tests(args: argparse.Namespace, seconds: float) -> None:
     if args.tiny:
         words += ["-k", "ppo or dqn"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-    command = [sys.executable, "-m", "pytest", *words, "tests/python/accelerator"]
+    report = args.out.resolve() / "tests.xml"
+    folders = [folder for folder in TESTS if (ROOT / folder).is_dir()]
+    command = [sys.executable, "-m", "pytest", *words, "--junitxml", str(report), *folders]
     with (args.out / "tests.log").open("w") as log:
         try:
             subprocess.run(
@@ -74,6 +84,29 @@ def run_tests(args: argparse.Namespace, seconds: float) -> None:
         if line.startswith(("FAILED", "ERROR")):
             print(f"  {line[:180]}")
     print(f"  tests: {lines[-1] if lines else 'said nothing'}", flush=True)
+    bench.write(row="tests", said=lines[-1] if lines else "")
+    if report.exists():
+        tell_agreement(bench, report)
+
+
+def tell_agreement(bench: Bench, report: Path) -> None:
+    """How far accelerator and CPU were apart in the tests, arm by arm, the worst first."""
+    found = []
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        for one in case.iter("property"):
+            if one.get("name") == "difference":
+                size, of = (one.get("value") or "0 ").split(" ", 1)
+                arm = (case.get("name") or "").partition("[")[2].rstrip("]")
+                found.append((float(size), arm, of))
+    for size, arm, of in sorted(found, reverse=True):
+        bench.write(row="agreement", arm=arm, difference=size, of=of)
+    worst = "; ".join(f"{arm} {size:.1e} of {of}" for size, arm, of in sorted(found)[:-5:-1])
+    print(f"  one update beside the CPU's, {len(found)} arms; furthest apart: {worst}", flush=True)
+
+
+def named_by_graphs(name: str) -> str:
+    """A row's name, and whether its phases are started one by one."""
+    return name if os.environ["SOCIALGRID_GRAPHS"] == "on" else f"{name}, without graphs"
 
 
 class Bench:
@@ -95,6 +128,17 @@ class Bench:
         """Until the device has done everything."""
         if self.cuda:
             self.torch.cuda.synchronize()
+
+    def forget(self) -> None:
+        """Give memory back, and measure its peak from here."""
+        gc.collect()
+        if self.cuda:
+            self.torch.cuda.empty_cache()
+            self.torch.cuda.reset_peak_memory_stats()
+
+    def peak(self) -> float:
+        """The most memory since then, GiB."""
+        return self.torch.cuda.max_memory_allocated() / 2**30 if self.cuda else 0.0
 
     def config(
         self,
@@ -137,10 +181,8 @@ class Bench:
         """Time the whole loop of a trainer: one update to warm up, then the best of two."""
         from socialgrid.train import make_trainer
 
-        gc.collect()
-        if self.cuda:
-            self.torch.cuda.empty_cache()
-            self.torch.cuda.reset_peak_memory_stats()
+        self.forget()
+        name = named_by_graphs(name)
         with tempfile.TemporaryDirectory() as folder:
             trainer = make_trainer(config, Path(folder) / "run")
             trainer.begin()
@@ -156,64 +198,69 @@ class Bench:
             env = config.env
             learners = len(trainer.learner.agent_ids)
             rate = env.num_envs * env.rollout_steps * learners / wall
-            peak = self.torch.cuda.max_memory_allocated() / 2**30 if self.cuda else 0.0
+            peak = self.peak()
             shares = {k: v / wall for k, v in clock.items() if v / wall >= 0.005}
             act = 1000 * clock.get("act", 0.0) / env.rollout_steps
             share = ", ".join(f"{k} {v:.0%}" for k, v in shares.items())
             print(
                 f"  {name}: {rate:,.0f} agent-steps/s; {share}; act {act:.2f} ms a step; "
-                f"peak {peak:.1f} GiB",
+                f"peak {peak:.2f} GiB",
                 flush=True,
             )
+            if trainer.memory:
+                print(f"    said before: {trainer.memory}", flush=True)
             self.write(
                 row=name, agent_steps_per_second=rate, wall=wall, shares=shares, act_ms=act,
-                peak_gib=peak, envs=env.num_envs, steps=env.rollout_steps, learners=learners,
+                peak_gib=peak, said=trainer.memory, envs=env.num_envs, steps=env.rollout_steps,
+                learners=learners, precision=config.run.precision,
+                graphs=os.environ["SOCIALGRID_GRAPHS"],
             )  # fmt: skip
-            if looks:
-                self.look(name, trainer)
-            if hasattr(trainer, "worlds"):
-                trainer.worlds.close()
+            trainer.close()
+        if looks and left(self.args) > 20:
+            self.look(name, config)
 
-    def look(self, name: str, trainer: Any) -> None:
-        """Launches and waits of one act and of a short update."""
-        part = trainer._parts[0]
+    def look(self, name: str, config: Any) -> None:
+        """Launches and waits of an act, in a short batch, and of an update from it."""
+        from socialgrid.train import make_trainer
 
-        def act() -> None:
-            obs, reset = part.inputs(0)
-            part.record(0, trainer.learner.act(obs, trainer._memory[0], reset, last=part.last(0)))
+        algorithm, steps = config.algorithm, min(16, config.env.rollout_steps)
+        if hasattr(algorithm, "num_minibatches"):
+            algorithm = dataclasses.replace(algorithm, num_minibatches=2)
+            steps = max(steps, min(algorithm.sequence_length, config.env.rollout_steps))
+        env = dataclasses.replace(config.env, rollout_steps=steps)
+        config = dataclasses.replace(config, algorithm=algorithm, env=env)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = make_trainer(config, Path(folder) / "run")
+            trainer.begin()
+            trainer.step()
+            trainer.step()  # what is recorded is recorded
+            self.count(f"{name}: an act", trainer.collect, steps)
+            self.count(f"{name}: an update", trainer.learn)
+            trainer.close()
 
-        self.count(f"{name}: an act", act)
-        trainer.collect()
-        learner, whole = trainer.learner, trainer.learner.config
-        if hasattr(whole, "num_minibatches"):
-            learner.config = dataclasses.replace(whole, num_minibatches=2)
-        try:
-            self.count(f"{name}: an update", lambda: learner.update(trainer.rollout, progress=0))
-        finally:
-            learner.config = whole
-
-    def count(self, name: str, call: Callable[[], object]) -> None:
-        """What a call asks of the device, and how long the device works for it."""
-        if not self.cuda:
-            call()
-            return
-        torch = self.torch
+    def count(self, name: str, call: Callable[[], object], times: int = 1) -> None:
+        """What a call asks of the device, over so many times that it does something."""
         call()
         self.wait()
         begin = time.perf_counter()
         call()
         self.wait()
-        wall = time.perf_counter() - begin
+        wall = (time.perf_counter() - begin) / times
+        if not self.cuda:
+            print(f"    {name}: {1000 * wall:.2f} ms", flush=True)
+            self.write(row=name, wall=wall)
+            return
+        torch = self.torch
         kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
         with torch.profiler.profile(activities=kinds, acc_events=True) as profile:
             call()
             self.wait()
-        busy, launches = 0.0, 0
+        busy, launches = 0.0, 0.0
         for event in profile.key_averages():
             if str(event.device_type).endswith("CUDA"):
-                busy += event.self_device_time_total / 1e6
+                busy += event.self_device_time_total / 1e6 / times
             elif "LaunchKernel" in event.key or "GraphLaunch" in event.key:
-                launches += event.count
+                launches += event.count / times
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
@@ -226,73 +273,121 @@ class Bench:
             for one in caught
             if "synchronizing" in str(one.message)
         )
-        waits = sum(places.values())
+        waits = sum(places.values()) / times
         print(
             f"    {name}: {1000 * wall:.2f} ms, device busy {busy / wall:.0%}, "
-            f"{launches} launches, {waits} waits",
+            f"{launches:.1f} launches, {waits:.1f} waits",
             flush=True,
         )
-        self.write(row=name, wall=wall, busy=busy / wall, launches=launches, waits=places)
+        self.write(
+            row=name, wall=wall, busy=busy / wall, launches=launches, waits=waits, places=places
+        )
 
     def stack(self, name: str) -> None:
         """Gradient steps a second of all learners of a stack."""
         sys.path.insert(0, str(ROOT / "bench"))
         import off_policy
 
-        for learners in (1, 16, 64):
-            if left(self.args) < 8 or (self.args.tiny and learners > 16):
+        title = named_by_graphs(name)
+        for learners in (64, 16, 4, 1):
+            if left(self.args) < 8:
                 break
+            if self.args.tiny and learners > 16:
+                continue
+            self.forget()
             stack = off_policy.stack_of(off_policy.KINDS[name], learners, self.args.device)
             steps = 3 if self.args.tiny else 40
-            stack.update(2)
+            stack.update(4)
             self.wait()
             begin = time.perf_counter()
             stack.update(steps)
             self.wait()
             rate = learners * steps / (time.perf_counter() - begin)
-            print(f"  {name}, {learners} learners: {rate:,.0f} gradient steps/s", flush=True)
-            self.write(row=f"{name} stack", learners=learners, gradient_steps_per_second=rate)
+            peak = self.peak()
+            print(
+                f"  {title}, {learners} learners: {rate:,.0f} gradient steps/s; "
+                f"peak {peak:.2f} GiB",
+                flush=True,
+            )
+            self.write(
+                row=f"{title} stack", learners=learners, gradient_steps_per_second=rate,
+                peak_gib=peak, graphs=os.environ["SOCIALGRID_GRAPHS"],
+            )  # fmt: skip
+            if learners in (64, 16 if self.args.tiny else 64):
+                of_steps = f"{title}, {learners} learners: a gradient step"
+                self.count(of_steps, lambda stack=stack: stack.update(10), 10)  # type: ignore[misc]
 
-    def rows(self) -> Iterator[tuple[str, Callable[[], None]]]:
+    def rows(self) -> Iterator[Row]:
         """All rows, the most telling first."""
-        config, loop = self.config, self.loop
-        bf16 = {"run": {"precision": "bf16"}}
-        tiles = {"env": {"obs_mode": "tiles"}}
-
-        def full(learners: int, envs: int, steps: int, looks: bool = False, **changes: Any) -> Any:
-            name = f"full recipe, {learners} learners, {envs} environments x {steps} steps"
-            name += "".join(f", {k}={v}" for table in changes.values() for k, v in table.items())
-
-            def call() -> None:
-                chosen = config("goal-cycle", envs, steps, learners=learners)
-                for section, table in changes.items():
-                    part = dataclasses.replace(getattr(chosen, section), **table)
-                    chosen = dataclasses.replace(chosen, **{section: part})
-                loop(name, chosen, looks)
-
-            return name, call
-
-        def named(name: str, *words: Any, looks: bool = False, **options: Any) -> Any:
-            return name, lambda: loop(name, config(*words, **options), looks)
-
-        yield full(3, 128, 250, looks=True)
-        yield full(3, 2048, 64)
-        yield named("mini, 256 environments", "goal-cycle-mini", 256, 64)
-        yield named("mini, 1024 environments", "goal-cycle-mini", 1024, 64, looks=True)
-        yield named("Harvest, PPO, 5 learners", "harvest-ppo", 96, 200, looks=True)
-        for name in ("DQN", "SAC", "TD3"):
-            yield f"{name} stack", lambda name=name: self.stack(name)  # type: ignore[misc]
         one = {"algorithm": {"workers": 1}}
-        yield named("Harvest, A3C in one process", "harvest", 64, 50, **one)
-        yield full(1, 128, 250)
-        yield full(3, 2048, 64, **bf16, **tiles)
-        yield full(3, 128, 250, **bf16)
-        yield named("Harvest, PPO, 5 learners, moa", "harvest-ppo", 96, 200, social=["moa"])
-        yield named("Harvest, A3C, moa", "harvest", 64, 50, social=["moa"], **one)
-        yield full(8, 128, 250)
-        yield full(3, 512, 125)
-        yield named("mini, 4096 environments", "goal-cycle-mini", 4096, 64)
-        yield full(3, 128, 250, run={"precision": "tf32"})
+
+        def named(
+            name: str, *words: Any, precision: str, looks: bool = False, **options: Any
+        ) -> Row:
+            options["run"] = {"precision": precision if self.cuda else "float32"}
+            name = f"{name}, {precision}"
+            return name, lambda: self.loop(name, self.config(*words, **options), looks)
+
+        def full(
+            learners: int, envs: int, steps: int, precision: str, *, looks: bool = False
+        ) -> Row:
+            name = f"full recipe, {learners} learners, {envs} environments x {steps} steps"
+            words = "goal-cycle", envs, steps
+            return named(name, *words, precision=precision, looks=looks, learners=learners)
+
+        def mini(learners: int, envs: int, precision: str, *, looks: bool = False) -> Row:
+            name = f"mini, {learners} learners, {envs} environments"
+            words = "goal-cycle-mini", envs, 64
+            players = {} if learners == 1 else {"learners": learners}  # with its scripted player
+            return named(name, *words, precision=precision, looks=looks, **players)
+
+        def harvest(by: str, precision: str, *, looks: bool = False, **options: Any) -> Row:
+            words = ("harvest-ppo", 96, 200) if by == "PPO" else ("harvest", 64, 50)
+            name = ", ".join([f"Harvest, {by}, 5 learners", *options.get("social", [])])
+            more = {} if by == "PPO" else one
+            return named(name, *words, precision=precision, looks=looks, **options, **more)
+
+        def eagerly(row: Row) -> Row:
+            name, call = f"{row[0]}, without graphs", row[1]
+
+            def run() -> None:
+                before = os.environ["SOCIALGRID_GRAPHS"]
+                os.environ["SOCIALGRID_GRAPHS"] = "off"
+                try:
+                    call()
+                finally:
+                    os.environ["SOCIALGRID_GRAPHS"] = before
+
+            return name, run
+
+        yield full(3, 128, 250, "bf16", looks=True)
+        yield full(3, 2048, 64, "bf16")
+        yield harvest("PPO", "bf16", looks=True)
+        yield mini(1, 4096, "bf16", looks=True)
+        yield "DQN stack", lambda: self.stack("DQN")
+        yield full(3, 128, 250, "float32")
+        yield full(3, 128, 250, "tf32")
+        yield eagerly(full(3, 128, 250, "bf16", looks=True))
+        yield "SAC stack", lambda: self.stack("SAC")
+        yield "TD3 stack", lambda: self.stack("TD3")
+        yield harvest("A3C in one process", "bf16", looks=True)
+        yield harvest("PPO", "bf16", social=["moa"])
+        yield harvest("A3C in one process", "bf16", social=["moa"])
+        yield full(1, 128, 250, "bf16")
+        yield full(8, 128, 250, "bf16")
+        yield mini(1, 1024, "bf16")
+        yield mini(3, 1024, "bf16")
+        yield full(3, 512, 125, "bf16")
+        yield full(3, 4096, 32, "bf16")
+        yield harvest("PPO", "float32")
+        yield mini(1, 4096, "float32")
+        yield full(3, 2048, 64, "tf32")
+        yield full(3, 2048, 64, "float32")
+        yield eagerly(("DQN stack", lambda: self.stack("DQN")))
+        yield eagerly(harvest("PPO", "bf16"))
+        yield mini(8, 1024, "bf16")
+        yield mini(1, 256, "bf16")
+        yield mini(1, 128, "bf16")
 
 
 def main() -> None:
@@ -302,6 +397,7 @@ def main() -> None:
         build_and_restart()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ["SOCIALGRID_GRAPHS"] = args.graphs
     import torch
 
     import socialgrid
@@ -323,7 +419,7 @@ def main() -> None:
         card=card, cores=cores, torch=torch.__version__, built_in=os.environ.get("SOCIALGRID_BUILT")
     )
     if not args.no_tests:
-        run_tests(args, seconds=0.35 * left(args))
+        run_tests(bench, args, seconds=0.35 * left(args))
     missed = []
     for name, call in bench.rows():
         if args.only not in name:

@@ -50,7 +50,12 @@ ARMS: dict[str, tuple[str, str | None, list[str], dict[str, Any]]] = {
     "peers": ("room-mini", None, ["peers"], {}),
     "lectr": ("room-mini", None, ["lectr"], PAIR),
 }
+for _arm in ("full network", "behaviour cloning"):
+    _preset, _named, _social, _changes = ARMS[_arm]
+    ARMS[f"{_arm} bf16"] = (_preset, _named, _social, {**_changes, **BF16})
 for _algorithm in ("ppo", "a3c"):
+    for _mechanism in ("comm", "moa", "influence"):
+        ARMS[f"{_algorithm} {_mechanism} bf16"] = ("cleanup-mini", _algorithm, [_mechanism], BF16)
     ARMS[f"{_algorithm} alone"] = ("cleanup-mini", _algorithm, [], {})
     for _mechanisms in (
         ["visible-actions"],

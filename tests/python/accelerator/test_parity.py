@@ -7,6 +7,7 @@ they run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ pytestmark = pytest.mark.accelerator
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, of kernels without an exact order
 @pytest.mark.parametrize("arm", ARMS)
-def test_an_update_on_the_accelerator_is_the_cpus(arm: str, tmp_path: Path, accelerator: str):
+def test_an_update_on_the_accelerator_is_the_cpus(
+    arm: str, tmp_path: Path, accelerator: str, record_property: Callable[[str, object], None]
+):
     """From the same weights and experience: gradients and metrics agree, integers are equal."""
     cpu = make_trainer(config_of(arm, "cpu"), tmp_path / "cpu")
     other = make_trainer(config_of(arm, accelerator), tmp_path / "accelerator")
@@ -29,6 +32,7 @@ def test_an_update_on_the_accelerator_is_the_cpus(arm: str, tmp_path: Path, acce
     half = other.config.run.precision == "bf16"
     sizes = (1e-3, 0.1) if half else (1e-4, 1e-2)
     found = max(disagreements(*updates(cpu, other), floor=sizes[0], least=sizes[1]))
+    record_property("difference", f"{found[0]:.3g} {found[1]}")
     assert found[0] < (0.1 if half else 2e-3), found
 
 
