@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from socialgrid.models import activation, convolutions
+from socialgrid.models import dense_convolutions as dense
 from socialgrid.models import weight_gradients as tall
 from socialgrid.models.products import affine
 from socialgrid.models.triton_kernels import choice
@@ -161,6 +162,9 @@ def correlate(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
                 for a in range(agents)
             ]
         )
+    if dense.worthwhile(count, height, width, kernel, height * width * outputs):
+        out = dense.correlate(x, weight)
+        return out if bias is None else out.add_(bias[:, None, None, None])
     windows, flat = _patches(x, kernel), weight.flatten(2).transpose(1, 2)
     out = torch.bmm(windows, flat) if bias is None else torch.baddbmm(bias[:, None], windows, flat)
     return out.view(agents, count, height - kernel + 1, width - kernel + 1, outputs)
@@ -189,6 +193,9 @@ def spread(y: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             ]
         )
     edge = kernel - 1
+    if dense.worthwhile(count, rows + edge, cols + edge, kernel, rows * cols * channels):
+        out = dense.spread(y, weight)
+        return out if bias is None else out.add_(bias[:, None, None, None])
     windows = _patches(F.pad(y, (0, 0, edge, edge, edge, edge)), kernel)
     flat = weight.flip(2, 3).permute(0, 2, 3, 1, 4).flatten(1, 3)
     out = torch.bmm(windows, flat) if bias is None else torch.baddbmm(bias[:, None], windows, flat)
@@ -206,6 +213,9 @@ def weight_gradient(y: Tensor, x: Tensor, kernel: int) -> Tensor:
     agents, count, _, _, outputs = y.shape
     shape = (agents, outputs, kernel, kernel, x.shape[-1])
     if not agent_by_agent(y):
+        height, width = x.shape[2:4]
+        if dense.worthwhile(count, height, width, kernel, height * width * outputs):
+            return dense.weight_gradient(y, x, kernel)
         return tall.weight_gradient(y.flatten(1, 3), _patches(x, kernel)).view(shape)
     total = y.new_zeros(shape, dtype=torch.float32)
     for a in range(agents):
