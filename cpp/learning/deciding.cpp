@@ -49,8 +49,8 @@ Losses decide(const Kernels& kernels, const Deciding& d, const DecidingGrads* gr
     kernels.judge(j, losses);
     if (!back) continue;
     float* grad = grads->core + first * memory;
-    policy.back(core, j.rows, grad, false);
-    value.back(core, j.rows, grad, true);
+    policy.back(core, j.logits, j.rows, grad, false);
+    value.back(core, j.values, j.rows, grad, true);
   }
   if (back) {
     policy.finish(grads->policy.weights, grads->policy.biases);

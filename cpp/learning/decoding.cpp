@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -11,14 +10,6 @@ namespace {
 
 constexpr std::int64_t kBlock = 256;  // rows of the affine layer at a time
 constexpr float kWhite = 255.0f;      // errors are taken in bytes, which targets are exactly
-
-std::int32_t number_at(const Shown& shown, std::int64_t place) {
-  const std::uint8_t* from = shown.views + place * shown.number;
-  if (shown.number == 1) return *from;
-  std::uint16_t wide;
-  std::memcpy(&wide, from, sizeof(wide));
-  return wide;
-}
 
 // A layer for the way forward and, turned, for the way back.
 struct Turned {
@@ -154,7 +145,7 @@ void Pass::read_inputs(std::int64_t first, std::int64_t count) {
     float* to = read_.data() + n * inputs_;
     std::copy_n(d_.core + (first + n) * d_.memory, d_.memory, to);
     std::fill_n(to + d_.memory, d_.actions, 0.0f);
-    to[d_.memory + d_.action[first + n]] = 1.0f;
+    to[d_.memory + d_.action[(first + n) * d_.action_row]] = 1.0f;
   }
 }
 
@@ -168,7 +159,7 @@ void Pass::read_target(std::int64_t first, std::int64_t count) {
       numbers_[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i);
       continue;
     }
-    numbers_[static_cast<std::size_t>(i)] = number_at(d_.shown, place);
+    numbers_[static_cast<std::size_t>(i)] = d_.shown.at(place);
   }
 }
 
@@ -233,6 +224,7 @@ void Pass::piece(std::int64_t first, std::int64_t count, float* expanded) {
   errors.columns = padded_;
   errors.slope = d_.slope;
   errors.scale = 1.0f / static_cast<float>(d_.cells * d_.pixels);
+  errors.coef = d_.coef;
   errors.weight = d_.row_weight + first;
   errors.table = target_.data();
   errors.numbers = numbers_.data();
@@ -309,12 +301,13 @@ std::int64_t Decoding::channels() const {
 
 void check(const Decoding& d) {
   for (std::int64_t n = 0; n < d.count; ++n) {
-    if (d.action[n] >= 0 && d.action[n] < d.actions) continue;
-    throw std::out_of_range("action " + std::to_string(d.action[n]) + ": there are " +
+    const std::int64_t action = d.action[n * d.action_row];
+    if (action >= 0 && action < d.actions) continue;
+    throw std::out_of_range("action " + std::to_string(action) + ": there are " +
                             std::to_string(d.actions));
   }
   for (std::int64_t i = 0; d.shown.number > 0 && i < d.count * d.cells; ++i) {
-    const std::int32_t found = number_at(d.shown, i);
+    const std::int32_t found = d.shown.at(i);
     if (found < d.shown.tiles) continue;
     throw std::out_of_range("a view shows tile " + std::to_string(found) + ", but there are only " +
                             std::to_string(d.shown.tiles));

@@ -6,16 +6,9 @@
 
 #include "kernels.hpp"
 #include "layers.hpp"
+#include "shown.hpp"
 
 namespace socialgrid::learning {
-
-// Views [count, cells] that a decoder is held against: each cell a number of `number` bytes (1 or
-// 2) of a tile in the atlas, or, where `number` is 0, its `pixels` bytes.
-struct Shown {
-  const std::uint8_t* views = nullptr;
-  std::int64_t number = 0, tiles = 0;
-  const std::uint8_t* atlas = nullptr;  // [tiles, pixels]
-};
 
 struct Decoding {
   std::int64_t count = 0, memory = 0, actions = 0, cells = 0, pixels = 0;
@@ -26,14 +19,16 @@ struct Decoding {
   // Of the layers [outputs, kernel, kernel, inputs]; of the last one [channels, pixels] and [3].
   std::vector<const float*> weights, biases;
   const float* core = nullptr;           // [count, memory]
-  const std::int64_t* action = nullptr;  // [count]
-  const float* row_weight = nullptr;     // [count]
+  const std::int64_t* action = nullptr;  // the first of [count], action_row apart
+  std::int64_t action_row = 1;
+  const float* row_weight = nullptr;  // [count]
   Shown shown;
+  float coef = 1.0f;  // of the gradients
 
   std::int64_t channels() const;  // of a cell before the last layer
 };
 
-// Gradients of the weighted error, as the weights lie; all are written.
+// Gradients of `coef` times the weighted error, as the weights lie; all are written.
 struct DecodingGrads {
   float* core = nullptr;  // [count, memory]
   std::vector<float*> weights, biases;

@@ -9,7 +9,7 @@ namespace {
 template <bool Back>
 SOCIALGRID_INLINE Lanes errors_of(const Errors& e, std::int64_t view, std::int64_t column,
                                   Lanes& sums) {
-  const float factor = e.weight[view] * e.scale;
+  const float factor = e.weight[view] * e.scale * e.coef;
   const Lanes above = all(factor), below = all(factor * e.slope), none = {};
   const std::int32_t* numbers = e.numbers + view * e.cells;
   float* at = e.shown + view * e.cells * e.columns + column;

@@ -56,8 +56,7 @@ float* Head::forward(const float* x, std::int64_t count) {
   return parts_.back().results.data();
 }
 
-void Head::back(const float* x, std::int64_t count, float* grad_x, bool onto) {
-  const float* given = parts_.back().results.data();
+void Head::back(const float* x, const float* given, std::int64_t count, float* grad_x, bool onto) {
   for (std::size_t i = layers_.size(); i-- > 0;) {
     Part& part = parts_[i];
     const Layer& layer = layers_[i];
@@ -65,7 +64,7 @@ void Head::back(const float* x, std::int64_t count, float* grad_x, bool onto) {
       kernels_.squashed(given, part.results.data(), count, layer.outputs, part.results.data(),
                         part.sums.data());
     } else {
-      kernels_.rectified(given, part.results.data(), 1.0f, count, layer.outputs,
+      kernels_.rectified(given, part.results.data(), layer.slope, count, layer.outputs,
                          part.results.data(), part.sums.data());
     }
     for (std::int64_t o = 0; o < layer.outputs; ++o) {
@@ -79,6 +78,7 @@ void Head::back(const float* x, std::int64_t count, float* grad_x, bool onto) {
     turned.onto = true;
     turned.to = part.grad_weight.data();
     kernels_.tap_gradients(turned, 0, layer.outputs);
+    if (i == 0 && grad_x == nullptr) return;
     Images images = layer.images();
     images.tanh = false;
     images.slope = 1.0f;

@@ -1,4 +1,4 @@
-// Affine layers on rows that stay where they are, forward and back, some rows at a time.
+// Affine layers of rows, forward and back, some rows at a time.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace socialgrid::learning {
 
-// One agent's head. Its results are padded to whole vectors.
+// One agent's layers. Results of the last one are padded to whole vectors.
 class Head {
  public:
   // At most `rows` rows at a time. Biases of results that are only padding are `pad`; `mask` [the
@@ -20,10 +20,11 @@ class Head {
        std::int64_t rows, float pad, const float* mask, bool back);
 
   std::int64_t width() const { return layers_.back().outputs; }
-  // Results [count, width], which the caller may turn into their gradients.
+  // Results [count, width], in whose place the caller may put their gradients.
   float* forward(const float* x, std::int64_t count);
-  // From there to the gradients of x, written or added to what is there.
-  void back(const float* x, std::int64_t count, float* grad_x, bool onto);
+  // From those, `given`, to the gradients of x, written or added to what is there; null: not
+  // wanted.
+  void back(const float* x, const float* given, std::int64_t count, float* grad_x, bool onto);
   // Gradients of all weights and biases, as they lie, written.
   void finish(const std::vector<float*>& weights, const std::vector<float*>& biases) const;
 

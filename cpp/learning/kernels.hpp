@@ -95,11 +95,11 @@ struct Choice {
 };
 
 // How far pixels are off, in `columns` of every cell, a whole number of vectors: those that a table
-// has for a cell's number. On the way back a pixel adds its view's weight times `scale`, through
-// leaky ReLU with the result `shown`.
+// has for a cell's number. On the way back a pixel adds its view's weight times `scale` and `coef`,
+// through leaky ReLU with the result `shown`.
 struct Errors {
   std::int64_t views = 0, cells = 0, columns = 0;
-  float slope = 1.0f, scale = 1.0f;
+  float slope = 1.0f, scale = 1.0f, coef = 1.0f;
   const float* weight = nullptr;          // [views]
   const float* table = nullptr;           // [numbers, columns]
   const std::int32_t* numbers = nullptr;  // [views, cells]

@@ -87,6 +87,21 @@ class Kernels:
         back: Sequence[int],
         grads: Sequence[int],
     ) -> None: ...
+    def learn(
+        self,
+        where: Sequence[int],
+        sizes: Sequence[int],
+        of_cells: bool,
+        layers: Sequence[tuple[int, int, int, int, int, float, bool]],
+        heard: Sequence[tuple[int, int]],
+        decisions: Sequence[tuple[Any, ...]],
+        predictions: Sequence[tuple[Any, ...]],
+        parameters: Sequence[int],
+        apart: Sequence[int],
+        grads: Sequence[int],
+        grads_apart: Sequence[int],
+        threads: int,
+    ) -> bool: ...
     def decide(
         self,
         where: Sequence[int],

@@ -153,7 +153,7 @@ class Acting:
             return None
         if self._kernels is not kernels.KERNELS:
             self._compiled, self._kernels = {}, kernels.KERNELS
-            self._own = [] if not _known(self.model) else list(_parameters(self.model))
+            self._own = [] if not known(self.model) else list(_parameters(self.model))
         if width not in self._compiled:
             self._compiled[width] = self._make(width) if self._own else None
             self._loaded.pop(width, None)
@@ -202,7 +202,7 @@ class Acting:
         )
 
 
-def _known(model: ActorCritic) -> bool:
+def known(model: ActorCritic) -> bool:
     """Whether a network is put together as the compiled call takes it to be."""
     heads = [*model.heads.values()]
     return (

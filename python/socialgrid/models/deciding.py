@@ -62,14 +62,15 @@ class Terms:
 
 @dataclass(frozen=True)
 class Losses:
-    """Weighted sums float32 ``[A]``; only ``whole`` has a gradient, and the last two are PPO's."""
+    """Weighted sums float32 ``[A]``.
+
+    Attributes:
+        whole: with gradient.
+        others: policy_loss, value_loss, entropy, kl, clip_fraction; the last two are PPO's.
+    """
 
     whole: Tensor
-    policy: Tensor
-    value: Tensor
-    entropy: Tensor
-    kl: Tensor
-    clip_fraction: Tensor
+    others: tuple[Tensor, ...]
 
 
 def usable(core: Tensor, heads: ActorCritic | DecisionHeads) -> bool:
@@ -100,12 +101,19 @@ def losses(
     parts = heads.policy_head, heads.value_head
     weights = [x for head in parts for layer in head.layers for x in (layer.weight, layer.bias)]
     whole, others = _Losses.apply(  # type: ignore[no-untyped-call]
-        core, made, weight, mask, terms, (_layers(parts[0]), _layers(parts[1])), *weights
+        core,
+        made,
+        weight,
+        mask,
+        terms,
+        (layers_of_head(parts[0]), layers_of_head(parts[1])),
+        *weights,
     )
-    return Losses(whole, *others)
+    return Losses(whole, others.unbind(0))
 
 
-def _layers(head: Head) -> list[Layer]:
+def layers_of_head(head: Head) -> list[Layer]:
+    """A head as the compiled kernels know it."""
     found: list[Layer] = []
     for layer in head.layers:
         assert isinstance(layer, StackedLinear)
@@ -129,8 +137,8 @@ class _Losses(torch.autograd.Function):
         assert kernels.KERNELS is not None
         agents, count, _ = core.shape
         core, weight, *own = (x.contiguous() for x in (core, weight, *weights))
-        choice, choice_row = _rows(made.choice)
-        numbers, number_row = _rows(made.log_prob, made.advantage, made.target)
+        choice, choice_row = numbers_of_rows(made.choice)
+        numbers, number_row = numbers_of_rows(made.log_prob, made.advantage, made.target)
         sizes = [x[0].numel() for x in own]
         found = core.new_empty((6, agents))
         d_core, grads = None, core.new_empty((agents, 0))
@@ -169,7 +177,7 @@ class _Losses(torch.autograd.Function):
         return d_core * factor[..., None], None, None, None, None, None, *own
 
 
-def _rows(*given: Tensor) -> tuple[list[Tensor], int]:
+def numbers_of_rows(*given: Tensor) -> tuple[list[Tensor], int]:
     """Numbers of rows ``[A, N]`` of ``[A, L, S]``, and how far one is from the next in all."""
     flat = [x.flatten(1) for x in given]
     distance = flat[0].stride(1)

@@ -118,15 +118,20 @@ class Decoder(nn.Module):
             weight: float32 ``[A, N]``.
             encoder: of the same agents.
         """
-        layers = [self.expand, *self.convs, self]
-        weights = [x for layer in layers for x in (layer.weight, layer.bias)]
+        weights = self.in_order()
         if kernels.usable(core, weight, *weights):
             rows = decoding.Rows(action, weight, views, encoder.first.atlas)
-            return decoding.error(core, rows, self._shape(), weights)
+            return decoding.error(core, rows, self.shape(), weights)
         found: Tensor = self(core, action, encoder.pixels(views))
         return (found * weight).sum(1)
 
-    def _shape(self) -> decoding.Shape:
+    def in_order(self) -> list[nn.Parameter]:
+        """Weight and bias of every layer in turn."""
+        layers: list[Any] = [self.expand, *self.convs, self]
+        return [x for layer in layers for x in (layer.weight, layer.bias)]
+
+    def shape(self) -> decoding.Shape:
+        """As the compiled kernels know it."""
         features, inputs = self.expand.weight.shape[1:]
         layers: list[Layer] = [(1, 1, inputs, features, 1, 1.0, True)]
         rows, cols = self.rows, self.cols

@@ -58,7 +58,7 @@ class StackedLSTM(nn.Module):
             return memory.unroll(gates, self.weight_hh, biases, h, c, reset)
         if kernels.usable(x, h, c, *own):
             weights = kernels.Weights(*own)
-            return kernels.unroll(x, weights, self._packed, h, c, reset)
+            return kernels.unroll(x, weights, self.packed, h, c, reset)
         weight, recurrent, bias = self._weights(x.dtype)
         gates = affine(x.reshape(agents, steps * count, inputs), weight, bias)
         outputs: tuple[Tensor, Tensor] = _Unroll.apply(  # type: ignore[no-untyped-call]
@@ -87,7 +87,7 @@ class StackedLSTM(nn.Module):
         q = cell.mul_(2.0).sigmoid_()
         return torch.addcmul(-o, o, q, value=2.0).to(x.dtype)
 
-    def _packed(self, backward: bool) -> Tensor:
+    def packed(self, backward: bool) -> Tensor:
         """The weights as kernels read them, forward or backward, kept until they change: several
         threads may need them at once.
         """

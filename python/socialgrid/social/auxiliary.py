@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -29,15 +30,21 @@ class ViewLoss(Mechanism):
             core: ``[A, N, memory]``, its memory's output.
             action: int64 ``[A, N]``.
         """
-        return self._decoder(network).predict(core, action)
+        return self.decoder(network).predict(core, action)
 
-    def error(self, outputs: Outputs, part: Minibatch, views: Tensor, weight: Tensor) -> Tensor:
-        """Weighted mean absolute error ``[A]`` against prepared views ``[A, L, S, ...]``."""
-        network = outputs.network
+    @abstractmethod
+    def compared(self, part: Minibatch) -> tuple[Tensor, Tensor]:
+        """Prepared views ``[A, L, S, ...]`` that are predicted, and weights ``[A, L, S]``."""
+
+    def loss(self, outputs: Outputs, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """See ``Mechanism``: the weighted mean absolute error."""
+        network, (views, weight) = outputs.network, self.compared(part)
         rows = part.action.flatten(1), views.flatten(1, 2), weight.flatten(1)
-        return self._decoder(network).error(outputs.core, *rows, network.encoder)
+        error = self.decoder(network).error(outputs.core, *rows, network.encoder)
+        return self.options.coef * error, {f"{self.name}_error": error}
 
-    def _decoder(self, network: ActorCritic) -> Decoder:
+    def decoder(self, network: ActorCritic) -> Decoder:
+        """Its branch of a network."""
         decoder = network.branches[self.name]
         assert isinstance(decoder, Decoder), "see branch()"
         return decoder
@@ -46,16 +53,14 @@ class ViewLoss(Mechanism):
 class Prediction(ViewLoss):
     """The mechanism ``prediction``: the next view (eq. 3)."""
 
-    def loss(self, outputs: Outputs, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """See ``Mechanism``. Steps whose next view is of another episode have no weight."""
-        error = self.error(outputs, part, part.views[:, 1:], part.next_weight)
-        return self.options.coef * error, {"prediction_error": error}
+    def compared(self, part: Minibatch) -> tuple[Tensor, Tensor]:
+        """See ``ViewLoss``. Steps whose next view is of another episode have no weight."""
+        return part.views[:, 1:], part.next_weight
 
 
 class Reconstruction(ViewLoss):
     """The mechanism ``reconstruction``: the present view, by the same branch."""
 
-    def loss(self, outputs: Outputs, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """See ``Mechanism``."""
-        error = self.error(outputs, part, part.views[:, :-1], part.weight)
-        return self.options.coef * error, {"reconstruction_error": error}
+    def compared(self, part: Minibatch) -> tuple[Tensor, Tensor]:
+        """See ``ViewLoss``."""
+        return part.views[:, :-1], part.weight

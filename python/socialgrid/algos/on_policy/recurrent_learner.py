@@ -18,7 +18,7 @@ from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout, as_signed
 from socialgrid.data.sequences import Judged, Minibatch
-from socialgrid.models import deciding
+from socialgrid.models import deciding, lessons
 from socialgrid.models.acting import Acting
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam
@@ -27,7 +27,7 @@ from socialgrid.models.encoders import from_patches
 from socialgrid.models.hearing import Before, Hearing
 from socialgrid.models.spec import ViewSpec
 from socialgrid.social.auxiliary import ViewLoss
-from socialgrid.social.mechanism import Outputs, make_mechanisms
+from socialgrid.social.mechanism import Mechanism, Outputs, make_mechanisms
 from socialgrid.social.roles import Chosen, MechanismOptions
 
 # Fewer environments than this are not worth a call of their own.
@@ -261,6 +261,9 @@ class RecurrentLearner(Judging, Generic[Config]):
 
     def loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of each agent, [A], and its ingredients."""
+        learnt = self._learnt(network, part)
+        if learnt is not None:
+            return learnt
         outputs, weight = self.outputs(network, part), part.weight.flatten(1)
         loss = torch.zeros_like(weight[:, 0])
         numbers: dict[str, Tensor] = {}
@@ -278,26 +281,70 @@ class RecurrentLearner(Judging, Generic[Config]):
             numbers |= found
         return loss, {name: x.detach() for name, x in numbers.items()}
 
-    def _compiled_loss(
-        self, kind: deciding.Kind, name: str, outputs: Outputs, part: Minibatch, weight: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a decision, and its ingredients, by a kernel."""
-        config, further = self.config, outputs.network.further.get(name)
+    def _learnt(
+        self, network: ActorCritic, part: Minibatch
+    ) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """The same in one compiled call, if there is one for everything that is learnt here."""
+        kind = deciding.kind_of(self.policy_loss)
+        learning = [one for one in self.mechanisms if type(one).loss is not Mechanism.loss]
+        if kind is None or any(type(one).loss is not ViewLoss.loss for one in learning):
+            return None
+        views = [one for one in learning if isinstance(one, ViewLoss)]
+        found = lessons.learn(
+            network,
+            part,
+            {name: self._terms(kind, name, network) for name in network.heads},
+            [
+                lessons.Comparison(one.decoder(network), one.options.coef, *one.compared(part))
+                for one in views
+            ],
+        )
+        if found is None:
+            return None
+        numbers: dict[str, Tensor] = {}
+        for name, sums in found.decisions.items():
+            numbers |= self._numbers(kind, name, network, *sums)
+        for one, error in zip(views, found.errors, strict=True):
+            numbers[f"{one.name}_error"] = error
+        return found.loss, numbers
+
+    def _terms(self, kind: deciding.Kind, name: str, network: ActorCritic) -> deciding.Terms:
+        """What a decision costs."""
+        config, further = self.config, network.further.get(name)
         factor, entropy_coef = 1.0, config.entropy_coef
         if further is not None:
             factor, entropy_coef = further.weight, further.entropy_coef
         clip = float(getattr(config, "clip", 0.0))
-        terms = deciding.Terms(kind, clip, factor, config.value_coef, entropy_coef)
-        made, heads = part.decisions[name], outputs.network.heads[name]
-        found = deciding.losses(outputs.core, heads, made, weight, terms)
-        if further is not None:
-            whole = found.policy + config.value_coef * found.value
-            return found.whole, {f"{name}_loss": whole, f"{name}_entropy": found.entropy}
-        numbers = {"policy_loss": found.policy, "value_loss": found.value}
-        numbers["entropy"] = found.entropy
+        return deciding.Terms(kind, clip, factor, config.value_coef, entropy_coef)
+
+    def _numbers(
+        self,
+        kind: deciding.Kind,
+        name: str,
+        network: ActorCritic,
+        policy: Tensor,
+        value: Tensor,
+        entropy: Tensor,
+        kl: Tensor,
+        clip_fraction: Tensor,
+    ) -> dict[str, Tensor]:
+        """What is logged of a decision."""
+        if name in network.further:
+            whole = policy + self.config.value_coef * value
+            return {f"{name}_loss": whole, f"{name}_entropy": entropy}
+        numbers = {"policy_loss": policy, "value_loss": value, "entropy": entropy}
         if kind == "clipped":
-            numbers |= {"kl": found.kl, "clip_fraction": found.clip_fraction}
-        return found.whole, numbers
+            numbers |= {"kl": kl, "clip_fraction": clip_fraction}
+        return numbers
+
+    def _compiled_loss(
+        self, kind: deciding.Kind, name: str, outputs: Outputs, part: Minibatch, weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a decision, and its ingredients, by a kernel."""
+        network = outputs.network
+        terms, heads = self._terms(kind, name, network), network.heads[name]
+        found = deciding.losses(outputs.core, heads, part.decisions[name], weight, terms)
+        return found.whole, self._numbers(kind, name, network, *found.others)
 
     def _plain_loss(
         self, loss: Tensor, name: str, outputs: Outputs, part: Minibatch, weight: Tensor

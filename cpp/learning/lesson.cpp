@@ -1,0 +1,105 @@
+#include "lesson.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+
+namespace socialgrid::learning {
+namespace {
+
+// Ones behind the features in rows of `inputs` numbers.
+void hear(const Lesson& lesson, float* x, std::int64_t inputs, std::int64_t features) {
+  std::int64_t columns = 0;
+  for (const auto& [count, symbols] : lesson.heard) columns += count;
+  for (std::int64_t n = 0; n < lesson.sight.count; ++n) {
+    const std::int16_t* token = lesson.tokens + n * columns;
+    float* code = x + n * inputs + features;
+    for (const auto& [count, symbols] : lesson.heard) {
+      for (std::int64_t k = 0; k < count; ++k, ++token, code += symbols) {
+        if (*token < -1 || *token >= symbols) {
+          throw std::out_of_range("an agent hears " + std::to_string(*token) + " of " +
+                                  std::to_string(symbols) + " symbols");
+        }
+        if (*token >= 0) code[*token] = 1.0f;
+      }
+    }
+  }
+}
+
+void add(const Numbers& from, std::int64_t count, Numbers& to) {
+  for (std::int64_t i = 0; i < count; ++i) to.data()[i] += from.data()[i];
+}
+
+}  // namespace
+
+bool learn_from(const Kernels& kernels, const Lesson& lesson, const LessonGrads* grads,
+                Learnt& learnt) {
+  const bool back = grads != nullptr;
+  Seen seen(kernels, lesson.sight, back);
+  if (!seen.known()) return false;
+  Unroll u = lesson.memory;
+  const std::int64_t rows = u.steps * u.count, numbers = rows * u.hidden;
+  Numbers x(rows * u.inputs), gates(back ? 4 * numbers : 0), h(numbers), c(numbers);
+  seen.features(x.data(), u.inputs);
+  if (!lesson.heard.empty()) {
+    hear(lesson, x.data(), u.inputs, lesson.sight.layers.back().outputs);
+  }
+  u.x = x.data();
+  u.gates = back ? gates.data() : nullptr;
+  u.h = h.data();
+  u.c = c.data();
+  kernels.forward(u, 0, u.count);
+  Numbers grad_h(back ? numbers : 0), part(back ? numbers : 0);
+  for (std::size_t i = 0; i < lesson.decisions.size(); ++i) {
+    Deciding d = lesson.decisions[i];
+    d.core = h.data();
+    check(d);
+    DecidingGrads g;
+    if (back) {
+      g.core = i == 0 ? grad_h.data() : part.data();
+      g.policy = grads->decisions[i].first;
+      g.value = grads->decisions[i].second;
+    }
+    const Losses found = decide(kernels, d, back ? &g : nullptr);
+    const Judgement& j = d.judgement;
+    learnt.loss += static_cast<double>(j.factor) *
+                       (found.policy + static_cast<double>(j.value_coef) * found.value) -
+                   static_cast<double>(j.entropy_coef) * found.entropy;
+    learnt.decisions.push_back(found);
+    if (back && i > 0) add(part, numbers, grad_h);
+  }
+  for (std::size_t i = 0; i < lesson.predictions.size(); ++i) {
+    Decoding d = lesson.predictions[i];
+    d.core = h.data();
+    check(d);
+    DecodingGrads g;
+    if (back) {
+      g = grads->predictions[i];
+      g.core = part.data();
+    }
+    learnt.errors.push_back(decode(kernels, d, back ? &g : nullptr));
+    learnt.loss += static_cast<double>(d.coef) * learnt.errors.back();
+    if (back) add(part, numbers, grad_h);
+  }
+  if (!back) return true;
+  const std::int64_t carried = u.count * kernels.padded(u.hidden);
+  Numbers grad_gates(4 * numbers), grad_x(rows * u.inputs), scratch(2 * carried);
+  u.weights = lesson.weights_back;
+  UnrollBack b;
+  b.grad_h = grad_h.data();
+  b.grad_gates = grad_gates.data();
+  b.carried_h = scratch.data();
+  b.carried_c = scratch.data() + carried;
+  b.grad_x = grad_x.data();
+  b.grad_input = grads->input;
+  b.grad_hidden = grads->hidden;
+  b.grad_bias = grads->bias_input;
+  kernels.backward(u, b, 0, u.count);
+  kernels.weights(u, b, 0, 4 * u.hidden);
+  std::copy_n(grads->bias_input, 4 * u.hidden, grads->bias_hidden);
+  seen.back(grad_x.data(), u.inputs, grads->sight);
+  return true;
+}
+
+}  // namespace socialgrid::learning

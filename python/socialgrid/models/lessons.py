@@ -1,0 +1,258 @@
+"""Whole gradients of recurrent actor-critics in one compiled call.
+
+From views to features, memory, decisions and predicted views and all the way back, without the
+interpreter's lock. Where networks are put together otherwise, or views have too many different
+tiles to be looked up, there is no such call: everything is then done layer by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from socialgrid.data.sequences import Minibatch
+from socialgrid.models import kernels
+from socialgrid.models.acting import known
+from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.deciding import Terms, layers_of_head, numbers_of_rows
+from socialgrid.models.decoder import Decoder
+from socialgrid.models.encoders import CellConv
+from socialgrid.models.encoding import Layer, layers_of
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Views that are predicted of a minibatch.
+
+    Attributes:
+        decoder: by which branch.
+        coef: of their error in the whole loss.
+        views: some ``L`` steps ``[A, L, S, ...]`` of the minibatch's views.
+        weight: float32 ``[A, L, S]``.
+    """
+
+    decoder: Decoder
+    coef: float
+    views: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What came out, float32 ``[A]`` each.
+
+    Attributes:
+        loss: with gradient.
+        decisions: by name, weighted sums of policy_loss, value_loss, entropy, kl, clip_fraction.
+        errors: of the predictions.
+    """
+
+    loss: Tensor
+    decisions: dict[str, tuple[Tensor, ...]]
+    errors: tuple[Tensor, ...]
+
+
+_INGREDIENTS = 5
+
+
+def learn(
+    network: ActorCritic,
+    part: Minibatch,
+    terms: Mapping[str, Terms],
+    predictions: Sequence[Comparison],
+) -> Learnt | None:
+    """Loss of every agent, and its gradients.
+
+    Args:
+        network: of the minibatch's agents.
+        part: what to learn from.
+        terms: what each decision costs, by name, in the order of the network's heads.
+        predictions: what is predicted.
+
+    Returns:
+        None where there is no compiled way.
+
+    Raises:
+        IndexError: there is no such tile, token, action or choice.
+    """
+    plan = _plan(network, predictions)
+    if plan is None or not kernels.usable(part.weight, part.state, *plan.parameters):
+        return None
+    dense = all(x.is_contiguous() for x in (part.views, *plan.parameters))
+    if part.views.dim() < 4 or not dense or part.state.stride(-1) != 1:
+        return None
+    assert kernels.KERNELS is not None
+    agents = part.weight.shape[0]
+    rows = 1 + _INGREDIENTS * len(terms) + len(predictions)
+    found = part.weight.new_empty((rows, agents))
+    grads = None
+    if torch.is_grad_enabled():
+        grads = found.new_empty((agents, sum(plan.sizes)))
+    places: list[int] = []
+    if grads is not None:
+        first, size = grads.data_ptr(), grads.element_size()
+        places = [first + size * offset for offset in plan.offsets]
+    reset, tokens = part.reset.contiguous(), None
+    if network.hearing.columns and part.tokens is not None:
+        tokens = part.tokens.contiguous()
+    packed = [network.lstm.packed(backward) for backward in (False, True)]
+    kept: list[Tensor] = []  # what addresses are of, until the call is done
+    decisions = [_decision(network, name, one, part, plan, kept) for name, one in terms.items()]
+    compared = [
+        _prediction(network, one, layers, kept)
+        for one, layers in zip(predictions, plan.predictions, strict=True)
+    ]
+    memory, spec, atlas = network.config.memory, network.spec, network.encoder.first.atlas
+    state = part.state
+    where = (
+        *kernels.addresses(part.views, atlas, tokens, reset, state),
+        state.data_ptr() + memory * state.element_size(),
+        *kernels.addresses(*packed, found),
+    )
+    views = part.views
+    sizes = (
+        *(agents, part.weight.shape[1], part.weight.shape[2]),
+        *(spec.rows, spec.cols, 3 * spec.tile_size**2),
+        *(views.element_size() if len(atlas) else 0, len(atlas)),
+        *(views.stride(0) * views.element_size(), network.config.features[-1], memory),
+        *(state.stride(0), state.stride(1), state.stride(0), state.stride(1)),
+    )
+    channels = network.hearing.channels
+    done = kernels.KERNELS.learn(
+        *(where, sizes, plan.of_cells, plan.layers),
+        [(one.columns, one.symbols) for one in channels] if tokens is not None else [],
+        *(decisions, compared),
+        *(kernels.addresses(*plan.parameters), plan.sizes),
+        *(places, [] if grads is None else [grads.shape[1]] * len(places)),
+        kernels.threads(),
+    )
+    if not done:
+        return None
+    loss, each = found[0], found.unbind(0)
+    if grads is not None:
+        loss = _Known.apply(loss, grads, plan, *plan.parameters)  # type: ignore[no-untyped-call]
+    starts = range(1, 1 + _INGREDIENTS * len(terms), _INGREDIENTS)
+    named = zip(terms, starts, strict=True)
+    return Learnt(
+        loss,
+        {name: each[start : start + _INGREDIENTS] for name, start in named},
+        each[rows - len(predictions) :],
+    )
+
+
+class _Known(torch.autograd.Function):
+    """A loss whose gradients are known."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, grads: Tensor, plan: _Plan, *parameters: Tensor) -> Tensor:
+        ctx.save_for_backward(grads)
+        ctx.plan = plan
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (known,) = ctx.saved_tensors
+        plan = ctx.plan
+        parts = torch.split(known * grads[0][:, None], plan.sizes, 1)
+        own = (x.view(p.shape) for x, p in zip(parts, plan.parameters, strict=True))
+        return None, None, None, *own
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How a network is put together.
+
+    Attributes:
+        of_cells: whether the first layer is of single cells.
+        layers: those that see.
+        heads: layers of policy and value, by decision.
+        predictions: layers of every decoder.
+        parameters: of all, in the order in which the compiled call has them.
+        sizes, offsets: numbers of an agent in each, and in all before it.
+    """
+
+    of_cells: bool
+    layers: list[Layer]
+    heads: dict[str, tuple[list[Layer], list[Layer]]]
+    predictions: list[list[Layer]]
+    parameters: list[nn.Parameter]
+    sizes: list[int]
+    offsets: list[int]
+
+
+_PLANS: WeakKeyDictionary[ActorCritic, _Plan | None] = WeakKeyDictionary()
+
+
+def _plan(network: ActorCritic, predictions: Sequence[Comparison]) -> _Plan | None:
+    if network not in _PLANS:
+        _PLANS[network] = _make_plan(network, predictions)
+    return _PLANS[network]
+
+
+def _make_plan(network: ActorCritic, predictions: Sequence[Comparison]) -> _Plan | None:
+    encoder = network.encoder
+    over_cells = isinstance(encoder.first, CellConv) or len(encoder.convs) > 0
+    if not known(network) or not over_cells:
+        return None
+    first, convs, spec = encoder.first, list(encoder.convs), network.spec
+    layers: list[Layer] = []
+    seeing: list[Any] = [first, *convs, *encoder.project]
+    if isinstance(first, CellConv):
+        convs = [first.conv, *convs]
+        seeing = [*convs, *encoder.project]
+    else:
+        outputs, inputs = first.weight.shape[1:]
+        layers.append((1, 1, inputs, outputs, 1, first.negative_slope, False))
+    layers += layers_of(spec.rows, spec.cols, convs, encoder.project)
+    lstm = network.lstm
+    own = [x for layer in seeing for x in (layer.weight, layer.bias)]
+    own += [lstm.weight_ih, lstm.bias_ih, lstm.weight_hh, lstm.bias_hh]
+    heads = {}
+    for name, one in network.heads.items():
+        both = one.policy_head, one.value_head
+        heads[name] = layers_of_head(both[0]), layers_of_head(both[1])
+        own += [x for head in both for layer in head.layers for x in (layer.weight, layer.bias)]
+    decoders = []
+    for comparison in predictions:
+        decoders.append(list(comparison.decoder.shape().layers))
+        own += comparison.decoder.in_order()
+    sizes = [p[0].numel() for p in own]
+    offsets = [sum(sizes[:i]) for i in range(len(sizes))]
+    return _Plan(not isinstance(first, CellConv), layers, heads, decoders, own, sizes, offsets)
+
+
+def _decision(
+    network: ActorCritic,
+    name: str,
+    terms: Terms,
+    part: Minibatch,
+    plan: _Plan,
+    kept: list[Tensor],
+) -> tuple[Any, ...]:
+    """As the kernel is told of a decision; what its addresses are of is kept."""
+    made, weight = part.decisions[name], part.weight.contiguous()
+    choice, choice_row = numbers_of_rows(made.choice)
+    numbers, number_row = numbers_of_rows(made.log_prob, made.advantage, made.target)
+    mask = network.action_mask if name == "action" else None
+    kept += [*choice, *numbers, weight]
+    clip = terms.clip if terms.kind == "clipped" else -1.0
+    return (
+        kernels.addresses(*choice, *numbers, weight, mask),
+        (choice_row, number_row),
+        (clip, terms.factor, terms.value_coef, terms.entropy_coef),
+        *plan.heads[name],
+    )
+
+
+def _prediction(
+    network: ActorCritic, one: Comparison, layers: list[Layer], kept: list[Tensor]
+) -> tuple[Any, ...]:
+    weight = one.weight.contiguous()
+    kept.append(weight)
+    where = kernels.addresses(one.views, weight)
+    return where, (one.coef, one.decoder.slope), network.spec.num_actions, layers
