@@ -61,6 +61,15 @@ class Far(torch.Tensor):
             device.memory.hold(made, inner)
         return made
 
+    @property
+    def data(self) -> torch.Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, given: Far) -> None:
+        assert self.inner.shape == given.inner.shape
+        self.inner = given.inner
+
     def data_ptr(self) -> int:
         return self.inner.data_ptr()
 

@@ -1,5 +1,8 @@
 """Storage of experience, and the estimators computed from it."""
 
+from socialgrid.data.exchange import Board as Board
+from socialgrid.data.exchange import fetched as fetched
+from socialgrid.data.exchange import sent as sent
 from socialgrid.data.replay import Priorities as Priorities
 from socialgrid.data.replay import Replay as Replay
 from socialgrid.data.replay import Transitions as Transitions

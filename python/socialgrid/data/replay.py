@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from socialgrid.data.sum_tree import SumTree
+from socialgrid.data.exchange import sent
+from socialgrid.data.sum_tree import SumTree, priority_dtype
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Replay:
     go on from. Observations keep their type.
 
     Attributes:
+        device: where batches are wanted, and priorities lie.
+        kept_on: where the memory lies.
         kept: what is stored, ``[A, capacity, ...]`` by the names that ``Transitions`` has.
     """
 
@@ -121,11 +124,12 @@ class Replay:
             kept[:, 0] = 0
         self._stored, self._next = [0] * num_agents, [0] * num_agents
         self.priorities = priorities
-        self._tree = SumTree(num_agents, self.capacity) if priorities else None
-        self._largest = torch.ones(num_agents, dtype=torch.float64)
+        self._tree = SumTree(num_agents, self.capacity, self.device) if priorities else None
+        self._largest = largest_at_first(num_agents, self.device)
         # Transitions of each agent written since priorities were last looked at.
         self._fresh = [0] * num_agents
         self._agent_offset = torch.arange(num_agents)[:, None] * self.capacity
+        self._offset_there = self._agent_offset.to(self.kept_on)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -153,10 +157,11 @@ class Replay:
         ``truncated`` is set, ``terminated`` is not. Only what happened ``in_play``, bool
         ``[A, E]``, is stored; everything by default.
         """
-        given = (obs, action, reward, next_obs, terminated, truncated)
+        given = [obs, action, reward, next_obs, terminated, truncated]
         everybody = in_play is None or bool(in_play.all())
         first, count = self._next[0], self.num_envs
         if everybody and first + count <= self.capacity and len(set(self._next)) == 1:
+            given = sent(self.kept_on, *given)
             for kept, x in zip(self.kept.values(), given, strict=True):
                 kept[:, first : first + count] = x
             self._move_on([count] * self.num_agents)
@@ -166,10 +171,11 @@ class Replay:
         in_play = in_play.cpu()
         rank = in_play.cumsum(1) - 1
         places = (torch.tensor(self._next)[:, None] + rank) % self.capacity
-        rows = (places + self._agent_offset)[in_play].to(self.kept_on)
-        for kept, x in zip(self.kept.values(), given, strict=True):
-            happened = x[in_play.to(x.device)]
-            kept.flatten(0, 1)[rows] = happened.to(self.kept_on, kept.dtype)
+        rows = (places + self._agent_offset)[in_play]
+        happened = [x.cpu()[in_play] for x in given]
+        rows, *happened = sent(self.kept_on, rows, *happened)
+        for kept, x in zip(self.kept.values(), happened, strict=True):
+            kept.flatten(0, 1)[rows] = x.to(kept.dtype)
         self._move_on(in_play.sum(1).tolist())
 
     def _move_on(self, counts: Sequence[int]) -> None:
@@ -198,40 +204,59 @@ class Replay:
         Args:
             words: as of ``sample``.
             beta: exponent of the importance weights, from 0 (none) to 1 (full correction); one
-                for all agents, or float64 ``[A, 1]``.
+                for all agents, or ``[A, 1]`` of ``priority_dtype``.
 
         Raises:
             ValueError: nothing is stored of anybody.
             RuntimeError: the memory was built without priorities.
         """
         self._check_filled()
+        self.catch_up()
+        sizes, shares = sent(self.device, torch.tensor(self._stored), self.shares(words))
+        return self.at(*self.draw(shares, sizes, beta))
+
+    def shares(self, words: Tensor) -> Tensor:
+        """What ``draw`` draws by, on the CPU: see ``in_shares``."""
+        return in_shares(words).to(priority_dtype(self.device))
+
+    def draw(self, shares: Tensor, sizes: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Draw by priority after ``catch_up``; everything on the device.
+
+        Args:
+            shares: ``[A, B]`` as of ``shares``.
+            sizes: int64 ``[A]``, transitions of each agent.
+            beta: as of ``sample_by_priority``.
+
+        Returns:
+            places int64 ``[A, B]`` and importance weights float32 ``[A, B]``.
+        """
         tree = self._with_priorities()
         total = tree.total[:, None]
-        index = tree.find(in_shares(words) * total)
-        weight = importance(torch.tensor(self._stored), tree.get(index), total, beta)
-        return self.at(index, weight.to(self.device))
+        index = tree.find(shares * total)
+        return index, importance(sizes, tree.get(index), total, beta)
 
     def set_priorities(
-        self, index: Tensor, error: Tensor, agents: Sequence[bool] | None = None
+        self, index: Tensor, error: Tensor, agents: Sequence[bool] | Tensor | None = None
     ) -> None:
         """Remember the absolute temporal differences float32 ``[A, B]`` of drawn transitions.
 
         Args:
             index: int64 ``[A, B]``, as they were drawn.
             error: ``[A, B]``.
-            agents: whose are meant; by default everybody's.
+            agents: whose are meant, a tensor of them on the device; by default everybody's.
 
         Raises:
             RuntimeError: the memory was built without priorities.
         """
+        self.catch_up()
+        assert self.priorities is not None, "there is a tree"
         tree = self._with_priorities()
-        if self.priorities is None:
-            raise AssertionError("a tree without priorities")
-        self._largest = raised(tree, self._largest, self.priorities, index, error, agents)
+        raise_priorities(tree, self._largest, self.priorities, index, error, agents)
 
     def priority(self, index: Tensor) -> Tensor:
-        """Priorities to the power of alpha, float64 ``[A, B]``, at ``index`` int64 ``[A, B]``."""
-        return self._with_priorities().get(index)
+        """Priorities to the power of alpha, ``[A, B]``, at ``index`` int64 ``[A, B]``."""
+        self.catch_up()
+        return self._with_priorities().get(index.to(self.device))
 
     def tensors(self) -> dict[str, Tensor]:
         """What is stored, where it lies and how it is drawn, CPU, every one ``[A, ...]``."""
@@ -244,7 +269,8 @@ class Replay:
         found["stored"] = torch.tensor(self._stored)
         if self._tree is not None:
             rows = torch.arange(most).expand(self.num_agents, -1)
-            found |= {"priority": self.priority(rows), "largest_priority": self._largest.clone()}
+            known = {"priority": self.priority(rows), "largest_priority": self._largest}
+            found |= {name: x.to("cpu", torch.float64, copy=True) for name, x in known.items()}
         return found
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -288,10 +314,10 @@ class Replay:
         self._stored, self._next = tensors["stored"].tolist(), tensors["next_place"].tolist()
         self._fresh = [0] * self.num_agents
         if self._tree is not None:
-            self._tree = SumTree(self.num_agents, self.capacity)
+            self._tree.clear()
             rows = torch.arange(count).expand(self.num_agents, -1)
-            self._tree.set(rows, tensors["priority"])
-            self._largest = tensors["largest_priority"].clone()
+            self._tree.set(*sent(self.device, rows, tensors["priority"]))
+            self._largest.copy_(tensors["largest_priority"])
 
     def places(self, words: Tensor) -> Tensor:
         """Where the transitions lie that ``sample`` draws, int64 ``[A, B]``; see there."""
@@ -300,12 +326,12 @@ class Replay:
 
     def at(self, index: Tensor, weight: Tensor | None = None) -> Transitions:
         """The transitions at places ``index`` int64 ``[A, B]``, of these importance weights."""
-        rows = (index + self._agent_offset).flatten().to(self.kept_on)
+        rows = (index.to(self.kept_on) + self._offset_there).flatten()
         found = {
             name: kept.flatten(0, 1).index_select(0, rows).view(*index.shape, *kept.shape[2:])
             for name, kept in self.kept.items()
         }
-        drawn = {name: x.to(self.device) for name, x in found.items()}
+        drawn = dict(zip(found, sent(self.device, *found.values()), strict=True))
         return Transitions(**drawn, index=index, weight=weight)
 
     def _check_filled(self) -> None:
@@ -313,19 +339,27 @@ class Replay:
             raise ValueError("nothing is stored yet; add a step before drawing")
 
     def _with_priorities(self) -> SumTree:
-        """The tree, with all that was stored in it."""
         if self._tree is None:
             raise RuntimeError("this memory draws uniformly; build it with priorities")
-        most = max(self._fresh)
-        if most:
-            # The last ``fresh`` places of each agent; others are given what they have.
-            age = torch.arange(most, 0, -1)
-            index = (torch.tensor(self._next)[:, None] - age) % self.capacity
-            fresh = age <= torch.tensor(self._fresh)[:, None]
-            largest = self._largest[:, None].expand(index.shape)
-            self._tree.set(index, torch.where(fresh, largest, self._tree.get(index)))
-            self._fresh = [0] * self.num_agents
         return self._tree
+
+    def catch_up(self) -> None:
+        """Give what was stored since the last time the priority that new transitions have.
+
+        Raises:
+            RuntimeError: the memory was built without priorities.
+        """
+        tree, most = self._with_priorities(), max(self._fresh)
+        if not most:
+            return
+        # The last ``fresh`` places of each agent; others are given what they have.
+        age = torch.arange(most, 0, -1)
+        index = (torch.tensor(self._next)[:, None] - age) % self.capacity
+        fresh = age <= torch.tensor(self._fresh)[:, None]
+        index, fresh = sent(self.device, index, fresh)
+        largest = self._largest[:, None].expand(index.shape)
+        tree.set(index, torch.where(fresh, largest, tree.get(index)))
+        self._fresh = [0] * self.num_agents
 
 
 def in_shares(words: Tensor) -> Tensor:
@@ -341,9 +375,9 @@ def importance(size: Tensor, priority: Tensor, total: Tensor, beta: float | Tens
 
     Args:
         size: int64 ``[A]``, items that can be drawn.
-        priority: float64 ``[A, B]`` of those that were.
-        total: float64 ``[A, 1]``, sum of all priorities.
-        beta: exponent, a number or float64 ``[A, 1]``.
+        priority: ``[A, B]`` of those that were.
+        total: ``[A, 1]``, sum of all priorities.
+        beta: exponent, a number or ``[A, 1]``.
 
     Returns:
         float32 ``[A, B]``; 1 for agents who have nothing.
@@ -354,27 +388,32 @@ def importance(size: Tensor, priority: Tensor, total: Tensor, beta: float | Tens
     return (weight / weight.max(1, keepdim=True).values).float()
 
 
-def raised(
+def largest_at_first(num_agents: int, device: torch.device) -> Tensor:
+    """The largest priority of each agent before any is known, ``[A]``."""
+    return torch.ones(num_agents, dtype=priority_dtype(device), device=device)
+
+
+def raise_priorities(
     tree: SumTree,
     largest: Tensor,
     priorities: Priorities,
     index: Tensor,
     error: Tensor,
-    agents: Sequence[bool] | None,
-) -> Tensor:
-    """Set priorities by temporal differences ``[A, B]`` of the agents that are meant.
-
-    Returns:
-        the largest priorities so far, float64 ``[A]``.
+    agents: Sequence[bool] | Tensor | None,
+) -> None:
+    """Set priorities by temporal differences ``[A, B]`` of the agents that are meant, and raise
+    the largest so far, ``[A]``.
     """
-    priority = (error.cpu().double().abs() + priorities.eps).pow(priorities.alpha)
+    index, error = index.to(tree.device), error.to(tree.device)
+    priority = (error.to(tree.dtype).abs() + priorities.eps).pow(priorities.alpha)
     most = torch.maximum(largest, priority.max(1).values)
     if agents is not None:
-        meant = torch.tensor([bool(a) for a in agents])
+        meant = agents if isinstance(agents, Tensor) else torch.tensor(list(map(bool, agents)))
+        (meant,) = sent(tree.device, meant)
         priority = torch.where(meant[:, None], priority, tree.get(index))
         most = torch.where(meant, most, largest)
     tree.set(index, priority)
-    return most
+    largest.copy_(most)
 
 
 def storage_device(device: torch.device, size: int) -> torch.device:

@@ -8,8 +8,16 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from socialgrid.data.replay import Priorities, importance, in_shares, raised, storage_device
-from socialgrid.data.sum_tree import SumTree
+from socialgrid.data.exchange import sent
+from socialgrid.data.replay import (
+    Priorities,
+    importance,
+    in_shares,
+    largest_at_first,
+    raise_priorities,
+    storage_device,
+)
+from socialgrid.data.sum_tree import SumTree, priority_dtype
 
 
 @dataclass(frozen=True)
@@ -125,8 +133,11 @@ class SequenceReplay:
         self.steps = torch.zeros((num_agents, num_envs), dtype=torch.int64)
         """Steps of every copy ``[A, E]`` stored so far, forgotten ones counted."""
         self.priorities = priorities
-        self._tree = SumTree(num_agents, self._starts * num_envs) if priorities else None
-        self._largest = torch.ones(num_agents, dtype=torch.float64)
+        items = self._starts * num_envs
+        self._tree = SumTree(num_agents, items, self.device) if priorities else None
+        self._largest = largest_at_first(num_agents, self.device)
+        self.cut = False
+        """Whether any stored step may be truncated."""
         # Sequences in the tree: the first of each copy, and how many, int64 [A, E].
         self._in_tree = self._drawable()
 
@@ -161,6 +172,7 @@ class SequenceReplay:
         given = {
             "obs": obs,
             "reset": reset,
+            "state": state,
             "action": action,
             "reward": reward,
             "terminated": terminated,
@@ -169,45 +181,53 @@ class SequenceReplay:
         if in_play is None:
             in_play = torch.ones(self.steps.shape, dtype=torch.bool)
         in_play = in_play.cpu()
+        cut = in_play & truncated.cpu()
+        there = sent(self.kept_on, next_obs, *given.values())
+        next_obs, given = there[0], dict(zip(given, there[1:], strict=True))
         first = int(self.steps[0, 0])
         if bool(in_play.all()) and bool((self.steps == first).all()):
             slot = first % self.slots
+            state = given.pop("state")
             for name, x in given.items():
                 self._kept[name][:, slot] = x
             if slot % self.stride == 0:
                 self._kept["state"][:, slot // self.stride] = state
             self._led_to.copy_(next_obs)
         else:
-            agent, env = in_play.nonzero(as_tuple=True)
-            slots = self.steps[agent, env] % self.slots
-            for name, x in given.items():
-                self._put(name, (agent, slots, env), x)
-            begins = slots % self.stride == 0
-            agent, env, starts = agent[begins], env[begins], slots[begins] // self.stride
-            self._put("state", (agent, starts, env), state)
-            happened = in_play.to(self.kept_on)
-            self._led_to[happened] = next_obs.to(self._led_to)[happened]
-        cut = in_play & truncated.cpu()
+            self._add_some(given, next_obs, in_play)
         if bool(cut.any()):
+            self.cut = True
             agent, env = cut.nonzero(as_tuple=True)
             slots = self.steps[agent, env] % self.slots
+            agent, slots, env = sent(self.kept_on, agent, slots, env)
             self._final_obs[agent, slots, env] = next_obs[agent, env].to(self._final_obs)
         self.steps += in_play
 
-    def _put(self, name: str, place: tuple[Tensor, Tensor, Tensor], x: Tensor) -> None:
-        """Write what ``x`` [A, E, ...] has of some copies to places (agent, row, copy)."""
-        kept = self._kept[name]
-        kept[place] = x[place[0], place[2]].to(kept)
+    def _add_some(self, given: Mapping[str, Tensor], next_obs: Tensor, in_play: Tensor) -> None:
+        """Store of everything that lies where the memory does what happened ``in_play``."""
+        agent, env = in_play.nonzero(as_tuple=True)
+        slots = self.steps[agent, env] % self.slots
+        begins = slots % self.stride == 0
+        begun = agent[begins], slots[begins] // self.stride, env[begins]
+        places = sent(self.kept_on, agent, slots, env, *begun)
+        for name, x in given.items():
+            who, row, copy = places[3:] if name == "state" else places[:3]
+            kept = self._kept[name]
+            kept[who, row, copy] = x[who, copy].to(kept)
+        agent, _, env = places[:3]
+        self._led_to[agent, env] = next_obs[agent, env].to(self._led_to)
 
     def interrupt(self) -> None:
         """Cut off the episodes that the last steps left open: other ones follow."""
         agent, env = self.steps.nonzero(as_tuple=True)
-        last = agent, (self.steps[agent, env] - 1) % self.slots, env
+        slots = (self.steps[agent, env] - 1) % self.slots
+        agent, slots, env = last = sent(self.kept_on, agent, slots, env)
         kept = self._kept
-        left_open = ~(kept["truncated"][last] | kept["terminated"][last]).cpu()
-        agent, slots, env = (x[left_open] for x in last)
-        kept["truncated"][agent, slots, env] = True
+        ended = kept["truncated"][tuple(last)] | kept["terminated"][tuple(last)]
+        kept["truncated"][tuple(last)] |= ~ended
+        # What led to the end of an episode is its final observation already, or is not used.
         self._final_obs[agent, slots, env] = self._led_to[agent, env]
+        self.cut = True
 
     def sample(self, words: Tensor, beta: float | Tensor | None = None) -> Sequences:
         """Draw with replacement.
@@ -217,25 +237,41 @@ class SequenceReplay:
         Args:
             words: int64 ``[A, B]``, random numbers from 0 to 2^32 - 1.
             beta: exponent of the importance weights, to draw by priority, one for all agents or
-                float64 ``[A, 1]``; ``None``: uniformly.
+                ``[A, 1]`` of ``priority_dtype``; ``None``: uniformly.
 
         Raises:
             ValueError: no whole sequence is stored of anybody.
             RuntimeError: the memory was built without priorities.
         """
-        first, counts = self._drawable()
-        sizes = counts.sum(1)
-        if not bool(sizes.any()):
-            raise ValueError(f"no sequence of {self.length} steps is stored yet")
         if beta is None:
-            return self._gather(self._places(words * sizes[:, None] >> 32, first, counts))
+            return self.at(self.places(words))
+        self._check_filled()
+        self.catch_up()
+        sizes, shares = sent(self.device, torch.tensor(self.sizes), self.shares(words))
+        return self.at(*self.draw(shares, sizes, beta))
+
+    def places(self, words: Tensor) -> Tensor:
+        """Where the sequences lie that ``sample`` draws uniformly, int64 ``[A, B]``; see there."""
+        self._check_filled()
+        first, counts = self._drawable()
+        return self._numbered(words * counts.sum(1)[:, None] >> 32, first, counts)
+
+    def shares(self, words: Tensor) -> Tensor:
+        """What ``draw`` draws by, on the CPU: see ``in_shares``."""
+        return in_shares(words).to(priority_dtype(self.device))
+
+    def draw(self, shares: Tensor, sizes: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Draw by priority; see ``Replay.draw``."""
         tree = self._with_priorities()
         total = tree.total[:, None]
-        index = tree.find(in_shares(words) * total)
-        weight = importance(sizes, tree.get(index), total, beta)
-        return self._gather(index, weight.to(self.device))
+        index = tree.find(shares * total)
+        return index, importance(sizes, tree.get(index), total, beta)
 
-    def _places(self, drawn: Tensor, first: Tensor, counts: Tensor) -> Tensor:
+    def _check_filled(self) -> None:
+        if not any(self.sizes):
+            raise ValueError(f"no sequence of {self.length} steps is stored yet")
+
+    def _numbered(self, drawn: Tensor, first: Tensor, counts: Tensor) -> Tensor:
         """Places of the sequences that are numbered ``drawn`` [A, B] among those of each agent.
 
         The oldest ones of all copies come first, then the next ones, as long as all copies have
@@ -253,22 +289,22 @@ class SequenceReplay:
         return (first.gather(1, env) + age) % self._starts * envs + env
 
     def set_priorities(
-        self, index: Tensor, error: Tensor, agents: Sequence[bool] | None = None
+        self, index: Tensor, error: Tensor, agents: Sequence[bool] | Tensor | None = None
     ) -> None:
         """Remember the temporal differences ``[A, B]`` that stand for drawn sequences.
 
         Args:
             index: int64 ``[A, B]``, as they were drawn.
             error: ``[A, B]``.
-            agents: whose are meant; by default everybody's.
+            agents: whose are meant, a tensor of them on the device; by default everybody's.
 
         Raises:
             RuntimeError: the memory was built without priorities.
         """
+        self.catch_up()
+        assert self.priorities is not None, "there is a tree"
         tree = self._with_priorities()
-        if self.priorities is None:
-            raise AssertionError("a tree without priorities")
-        self._largest = raised(tree, self._largest, self.priorities, index, error, agents)
+        raise_priorities(tree, self._largest, self.priorities, index, error, agents)
 
     def tensors(self) -> dict[str, Tensor]:
         """What is stored, where it lies and how it is drawn, CPU, every one ``[A, ...]``."""
@@ -279,9 +315,11 @@ class SequenceReplay:
         found["led_to"] = self._led_to.cpu().clone()
         found["steps"] = self.steps.clone()
         if self._tree is not None:
-            tree = self._with_priorities()
-            rows = torch.arange(tree.capacity).expand(self.num_agents, -1)
-            found |= {"priority": tree.get(rows), "largest_priority": self._largest.clone()}
+            self.catch_up()
+            rows = torch.arange(self._tree.capacity, device=self.device)
+            priority = self._tree.get(rows.expand(self.num_agents, -1))
+            known = {"priority": priority, "largest_priority": self._largest}
+            found |= {name: x.to("cpu", torch.float64, copy=True) for name, x in known.items()}
         return found
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -307,13 +345,14 @@ class SequenceReplay:
         for name, kept in self._kept.items():
             kept.copy_(tensors[name])
         cut = tensors["truncated"]
+        self.cut = bool(cut.any())
         self._final_obs[cut.to(self.kept_on)] = tensors["final_obs"][cut].to(self.kept_on)
         self._led_to.copy_(tensors["led_to"])
         self.steps = tensors["steps"].clone()
         if self._tree is not None:
             rows = torch.arange(self._tree.capacity).expand(self.num_agents, -1)
-            self._tree.set(rows, tensors["priority"])
-            self._largest = tensors["largest_priority"].clone()
+            self._tree.set(*sent(self.device, rows, tensors["priority"]))
+            self._largest.copy_(tensors["largest_priority"])
             self._in_tree = self._drawable()
 
     def _drawable(self) -> tuple[Tensor, Tensor]:
@@ -324,47 +363,57 @@ class SequenceReplay:
         end = (self.steps - self.length - 1) // self.stride + 1
         return first, (end - first).clamp(min=0)
 
-    def _gather(self, index: Tensor, weight: Tensor | None = None) -> Sequences:
-        index = index.to(self.kept_on)
-        start, env = index // self.num_envs, index % self.num_envs
+    def at(self, index: Tensor, weight: Tensor | None = None) -> Sequences:
+        """The sequences at places ``index`` int64 ``[A, B]``, of these importance weights."""
+        place = index.to(self.kept_on)
+        start, env = place // self.num_envs, place % self.num_envs
         agent = torch.arange(self.num_agents, device=self.kept_on)[:, None]
         state = self._kept["state"][agent, start, env]
         time = torch.arange(self.length + 1, device=self.kept_on)[:, None]
         slots = (start[:, None] * self.stride + time).fmod(self.slots)
-        place = (agent[..., None], slots, env[:, None])
-        found = {name: x[place] for name, x in self._kept.items() if name != "state"}
+        where = (agent[..., None], slots, env[:, None])
+        found = {name: x[where] for name, x in self._kept.items() if name != "state"}
         for name in ("action", "reward", "terminated", "truncated"):
             found[name] = found[name][:, :-1]
         cut = found["truncated"]
-        if bool(cut.any()):
-            final = self._final_obs[place][:, :-1]
+        # Nobody asks an accelerator what it has drawn.
+        if bool(cut.any()) if cut.device.type == "cpu" else self.cut:
+            final = self._final_obs[where][:, :-1]
             # What was never written may be no observation at all.
             never = ~cut.view(*cut.shape, *(1,) * (final.dim() - cut.dim()))
             found["final_obs"] = final.masked_fill(never, 0)
-        drawn = {name: x.to(self.device) for name, x in found.items()}
-        return Sequences(**drawn, state=state.to(self.device), index=index.cpu(), weight=weight)
+        found["state"] = state
+        drawn = dict(zip(found, sent(self.device, *found.values()), strict=True))
+        return Sequences(**drawn, index=index, weight=weight)
 
     def _with_priorities(self) -> SumTree:
-        """The tree, with exactly the sequences in it that can be drawn."""
         if self._tree is None:
             raise RuntimeError("this memory draws uniformly; build it with priorities")
+        return self._tree
+
+    def catch_up(self) -> None:
+        """Let exactly those sequences have priorities that can be drawn.
+
+        Raises:
+            RuntimeError: the memory was built without priorities.
+        """
+        self._with_priorities()
         (before, had), (now, have) = self._in_tree, self._drawable()
-        nothing = torch.zeros_like(self._largest)
-        self._mark(before, torch.minimum(had, (now - before).clamp(min=0)), nothing)
+        self._mark(before, torch.minimum(had, (now - before).clamp(min=0)), None)
         come = torch.maximum(before + had, now)
         self._mark(come, now + have - come, self._largest)
         self._in_tree = now, have
-        return self._tree
 
-    def _mark(self, first: Tensor, counts: Tensor, priority: Tensor) -> None:
-        """Give sequences from ``first`` on, ``counts`` of each copy, a priority float64 ``[A]``."""
-        assert self._tree is not None, "a tree was looked for before"
-        most = int(counts.max())
+    def _mark(self, first: Tensor, counts: Tensor, priority: Tensor | None) -> None:
+        """Give sequences from ``first`` on, ``counts`` of each copy, a priority ``[A]`` or none."""
+        tree, most = self._with_priorities(), int(counts.max())
         if most <= 0:
             return
         number = torch.arange(most)[:, None]
         rows = (first[:, None] + number) % self._starts
         index = (rows * self.num_envs + torch.arange(self.num_envs)).flatten(1)
         meant = (number < counts[:, None]).flatten(1)
-        kept = self._tree.get(index)
-        self._tree.set(index, torch.where(meant, priority[:, None], kept))
+        index, meant = sent(self.device, index, meant)
+        known = tree.get(index)
+        given = torch.zeros_like(known) if priority is None else priority[:, None]
+        tree.set(index, torch.where(meant, given, known))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -124,4 +125,13 @@ class TaskSpec:
         return torch.minimum(torch.maximum(found, low), high)
 
     def _bounds(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        return like.new_tensor(self.action_low), like.new_tensor(self.action_high)
+        return _bounds(self.action_low, self.action_high, like.dtype, like.device)
+
+
+@functools.cache
+def _bounds(
+    low: tuple[float, ...], high: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Lowest and highest actions, once on each device."""
+    made = (torch.tensor(x, dtype=dtype, device=device) for x in (low, high))
+    return next(made), next(made)

@@ -35,7 +35,7 @@ class Gamma:
 class TableCritic:
     """Q_i(s, a) = table[i][a] + s, and pi_i(s) the best of it."""
 
-    config = Gamma()
+    config, device = Gamma(), torch.device("cpu")
 
     def __init__(self, table: list[list[float]]) -> None:
         self.table = torch.tensor(table)

@@ -15,8 +15,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOM = 1.25  # how far above what was measured a count may lie
 MOST_WAITS = 1.0, 2  # in a step, and in a whole update: what is aimed at
-# Kinds of runs that have not reached it.
-BEHIND = ("off-policy",)
 # By arm, as measured: launches and waits of a step (acting, simulating, remembering), launches and
 # waits of a whole update (one or two gradient steps: ``arms.config_of``).
 MEASURED = {
@@ -24,23 +22,23 @@ MEASURED = {
     "ppo reconstruction": (54, 1.0, 1032, 1),
     "ppo tiles": (58, 1.0, 1052, 1),
     "full network": (61, 1.0, 1139, 1),
-    "dqn": (21, 1.0, 178, 4),
-    "dqn prioritised": (21, 1.0, 186, 6),
-    "dqn views": (31, 1.0, 300, 4),
+    "dqn": (23, 1.0, 176, 1),
+    "dqn prioritised": (23, 1.0, 256, 1),
+    "dqn views": (33, 1.0, 298, 1),
     "a3c tiles": (55, 1.0, 814, 1),
     "behaviour cloning": (53, 1.0, 999, 1),
     "behaviour cloning tiles": (54, 1.0, 1010, 1),
-    "dqn tiles": (32, 1.0, 310, 4),
-    "sac tiles": (31, 1.0, 700, 11),
-    "recurrent dqn": (64, 1.0, 1061, 8),
-    "recurrent dqn tiles": (82, 1.0, 1220, 10),
-    "discrete sac": (20, 1.0, 478, 11),
-    "sac": (58, 2.0, 664, 11),
-    "sac gsde": (58, 2.0, 664, 11),
-    "td3": (37, 2.0, 307, 6),
-    "mixed": (82, 2.1, 680, 15),
-    "peers": (27, 2.1, 178, 4),
-    "lectr": (131, 3.0, 178, 4),
+    "dqn tiles": (34, 1.0, 308, 1),
+    "sac tiles": (32, 1.0, 676, 1),
+    "recurrent dqn": (63, 1.0, 1053, 1),
+    "recurrent dqn tiles": (81, 1.0, 1303, 1),
+    "discrete sac": (21, 1.0, 454, 1),
+    "sac": (48, 1.0, 640, 1),
+    "sac gsde": (48, 1.0, 640, 1),
+    "td3": (26, 1.0, 301, 1),
+    "mixed": (75, 1.0, 654, 2),
+    "peers": (27, 1.0, 176, 1),
+    "lectr": (133, 1.0, 176, 1),
     "ppo alone": (51, 1.0, 922, 1),
     "ppo visible-actions": (74, 1.0, 974, 1),
     "ppo influence": (101, 1.0, 1179, 1),
@@ -91,6 +89,8 @@ def counts_of(arm, device, folder):
     steps = trainer.config.env.rollout_steps
     outside = (device.launches - launches) / steps, (device.waits - waits) / steps
     trainer.close()
+    if trainer.config.adviser is not None:  # what a row says of advice is read once
+        outside = outside[0], outside[1] - 1 / steps
     return (*outside, launches / len(spent), waits / len(spent))
 
 
@@ -102,9 +102,8 @@ def test_nothing_is_mixed_and_waits_are_few(arm, pretended, tmp_path):
     assert all(count <= most for count, most in zip(found, room, strict=True)), (
         f"{found}, allowed {room}: {pretended.places.most_common(9)}"
     )
-    if config_of(arm, "cpu").regime.name not in BEHIND:
-        waits = found[1], found[3]
-        assert all(n <= most for n, most in zip(waits, MOST_WAITS, strict=True)), waits
+    waits = found[1], found[3]
+    assert all(n <= most for n, most in zip(waits, MOST_WAITS, strict=True)), waits
 
 
 def test_the_device_counts_and_refuses():
@@ -123,6 +122,11 @@ def test_the_device_counts_and_refuses():
         for mix in (lambda: x + near, lambda: torch.cat((x, near)), lambda: near[x.long()]):
             with pytest.raises(RuntimeError, match="device"):
                 mix()
+        whole = torch.zeros(2, 4, device=DEVICE)
+        own = torch.nn.Parameter(torch.ones(4, device=DEVICE))
+        own.data = whole[1]
+        whole += 5
+        assert own.tolist() == [5.0] * 4, "parameters may lie in a block"
         weight = torch.ones(4, device=DEVICE, requires_grad=True)
         (weight * x).sum().backward()
         assert isinstance(weight.grad, Far)

@@ -60,7 +60,7 @@ class DQN(CompiledLearner):
     def epsilon(self) -> Tensor:
         """Share of random actions of each agent now, float32 ``[A]``."""
         each = [self.config.epsilon(steps) for steps in self.agent_steps]
-        return torch.tensor(each, device=self.device)
+        return self._sent(torch.tensor(each))
 
     def loss(self, batch: Transitions) -> tuple[Tensor, Tensor]:
         """Loss ``[A]`` and temporal differences ``[A, B]`` without gradient."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from socialgrid.algos.options import OffPolicyConfig
 from socialgrid.algos.stacked_learner import StackedLearner
+from socialgrid.data.exchange import sent
 from socialgrid.data.replay import Priorities, Replay, Transitions
 from socialgrid.data.rollout import as_signed
 from socialgrid.data.sequence_replay import Sequences
@@ -255,10 +256,9 @@ class Experience(StackedLearner):
             return each[0]
         return torch.tensor(each, dtype=torch.float64)[:, None]
 
-    def _remember_errors(self, batch: Drawn, errors: Tensor) -> None:
-        if self.config.prioritised:
-            agents = None if all(self._updating) else self._updating
-            self.replay.set_priorities(batch.index, errors, agents)
-
     def _observed(self, obs: Tensor) -> Tensor:
-        return as_signed(obs).to(self.device, self.task.kept_dtype, non_blocking=True)
+        return self._sent(as_signed(obs).to(self.task.kept_dtype))
+
+    def _sent(self, x: Tensor) -> Tensor:
+        """On the device, without waiting for it."""
+        return sent(self.device, x)[0]

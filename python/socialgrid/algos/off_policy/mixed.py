@@ -16,6 +16,9 @@ from socialgrid.models.finite import NonFiniteError
 
 _FORMAT = 1
 
+Rows = tuple[Tensor, Tensor]
+"""Agents of a part, on the CPU and on the device."""
+
 
 class MixedLearner:
     """Several ``OffPolicyLearner`` of the same task behind the interface of one.
@@ -69,6 +72,7 @@ class MixedLearner:
                 ids[agent] = known
         self.agent_ids = tuple(ids)
         self._rows = tuple(torch.tensor(agents) for agents in self.agents)
+        self._rows_there = tuple(rows.to(self.device) for rows in self._rows)
 
     @property
     def samples(self) -> bool:
@@ -106,7 +110,7 @@ class MixedLearner:
         if rows is None:
             return self._joined(obs, lambda part, own: part.propose(own, explore=explore))
         return self._collected(
-            part.propose(obs[own.to(obs.device)], explore=explore, rows=rows[own])
+            part.propose(_taken(obs, own), explore=explore, rows=rows[own[0]])
             for part, own in self._each()
         )
 
@@ -118,7 +122,7 @@ class MixedLearner:
         """See ``OffPolicyLearner.q_values``."""
         shared = obs, actions
         return self._collected(
-            part.q_values(*(x[rows.to(x.device)] for x in shared)) for part, rows in self._each()
+            part.q_values(*(_taken(x, own) for x in shared)) for part, own in self._each()
         )
 
     def values(self, obs: Tensor) -> Tensor:
@@ -131,8 +135,8 @@ class MixedLearner:
 
         def act(obs: Tensor, reset: Tensor) -> Tensor:
             return self._collected(
-                one(obs[rows.to(obs.device)], reset[rows.to(reset.device)])
-                for one, rows in zip(actors, self._rows, strict=True)
+                one(_taken(obs, own), _taken(reset, own))
+                for one, (_, own) in zip(actors, self._each(), strict=True)
             )
 
         return act
@@ -150,9 +154,9 @@ class MixedLearner:
         """See ``OffPolicyLearner.store``."""
         playing = torch.ones(reward.shape, dtype=torch.bool) if in_play is None else in_play
         given = obs, action, reward, next_obs, terminated, truncated, playing
-        for k, (part, rows) in enumerate(self._each()):
+        for k, (part, own) in enumerate(self._each()):
             with self._named(k):
-                part.store(*(x[rows.to(x.device)] for x in given))
+                part.store(*(_taken(x, own) for x in given))
 
     def update(self, gradient_steps: int | None = None) -> dict[str, Tensor]:
         """Update the parts whose update is due, or all of them if none is.
@@ -261,20 +265,20 @@ class MixedLearner:
             with _of_part(k):
                 part.load_meta(own)
 
-    def _each(self) -> Iterator[tuple[OffPolicyLearner, Tensor]]:
-        return zip(self.parts, self._rows, strict=True)
+    def _each(self) -> Iterator[tuple[OffPolicyLearner, Rows]]:
+        return zip(self.parts, zip(self._rows, self._rows_there, strict=True), strict=True)
 
     def _joined(self, obs: Tensor, do: Callable[[OffPolicyLearner, Tensor], Tensor]) -> Tensor:
         """What every part makes of its agents' ``obs`` [A, ...], in the order of the agents."""
         if len(obs) != self.num_agents:
             raise ValueError(f"observations of {len(obs)} agents, expected {self.num_agents}")
-        return self._collected(do(part, obs[rows.to(obs.device)]) for part, rows in self._each())
+        return self._collected(do(part, _taken(obs, own)) for part, own in self._each())
 
     def _collected(self, found: Iterator[Tensor]) -> Tensor:
         parts = list(found)
         out = parts[0].new_empty((self.num_agents, *parts[0].shape[1:]))
-        for rows, x in zip(self._rows, parts, strict=True):
-            out[rows.to(x.device)] = x
+        for (_, own), x in zip(self._each(), parts, strict=True):
+            out[_of(own, x)] = x
         return out
 
     @contextmanager
@@ -299,6 +303,14 @@ class MixedLearner:
                 raise ValueError(f"tensor {name}: its part must be one of {list(known)}")
             known[part][rest] = x
         return found
+
+
+def _of(rows: Rows, x: Tensor) -> Tensor:
+    return rows[x.device.type != "cpu"]
+
+
+def _taken(x: Tensor, rows: Rows) -> Tensor:
+    return x[_of(rows, x)]
 
 
 @contextmanager

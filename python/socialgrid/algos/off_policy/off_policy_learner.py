@@ -5,28 +5,20 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from socialgrid.algos.off_policy.experience import (
-    NOISE,
-    RANDOM,
-    UPDATE_NOISE,
-    Drawn,
-    Experience,
-)
-from socialgrid.models.finite import all_finite
-from socialgrid.models.trained import Trained
+from socialgrid.algos.off_policy.experience import NOISE, RANDOM
+from socialgrid.algos.off_policy.gradient_steps import GradientSteps
+from socialgrid.data.exchange import sent
 
-Network = TypeVar("Network", bound=nn.Module)
 Actor = Callable[[Tensor, Tensor], Tensor]
 """Observations ``[A, N, *obs_shape]`` and where episodes begin with them, bool ``[A, N]``, to
 actions as of ``OffPolicyLearner.propose``."""
 
 
-class OffPolicyLearner(Experience):
+class OffPolicyLearner(GradientSteps):
     """``A`` independent learners, each with its own networks, memory and copies of the task.
 
     The agent axis comes first everywhere: observations are ``[A, E, *obs_shape]`` for E copies of
@@ -118,60 +110,12 @@ class OffPolicyLearner(Experience):
         Returns:
             float32 ``[A, M, K]``, the minimum over the critics.
         """
-        return self._q_values(self._observed(obs), actions.to(self.device))
+        return self._q_values(self._observed(obs), self._sent(actions))
 
     def values(self, obs: Tensor) -> Tensor:
         """Q_i(s, pi_i(s)) without exploration, float32 ``[A, M]``; ``obs`` as of ``propose``."""
         action = self.propose(obs, explore=False)
         return self.q_values(obs, action.unsqueeze(2)).squeeze(2)
-
-    def update(self, gradient_steps: int | None = None) -> dict[str, Tensor]:
-        """Gradient steps, each agent's on its own memory.
-
-        Those update whose update is due, or if there are none all who have stored something.
-
-        Args:
-            gradient_steps: how many; the configured number by default.
-
-        Returns:
-            metrics by name, float32 ``[A]`` each: means over the steps, NaN for agents that do
-            not learn or not now.
-
-        Raises:
-            NonFiniteError: parameters are as before the gradient step in which it happened.
-            ValueError: nothing is stored.
-        """
-        steps = self.config.gradient_steps if gradient_steps is None else gradient_steps
-        due = self.due_agents
-        self._updating = due if any(due) else [n > 0 for n in self.replay.sizes]
-        for agent in self._now:
-            self._since_update[agent] = 0
-        learnt = self._learning & torch.tensor(self._updating)
-        try:
-            means = self._take_gradient_steps(steps)
-        finally:
-            self._updating = [True] * self.num_agents
-        return {name: x.masked_fill(~learnt, torch.nan) for name, x in means.items()}
-
-    def _take_gradient_steps(self, steps: int) -> dict[str, Tensor]:
-        """Means ``[A]`` over so many gradient steps, NaN of nothing."""
-        found: dict[str, list[Tensor]] = {}
-        for _ in range(steps):
-            batch = self._batch()
-            self.updates += 1
-            for agent in self._now:
-                self.agent_updates[agent] += 1
-            errors, numbers = self._learn(batch)
-            for name, number in numbers.items():
-                found.setdefault(name, []).append(number.detach())
-            self._remember_errors(batch, errors)
-            self._move_targets()
-        return {name: _mean(torch.stack(each)) for name, each in found.items()}
-
-    def set_learning_rate(self, rates: float | Sequence[float]) -> None:
-        """Change learning rates: one for all agents or one for each."""
-        for part in self._trained.values():
-            part.optimiser.set_rate(rates)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the agents are: flat, CPU, contiguous, every one ``[A, ...]``.
@@ -192,77 +136,19 @@ class OffPolicyLearner(Experience):
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
         """See ``q_values``; everything on the device."""
 
-    @abstractmethod
-    def _learn(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """One gradient step; temporal differences ``[A, B]`` and numbers ``[A]``."""
-
-    def _move_targets(self) -> None:
-        """Let the targets of those whose turn it is follow after a gradient step."""
-        agents = self._movers()
-        for part in self._trained.values():
-            if agents and part.target is not part.network:
-                part.follow(self.config.tau, agents)
-
-    def _movers(self) -> list[int]:
-        """Learners whose targets move after this gradient step."""
-        return self._whose_turn(self.config.target_interval)
-
-    def _live_tensors(self) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {"learning": self._learning}
-        for name, part in self._trained.items():
-            found |= part.tensors(name)
-        return found
-
     # What algorithms use.
-
-    def _train(self, name: str, network: Network, *, target: bool = True) -> Network:
-        """Put a network on the device, with an optimiser; returns its target if it has one."""
-        config = self.config
-        part = Trained(
-            network.to(self.device),
-            self.num_agents,
-            config.learning_rate,
-            config.adam_betas,
-            config.adam_eps,
-            target=target,
-        )
-        self._trained[name] = part
-        found: Network = part.target
-        return found
-
-    def _descend(
-        self, name: str, loss: Tensor, batch: Drawn, agents: Sequence[int] | None = None
-    ) -> None:
-        """One step of the learners' networks, or of some of them, along the gradient of ``loss``
-        [A], unless it is not finite.
-        """
-        part = self._trained[name]
-        norms = part.differentiate(loss)
-        agents = self._learners if agents is None else agents
-        both = loss.detach(), norms
-        own = [x if len(agents) == self.num_agents else x[agents] for x in both]
-        if not all_finite(*own):
-            for what, x in zip(("loss", "gradient"), own, strict=True):
-                self._check_finite(f"{name} {what}", x, agents, batch)
-        part.step(agents, norms, self.config.max_grad_norm)
 
     def _uniform(self, kind: int, count: int, rows: Tensor | None, *shape: int) -> Tensor:
         """Numbers in [0, 1) for a decision, ``[A, count, *shape]``; ``rows`` as of ``propose``."""
         places, asked = math.prod(shape), _asked(count, rows)
         drawn = self.draws.uniform(self.moments, asked, kind=kind, places=places)
-        return _shown(drawn, rows).reshape(-1, count, *shape).to(self.device)
+        return self._sent(_shown(drawn, rows).reshape(-1, count, *shape))
 
     def _noise(self, count: int, rows: Tensor | None, *shape: int) -> Tensor:
         """Standard normal numbers for a decision, ``[A, count, *shape]``."""
         places, asked = math.prod(shape), _asked(count, rows)
         drawn = self.draws.normal(self.moments, asked, kind=NOISE, places=places)
-        return _shown(drawn, rows).reshape(-1, count, *shape).to(self.device)
-
-    def _update_noise(self, *shape: int) -> Tensor:
-        """Standard normal numbers for a gradient step, ``[A, *shape]``."""
-        places = math.prod(shape)
-        drawn = self.draws.normal(self.agent_updates, range(1), kind=UPDATE_NOISE, places=places)
-        return drawn.reshape(-1, *shape).to(self.device)
+        return self._sent(_shown(drawn, rows).reshape(-1, count, *shape))
 
     def _random(self, count: int, rows: Tensor | None = None) -> Tensor:
         """Uniformly random actions ``[A, count]`` or ``[A, count, D]``."""
@@ -284,12 +170,5 @@ def _shown(x: Tensor, rows: Tensor | None) -> Tensor:
 
 def _of(agents: Sequence[bool], theirs: Tensor, others: Tensor) -> Tensor:
     """Rows ``[A, ...]`` of some agents in one tensor and of the others in another."""
-    whose = torch.tensor(agents, device=others.device)
+    (whose,) = sent(others.device, torch.tensor(agents))
     return torch.where(whose.view(-1, *(1,) * (others.dim() - 1)), theirs, others)
-
-
-def _mean(numbers: Tensor) -> Tensor:
-    """Of what is finite in ``[steps, A]``, float32 ``[A]`` on the CPU; NaN of nothing."""
-    known = numbers.isfinite()
-    mean: Tensor = numbers.where(known, torch.zeros_like(numbers)).sum(0) / known.sum(0)
-    return mean.float().cpu()

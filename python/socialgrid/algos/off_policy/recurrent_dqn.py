@@ -74,7 +74,7 @@ class RecurrentDQN(OffPolicyLearner):
     def epsilon(self) -> Tensor:
         """Share of random actions of each agent now, float32 ``[A]``."""
         each = [self.config.epsilon(steps) for steps in self.agent_steps]
-        return torch.tensor(each, device=self.device)
+        return self._sent(torch.tensor(each))
 
     def actor(self) -> Actor:
         """See ``OffPolicyLearner.actor``; it remembers the episodes that it is shown itself."""
@@ -84,7 +84,7 @@ class RecurrentDQN(OffPolicyLearner):
         def act(obs: Tensor, reset: Tensor) -> Tensor:
             if not memory:
                 memory.append(self._state.new_zeros((*obs.shape[:2], self._state.shape[-1])))
-            seen, fresh = self._observed(obs)[:, None], reset.to(self.device)[:, None]
+            seen, fresh = self._observed(obs)[:, None], self._sent(reset)[:, None]
             values, after = self._q(seen, memory[0], fresh)
             memory[0] = after[:, 0]
             action: Tensor = values[:, 0].argmax(-1)
@@ -118,9 +118,8 @@ class RecurrentDQN(OffPolicyLearner):
             *(kept, self._reset, before, action, reward, next_obs, *ended, in_play)
         )  # fmt: skip
         self._state = after
-        self._reset = (terminated | truncated).to(self.device)
-        if in_play is not None:
-            self._reset |= ~in_play.to(self.device)
+        begins = terminated | truncated
+        self._reset = self._sent(begins if in_play is None else begins | ~in_play)
         self._count_step(in_play)
 
     def interrupt(self) -> None:

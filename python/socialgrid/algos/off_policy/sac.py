@@ -102,12 +102,6 @@ class _SoftActorCritic(CompiledLearner):
     def _policy(self) -> str:
         """What compiled kernels call the actor."""
 
-    @abstractmethod
-    def _noise_shape(self, count: int) -> tuple[int, ...]:
-        """Of the noise that each agent draws for a gradient step on so many transitions; a 0 where
-        nothing is drawn.
-        """
-
     def _step_noise(self, batch: Transitions) -> Tensor | None:
         """Noise ``[A, *shape]`` of a gradient step; none where nothing is drawn."""
         shape = self._noise_shape(batch.reward.shape[1])
@@ -310,9 +304,6 @@ class DiscreteSAC(_SoftActorCritic):
         return loss, -(probs * log_probs).detach().sum(-1).mean(1)
 
     _policy = "categorical"
-
-    def _noise_shape(self, count: int) -> tuple[int, ...]:
-        return (0,)
 
     def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
         log_probs: Tensor = self._actor(obs)

@@ -69,21 +69,19 @@ class TD3(CompiledLearner):
         return -value.mean(1)
 
     def _learn(self, batch: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
-        noise = self._update_noise(*batch.action.shape[1:])
+        noise = self._update_noise(*self._noise_shape(batch.action.shape[1]))
         critic_loss, errors = self.critic_loss(batch, noise)
         self._descend("critic", critic_loss, batch)
         numbers = {"critic_loss": critic_loss.detach(), "td_error": errors.mean(1)}
-        turn = self._whose_turn(self.config.policy_delay)
-        if turn:
+        if self._anybody_steps("actor"):
             critic = self._trained["critic"].flat
             critic.requires_gradient(False)
             try:
                 actor_loss = self.actor_loss(batch)
-                self._descend("actor", actor_loss, batch, turn)
+                self._descend("actor", actor_loss, batch)
             finally:
                 critic.requires_gradient(True)
-            numbers["actor_loss"] = torch.full_like(actor_loss.detach(), torch.nan)
-            numbers["actor_loss"][turn] = actor_loss.detach()[turn]
+            numbers["actor_loss"] = self._of_stepping("actor", actor_loss.detach())
         return errors, numbers
 
     def _compiled_steps(
@@ -102,6 +100,13 @@ class TD3(CompiledLearner):
         if found.means["actor_loss"].isfinite().any():
             kept.append("actor_loss")
         return Steps(found.done, found.failed, {name: found.means[name] for name in kept})
+
+    def _noise_shape(self, count: int) -> tuple[int, ...]:
+        return count, *self.task.action_shape
+
+    def _stepping(self, name: str) -> list[int]:
+        own = super()._stepping(name)
+        return own if name == "critic" else self._whose_turn(self.config.policy_delay)
 
     def _movers(self) -> list[int]:
         turn = self._whose_turn(self.config.policy_delay)

@@ -132,7 +132,7 @@ class Adviser(Protocol):
 
         Returns:
             actions ``[A, E]`` or ``[A, E, D]``, and the place in the group of the member followed,
-            int64 ``[A, E]``.
+            int64 ``[A, E]``, both on the CPU.
         """
         ...
 

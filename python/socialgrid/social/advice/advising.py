@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -143,9 +143,9 @@ class Tally:
         self.sums[:, k] += x.sum(1)
         self.counts[:, k] += x.shape[1] if of is None else of.sum(1)
 
-    def take(self) -> dict[str, Tensor]:
-        """Means since the last call, float32 ``[A]``, NaN of nothing."""
-        means = (self.sums / self.counts).float().cpu()
+    def take(self, read: Callable[[Tensor], Sequence[Tensor]]) -> dict[str, Tensor]:
+        """Means since the last call, float32 ``[A]``, NaN of nothing; ``read``: to the CPU."""
+        (means,) = read((self.sums / self.counts).float())
         self.sums.zero_()
         self.counts.zero_()
         return {name: means[:, k].clone() for k, name in enumerate(self._names)}

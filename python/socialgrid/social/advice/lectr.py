@@ -41,37 +41,34 @@ Departures from the paper:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from socialgrid.data.exchange import fetched, sent
 from socialgrid.data.replay import Replay, Transitions
 from socialgrid.models.draws import AgentDraws
+from socialgrid.models.far_steps import FarSteps, Planned
 from socialgrid.models.finite import NonFiniteError
-from socialgrid.models.streams import agent_generator
 from socialgrid.models.trained import Trained
 from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner, Proposals
 from socialgrid.social.advice.advising import (
-    AdvisingPolicies,
-    Layers,
     Tally,
     check_tensors,
-    outcomes,
-    readable_values,
     room_for_steps,
     td_error,
 )
+from socialgrid.social.advice.exchanges import Exchanges
 from socialgrid.social.advice.options import LeCTROptions
 
-_WEIGHTS, _DRAWS = 8, 9  # purposes of random numbers here
+_DRAWS = 9  # purpose of the random numbers here
 _DECISION, _BATCH = range(2)  # what they are drawn for
 _NUMBERS = ("asked", "advised", "changed", "answered", "advising_reward", "advising_loss")
 
 
-class LeCTR:
+class LeCTR(Exchanges):
     """Lets agents ask each other for advice, and learn to; an ``Adviser``.
 
     Proposals of others are not looked at: teachers choose what they advise. Scripted members are
@@ -94,41 +91,20 @@ class LeCTR:
             ValueError: actions are continuous, observations are no vectors, the learner has a
                 memory, or a group has fewer than two members with networks.
         """
-        task, agents, n = learner.task, members.num_agents, len(members.owners)
-        if task.continuous:
-            raise ValueError("LeCTR advises discrete actions; these are continuous")
-        if task.view is not None:
-            raise ValueError("LeCTR reads vector observations; these are views")
-        parts = getattr(learner, "parts", [learner])
-        if any(getattr(part.config, "remembers", False) for part in parts):
-            raise ValueError("LeCTR asks for values of any observation; this learner has a memory")
-        if n < 2:
-            raise ValueError(
-                f"owners {members.owners}: LeCTR needs two or more members with networks"
-            )
+        super().__init__(learner, config, members, seed)
+        agents = members.num_agents
         self.solo = False
-        self.config, self.members, self.device = config, members, learner.device
-        self._learner, self._task = learner, task
-        self._agents, self._owners, self._copies = agents, n, learner.num_envs
-        self._size, self._actions = math.prod(task.obs_shape), task.num_actions
-        weights = [agent_generator(seed, a, _WEIGHTS) for a in range(agents)]
         self._draws = AgentDraws(seed, range(agents), _DRAWS)
-        one = self._actions + 2
-        sizes = (self._size + one, self._size + 2 * one)
-        self.policies = AdvisingPolicies(weights, sizes, config.hidden, self._actions)
-        critic_sizes = (self._size + n * one, *config.hidden, self._actions + 1)
-        self.critic = Layers(weights, critic_sizes)
         self._trained = {
-            name: Trained(network.to(self.device), agents, config.learning_rate, (0.9, 0.999), 1e-8)
+            name: Trained(network, agents, config.learning_rate, (0.9, 0.999), 1e-8)
             for name, network in (("policies", self.policies), ("critic", self.critic))
         }
-        self._own_slot = torch.arange(agents, device=self.device) % n
-        self._is_other = F.one_hot(self._own_slot, n)[:, None] == 0
-        self._everyone = torch.arange(agents, device=self.device)
-        self._all_actions = torch.arange(self._actions, device=self.device)
         self._places = members.own_places.to(self.device)
         self._place_of = torch.tensor(members.owners, device=self.device)
-        kept = self._size + n * self._actions
+        self._far: FarSteps | None = None
+        # On an accelerator: gradient steps of which it is not known yet what came of them.
+        self._under_way: list[Planned] = []
+        kept = self._size + self._owners * self._actions
         if config.buffer_size < config.interval * self._copies:
             raise ValueError(
                 f"lectr.buffer_size {config.buffer_size}: steps of {self._copies} copies of the "
@@ -143,7 +119,6 @@ class LeCTR:
         # Steps whose progress is not known yet.
         self._recent = room_for_steps(lead, kept, self._size, self.device)
         self._filled = self.updates = self._decisions = 0
-        self._scale = torch.full((agents,), 1e-8, device=self.device)
         self._threshold = torch.full((agents,), torch.nan, device=self.device)
         self._decided: tuple[Tensor, Tensor] | None = None
         self._tally = Tally(_NUMBERS, agents, self.device)
@@ -153,12 +128,14 @@ class LeCTR:
         """See ``Adviser``."""
         if self._filled == self.config.interval:
             self._look_back()
-        seen = self._see(obs.to(self.device))
-        self._scale = torch.maximum(self._scale, self._values_of(seen))
+        (obs,) = sent(self.device, obs)
+        seen = self._see(obs)
+        torch.maximum(self._scale, self._values_of(seen), out=self._scale)
         ask, answers = self._behaviour(seen)
         n, copies = self._owners, seen.shape[1]
         drawn = self._draws.uniform(self._decisions, range(copies), kind=_DECISION, places=n + 1)
-        draws, self._decisions = drawn.transpose(1, 2).to(self.device), self._decisions + 1
+        (draws,) = sent(self.device, drawn.transpose(1, 2))
+        self._decisions += 1
         # A teacher's draw of its own place decides whether it asks.
         asks = draws[self._everyone, self._own_slot] < ask
         u = self._by_asker(draws[:, :n, :, None])
@@ -170,7 +147,8 @@ class LeCTR:
         teacher = (answered & (count == wanted[..., None])).long().argmax(-1)
         advised = count[..., -1] > 0
         advice = answer.gather(-1, teacher[..., None]).squeeze(-1)
-        intended = proposals.of(self._places[:, None].expand(-1, copies).cpu()).to(self.device)
+        own = self.members.own_places[:, None].expand(-1, copies)
+        (intended,) = sent(self.device, proposals.of(own))
         action = torch.where(advised, advice, intended)
         self._decided = seen, torch.where(advised, advice, self._actions)
         followed = torch.where(advised, self._place_of[teacher], self._places[:, None])
@@ -178,7 +156,26 @@ class LeCTR:
         self._tally.add("advised", advised)
         self._tally.add("changed", action != intended)
         self._tally.add("answered", self._by_teacher(answered), self._by_teacher(requested))
-        return action, followed.cpu()
+        action, followed = self._read(action, followed)
+        return action, followed
+
+    def _read(self, *wanted: Tensor) -> list[Tensor]:
+        """Tensors on the CPU; an accelerator says with them what came of its gradient steps.
+
+        Raises:
+            NonFiniteError: that was not finite.
+        """
+        plan, self._under_way = self._under_way, []
+        if not plan:
+            return fetched(*wanted)
+        assert self._far is not None, "it took them"
+        *found, record = fetched(*wanted, self._far.record)
+        failure = self._far.finish(plan, record).failure
+        if failure is not None:
+            agent = int((~failure.both.isfinite().all(0)).nonzero()[0])
+            updates = self.updates - len(plan) + failure.step + 1
+            raise NonFiniteError(f"gradient of advising {failure.name}", updates, agent)
+        return found
 
     @torch.no_grad()
     def observe(self, step: AdvisedStep) -> None:
@@ -195,10 +192,10 @@ class LeCTR:
             "terminated": step.terminated,
             "truncated": step.truncated & ~step.terminated,
         }
-        for name, x in given.items():
+        for name, x in zip(given, sent(self.device, *given.values()), strict=True):
             self._recent[name][self._filled] = x
         if self.config.progress in ("tdg", "lg"):
-            following = step.next_obs.to(self.device)
+            (following,) = sent(self.device, step.next_obs)
             self._recent["best_next"][self._filled] = self._own_values(following).amax(-1)
         self._filled += 1
 
@@ -212,10 +209,11 @@ class LeCTR:
         followed it; "changed": in which it did not do what it intended; "answered": share of the
         others' requests that it answered; "advising_reward"; "advising_loss" of its critic.
         """
-        return self._tally.take()
+        return self._tally.take(self._read)
 
     def tensors(self) -> dict[str, Tensor]:
         """See ``Adviser``; between steps."""
+        self._read()
         memory = {f"replay/{name}": x for name, x in self.replay.tensors().items()}
         found = {**self._fixed_tensors(), **memory}
         return {name: x.detach().cpu().clone().contiguous() for name, x in found.items()}
@@ -236,7 +234,7 @@ class LeCTR:
             for name, x in own.items():
                 x.copy_(given[name])
         self._filled, self.updates, self._decisions = given["counters"].tolist()
-        self._decided = None
+        self._decided, self._under_way = None, []
 
     def _fixed_tensors(self) -> dict[str, Tensor]:
         """Everything but the replay memory; live where it can be."""
@@ -253,92 +251,6 @@ class LeCTR:
             found |= part.tensors(name)
         return found
 
-    # What agents see.
-
-    def _see(self, obs: Tensor) -> Tensor:
-        """``[A, M, *]`` to ``[A, M, size + n * K]``: observations, and what each member with a
-        network thinks of every action there.
-        """
-        n, count = self._owners, obs.shape[1]
-        shown = self.members.split(obs).flatten(1, 2).repeat_interleave(n, 0)
-        actions = self._all_actions.expand(*shown.shape[:2], -1)
-        values = self._learner.q_values(shown, actions).to(self.device)
-        values = self._by_asker(values.view(self._agents, n, count, -1)).flatten(2)
-        return torch.cat((obs.flatten(2).float(), values), -1)
-
-    def _own_values(self, obs: Tensor) -> Tensor:
-        """Every agent's action values of its own observations ``[A, M, *]``: ``[A, M, K]``."""
-        actions = self._all_actions.expand(*obs.shape[:2], -1)
-        found: Tensor = self._learner.q_values(obs, actions).to(self.device)
-        return found
-
-    def _by_asker(self, x: Tensor) -> Tensor:
-        """Of each teacher about each asker, ``[A, n, M, *]``, to ``[A, M, n, *]`` by asker."""
-        n = self._owners
-        grouped = x.view(-1, n, *x.shape[1:]).transpose(1, 2)
-        return grouped.transpose(2, 3).reshape(self._agents, x.shape[2], n, *x.shape[3:])
-
-    def _by_teacher(self, x: Tensor) -> Tensor:
-        """Of each asker about each teacher, ``[A, M, n]``, to ``[A, n * M]`` by teacher."""
-        return self.members.split(x).permute(0, 3, 1, 2).reshape(self._agents, -1)
-
-    def _shaped(self, obs: Tensor) -> Tensor:
-        """``[A, M, size]`` as the learner wants observations."""
-        return obs.reshape(*obs.shape[:2], *self._task.obs_shape)
-
-    def _split(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Observations ``[A, M, size]`` and values ``[A, M, n, K]``."""
-        shape = (*seen.shape[:2], self._owners, self._actions)
-        return seen[..., : self._size], seen[..., self._size :].reshape(shape)
-
-    def _values_of(self, seen: Tensor) -> Tensor:
-        """Largest absolute value that each agent gave to anything in ``seen``, ``[A]``."""
-        largest = self.members.split(self._split(seen)[1].abs().amax((1, 3)))
-        return largest.amax(1).flatten()
-
-    def _inputs(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What students ``[A, M, *]``, teachers ``[A, n * M, *]`` and critics ``[A, M, *]`` read.
-
-        A teacher reads the steps of every asker of its group, one asker after the other; what it
-        makes of its own is never used.
-        """
-        n, count = self._owners, seen.shape[1]
-        obs, values = self._split(seen)
-        scale = self.members.split(self._scale).repeat_interleave(n, 0)
-        read = readable_values(values, scale[:, None, :, None])
-        student = torch.cat((obs, read[self._everyone, :, self._own_slot]), -1)
-        exchange = torch.cat((student[:, :, None].expand(-1, -1, n, -1), read), -1)
-        # [G, asker, M, teacher, *] to [G, teacher, asker, M, *]
-        teacher = self.members.split(exchange).permute(0, 3, 1, 2, 4)
-        teacher = teacher.reshape(self._agents, n * count, -1)
-        return student, teacher, torch.cat((obs, read.flatten(2)), -1)
-
-    # What agents do.
-
-    def _log_probs(
-        self, policies: AdvisingPolicies, student: Tensor, teacher: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Of asking, ``[A, M, 2]``, the last for doing so, and answers, ``[A, M, n, K + 1]``."""
-        ask = policies.student(student).log_softmax(-1)
-        answers = policies.teacher(teacher).log_softmax(-1)
-        shape = (self._agents, self._owners, student.shape[1], self._actions + 1)
-        return ask, self._by_asker(answers.view(shape))
-
-    def _behaviour(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """P(ask) ``[A, M]`` and P(answer) ``[A, M, n, K + 1]`` with exploration."""
-        student, teacher, _ = self._inputs(seen)
-        ask, answers = self._log_probs(self.policies, student, teacher)
-        epsilon = self.config.epsilon
-        asking = (1.0 - epsilon) * ask[..., 1].exp() + epsilon / 2
-        return asking, (1.0 - epsilon) * answers.exp() + epsilon / (self._actions + 1)
-
-    def _outcomes(self, ask: Tensor, answers: Tensor) -> Tensor:
-        """P(outcome) ``[A, M, K + 1]`` for log-probabilities of all agents' policies."""
-        silent = F.one_hot(self._all_actions.new_tensor(self._actions), self._actions + 1)
-        return outcomes(
-            ask[..., 1].exp(), torch.where(self._is_other[..., None], answers.exp(), silent)
-        )
-
     # What agents learn.
 
     def _look_back(self) -> None:
@@ -354,10 +266,17 @@ class LeCTR:
         self.replay.add(seen, outcome, reward, following, *ends)
         self._filled = 0
         if self.replay.size >= config.learning_starts:
-            for _ in range(config.gradient_steps):
-                size = config.batch_size
-                words = self._draws.words(self.updates, range(1), kind=_BATCH, places=size)
-                self._learn(self.replay.sample(words[:, 0]))
+            drawn = [self.replay.places(self._words(k)) for k in range(config.gradient_steps)]
+            if self.device.type != "cpu":
+                self._learn_there(drawn)
+                return
+            for places in drawn:
+                self._learn(self.replay.at(places))
+
+    def _words(self, after: int) -> Tensor:
+        """What the batch after so many further gradient steps is drawn by, int64 ``[A, B]``."""
+        step, size = self.updates + after, self.config.batch_size
+        return self._draws.words(step, range(1), kind=_BATCH, places=size)[:, 0]
 
     def _progress(self, steps: Mapping[str, Tensor], following: Tensor) -> Tensor:
         """Advising rewards ``[A, M]`` of steps ``[A, M, *]``, learnt from meanwhile.
@@ -437,6 +356,30 @@ class LeCTR:
         for part in self._trained.values():
             part.follow(self.config.tau, range(self._agents))
         self._tally.add("advising_loss", loss.detach()[:, None])
+
+    def _learn_there(self, drawn: Sequence[Tensor]) -> None:
+        """Gradient steps on an accelerator, on what lies at these places of the memory."""
+        everybody = range(self._agents)
+        stepping = dict.fromkeys(self._trained, everybody)
+        plan = [Planned(places, None, stepping, everybody) for places in drawn]
+        self._read()  # what came of those before
+        if self._far is None:
+            self._far = FarSteps(self._trained, plan, {})
+        self._far.begin(plan, self.config.tau, {})
+        for step in plan:
+            self.updates += 1
+            self._far.begin_step()
+            near = self.replay.kept_on.type == "cpu"
+            batch = self.replay.at(step.draw if near else self._far.given("draw"))
+            with torch.enable_grad():
+                loss = self.critic_loss(batch)
+                self._far.descend("critic", loss, self.config.max_grad_norm)
+                policy_loss = self.policy_loss(batch)
+                self._far.descend("policies", policy_loss, self.config.max_grad_norm)
+            self._far.follow()
+            self._far.end_step(step.key, {})
+            self._tally.add("advising_loss", loss.detach()[:, None])
+        self._under_way = plan
 
     def _descend(self, name: str, loss: Tensor) -> None:
         part = self._trained[name]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from socialgrid.data.exchange import sent
 from socialgrid.social.advice.adviser import Members, PeerLearner
 
 _FEW = 16  # states that networks look at in the time of one
@@ -31,7 +32,7 @@ class Given:
 
     def of(self, places: Tensor) -> Tensor:
         """See ``Proposals``."""
-        index = places[:, None].to(self._proposals.device)
+        (index,) = sent(self._proposals.device, places[:, None])
         if self._proposals.ndim == 4:
             index = index[..., None].expand(-1, -1, -1, self._proposals.shape[-1])
         return self._proposals.gather(1, index).squeeze(1)
@@ -81,9 +82,10 @@ class Panel:
         if owners == members.size:
             return own.flatten(0, 1)
         found = own.new_empty((groups, owners, members.size, copies, *own.shape[4:]))
-        found[:, :, list(members.owners)] = own
-        for (group, place), answer in told.items():
-            known = answer.to(found)
+        for number, place in enumerate(members.owners):
+            found[:, :, place] = own[:, :, number]
+        answers = sent(found.device, *(answer.to(found.dtype) for answer in told.values()))
+        for (group, place), known in zip(told, answers, strict=True):
             found[group, :, place] = known.reshape(owners, copies, *known.shape[1:])
         return found.flatten(0, 1)
 
@@ -100,16 +102,19 @@ class Panel:
         # Of each adviser the states that it is asked about, and some others after them.
         rows = mine.to(torch.uint8).argsort(stable=True, dim=-1, descending=True)[..., :most]
         group = torch.arange(groups)[:, None]
-        shown = states[group, rows.flatten(1).to(obs.device)].reshape(-1, most, *obs.shape[2:])
+        shown = states[group, rows.flatten(1)].reshape(-1, most, *obs.shape[2:])
         own = self._propose(shown, rows.flatten(0, 1), copies)
         own = own.reshape(groups, owners, most, *own.shape[2:])
         found = own.new_zeros((groups, owners * copies, *own.shape[3:]))
         answers = mine.gather(-1, rows)
         group, slot, number = answers.nonzero(as_tuple=True)
-        found[group, rows[group, slot, number]] = own[group, slot, number]
+        state = rows[group, slot, number]
+        group, slot, number, state = sent(found.device, group, slot, number, state)
+        found[group, state] = own[group, slot, number]
         for (one, place), answer in told.items():
-            here = asked[one] == place
-            found[one, here] = answer.to(found)[here]
+            here = (asked[one] == place).nonzero()[:, 0]
+            known, here = sent(found.device, answer.to(found.dtype)[here], here)
+            found[one, here] = known
         return found.reshape(-1, copies, *found.shape[2:])
 
     def told(self, obs: Tensor) -> Told:
@@ -132,7 +137,7 @@ class Panel:
         asker = torch.arange(obs.shape[1]).expand(len(obs), -1) if rows is None else rows
         itself = asker // copies == (torch.arange(len(obs)) % owners)[:, None]
         itself = itself.view(*itself.shape, *(1,) * (own.dim() - 2))
-        return torch.where(itself.to(own.device), own, plain)
+        return torch.where(sent(own.device, itself)[0], own, plain)
 
 
 class Asked:

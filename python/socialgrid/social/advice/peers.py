@@ -23,14 +23,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from socialgrid.data.exchange import fetched
 from socialgrid.models.draws import AgentDraws
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner, Proposals
 from socialgrid.social.advice.options import PeersOptions
+from socialgrid.social.advice.panel import Given
 
 _PURPOSE = 7  # of the random numbers here
 _FIRST_TRUST, _CHOICE, _TRANSITIONS = range(3)  # what they are drawn for
@@ -89,6 +92,25 @@ def moved_values(values: Tensor, targets: Tensor, places: Tensor, rate: float) -
     return values
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """Transitions that trust and agent values move by.
+
+    Attributes:
+        shape: agents, copies, and transitions of each.
+        number: ``[A, N, 2]``, rewards and whether steps terminated.
+        place: int64 ``[A, N]``, whom agents followed.
+        own: how many of each copy's move trust.
+        share: how many of each member move agent values in a turn.
+    """
+
+    shape: Sequence[int]
+    number: Tensor
+    place: Tensor
+    own: int
+    share: int
+
+
 class PeerAdviser:
     """Follows members of the group by critic, trust and agent values; an ``Adviser``."""
 
@@ -124,6 +146,8 @@ class PeerAdviser:
         self._buffer: dict[str, Tensor] = {}
         self._stored = self._next = 0
         self._epoch = self._decisions = self._observed = 0
+        # On an accelerator: what trust moves by, until something else is read from there.
+        self._pending: tuple[Tensor, _Drawn] | None = None
 
     @property
     def temperature(self) -> float:
@@ -148,9 +172,11 @@ class PeerAdviser:
         if not self._followed.numel():
             self._followed = self._own[:, None].repeat(1, copies)
             self._left = torch.zeros_like(self._followed)
-        if not bool(self._left.all()):
+        decides = not bool(self._left.all())
+        proposals, judged = self._read(proposals, obs, decides)
+        if decides:
             draws = self._draws.uniform(self._decisions, range(copies), kind=_CHOICE)
-            chances = self.probabilities(proposals, obs)
+            chances = self.probabilities(proposals, obs, judged)
             unknown = chances.isnan().flatten(1).any(1)
             if bool(unknown.any()):  # comparisons with nan would choose the first member
                 raise NonFiniteError("value of advice", 0, int(unknown.nonzero()[0]))
@@ -162,13 +188,36 @@ class PeerAdviser:
         self._decisions += 1
         return proposals.of(self._followed), self._followed
 
-    def values(self, proposals: Proposals, obs: Tensor) -> Tensor:
-        """v_ij, the sum of the terms as ``normalise`` has them, float32 ``[A, E, P]``."""
+    def _read(
+        self, proposals: Proposals, obs: Tensor, decides: bool
+    ) -> tuple[Proposals, Tensor | None]:
+        """Proposals, and what the critic makes of them where it matters, from an accelerator to
+        the CPU, which waits once for all that it needs of a step.
+        """
+        if self._critic.device.type == "cpu":
+            return proposals, None
+        wanted = [proposals.everybody()]
+        if decides and self.config.choice != "others" and "critic" in self.config.advice:
+            wanted.append(self._critic.q_values(obs, wanted[0].transpose(1, 2)))
+        pending, self._pending = self._pending, None
+        asked = wanted if pending is None else [*wanted, pending[0]]
+        found = fetched(*asked)
+        if pending is not None:
+            self._move(found.pop(), pending[1])
+        return Given(found[0]), found[1] if len(found) > 1 else None
+
+    def values(self, proposals: Proposals, obs: Tensor, judged: Tensor | None = None) -> Tensor:
+        """v_ij, the sum of the terms as ``normalise`` has them, float32 ``[A, E, P]``.
+
+        ``judged``: what the critic gives to the proposals, if it has been asked.
+        """
         advice, members = self.config.advice, self.members
         total = torch.zeros(members.num_agents, obs.shape[1], members.size)
         if "critic" in advice:
-            actions = proposals.everybody().transpose(1, 2)
-            total += self._scaled(self._critic.q_values(obs, actions).cpu())
+            if judged is None:
+                actions = proposals.everybody().transpose(1, 2)
+                judged = self._critic.q_values(obs, actions).cpu()
+            total += self._scaled(judged)
         if "trust" in advice:
             total += self._scaled(self.trust)[:, None]
         if "agent-values" in advice:
@@ -182,13 +231,17 @@ class PeerAdviser:
             return by_largest(term)
         return term if len(self.config.advice) == 1 else by_range(term)
 
-    def probabilities(self, proposals: Proposals, obs: Tensor) -> Tensor:
-        """With which probability each member is followed, float32 ``[A, E, P]`` (eq. 2)."""
+    def probabilities(
+        self, proposals: Proposals, obs: Tensor, judged: Tensor | None = None
+    ) -> Tensor:
+        """With which probability each member is followed, float32 ``[A, E, P]`` (eq. 2); see
+        ``values``.
+        """
         config, size = self.config, self.members.size
         if config.choice == "others":
             others = torch.full((self.members.num_agents, obs.shape[1], size), 1.0 / (size - 1))
             return others.scatter(-1, self._own[:, None, None].expand(-1, obs.shape[1], 1), 0.0)
-        values = self.values(proposals, obs)
+        values = self.values(proposals, obs, judged)
         if config.choice == "boltzmann":
             return torch.softmax(values / self.temperature, -1)
         best = (values == values.amax(-1, keepdim=True)).float()
@@ -217,6 +270,7 @@ class PeerAdviser:
 
     def _update(self, trusts: set[str], copies: int) -> None:
         """Draw transitions for every copy, value all in one go, and move what is learnt."""
+        self._settle()
         config, members = self.config, self.members
         samples, owners = config.trust_samples, len(members.owners)
         if self._stored <= samples:
@@ -235,22 +289,40 @@ class PeerAdviser:
             for x in self._buffer.values()
         )
         looked = seen.flatten(1, 2) if config.advantage else seen[:, :, 0]
-        values = self._critic.values(looked).cpu().view(agents, number.shape[1], -1)
+        values = self._critic.values(looked)
+        those = _Drawn(drawn.shape, number, place, own, share if shared else 0)
+        if values.device.type == "cpu":
+            self._move(values, those)
+        else:
+            self._pending = values, those
+
+    def _settle(self) -> None:
+        """Let everything be learnt that has been observed."""
+        if self._pending is not None:
+            (values, those), self._pending = self._pending, None
+            self._move(values.cpu(), those)
+
+    def _move(self, values: Tensor, those: _Drawn) -> None:
+        """Move trust and agent values by what the critic gives to drawn transitions."""
+        config, members, owners = self.config, self.members, len(self.members.owners)
+        agents, copies, _ = those.shape
+        number, own = those.number, those.own
+        values = values.view(agents, number.shape[1], -1)
         targets = advice_targets(
             number[..., 0],
             values[..., 0],
             number[..., 1] > 0,
             self._critic.config.gamma,
             values[..., 1] if config.advantage else None,
-        ).view(drawn.shape)
-        places = place.view(drawn.shape)
+        ).view(those.shape)
+        places = those.place.view(those.shape)
         if own:
             given = targets[..., :own], places[..., :own]
             self.trust = moved_values(self.trust, *given, config.trust_rate)
-        if shared:
+        if those.share:
             # [A, copy, turn * share] -> [G, copy * turn, agent * share]
             pooled, whose = (
-                members.split(x[..., own:].reshape(agents, copies, owners, share))
+                members.split(x[..., own:].reshape(agents, copies, owners, those.share))
                 .permute(0, 2, 3, 1, 4)
                 .flatten(3)
                 .flatten(1, 2)
@@ -260,6 +332,7 @@ class PeerAdviser:
 
     def numbers(self) -> dict[str, Tensor]:
         """See ``Adviser``: "trust" ``[A, P]`` and "agent_values" ``[G, P]``, if in use."""
+        self._settle()
         found = {}
         if "trust" in self.config.advice:
             found["trust"] = self.trust
@@ -269,6 +342,7 @@ class PeerAdviser:
 
     def tensors(self) -> dict[str, Tensor]:
         """See ``Adviser``."""
+        self._settle()
         counters = [self._stored, self._next, self._epoch, self._decisions, self._observed]
         found = {
             "trust": self.trust,
@@ -312,6 +386,7 @@ class PeerAdviser:
                     f"adviser's {name}: {given.dtype} {tuple(given.shape)} does not fit {agents} "
                     f"agents in groups of {self.members.size} with {stored} stored steps"
                 )
+        self._pending = None
         self.trust, self.agent_values = tensors["trust"].clone(), tensors["agent_values"].clone()
         self._followed, self._left = tensors["followed"].clone(), tensors["left"].clone()
         self._stored, self._next = stored, following

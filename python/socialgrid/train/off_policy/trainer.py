@@ -162,10 +162,12 @@ class OffPolicyTrainer(Run):
         self._followed.zero_()
 
     def _choose(self, obs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Actions, and whom they were taken from; nobody asks before the first update is due."""
+        """Actions, and whom they were taken from, on the CPU; nobody asks before the first update
+        is due.
+        """
         adviser, learner = self.adviser, self.learner
         if adviser is None or adviser.solo or learner.steps <= learner.config.learning_starts:
-            return learner.act(obs), None
+            return learner.act(obs).cpu(), None
         return adviser(self._panel.ask(obs), obs)
 
     def _advance(self) -> None:
