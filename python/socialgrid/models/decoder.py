@@ -23,6 +23,7 @@ from socialgrid.models.layers import (
 )
 from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
+from socialgrid.models.triton_kernels import choice
 from socialgrid.models.weight_gradients import weight_gradient
 
 
@@ -98,11 +99,15 @@ class Decoder(nn.Module):
         for rows, part in by_agent(x):
             grid = self._convolve(part, rows)
             weight, bias = self._last(grid.dtype, rows)
-            errors.append(
-                _AbsoluteError.apply(  # type: ignore[no-untyped-call]
-                    grid.flatten(1, 3), weight, bias, target[rows].flatten(1, 2), self.slope
+            given = grid.flatten(1, 3), weight, bias, target[rows].flatten(1, 2), self.slope
+            if choice.usable(*given[:3]):
+                from socialgrid.models.triton_kernels import (  # noqa: PLC0415 (needs Triton)
+                    absolute_errors,
                 )
-            )
+
+                errors.append(absolute_errors.absolute_errors(*given))
+            else:
+                errors.append(_AbsoluteError.apply(*given))  # type: ignore[no-untyped-call]
         per_cell = errors[0] if len(errors) == 1 else torch.cat(errors)
         return per_cell.view(*action.shape, -1).mean(-1)
 

@@ -19,6 +19,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from socialgrid.models import ModelConfig, StackedLSTM, ViewSpec, kernels, triton_kernels
+from socialgrid.models.decoder import Decoder
 from socialgrid.models.encoders import Encoder
 from socialgrid.models.layers import StackedConv, StackedLinear, StackedTransposedConv
 from socialgrid.models.triton_kernels import choice
@@ -84,8 +85,12 @@ def exercise(dtype):
     ):
         layer(given).float().sum().backward()
     spec = ViewSpec(7, 7, 3, (3, 3), atlas=np.zeros((9, 3, 3, 3), np.uint8))
-    encoder = Encoder(gens, spec, ModelConfig(channels=(8, 12), features=(4,)))
+    model = ModelConfig(channels=(8, 12), features=(4,), memory=6)
+    encoder = Encoder(gens, spec, model)
     encoder(torch.zeros(2, 3, 49, dtype=torch.uint16), dtype).float().sum().backward()
+    core, action = torch.zeros(2, 3, 6, dtype=dtype), torch.zeros(2, 3, dtype=torch.int64)
+    target = torch.zeros(2, 3, 49, 27, dtype=torch.uint8)
+    Decoder(gens, spec, model)(core, action, target).sum().backward()
 
 
 def main():
