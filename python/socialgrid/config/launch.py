@@ -12,6 +12,9 @@ from socialgrid.algos.options import CloningConfig, OnPolicyConfig
 from socialgrid.config.errors import UsageError
 from socialgrid.config.schema import TrainConfig
 
+SILENCE = 600
+"""Seconds that processes wait for each other before they take another one for lost."""
+_SILENCE = "SOCIALGRID_SILENCE"
 _LAUNCH = "torchrun --nproc-per-node {} --no-python socialgrid-train ..."
 
 
@@ -24,12 +27,14 @@ class Place:
         size: how many there are.
         on_machine: its number among those of its machine.
         neighbours: how many of them are on its machine.
+        silence: seconds that the others are waited for.
     """
 
     rank: int = 0
     size: int = 1
     on_machine: int = 0
     neighbours: int = 1
+    silence: int = SILENCE
 
     @property
     def speaks(self) -> bool:
@@ -42,7 +47,7 @@ def place_in(environment: Mapping[str, str]) -> Place:
 
     Args:
         environment: of the process; ``RANK`` and ``WORLD_SIZE``, and ``LOCAL_RANK`` and
-            ``LOCAL_WORLD_SIZE`` where there are several machines.
+            ``LOCAL_WORLD_SIZE`` where there are several machines; ``SOCIALGRID_SILENCE``.
 
     Raises:
         UsageError: a variable is no such number.
@@ -53,7 +58,8 @@ def place_in(environment: Mapping[str, str]) -> Place:
     rank = _number(environment, "RANK", 0, size)
     neighbours = _number(environment, "LOCAL_WORLD_SIZE", 1, size + 1, size)
     on_machine = _number(environment, "LOCAL_RANK", 0, neighbours, rank)
-    return Place(rank, size, on_machine, neighbours)
+    silence = _number(environment, _SILENCE, 1, None, SILENCE)
+    return Place(rank, size, on_machine, neighbours, silence)
 
 
 def _number(

@@ -54,6 +54,7 @@ from socialgrid.train.precision import flags_in as flags_in
 from socialgrid.train.precision import foreign as foreign
 from socialgrid.train.precision import hardware as hardware
 from socialgrid.train.precision import settled as settled
+from socialgrid.train.ranks import Group as Group
 from socialgrid.train.regime import Regime as Regime
 from socialgrid.train.regime import regime_of as regime_of
 from socialgrid.train.rows import Numbers as Numbers

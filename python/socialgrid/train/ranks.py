@@ -24,10 +24,9 @@ from socialgrid.train.device import choose_device
 
 T = TypeVar("T")
 
-SILENCE = 600.0
-"""Seconds that ranks wait for each other before they take another one for lost."""
 _BEAT = 0.4  # seconds between signs of life
 _ROLL_CALL = 2.0  # seconds in which whoever lives has given one
+_ANSWER = 10.0  # seconds after which the store is taken to hang, with the rank that keeps it
 _WORD = "last word"
 
 
@@ -62,20 +61,20 @@ def open_ranks(config: TrainConfig, place: Place) -> Ranks:
 class Group(Ranks):
     """One of several ranks."""
 
-    def __init__(self, place: Place, *, card: bool = False, silence: float = SILENCE) -> None:
+    def __init__(self, place: Place, *, card: bool = False) -> None:
         """Join the others.
 
         Args:
             place: of this process.
             card: whether learners compute on CUDA devices, one each.
-            silence: seconds that others are waited for.
 
         Raises:
             UsageError: they are not there in time.
         """
         self.rank, self.size, self.neighbours = place.rank, place.size, place.neighbours
-        self._silence = silence
-        patience = datetime.timedelta(seconds=silence)
+        self._silence = place.silence
+        self._deaf = False  # whether the store, which rank 0 keeps, no longer answers
+        patience = datetime.timedelta(seconds=place.silence)
         try:
             store, *_ = next(iter(rendezvous("env://", place.rank, place.size, timeout=patience)))
             # Words go by a way of their own: it stands when messages do not come through.
@@ -105,10 +104,7 @@ class Group(Ranks):
         order = [[i for i, x in enumerate(tensors) if x.dtype == one] for one in types]
         flats = [torch.cat([tensors[i].detach().reshape(-1) for i in group]) for group in order]
         own = torch.cat([flat.view(torch.uint8) for flat in flats])
-        others = [torch.empty_like(own) for _ in range(self.size)]
-        group = self._cards if own.is_cuda else None
-        with self._hearing():
-            dist.all_gather(others, own, group=group)
+        others = self.everybody(own)
         sums: list[Tensor] = list(tensors)
         start = 0
         for flat, members in zip(flats, order, strict=True):
@@ -119,6 +115,19 @@ class Group(Ranks):
             for i, part in zip(members, torch.split(whole, sizes), strict=True):
                 sums[i] = part.view(tensors[i].shape)
         return sums
+
+    def everybody(self, own: Tensor) -> list[Tensor]:
+        """The same tensor of each rank, in their order: gloo's of the CPU, nccl's of a card.
+
+        Raises:
+            LostRankError: another one is gone.
+        """
+        others = [torch.empty_like(own) for _ in range(self.size)]
+        with self._hearing():
+            if own.is_cuda:
+                dist.barrier()  # by gloo, which notices who is gone; cards wait for a long time
+            dist.all_gather(others, own, group=self._cards if own.is_cuda else None)
+        return others
 
     def gather(self, item: T) -> list[T]:
         """See ``Ranks``."""
@@ -144,9 +153,8 @@ class Group(Ranks):
     def tell(self, words: str, signal: int | None = None) -> bool:
         """See ``Ranks``."""
         own = f"{self.rank} {signal or 0} {words}"
-        try:
-            first: bytes = self._store.compare_set(_WORD, "", own)
-        except RuntimeError:  # whoever kept the words is gone
+        first = self._ask(lambda: self._store.compare_set(_WORD, "", own), b"")
+        if self._deaf:
             return self.rank == 0
         return first.decode(errors="replace") == own
 
@@ -189,7 +197,7 @@ class Group(Ranks):
             error.signal = int(signal) or None
             return error
         line = found.partition("\n")[0]
-        silent = f"no message came through for up to {self._silence:.0f} seconds"
+        silent = f"no message came through for up to {self._silence} seconds"
         return LostRankError(f"{silent}: {line}", tells=self.rank == 0)
 
     def _word(self) -> str | None:
@@ -201,13 +209,15 @@ class Group(Ranks):
     def _absent(self) -> list[int]:
         """Ranks that neither live nor have taken their leave."""
         self._ask(lambda: self._store.set(_left(self.rank), "1"), None)
+        if self._deaf:
+            return [0] if self.rank else []
         beats = {rank: self._beat(rank) for rank in range(self.size) if rank != self.rank}
         deadline = time.monotonic() + _ROLL_CALL
         absent = [rank for rank, beat in beats.items() if beat >= 0]
         while absent and time.monotonic() < deadline:
             time.sleep(_BEAT / 4)
             absent = [rank for rank in absent if self._beat(rank) == beats[rank]]
-        return absent
+        return [0] if self._deaf and self.rank else absent
 
     def _beat(self, rank: int) -> int:
         """A number that grows while a rank lives; below 0: it has taken its leave."""
@@ -228,13 +238,20 @@ class Group(Ranks):
         self._ending.set()
         self._alive.join(_ROLL_CALL)
 
-    @staticmethod
-    def _ask(question: Callable[[], T], otherwise: T) -> T:
-        """An answer of the store; of one that is gone, another answer."""
-        try:
-            return question()
-        except RuntimeError:
-            return otherwise
+    def _ask(self, question: Callable[[], T], otherwise: T) -> T:
+        """An answer of the store; of one that is gone or hangs, another answer."""
+        found: list[T] = []
+
+        def ask() -> None:
+            with contextlib.suppress(RuntimeError):
+                found.append(question())
+
+        if not self._deaf:
+            asking = threading.Thread(target=ask, name="question", daemon=True)
+            asking.start()
+            asking.join(_ANSWER)
+            self._deaf = not found
+        return found[0] if found else otherwise
 
 
 def _left(rank: int) -> str:

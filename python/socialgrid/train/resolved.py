@@ -25,12 +25,13 @@ _WITHOUT_EFFECT = ("threads", "simulator threads", "usable cores", "python")  # 
 _MOST_SESSIONS = 100
 
 
-def resolve(config: TrainConfig, threads: int) -> dict[str, Any]:
+def resolve(config: TrainConfig, threads: int, processes: int = 1) -> dict[str, Any]:
     """What holds here and now.
 
     Args:
         config: of the run; its device must be there.
         threads: in each process that computes.
+        processes: that train the run together.
     """
     names = [*_PACKAGES, *(["mujoco"] if config.env.gymnasium_id else [])]
     device = _device(config.run.device)
@@ -41,6 +42,7 @@ def resolve(config: TrainConfig, threads: int) -> dict[str, Any]:
         "instruction set": torch.backends.cpu.get_cpu_capability(),
         "device": device,
         "precision": config.run.precision,
+        "processes": processes,
         "threads": threads,
         "simulator threads": config.env.num_threads or usable_cores(),
         "usable cores": usable_cores(),
@@ -67,6 +69,8 @@ def _device(name: str) -> str:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What is different, and whether bits can be the same; empty where nothing is."""
     found = [name for name in now if name in before and before[name] != now[name]]
+    if "processes" in found and now.get("device") == "cpu" and now.get("precision") != "bf16":
+        found.remove("processes")  # whoever goes on in others knows, and gets the same bits
     if not found:
         return ""
     listed = ", ".join(f"{name} {now[name]} (was {before[name]})" for name in found)

@@ -91,7 +91,8 @@ def create_run(
         data = to_dict(trainer.config)
         trainer.identity = run_files.identity_of(data)
         run_files.write_config(lock.run_dir, data, trainer.identity)
-        resolved.record(lock.run_dir, resolved.resolve(trainer.config, trainer.threads), begin=True)
+        now = resolved.resolve(trainer.config, trainer.threads, ranks.size)
+        resolved.record(lock.run_dir, now, begin=True)
     except OSError as error:
         lock.undo()
         raise UsageError(told(error, lock.run_dir)) from None
@@ -182,7 +183,7 @@ def _resume(
     trainer.identity = identity
     run_files.write_config(run_dir, to_dict(trainer.config), identity)
     messages += [said] if (said := foreign(trainer.config)) else []
-    now = resolved.resolve(trainer.config, trainer.threads)
+    now = resolved.resolve(trainer.config, trainer.threads, ranks.size)
     messages += resolved.record(run_dir, now, begin=not trainer.env_steps)
     return trainer, messages
 

@@ -10,6 +10,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from tests.python.arms import config_of
+from tests.python.pretend import DEVICE, Pretend
 from tests.python.train.runs import Silent, command, run, same_end, tiny
 
 from socialgrid.config import (
@@ -23,6 +26,7 @@ from socialgrid.config import (
 from socialgrid.report import read_metrics
 from socialgrid.train import (
     Extent,
+    Group,
     checkpoint,
     create_run,
     joined,
@@ -44,7 +48,7 @@ SMALL = (
 
 
 @contextlib.contextmanager
-def ranks(size, *words, folder):
+def ranks(size, *words, folder, **environment):
     """The processes of a run, as a launcher starts them; none is left behind."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -53,6 +57,7 @@ def ranks(size, *words, folder):
         **os.environ,
         **{"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "GLOO_SOCKET_IFNAME": "lo"},
         **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)},
+        **environment,
     }
     started = []
     try:
@@ -78,9 +83,9 @@ def alone(preset, *words, run_dir):
     assert create_run(config, run_dir).train(Silent()) == 0
 
 
-def together(size, *words, folder):
+def together(size, *words, folder, **environment):
     """A run in ranks, to its end; returns what rank 0 printed."""
-    with ranks(size, *words, folder=folder) as started:
+    with ranks(size, *words, folder=folder, **environment) as started:
         codes = [process.wait(timeout=120) for process in started]
     told = [(folder / f"out-{rank}").read_text() for rank in range(size)]
     assert codes == [0] * size, told
@@ -106,6 +111,8 @@ def test_ppo_in_two_ranks_gives_the_bits_of_one_process(tmp_path):
     assert (more.update, messages) == (4, [])
     assert more.train(Silent()) == 0
     same_end(tmp_path / "one", tmp_path / "two")
+    sessions = json.loads((tmp_path / "two" / "resolved.json").read_text())["sessions"]
+    assert [one["processes"] for one in sessions] == [2, 1]
     rows = read_metrics(tmp_path / "two" / "metrics.jsonl")
     assert {row["solo_episodes_finished"] > 0 for row in rows} == {True, False}
 
@@ -118,6 +125,101 @@ def test_a3c_in_two_ranks_gives_the_bits_of_one_process(tmp_path):
     words = ("--resume", tmp_path / "two", "--total-steps", 256)
     assert "going on from step 128" in together(2, *words, folder=tmp_path)
     same_end(tmp_path / "one", tmp_path / "two")
+
+
+def test_plain_pytorch_in_two_ranks_gives_what_one_process_gives(tmp_path):
+    """Without the compiled kernels."""
+    words = (tiny(tmp_path), *PPO, "--total-steps", 512)
+    for size, name in ((1, "one"), (2, "two")):
+        given = (*words, "--run_dir", name)
+        together(size, *given, folder=tmp_path, SOCIALGRID_KERNELS="off")
+    same_end(tmp_path / "one", tmp_path / "two")
+
+
+class Echo(Group):
+    """The first of two ranks on a pretended card, whose other one has the same."""
+
+    def __init__(self):
+        self.rank, self.size, self.neighbours = 0, 2, 2
+
+    def everybody(self, own):
+        assert own.device == DEVICE, "numbers of a card are added up there"
+        return [own, own.clone()]
+
+    def gather(self, item):
+        return [item, item]
+
+    def hear(self, item):
+        return item
+
+
+@pytest.mark.parametrize("arm", ["ppo", "ppo comm", "a3c moa", "behaviour cloning"])
+def test_ranks_on_cards_add_up_what_lies_on_cards(arm, monkeypatch, tmp_path):
+    """Nothing of the CPU gets into their messages."""
+    monkeypatch.setattr("socialgrid.train.on_policy.trainer.settle_on", lambda name: DEVICE)
+    with Pretend():
+        config = config_of(arm, "cpu")
+        changes = {"algorithm": {"shards": 2}, "env": {"num_envs": 16}}
+        config = from_dict(changes, config)
+        trainer = make_trainer(config, tmp_path / "run")
+        trainer.ranks = trainer.learner.ranks = Echo()
+        trainer.begin()
+        row = trainer.step()
+        trainer.close()
+        learnt = trainer.learner.tensors()
+    assert row["update"] == 1
+    assert all(torch.isfinite(x).all() for x in learnt.values())
+
+
+STUMBLING = """
+import os
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+from socialgrid.algos.on_policy.ppo import PPO
+from socialgrid.algos.options import PPOConfig, register_algorithm
+
+@register_algorithm
+@dataclass(frozen=True)
+class Options(PPOConfig):
+    learner: ClassVar[str] = "stumbling:Stumbling"
+    name: Literal["stumbling"] = "stumbling"
+
+class Stumbling(PPO):
+    algorithm = "stumbling"
+    default_config = Options
+
+    def loss(self, network, part):
+        loss, numbers = super().loss(network, part)
+        stumbles = os.environ["RANK"] == "1" and self.updates == 3
+        return loss * float("nan") if stumbles else loss, numbers
+"""
+
+
+def test_a_loss_that_is_not_finite_in_one_rank_ends_all_with_the_same_words(tmp_path):
+    """Rank 1 has the environments that cause it; one of the two says so."""
+    (tmp_path / "stumbling.py").write_text(STUMBLING)
+    words = (tiny(tmp_path), "--import", "stumbling", "--algorithm", "stumbling", "--shards", 2)
+    with ranks(2, *words, "--run_dir", "run", folder=tmp_path) as started:
+        codes = [process.wait(timeout=120) for process in started]
+    told = "".join((tmp_path / f"out-{rank}").read_text() for rank in (0, 1))
+    assert codes == [1, 1], told
+    assert told.count("non-finite loss in update 3, agent 0") == 1, told
+    assert "Traceback" not in told
+    assert "stopped, no checkpoint written" in told
+    assert len(list((tmp_path / "run" / "dumps" / "rank-1").glob("*.safetensors"))) == 1
+    assert checkpoint.load_newest(tmp_path / "run" / "checkpoints")[1].state["update"] == 2
+
+
+@pytest.mark.parametrize("hangs", [0, 1])
+def test_a_rank_that_hangs_is_waited_for_and_no_longer(tmp_path, hangs):
+    words = (tiny(tmp_path), "--shards", 2, "--total-steps", 10_000_000, "--run_dir", "run")
+    with ranks(2, *words, folder=tmp_path, SOCIALGRID_SILENCE="4") as started:
+        until_rows(tmp_path / "run" / "metrics.jsonl", 2)
+        started[hangs].send_signal(signal.SIGSTOP)
+        assert started[1 - hangs].wait(timeout=90) == 1
+    told = (tmp_path / f"out-{1 - hangs}").read_text()
+    assert f"rank {hangs} of 2: gone, or no longer answering" in told
+    assert "Traceback" not in told
 
 
 def test_torchrun_starts_ranks(tmp_path):
@@ -217,7 +319,9 @@ def test_places_in_the_environment():
     there = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
     place = place_in(there)
     assert (place.rank, place.size, place.on_machine, place.neighbours) == (5, 8, 1, 4)
-    for name, value in (("RANK", "8"), ("WORLD_SIZE", "x"), ("LOCAL_RANK", "4"), ("RANK", "-1")):
+    assert (place.silence, place_in(there | {"SOCIALGRID_SILENCE": "7"}).silence) == (600, 7)
+    bad = {"RANK": "8", "WORLD_SIZE": "x", "LOCAL_RANK": "4", "SOCIALGRID_SILENCE": "0"}
+    for name, value in (*bad.items(), ("RANK", "-1")):
         with pytest.raises(UsageError, match=f"{name}={value}"):
             place_in(there | {name: value})
 
