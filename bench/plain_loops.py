@@ -211,7 +211,8 @@ def compare(precision: str, agents: int, args: argparse.Namespace) -> list[Compa
         drawn = learner.draw_minibatches(
             whole, members, minibatches=1, sequences=sequences, length=length
         )
-        learner.sampled_gradients(whole, drawn, 0, learner.going(members), learner.loss)
+        one = drawn.minibatch(0, learner.standing)
+        learner.sampled_gradients(whole, one, learner.going(members), learner.loss)
         learner.optimiser.step(learner.model, members, members)
 
     obs = rollout.obs[0]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.data.rollout import Rollout, as_signed
+from socialgrid.data.standing import Standing
 
 
 @dataclass
@@ -82,6 +83,7 @@ class SequenceBatch:
         rollout: Rollout,
         prepare: Callable[[Tensor], Tensor],
         device: torch.device,
+        standing: Standing | None = None,
     ) -> None:
         """Copy a rollout to a device.
 
@@ -89,45 +91,75 @@ class SequenceBatch:
             rollout: what was recorded.
             prepare: turns views into the layout of the first layer, ``ActorCritic.prepare``.
             device: where to.
+            standing: where everything is to lie that may stay.
         """
         self.num_steps, self.num_envs = rollout.num_steps, rollout.num_envs
         self.num_agents, self.device = rollout.num_learners, torch.device(device)
+        self.standing = standing or Standing(stays=False)
+        put = self.standing.put
 
         def move(x: Tensor) -> Tensor:
             return as_signed(x).to(device, non_blocking=True)
 
-        self.views = prepare(move(rollout.own(rollout.obs, 2))).contiguous()
-        self.final_index = move(rollout.final_index)
-        self.final_views = prepare(move(rollout.own(rollout.final_obs, 1)))
-        self.terminated = move(rollout.own(rollout.terminated))
-        self.truncated = move(rollout.own(rollout.truncated))
-        self.done = move(rollout.done)
-        self.reset = move(rollout.own(rollout.reset))
-        active = move(rollout.own(rollout.active))
+        self.views = put("views", prepare(move(rollout.own(rollout.obs, 2))).contiguous())
+        self._take_ends(rollout, prepare, move)
+        self.terminated = put("terminated", move(rollout.own(rollout.terminated)))
+        self.truncated = put("truncated", move(rollout.own(rollout.truncated)))
+        self.done = put("done", move(rollout.done))
+        self.reset = put("reset", move(rollout.own(rollout.reset)))
+        everyone = move(rollout.active)
+        active = rollout.own(everyone)
         comparable = active[:-1] & active[1:] & ~self.done[:, :, None]
-        self.flags = torch.stack((self.reset[:-1], active[:-1], comparable), -1)
+        self.flags = put("flags", torch.stack((self.reset[:-1], active[:-1], comparable), -1))
         self.mask, self.next_mask = self.flags[..., 1], self.flags[..., 2]
-        self.continues = ~(self.terminated | self.truncated | self.done[:, :, None])
+        ended = self.terminated | self.truncated | self.done[:, :, None]
+        self.continues = put("continues", ~ended)
         made = rollout.decisions
-        self.values = {name: move(one.value).clone() for name, one in made.items()}
+        self.values = {
+            name: put(f"values/{name}", move(one.value).clone()) for name, one in made.items()
+        }
         # Of every decision its log-probability, advantage and target.
-        self._choices = torch.stack([move(one.choice) for one in made.values()], -1)
+        choices = torch.stack([move(one.choice) for one in made.values()], -1)
+        self._choices = put("choices", choices)
         zeros = torch.zeros_like(self.values["action"])
-        self._numbers = torch.stack(
-            [x for one in made.values() for x in (move(one.log_prob), zeros, zeros)], -1
-        )
+        numbers = [x for one in made.values() for x in (move(one.log_prob), zeros, zeros)]
+        self._numbers = put("numbers", torch.stack(numbers, -1))
         self.decisions = _judged(made, self._choices, self._numbers)
         self.action = self.decisions["action"].choice
-        self.state = move(rollout.state).clone(memory_format=torch.contiguous_format)
+        state = move(rollout.state).clone(memory_format=torch.contiguous_format)
+        self.state = put("state", state)
         self.rewards: dict[str, Tensor] = {}
-        self.taken = move(rollout.taken).long()
-        self.next_taken = self._next_taken(move(rollout.active))
-        self.visible = move(rollout.own(rollout.visible, 2))
-        self.reward = move(rollout.reward)
+        self.taken = put("taken", move(rollout.taken).long())
+        self.next_taken = put("next_taken", self._next_taken(everyone))
+        self.visible = put("visible", move(rollout.own(rollout.visible, 2)))
+        self.reward = put("reward", move(rollout.reward))
         # What mechanisms keep, [T, E, A or 1, ...]: of every step, and of first steps only.
         self.extras: dict[str, Tensor] = {}
         self.memories: dict[str, Tensor] = {}
-        self.tokens = move(rollout.tokens).contiguous()
+        self.tokens = put("tokens", move(rollout.tokens).contiguous())
+
+    def _take_ends(
+        self,
+        rollout: Rollout,
+        prepare: Callable[[Tensor], Tensor],
+        move: Callable[[Tensor], Tensor],
+    ) -> None:
+        """The last views of episodes that ended. How many there are is nobody's choice: what stays
+        has room for one in each environment, or the next power of two; the rest shows nothing.
+        """
+        index, views = rollout.final_index, rollout.own(rollout.final_obs, 1)
+        count = room = len(index)
+        if self.standing.stays:
+            room = max(self.standing.rows("final_index"), self.num_envs)
+            room = room if count <= room else 1 << (count - 1).bit_length()
+            index = torch.cat((index, index.new_zeros((room - count, 2))))
+            views = torch.cat((views, views.new_zeros((room - count, *views.shape[1:]))))
+        slots = torch.full((self.num_steps, self.num_envs), room)
+        slots[index[:count, 0], index[:count, 1]] = torch.arange(count)
+        self.final_index = self.standing.put("final_index", move(index))
+        self.final_views = self.standing.put("final_views", prepare(move(views)))
+        # Which of them belongs to a step, [T, E]; beyond the last one: none.
+        self.final_slots = self.standing.put("final_slots", move(slots))
 
     def _next_taken(self, active: Tensor) -> Tensor:
         """Everybody's next actions ``[T, E, N]``; -1 where unknown or of another episode."""

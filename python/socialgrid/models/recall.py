@@ -9,6 +9,7 @@ from torch import Tensor
 
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import SequenceBatch, agent_columns
+from socialgrid.data.standing import Standing
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.heads import chosen_log_prob
 from socialgrid.models.hearing import Before
@@ -17,16 +18,25 @@ from socialgrid.models.hearing import Before
 class Recall(SequenceBatch):
     """A batch with what the network that acted in it makes of it."""
 
-    def __init__(self, rollout: Rollout, model: ActorCritic, device: torch.device) -> None:
+    def __init__(
+        self,
+        rollout: Rollout,
+        model: ActorCritic,
+        device: torch.device,
+        standing: Standing | None = None,
+    ) -> None:
         """Copy a rollout to a device.
 
         Args:
             rollout: what was recorded.
             model: the network of all its agents, as it acted.
             device: where to.
+            standing: where everything is to lie that may stay.
         """
-        super().__init__(rollout, model.prepare, device)
-        self.last_tokens, self.final_tokens = self._tokens_to_come(model)
+        super().__init__(rollout, model.prepare, device, standing)
+        last, final = self._tokens_to_come(model)
+        self.last_tokens = self.standing.put("last_tokens", last)
+        self.final_tokens = self.standing.put("final_tokens", final)
 
     @torch.no_grad()
     def _tokens_to_come(self, model: ActorCritic) -> tuple[Tensor, Tensor]:
@@ -145,11 +155,13 @@ class Recall(SequenceBatch):
         every = torch.arange(self.num_envs, device=self.views.device)
         end = torch.full_like(every, self.num_steps - 1)
         last = value(end, every, self.views[-1], self.last_tokens)
-        final = last.new_zeros((self.num_steps, self.num_envs, len(agents)))
+        nothing = last.new_zeros((1, len(agents)))
         if len(self.final_index):
             t, e = self.final_index.unbind(1)
-            final[t, e] = value(t, e, self.final_views, self.final_tokens)
-        return last, final
+            found = value(t, e, self.final_views, self.final_tokens)
+            nothing = torch.cat((found, nothing))
+        final = nothing.index_select(0, self.final_slots.flatten())
+        return last, final.view(*self.final_slots.shape, -1)
 
     @torch.no_grad()
     def last_state(self, model: ActorCritic) -> Tensor:

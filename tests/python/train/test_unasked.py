@@ -5,6 +5,7 @@ there. Held against the way of a CPU on the same pretended device, where agents 
 are left out of the network and every number is looked at once it is there.
 """
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -49,7 +50,7 @@ def trainer_of(arm, folder, changes, *, asks):
 
 def numbers(values):
     """Of a row, NaN where there is none."""
-    return torch.tensor([float("nan") if x is None else x for x in values])
+    return torch.tensor(np.array(values, np.float64))
 
 
 @pytest.mark.parametrize("arm", CASES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -60,17 +61,25 @@ class A3C(RecurrentLearner[A3CConfig]):
 
     def _learn(self, rollout: Rollout, progress: float) -> dict[str, Tensor]:
         """Both halves, where possible without asking the device."""
-        found, going = self._computed(rollout, progress)
-        self._anneal(progress)
+        if not self.asks:
+            self._anneal(progress)
+        batch, found, going = self._judged(rollout, progress)
         if going is not None:
-            stepping, everyone = found["stepping"], range(self.num_agents)
-            norms = self._clipped()
-            self._watch("gradient", norms, everyone, stepping)
-            # Adam's steps are bounded: with finite gradients parameters stay finite.
-            self._take_steps(self.model, everyone, stepping & ~self._unsound)
-            found["gradient_norm"] = torch.where(stepping, norms, float("nan"))
+            found |= self._phase("learn", partial(self._from_batch, batch, going, progress))
         self.model.zero_grad(set_to_none=True)
         return found
+
+    def _from_batch(self, batch: Shards, going: Going, progress: float) -> dict[str, Tensor]:
+        """Gradients of a batch that has been judged, and a step with them."""
+        found = self._computed(batch, going)
+        if self.asks:
+            self._anneal(progress)
+        stepping, everyone = found["stepping"], range(self.num_agents)
+        norms = self._clipped()
+        self._watch("gradient", norms, everyone, stepping)
+        # Adam's steps are bounded: with finite gradients parameters stay finite.
+        self._take_steps(self.model, everyone, stepping & ~self._unsound)
+        return found | {"gradient_norm": torch.where(stepping, norms, float("nan"))}
 
     def _anneal(self, progress: float) -> None:
         if self.config.learning_rate_end is not None:
@@ -96,23 +105,29 @@ class A3C(RecurrentLearner[A3CConfig]):
         Raises:
             NonFiniteError: a reward or a loss.
         """
-        found = self.settled(lambda: self._computed(rollout, progress)[0])
+
+        def learn() -> dict[str, Tensor]:
+            batch, found, going = self._judged(rollout, progress)
+            return found if going is None else found | self._computed(batch, going)
+
+        found = self.settled(learn)
         self.stepping = found["stepping"].nonzero().flatten().tolist()
         return self._told(found)
 
-    def _computed(
+    def _judged(
         self, rollout: Rollout, progress: float
-    ) -> tuple[dict[str, Tensor], Going | None]:
-        """Gradients of one rollout, whose they are, and what ``_told`` makes metrics of."""
+    ) -> tuple[Shards, dict[str, Tensor], Going | None]:
+        """A batch with rewards, what is told of them, and who learns from it."""
         batch = self.shards(rollout)
         found = self.rewards(batch, progress).tensors()
         going = self._learners(batch)
         self.model.zero_grad(set_to_none=True)
-        if going is None:
-            nobody = torch.zeros(self.num_agents, dtype=torch.bool, device=self.device)
-            return found | {"stepping": nobody}, None
+        nobody = torch.zeros(self.num_agents, dtype=torch.bool, device=self.device)
+        return batch, found | {"stepping": nobody}, going
+
+    def _computed(self, batch: Shards, going: Going) -> dict[str, Tensor]:
+        """Gradients of one batch, whose they are, and what ``_told`` makes metrics of."""
         columns = going.columns
-        found["stepping"] = going.of_all(going.flags, self.num_agents, False)
         self.estimate(batch, going.network, going.members)
         numbers = self._unrolled_gradients(batch, going)
         if going.network is not self.model:
@@ -122,9 +137,9 @@ class A3C(RecurrentLearner[A3CConfig]):
                     p.grad = torch.zeros_like(p)
                     p.grad[columns] = part.grad
         numbers["value_mean"] = batch.mean(lambda part: part.values["action"])[columns]
-        nothing = float("nan")
-        found |= {f"own/{k}": going.of_all(x, self.num_agents, nothing) for k, x in numbers.items()}
-        return found, going
+        agents, nothing = self.num_agents, float("nan")
+        found = {f"own/{k}": going.of_all(x, agents, nothing) for k, x in numbers.items()}
+        return found | {"stepping": going.of_all(going.flags, agents, False)}
 
     def _told(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Metrics of what was read of a batch."""

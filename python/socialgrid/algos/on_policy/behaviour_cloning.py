@@ -7,6 +7,7 @@ that of PPO, whose layers for values and for predicted views are unused here, to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from socialgrid.algos.imitation import whom_to_imitate
 from socialgrid.algos.on_policy.going import Going
+from socialgrid.algos.on_policy.gradient_steps import Drawn
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import CloningConfig
@@ -135,6 +137,7 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
         going = self._learners(batch)
         learners = torch.zeros(self.num_agents, dtype=torch.bool, device=self.device)
         sums = torch.zeros((len(_NUMBERS), self.num_agents), device=self.device)
+        sums = self.standing.put("sums", sums)
         if going is not None:
             learners = going.of_all(going.flags, self.num_agents, False)
             self.snapshot.keep()
@@ -171,12 +174,19 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
         )
         for i in range(config.num_minibatches):
             if i == 0 or (config.refresh_interval and i % config.refresh_interval == 0):
-                batch.map(lambda k: batch.parts[k].refresh(going.network, going.members))
-            numbers = self.sampled_gradients(batch, drawn, i, going, self.loss)
-            sums[:, going.columns] += torch.stack([numbers[name] for name in _NUMBERS])
-            self._step(going, going.flags)
+                self._phase("refresh", partial(self._refresh, batch, going))
+            one = drawn.minibatch(i, self.standing)
+            self._phase("minibatch", partial(self._minibatch, batch, one, going, sums))
         self._write_back(going)
         self.model.zero_grad(set_to_none=True)
+
+    def _refresh(self, batch: Shards, going: Going) -> None:
+        batch.map(lambda k: batch.parts[k].refresh(going.network, going.members))
+
+    def _minibatch(self, batch: Shards, drawn: Drawn, going: Going, sums: Tensor) -> None:
+        numbers = self.sampled_gradients(batch, drawn, going, self.loss)
+        sums[:, going.columns] += torch.stack([numbers[name] for name in _NUMBERS])
+        self._step(going, going.flags)
 
     def loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy of each agent, [A], and its accuracy."""

@@ -75,6 +75,7 @@ class StepLog:
         sums: ``[names, A]``.
         counts: gradient steps computed, ``[A]``.
         steps: those that were taken, ``[A]``.
+        beyond: bool ``[A]``: a minibatch found the agent too far from where it began.
     """
 
     def __init__(self, num_agents: int, device: torch.device) -> None:
@@ -85,6 +86,12 @@ class StepLog:
         self.counts, self.steps = (
             torch.zeros(num_agents, dtype=torch.int64, device=self._device) for _ in range(2)
         )
+        self.beyond = torch.zeros(num_agents, dtype=torch.bool, device=device)
+
+    def clear(self) -> None:
+        """Begin anew, in the same memory."""
+        for x in (self.sums, self.counts, self.steps, self.beyond):
+            x.zero_()
 
     def add(self, going: Going, numbers: Mapping[str, Tensor], stepping: Tensor) -> None:
         """Take a minibatch's numbers in, of those who were going; some take a step with it."""

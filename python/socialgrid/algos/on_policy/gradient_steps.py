@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.going import Going
+from socialgrid.algos.on_policy.phases import Phases
 from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.ranks import ALONE, Ranks, raise_first
@@ -16,6 +18,7 @@ from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch, agent_columns
+from socialgrid.data.standing import Standing
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam, clip_gradients
 from socialgrid.models.finite import NonFiniteError
@@ -29,11 +32,12 @@ _LOSS = "the loss itself"
 LossOf = Callable[[ActorCritic, Minibatch], tuple[Tensor, dict[str, Tensor]]]
 Gather = Callable[[], Minibatch]
 _Grads = list[Tensor | None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The minibatches of a batch.
+    """The minibatches of a batch, or one of them, which has no axis of minibatches.
 
     Attributes:
         agents: whose.
@@ -49,6 +53,15 @@ class Drawn:
     envs: Sequence[Tensor]
     counts: Tensor
 
+    def minibatch(self, number: int, standing: Standing) -> Drawn:
+        """One of them, where it may stay."""
+        starts, envs = (
+            [standing.put(f"minibatch/{name}", one[:, number]) for one in each]
+            for name, each in (("starts", self.starts), ("envs", self.envs))
+        )
+        counts = standing.put("minibatch/counts", self.counts[..., number])
+        return replace(self, starts=starts, envs=envs, counts=counts)
+
 
 class GradientSteps(StackedLearner):
     """What learners with recurrent networks need to take steps.
@@ -59,6 +72,8 @@ class GradientSteps(StackedLearner):
         mechanisms: those in force.
         workers: who computes shards.
         ranks: the processes that learn together, each from a part of the batch.
+        standing: memory of updates that stays.
+        phases: of updates.
     """
 
     config: OnPolicyConfig
@@ -67,6 +82,8 @@ class GradientSteps(StackedLearner):
     mechanisms: list[Mechanism]
     workers: Workers
     ranks: Ranks = ALONE
+    standing: Standing
+    phases: Phases
     asks: bool
     """Whether the device is asked what came out as soon as that matters. A CPU is: agents that have
     stopped are left out, and what is not finite is found where it is. Asking an accelerator means
@@ -115,11 +132,10 @@ class GradientSteps(StackedLearner):
             return None
         played = batch.counts()[0] > 0
         if not self.asks:
-            return Going(
-                self.model,
-                list(range(self.num_agents)),
-                played & self._learning.to(self.device, non_blocking=True),
-            )
+            self.optimiser.bring_rates()
+            flags = played & self._learning.to(self.device, non_blocking=True)
+            everyone = list(range(self.num_agents))
+            return Going(self.model, everyone, self.standing.put("going", flags))
         there = played.tolist()
         agents = [a for a in range(self.num_agents) if bool(self._learning[a]) and there[a]]
         return self.going(agents) if agents else None
@@ -132,7 +148,8 @@ class GradientSteps(StackedLearner):
             stepping: bool ``[len(going.members)]``, some of them.
         """
         if not self.asks:
-            return replace(going, flags=stepping)
+            going.flags.copy_(stepping)
+            return going
         steps = stepping.tolist()
         if all(steps):
             return going
@@ -154,7 +171,6 @@ class GradientSteps(StackedLearner):
     def _take_steps(self, network: ActorCritic, members: Sequence[int], stepping: Tensor) -> None:
         """Apply gradients of some members, bool ``[len(members)]``, of a network."""
         if not self.asks:
-            self.optimiser.bring_rates()
             self.optimiser.step_where(network, stepping)
             return
         rows = [row for row, steps in enumerate(stepping.tolist()) if steps]
@@ -168,7 +184,17 @@ class GradientSteps(StackedLearner):
             ValueError: they cannot share its environments evenly.
         """
         count = self.config.shards_of(rollout.num_envs * self.ranks.size, rollout.num_steps)
-        return Shards(rollout, self.model, self.device, count, self.workers, self.ranks)
+        standing = None if self.asks else self.standing
+        return Shards(rollout, self.model, self.device, count, self.workers, self.ranks, standing)
+
+    def _phase(self, name: str, work: Callable[[], T]) -> T:
+        """Do a part of an update that reads and writes memory which stays, where there is such: an
+        accelerator repeats it by itself.
+        """
+        if self.asks or self.ranks.size > 1:
+            return work()
+        mechanisms = tuple(one.options for one in self.mechanisms)
+        return self.phases.run(name, work, (self.config, mechanisms, self.standing.moves))
 
     def draw_minibatches(
         self, batch: Shards, agents: Sequence[int], *, minibatches: int, sequences: int, length: int
@@ -204,14 +230,13 @@ class GradientSteps(StackedLearner):
         return Drawn(list(agents), length, starts, envs, batch.added(counts))
 
     def sampled_gradients(
-        self, batch: Shards, drawn: Drawn, minibatch: int, going: Going, loss_of: LossOf
+        self, batch: Shards, drawn: Drawn, going: Going, loss_of: LossOf
     ) -> dict[str, Tensor]:
         """Gradients of one minibatch into ``.grad`` of the network.
 
         Args:
             batch: what it was drawn from.
-            drawn: all of them.
-            minibatch: which.
+            drawn: the minibatch.
             going: some of those drawn for.
             loss_of: see ``_gradients``.
 
@@ -220,11 +245,11 @@ class GradientSteps(StackedLearner):
         """
         members = going.members
         rows = agent_columns([drawn.agents.index(agent) for agent in members])
-        counts = drawn.counts[:, rows, minibatch]
+        counts = drawn.counts[:, rows]
         piece = piece_length(going.network, len(members), drawn.length)
 
         def pieces(k: int) -> list[Gather]:
-            starts, envs = drawn.starts[k][rows, minibatch], drawn.envs[k][rows, minibatch]
+            starts, envs = drawn.starts[k][rows], drawn.envs[k][rows]
             return batch.parts[k].minibatches(members, starts, envs, drawn.length, piece, counts)
 
         return self._gradients(batch, pieces, going, loss_of)

@@ -98,7 +98,7 @@ class Judging(GradientSteps):
         if self.asks:
             return read(learn())
         before = self._memories
-        self._unsound = torch.zeros((), dtype=torch.bool, device=self.device)
+        self._unsound.zero_()
         found = learn()
         found = read({**found, "unsound": self._unsound})
         if bool(found.pop("unsound")):
@@ -136,7 +136,8 @@ class Judging(GradientSteps):
             rewards.log("reward_mean", rewards.of["action"])
             if not self.asks:
                 rewards.add(_ODD, (~torch.stack([x for x in sound if x is not None])).sum())
-            part.rewards = rewards.of
+            put = part.standing.put
+            part.rewards = {name: put(f"rewards/{name}", x) for name, x in rewards.of.items()}
             return rewards.totals, after
 
         found, fault = list[tuple[Totals, _Memories]](), None

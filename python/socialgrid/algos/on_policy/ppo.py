@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property, partial
+
 import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.going import Going, StepLog
+from socialgrid.algos.on_policy.gradient_steps import Drawn
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import PPOConfig
@@ -22,6 +26,10 @@ class PPO(RecurrentLearner[PPOConfig]):
 
     algorithm = "ppo"
     default_config = PPOConfig
+
+    @cached_property
+    def _log(self) -> StepLog:
+        return StepLog(self.num_agents, self.device)
 
     def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
         """Learn from one batch; every agent stops, or is set back, on its own.
@@ -59,7 +67,7 @@ class PPO(RecurrentLearner[PPOConfig]):
         batch = self.shards(rollout)
         totals = self.rewards(batch, progress)
         going = self._learners(batch)
-        self._log = StepLog(self.num_agents, self.device)
+        self._log.clear()
         nobody = torch.zeros(self.num_agents, dtype=torch.bool, device=self.device)
         told = {"learners": nobody, "restored": nobody, "kl_final": nobody.float()}
         if going is not None:
@@ -77,27 +85,19 @@ class PPO(RecurrentLearner[PPOConfig]):
         return {**totals.tensors(), **told, **self._log.tensors(), "value_mean": value}
 
     def _optimise(self, batch: Shards, going: Going) -> dict[str, Tensor]:
-        config, agents, everyone = self.config, self.num_agents, going
-        self.estimate(batch, going.network, going.members)
+        config, everyone = self.config, going
+        self._phase("estimate", partial(self.estimate, batch, going.network, going.members))
         drawn = self.draw_minibatches(
             *(batch, going.members),
             minibatches=config.num_minibatches,
             sequences=config.minibatch_sequences,
             length=config.sequence_length,
         )
-        moved = torch.zeros(agents, dtype=torch.bool, device=self.device)
-        beyond = moved.clone()
         for i in range(config.num_minibatches):
             if i and config.refresh_interval and i % config.refresh_interval == 0:
-                self.estimate(batch, going.network, going.members, refresh=True)
-            numbers = self.sampled_gradients(batch, drawn, i, going, self.loss)
-            target = None if config.kl_target is None else config.kl_target * config.kl_stop_factor
-            far = going.flags & self._above(numbers["kl"], config.kl_hard_limit)
-            stepping = going.flags & ~far & ~self._above(numbers["kl"], target)
-            self._log.add(going, numbers, stepping)
-            self._step(going, stepping)
-            beyond |= going.of_all(far, agents, False)
-            moved |= going.of_all(stepping, agents, False)
+                self._phase("refresh", partial(self._refresh, batch, going))
+            one = drawn.minibatch(i, self.standing)
+            stepping = self._phase("minibatch", partial(self._minibatch, batch, one, going))
             further = self._go_on(going, stepping)
             if further is None:
                 break
@@ -105,7 +105,22 @@ class PPO(RecurrentLearner[PPOConfig]):
         else:
             self._write_back(going)
         self.model.zero_grad(set_to_none=True)
-        return self._undo_divergence(batch, everyone, moved, beyond)
+        return self._phase("undo", partial(self._undo_divergence, batch, everyone))
+
+    def _refresh(self, batch: Shards, going: Going) -> None:
+        self.estimate(batch, going.network, going.members, refresh=True)
+
+    def _minibatch(self, batch: Shards, drawn: Drawn, going: Going) -> Tensor:
+        """Learn from a minibatch; who has taken a step, bool ``[len(going.members)]``."""
+        config = self.config
+        numbers = self.sampled_gradients(batch, drawn, going, self.loss)
+        target = None if config.kl_target is None else config.kl_target * config.kl_stop_factor
+        far = going.flags & self._above(numbers["kl"], config.kl_hard_limit)
+        stepping = going.flags & ~far & ~self._above(numbers["kl"], target)
+        self._log.add(going, numbers, stepping)
+        self._log.beyond |= going.of_all(far, self.num_agents, False)
+        self._step(going, stepping)
+        return stepping
 
     def _above(self, kl: Tensor, limit: float | None) -> Tensor:
         """Whether divergences are beyond a limit, bool likewise."""
@@ -113,23 +128,22 @@ class PPO(RecurrentLearner[PPOConfig]):
             return torch.zeros_like(kl, dtype=torch.bool)
         return kl.to(exact(kl.device)) > limit
 
-    def _undo_divergence(
-        self, batch: Shards, going: Going, moved: Tensor, beyond: Tensor
-    ) -> dict[str, Tensor]:
+    def _undo_divergence(self, batch: Shards, going: Going) -> dict[str, Tensor]:
         """Set back every agent that a minibatch or the whole batch finds beyond the hard limit.
 
         Args:
             batch: what was learnt from.
             going: who learnt from it.
-            moved: bool ``[A]``, whose parameters have changed.
-            beyond: bool ``[A]``, whom a minibatch found beyond it.
         """
-        limit = self.config.kl_hard_limit
+        limit, beyond = self.config.kl_hard_limit, self._log.beyond
+        moved = (self._log.steps > 0).to(self.device)
         nothing = torch.full(moved.shape, float("nan"), device=moved.device)
         if limit is None or (self.asks and not bool(moved.any())):
             return {"restored": beyond, "kl_final": nothing}
         if self.asks:
             going = self.going(moved.nonzero().flatten().tolist())
+        else:
+            going = replace(going, flags=moved)  # of all, whoever went on to the end
         network, members, columns = going.network, going.members, going.columns
 
         def change(k: int) -> Tensor:

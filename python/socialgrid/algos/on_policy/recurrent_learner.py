@@ -14,10 +14,12 @@ from torch import Tensor
 from socialgrid.algos.learner import ActOutput
 from socialgrid.algos.on_policy.going import Snapshot
 from socialgrid.algos.on_policy.judging import Judging
+from socialgrid.algos.on_policy.phases import Phases
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout, as_signed
 from socialgrid.data.sequences import Judged, Minibatch
+from socialgrid.data.standing import Standing
 from socialgrid.models import deciding, lessons
 from socialgrid.models.acting import Acting
 from socialgrid.models.actor_critic import ActorCritic
@@ -103,6 +105,7 @@ class RecurrentLearner(Judging, Generic[Config]):
         )
         self.snapshot = Snapshot(self.model, self.optimiser)
         self.asks = self.device.type in ("cpu", "mps")
+        self.standing, self.phases = Standing(stays=not self.asks), Phases(self.device)
         self._unsound = torch.zeros((), dtype=torch.bool, device=self.device)
         self.workers = Workers()
         self._acting = Acting(self.model)

@@ -11,6 +11,7 @@ from torch import Tensor
 from socialgrid.algos.ranks import ALONE, Ranks
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout
+from socialgrid.data.standing import Standing
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.recall import Recall
 
@@ -64,6 +65,7 @@ class Shards:
         count: int = 1,
         workers: Workers | None = None,
         ranks: Ranks = ALONE,
+        standing: Standing | None = None,
     ) -> None:
         """Copy a rollout to a device.
 
@@ -74,6 +76,7 @@ class Shards:
             count: number of shards, which can share the environments evenly, as ranks can them.
             workers: who computes.
             ranks: the processes that have parts of the batch.
+            standing: where everything is to lie that may stay, where there is a single part.
         """
         self.count, here = count, count // ranks.size
         self.first = ranks.rank * here
@@ -86,7 +89,7 @@ class Shards:
             self.rollouts = [rollout.part(first, each) for first in range(0, self.num_envs, each)]
 
         def copied(part: Rollout) -> Recall:
-            return Recall(part, model, device)
+            return Recall(part, model, device, standing)
 
         self.parts = self._workers.map(copied, self.rollouts, device)
         self._counts: Tensor | None = None
@@ -106,7 +109,8 @@ class Shards:
     def counts(self) -> Tensor:
         """Steps in play, and those that the next view can be compared with, int64 ``[2, A]``."""
         if self._counts is None:
-            self._counts = self.total(lambda part: part.flags[..., 1:].sum((0, 1)).t())
+            counts = self.total(lambda part: part.flags[..., 1:].sum((0, 1)).t())
+            self._counts = self.parts[0].standing.put("counts", counts)
         return self._counts
 
     def mean(self, of: Callable[[Recall], Tensor]) -> Tensor:

@@ -75,7 +75,8 @@ class ModelledInfluence(Influence):
         memory["memory"] = memories[:, -1].transpose(0, 1).contiguous()
         before = torch.cat((first[:, None], memories[:, :-1]), 1)
         before = before.masked_fill(reset.unsqueeze(-1), 0.0)
-        batch.memories["moa"] = before.permute(1, 2, 0, 3).contiguous()
+        kept = before.permute(1, 2, 0, 3).contiguous()
+        batch.memories["moa"] = batch.standing.put("memories/moa", kept)
         batch.extras["taken"] = batch.taken.unsqueeze(2)
         batch.extras["next_taken"] = batch.next_taken.unsqueeze(2)
         batch.extras["visible"] = batch.visible
