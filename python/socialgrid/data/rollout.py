@@ -44,16 +44,23 @@ class Recorded:
         decisions: by name, ``action`` and what is decided besides, ``[E, A]``.
         state_before: float32 ``[E, A, S]``, memory that went into the step, resets applied.
         tokens: int16 ``[E, A, K]``, what was heard in the step, where there are channels.
+        arriving: waits for the actions, which are on their way to the CPU, int32 ``[E, A]``;
+            ``None``: nothing has been sent there.
     """
 
     decisions: Mapping[str, Decision]
     state_before: Tensor
     tokens: Tensor | None = None
+    arriving: Callable[[], Tensor] | None = None
 
     @property
     def action(self) -> Tensor:
         """int64 ``[E, A]``."""
         return self.decisions["action"].choice
+
+    def arrived(self) -> Tensor:
+        """The actions on the CPU, int32 ``[E, A]``; the host waits for them."""
+        return self.action.to(torch.int32).cpu() if self.arriving is None else self.arriving()
 
 
 class Rollout:
@@ -327,7 +334,7 @@ class Rollout:
         if recorded.tokens is not None:
             self.tokens[t].copy_(recorded.tokens)
         self.state[t].copy_(recorded.state_before)
-        action = recorded.action.to(torch.int32).cpu()  # here the host waits
+        action = recorded.arrived()
         self.taken[t][:, list(self.agents)] = action
         return action
 

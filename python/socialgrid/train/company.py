@@ -36,7 +36,7 @@ class Company(Protocol):
             greedy: the most probable actions instead of samples.
 
         Returns:
-            int64 ``[E, A]``, in the order of the seats.
+            integers ``[E, A]``, in the order of the seats.
         """
         ...
 

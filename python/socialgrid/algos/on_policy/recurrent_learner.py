@@ -15,6 +15,7 @@ from socialgrid.algos.learner import ActOutput
 from socialgrid.algos.on_policy.going import Snapshot
 from socialgrid.algos.on_policy.judging import Judging
 from socialgrid.algos.on_policy.phases import Phases
+from socialgrid.algos.on_policy.resident import Resident
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout, as_signed
@@ -109,6 +110,7 @@ class RecurrentLearner(Judging, Generic[Config]):
         self._unsound = torch.zeros((), dtype=torch.bool, device=self.device)
         self.workers = Workers()
         self._acting = Acting(self.model)
+        self._residents: dict[object, Resident] = {}
         self._memories, self._pairs = {}, {}
         self._calls = 0  # of ``act`` without the number of a step
 
@@ -145,16 +147,38 @@ class RecurrentLearner(Judging, Generic[Config]):
         Raises:
             ValueError: something that is heard of the last step is missing.
         """
-        obs = obs.to(self.device, non_blocking=True)
-        state = state.to(self.device)
-        reset = reset.to(self.device, non_blocking=True)
         uniform = {} if greedy else self._drawn(step, range(first_env, first_env + len(obs)))
+        if not self.asks:
+            return self._act_there(obs, state, reset, last or {}, uniform)
+        obs, state, reset = (x.to(self.device) for x in (obs, state, reset))
+        uniform = {name: x.to(self.device) for name, x in uniform.items()}
         heard = self._heard(state, reset, last)
         made = self._acting.begin(obs, state, reset, heard, uniform)
         share = self._share(len(obs), compiled=made.compiled)
         parts = [slice(first, first + share) for first in range(0, len(obs), share)]
         self.workers.map(made.run, parts, self.device)
         return ActOutput(made.decisions, made.before, made.tokens, state=made.after)
+
+    def _act_there(
+        self,
+        obs: Tensor,
+        state: Tensor,
+        reset: Tensor,
+        last: Mapping[str, Tensor],
+        uniform: Mapping[str, Tensor],
+    ) -> ActOutput:
+        """``act`` on an accelerator, in memory that the next call uses again."""
+        last = {n: torch.as_tensor(x) for n, x in last.items() if self.hearing.columns}
+        shapes = tuple((name, x.shape) for name, x in last.items())
+        kind = (obs.shape, obs.dtype, bool(uniform), shapes)
+        if kind not in self._residents:
+            self._residents[kind] = Resident(self._acting, self._heard, self.device)
+        resident = self._residents[kind]
+        made = resident.begin(obs, state, reset, last, uniform)
+        return ActOutput(
+            *(made.decisions, made.before, made.tokens, resident.actions),
+            state=made.after.clone(),
+        )
 
     def _share(self, envs: int, *, compiled: bool) -> int:
         """How many environments are acted in at a time."""
@@ -167,11 +191,13 @@ class RecurrentLearner(Judging, Generic[Config]):
         return max(_FEWEST_ENVS_PLAIN, -(-envs // _MOST_PARTS_PLAIN))
 
     def _drawn(self, step: int | None, envs: range) -> dict[str, Tensor]:
-        """Numbers in [0, 1) by which decisions of a step are made, ``[A, E]`` by their names."""
+        """Numbers in [0, 1) by which decisions of a step are made, ``[A, E]`` by their names, on
+        the CPU.
+        """
         if step is None:
             step, self._calls = self._calls, self._calls + 1
         return {
-            name: self.draws.uniform(step, envs, kind=kind).squeeze(-1).to(self.device)
+            name: self.draws.uniform(step, envs, kind=kind).squeeze(-1)
             for kind, name in enumerate(self.model.heads)
         }
 

@@ -53,7 +53,7 @@ class Recurrent:
         )
         self._step += 1
         self._memory = out.state
-        return out.action
+        return out.arrived()
 
 
 def engage(them: Engagement) -> Recurrent:

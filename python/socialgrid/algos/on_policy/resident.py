@@ -1,0 +1,92 @@
+"""Acting on an accelerator in memory that stays there, so that it can repeat it by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from socialgrid.data.rollout import as_signed
+from socialgrid.models.acting import Acting, Step
+from socialgrid.models.captured import Captured, pinned, wait_for
+
+Hear = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor | None]
+
+
+class Resident:
+    """One kind of step: of so many environments, drawn or greedy.
+
+    Whatever the host has goes there by pinned memory, and only actions come back.
+    """
+
+    def __init__(self, acting: Acting, hear: Hear, device: torch.device) -> None:
+        """Nothing is known of the sizes yet.
+
+        Args:
+            acting: computes.
+            hear: tokens ``[A, E, K]`` from memory, resets and what everybody did and got.
+            device: where.
+        """
+        self._acting, self._hear, self._device = acting, hear, device
+        self._places: dict[str, Tensor] = {}
+        self._hosts: dict[str, Tensor] = {}
+        self._phase = Captured(self._act, device)
+        self._actions = torch.zeros(0)
+        self._under_way = False
+
+    def begin(
+        self,
+        obs: Tensor,
+        state: Tensor,
+        reset: Tensor,
+        last: Mapping[str, Tensor],
+        uniform: Mapping[str, Tensor],
+    ) -> Step:
+        """Start a step; see ``Acting.begin``, but that everything may be on the CPU.
+
+        Returns:
+            the step, done once ``actions`` was called. The next one is made in the same memory.
+        """
+        if self._under_way:
+            self.actions()  # what has not been read yet may not have been brought there either
+        if not self._places:
+            shape = (len(obs), self._acting.model.num_agents)
+            self._actions = pinned(shape, torch.int32, self._device)
+        self._bring("obs", as_signed(obs))
+        self._bring("state", state)
+        self._bring("reset", reset)
+        for name, x in last.items():
+            self._bring(f"last/{name}", x)
+        if uniform:
+            self._bring("uniform", torch.stack([*uniform.values()]))
+        self._decided = tuple(uniform)
+        self._under_way = True
+        return self._phase()
+
+    def actions(self) -> Tensor:
+        """Those of the step, int32 ``[E, A]`` on the CPU; the host waits for them."""
+        wait_for(self._device)
+        self._under_way = False
+        return self._actions
+
+    def _bring(self, name: str, x: Tensor) -> None:
+        place = self._places.get(name)
+        if place is None:
+            place = self._places[name] = torch.zeros(x.shape, dtype=x.dtype, device=self._device)
+        if x.device.type == "cpu" and not (x.is_contiguous() and x.is_pinned()):
+            if name not in self._hosts:
+                self._hosts[name] = pinned(x.shape, x.dtype, self._device)
+            x = self._hosts[name].copy_(x)
+        place.copy_(x, non_blocking=True)
+
+    def _act(self) -> Step:
+        places = self._places
+        last = {k.partition("/")[2]: x for k, x in places.items() if k.startswith("last/")}
+        obs, state, reset = (places[name] for name in ("obs", "state", "reset"))
+        drawn = zip(self._decided, places["uniform"], strict=True) if self._decided else ()
+        step = self._acting.begin(obs, state, reset, self._hear(state, reset, last), dict(drawn))
+        step.run(slice(0, len(obs)))
+        action = step.decisions["action"].choice.to(torch.int32)
+        self._actions.copy_(action, non_blocking=True)
+        return step
