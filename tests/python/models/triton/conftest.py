@@ -32,5 +32,7 @@ def device(request, monkeypatch):
     monkeypatch.setattr(choice, "DEVICES", {found.type})
     monkeypatch.setattr(kernels, "KERNELS", None)  # those of the CPU
     monkeypatch.delenv("SOCIALGRID_KERNELS", raising=False)
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
-    return found
+    yield found
+    torch.set_float32_matmul_precision(before)

@@ -118,9 +118,9 @@ def test_the_same_bits_again_and_without_gradient(device):
     model, x, h, c, reset, _ = data
     for _ in range(2):
         with torch.no_grad():
-            out, cells = model(x, h, c, reset)
-            assert torch.equal(out, first[0])
-            assert torch.equal(cells, first[1])
+            found = model(x, h, c, reset)
+            # A card may take another product for memory that is laid out differently.
+            check(found, first[:2], 0.0 if device.type == "cpu" else TOLERANCE)
             model.weight_hh.mul_(0.5)  # nothing is kept from before
         first = everything(*data)
 
