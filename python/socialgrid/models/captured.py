@@ -41,8 +41,14 @@ class CudaGraphs:
     def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
         """See ``Engine``."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            found = function()
+        try:
+            with torch.cuda.graph(graph):
+                found = function()
+        except RuntimeError as error:
+            error.add_note(
+                "It was being recorded as a CUDA graph; SOCIALGRID_GRAPHS=off does without."
+            )
+            raise
         return found, graph.replay
 
     def wait(self, device: torch.device) -> None:

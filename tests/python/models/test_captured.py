@@ -126,3 +126,16 @@ def test_what_no_graph_can_do_is_an_error(device, what):
     with pytest.raises(RuntimeError, match="a phase that is recorded"):
         captured()
     assert x.tolist() == [1.0] * 3, "recording changes nothing"
+
+
+def test_whoever_cannot_record_is_told_how_to_do_without(monkeypatch):
+    def refuses(graph):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", refuses)
+    captured = Captured(lambda: None, torch.device("cuda"))
+    captured()
+    with pytest.raises(RuntimeError, match="not permitted") as caught:
+        captured()
+    assert "SOCIALGRID_GRAPHS=off" in caught.value.__notes__[0]
