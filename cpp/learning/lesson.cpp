@@ -40,7 +40,8 @@ bool learn_from(const Kernels& kernels, const Lesson& lesson, const LessonGrads*
   if (!seen.known()) return false;
   Unroll u = lesson.memory;
   const std::int64_t rows = u.steps * u.count, numbers = rows * u.hidden;
-  Numbers x(rows * u.inputs), gates(back ? 4 * numbers : 0), h(numbers), c(numbers);
+  Numbers x(rows * u.inputs), gates = Numbers::unset(back ? 4 * numbers : 0),
+                              h = Numbers::unset(numbers), c = Numbers::unset(numbers);
   seen.features(x.data(), u.inputs);
   if (!lesson.heard.empty()) {
     hear(lesson, x.data(), u.inputs, lesson.sight.layers.back().outputs);
@@ -50,7 +51,7 @@ bool learn_from(const Kernels& kernels, const Lesson& lesson, const LessonGrads*
   u.h = h.data();
   u.c = c.data();
   kernels.forward(u, 0, u.count);
-  Numbers grad_h(back ? numbers : 0), part(back ? numbers : 0);
+  Numbers grad_h = Numbers::unset(back ? numbers : 0), part = Numbers::unset(back ? numbers : 0);
   for (std::size_t i = 0; i < lesson.decisions.size(); ++i) {
     Deciding d = lesson.decisions[i];
     d.core = h.data();
@@ -84,7 +85,8 @@ bool learn_from(const Kernels& kernels, const Lesson& lesson, const LessonGrads*
   }
   if (!back) return true;
   const std::int64_t carried = u.count * kernels.padded(u.hidden);
-  Numbers grad_gates(4 * numbers), grad_x(rows * u.inputs), scratch(2 * carried);
+  Numbers grad_gates = Numbers::unset(4 * numbers), grad_x = Numbers::unset(rows * u.inputs),
+          scratch = Numbers::unset(2 * carried);
   u.weights = lesson.weights_back;
   UnrollBack b;
   b.grad_h = grad_h.data();

@@ -157,8 +157,10 @@ class _Known(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (known,) = ctx.saved_tensors
-        plan = ctx.plan
-        parts = torch.split(known * grads[0][:, None], plan.sizes, 1)
+        plan, factor = ctx.plan, grads[0]
+        if not bool((factor == 1.0).all()):  # as it is, but for weighted losses
+            known = known * factor[:, None]
+        parts = torch.split(known, plan.sizes, 1)
         own = (x.view(p.shape) for x, p in zip(parts, plan.parameters, strict=True))
         return None, None, None, *own
 
