@@ -1,7 +1,5 @@
 #include "given_arrays.hpp"
 
-#include <stdexcept>
-
 namespace py = pybind11;
 
 namespace socialgrid::bindings {
@@ -43,23 +41,6 @@ py::array GivenArrays::checked(const std::string& name, const py::dtype& dtype,
                           py::str(found.dtype()).cast<std::string>() + " " + text_of(own));
   }
   return found;
-}
-
-void check_drawn(const std::int64_t* drawn, std::int64_t count, std::int64_t capacity,
-                 const std::int64_t* choices, std::int64_t num_choices) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (drawn[i] < 0 || drawn[i] >= capacity) {
-      throw std::invalid_argument("place " + std::to_string(drawn[i]) + " is not in a memory of " +
-                                  std::to_string(capacity));
-    }
-    if (choices == nullptr) continue;
-    const std::int64_t choice = choices[drawn[i]];
-    if (choice < 0 || choice >= num_choices) {
-      throw std::invalid_argument("action " + std::to_string(choice) + " at place " +
-                                  std::to_string(drawn[i]) + ": must be less than " +
-                                  std::to_string(num_choices));
-    }
-  }
 }
 
 }  // namespace socialgrid::bindings

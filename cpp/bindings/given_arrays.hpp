@@ -37,9 +37,4 @@ class GivenArrays {
   pybind11::dict arrays_;
 };
 
-// Raises a ValueError unless so many drawn places are in a memory of this capacity and, where
-// choices are stored there, among this many.
-void check_drawn(const std::int64_t* drawn, std::int64_t count, std::int64_t capacity,
-                 const std::int64_t* choices, std::int64_t num_choices);
-
 }  // namespace socialgrid::bindings

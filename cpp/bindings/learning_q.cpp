@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "given_learners.hpp"
 #include "kernels.hpp"
 #include "learning.hpp"
+#include "network.hpp"
 #include "q_learning.hpp"
 #include "unlocked.hpp"
 
@@ -15,58 +17,54 @@ namespace py = pybind11;
 namespace socialgrid::bindings {
 namespace {
 
-using learning::Failure;
 using learning::Kernels;
 using learning::QAgent;
 using learning::QLearning;
 
-// Addresses: obs, next_obs, action, reward, terminated, each [agents, capacity, ...]; drawn places
-// [agents, steps, batch]; parameters, their target's and both moments, each [agents, parameters].
-// Sizes: capacity, parameters, batch, steps, target_interval, whether double, then the network's.
-// Constants: gamma, tau, beta1, beta2, eps, max_norm or 0. Agents: each one's row, updates and
-// steps of Adam before, and rate. Returns the failing step, agent (its place among these) and
-// whether its gradient failed, -1 each if none did, and sums of losses and errors of every agent.
-py::tuple learn(const Kernels& kernels, const std::array<std::uintptr_t, 10>& where,
-                const std::vector<std::int64_t>& sizes, const std::array<double, 6>& constants,
-                const std::vector<std::array<double, 4>>& agents, int threads) {
-  std::vector<std::array<double, 2>> sums;
-  Failure failure;
+using Indices = std::vector<std::int64_t>;
+
+// Arrays: those of GivenMemory, and of GivenPart for "q". Hidden: units of the network's layers
+// between observations and actions. Learners: rows of the agents, and gradient steps of each
+// before. Returns the failing step and learner and whether its gradient failed, -1 each if none
+// did, and sums of losses and errors of every learner.
+py::tuple learn(const Kernels& kernels, const py::dict& given, const Indices& hidden,
+                const py::dict& numbers, const Indices& learners, const Indices& begun,
+                int threads) {
+  const GivenArrays arrays(given);
+  const auto choices = numbers["num_actions"].cast<std::int64_t>();
+  check_positive({choices});
+  const GivenMemory memory(arrays, choices);
+  memory.check_learners(learners, begun);
+  QLearning task;
+  task.batch = memory.batch;
+  task.steps = memory.steps;
+  task.target_interval = numbers["target_interval"].cast<std::int64_t>();
+  task.is_double = numbers["double"].cast<bool>();
+  task.rules = rules_of(numbers);
+  task.sizes = {memory.inputs};
+  task.sizes.insert(task.sizes.end(), hidden.begin(), hidden.end());
+  task.sizes.push_back(choices);
+  check_positive(task.sizes);
+  check_positive({task.target_interval});
+  GivenPart network(arrays, "q", memory.agents, learning::parameters_of(task.sizes), true);
+  std::vector<QAgent> all;
+  for (std::size_t i = 0; i < learners.size(); ++i) {
+    QAgent q;
+    q.stored = memory.of(learners[i], static_cast<std::int64_t>(i));
+    q.network = network.of(learners[i]);
+    q.updates = begun[i];
+    all.push_back(q);
+  }
+  learning::Failure failure;
   {
     const Unlocked unlocked;
-    const std::int64_t capacity = sizes.at(0), parameters = sizes.at(1);
-    QLearning task;
-    task.batch = sizes.at(2);
-    task.steps = sizes.at(3);
-    task.target_interval = sizes.at(4);
-    task.is_double = sizes.at(5) != 0;
-    task.sizes.assign(sizes.begin() + 6, sizes.end());
-    task.gamma = constants[0];
-    task.tau = constants[1];
-    task.beta1 = constants[2];
-    task.beta2 = constants[3];
-    task.eps = constants[4];
-    task.max_norm = constants[5];
-    std::vector<QAgent> all;
-    for (const auto& [row, updates, adam_steps, rate] : agents) {
-      const auto a = static_cast<std::int64_t>(row);
-      QAgent q;
-      q.obs = at<const float>(where[0], a * capacity * task.sizes.front());
-      q.next_obs = at<const float>(where[1], a * capacity * task.sizes.front());
-      q.action = at<const std::int64_t>(where[2], a * capacity);
-      q.reward = at<const float>(where[3], a * capacity);
-      q.terminated = at<const std::uint8_t>(where[4], a * capacity);
-      q.drawn = at<const std::int64_t>(where[5], a * task.steps * task.batch);
-      q.values = at<float>(where[6], a * parameters);
-      q.target = at<float>(where[7], a * parameters);
-      q.first = at<float>(where[8], a * parameters);
-      q.second = at<float>(where[9], a * parameters);
-      q.updates = static_cast<std::int64_t>(updates);
-      q.adam_steps = static_cast<std::int64_t>(adam_steps);
-      q.rate = rate;
-      all.push_back(q);
-    }
+    for (const QAgent& q : all) memory.check_drawn(q.stored);
     failure = learning::learn(kernels, task, all, threads);
-    for (const QAgent& q : all) sums.push_back({q.loss, q.error});
+  }
+  std::vector<std::array<double, 2>> sums;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    network.keep(learners[i], all[i].network);
+    sums.push_back({all[i].loss, all[i].error});
   }
   return py::make_tuple(failure.step, failure.agent, failure.gradient, sums);
 }
@@ -74,8 +72,8 @@ py::tuple learn(const Kernels& kernels, const std::array<std::uintptr_t, 10>& wh
 }  // namespace
 
 void add_q_learning(py::class_<Kernels>& kernels) {
-  kernels.def("learn_q", &learn, py::arg("where"), py::arg("sizes"), py::arg("constants"),
-              py::arg("agents"), py::arg("threads"));
+  kernels.def("learn_q", &learn, py::arg("arrays"), py::arg("hidden"), py::arg("numbers"),
+              py::arg("learners"), py::arg("begun"), py::arg("threads"));
 }
 
 }  // namespace socialgrid::bindings

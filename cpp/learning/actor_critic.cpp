@@ -43,6 +43,7 @@ class Learner {
       : kernels_(kernels),
         task_(task),
         agent_(agent),
+        stored_(agent.stored),
         desk_(desk),
         sizes_(task.critic_sizes()),
         head_(parameters_of(sizes_)),
@@ -89,19 +90,21 @@ class Learner {
     } else {
       if (task_.learns_temperature) move(agent_.temperature, &temperature_grad_, 1);
       if (!turn(step, task_.policy_delay) || !turn(step, task_.target_interval)) return;
-      follow(agent_.critic, task_.heads * head_);
-      if (agent_.actor.target != nullptr) follow(agent_.actor, task_.actor_parameters());
+      agent_.critic.follow(kernels_, task_.rules, task_.heads * head_);
+      if (agent_.actor.target == nullptr) return;
+      agent_.actor.follow(kernels_, task_.rules, task_.actor_parameters());
     }
   }
 
  private:
   // Gradients of the critics, each towards the same goal.
   Outcome criticise(std::int64_t step) {
-    const std::int64_t* drawn = agent_.drawn + step * task_.batch;
-    const float* weight = agent_.weight == nullptr ? nullptr : agent_.weight + step * task_.batch;
+    const std::int64_t* drawn = stored_.drawn + step * task_.batch;
+    const float* weight = stored_.weight;
+    if (weight != nullptr) weight += step * task_.batch;
     look_ahead(step, drawn);
-    gather(agent_.obs, drawn, task_.inputs, desk_.x.data());
-    if (!task_.chooses()) gather(agent_.action, drawn, task_.size, actions());
+    gather(stored_.obs, drawn, task_.inputs, desk_.x.data());
+    if (!task_.chooses()) gather(stored_.action, drawn, task_.size, actions());
     // TD3 sums squares, soft actor-critic halves of them.
     const float share = (task_.is_soft() ? 1.0f : 2.0f) / static_cast<float>(task_.batch);
     std::vector<float>& away = desk_.away;
@@ -112,7 +115,7 @@ class Learner {
       critics_[index(h)]->see_units(desk_.x.data(), values, room, true);
       if (task_.chooses()) std::fill(grad, grad + outputs_ * desk_.apart, 0.0f);
       for (std::int64_t b = 0; b < task_.batch; ++b) {
-        const std::int64_t at = task_.chooses() ? agent_.choice[drawn[b]] * desk_.apart + b : b;
+        const std::int64_t at = task_.chooses() ? stored_.choice[drawn[b]] * desk_.apart + b : b;
         const float difference = desk_.goal[index(b)] - values[at];
         const float importance = weight == nullptr ? 1.0f : weight[b];
         loss += importance * difference * difference;
@@ -132,7 +135,7 @@ class Learner {
     for (std::int64_t b = 0; b < task_.batch; ++b) {
       const float error = away[index(b)] / static_cast<float>(task_.heads);
       errors += error;
-      if (agent_.errors != nullptr) agent_.errors[step * task_.batch + b] = error;
+      if (stored_.errors != nullptr) stored_.errors[step * task_.batch + b] = error;
     }
     error_ = errors / static_cast<double>(task_.batch);
     return outcome(critic_grads_.data(), task_.heads * head_);
@@ -142,7 +145,7 @@ class Learner {
   void look_ahead(std::int64_t step, const std::int64_t* drawn) {
     float* x = desk_.x.data();
     const float* noise = noise_of(step, false);
-    gather(agent_.next_obs, drawn, task_.inputs, x);
+    gather(stored_.next_obs, drawn, task_.inputs, x);
     Actor& actor = actor_target_ ? *actor_target_ : actor_;
     actor.see(x, noise, probs_or_actions(), desk_.log_prob.data(), desk_.actor_room.data());
     if (!task_.is_soft()) smooth(noise);
@@ -150,7 +153,7 @@ class Learner {
       targets_[index(h)]->see_units(x, values_of(h), desk_.spare.data(), false);
     }
     least();
-    const float gamma = static_cast<float>(task_.gamma), alpha = this->alpha();
+    const float gamma = static_cast<float>(task_.rules.gamma), alpha = this->alpha();
     for (std::int64_t b = 0; b < task_.batch; ++b) {
       const float* log_prob = desk_.log_prob.data() + b;
       float soft = 0.0f;
@@ -164,8 +167,8 @@ class Learner {
         if (task_.is_soft()) soft -= alpha * *log_prob;
       }
       const std::int64_t place = drawn[b];
-      const float goes_on = agent_.terminated[place] != 0 ? 0.0f : gamma;
-      desk_.goal[index(b)] = agent_.reward[place] + goes_on * soft;
+      const float goes_on = stored_.terminated[place] != 0 ? 0.0f : gamma;
+      desk_.goal[index(b)] = stored_.reward[place] + goes_on * soft;
     }
   }
 
@@ -185,7 +188,7 @@ class Learner {
   // Gradient of the actor.
   Outcome improve(std::int64_t step) {
     float* x = desk_.x.data();
-    gather(agent_.obs, agent_.drawn + step * task_.batch, task_.inputs, x);
+    gather(stored_.obs, stored_.drawn + step * task_.batch, task_.inputs, x);
     actor_.see(x, noise_of(step, true), probs_or_actions(), desk_.log_prob.data(),
                desk_.actor_room.data());
     const std::int64_t heads = task_.is_soft() ? task_.heads : 1;
@@ -278,23 +281,7 @@ class Learner {
   }
 
   void move(LearntPart& part, const float* grads, std::int64_t count) {
-    Descent d;
-    d.count = count;
-    d.values = part.values;
-    d.grads = grads;
-    d.first = part.first;
-    d.second = part.second;
-    d.rate = part.rate;
-    d.beta1 = task_.beta1;
-    d.beta2 = task_.beta2;
-    d.eps = task_.eps;
-    d.steps = static_cast<double>(++part.steps);
-    if (task_.max_norm > 0.0) d.scale = std::min(1.0, task_.max_norm / (norm_ + 1e-6));
-    kernels_.descend(d);
-  }
-
-  void follow(LearntPart& part, std::int64_t count) {
-    kernels_.approach(part.target, part.values, count, task_.tau);
+    part.descend(kernels_, task_.rules, grads, count, norm_);
   }
 
   bool turn(std::int64_t step, std::int64_t interval) const {
@@ -346,6 +333,7 @@ class Learner {
   const Kernels& kernels_;
   const ActorCritic& task_;
   ActorCriticAgent& agent_;
+  const Stored& stored_;
   Desk& desk_;
   std::vector<std::int64_t> sizes_;
   std::int64_t head_, room_, outputs_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "learnt.hpp"
 #include "together.hpp"
 
 namespace socialgrid::learning {
@@ -24,8 +25,7 @@ struct ActorCritic {
   std::int64_t heads = 0;             // critics
   std::vector<std::int64_t> hidden;
   std::int64_t target_interval = 1, policy_delay = 1;
-  double gamma = 0.0, tau = 0.0, beta1 = 0.0, beta2 = 0.0, eps = 0.0;
-  double max_norm = 0.0;                               // 0: gradients are not clipped
+  Rules rules;
   double target_noise = 0.0, target_noise_clip = 0.0;  // of deterministic actions
   bool learns_temperature = false;
   double target_entropy = 0.0;
@@ -40,29 +40,9 @@ struct ActorCritic {
   std::int64_t noise() const;  // numbers that are drawn for a step
 };
 
-// Parameters of one agent with their target, which may be none, and moments.
-struct LearntPart {
-  float* values = nullptr;
-  float* target = nullptr;
-  float* first = nullptr;
-  float* second = nullptr;
-  std::int64_t steps = 0;  // of the optimiser, before
-  double rate = 0.0;
-};
-
 struct ActorCriticAgent {
-  // Stored steps: [capacity, inputs], actions [capacity, size] or the number of one, but single
-  // numbers of reward and end.
-  const float* obs = nullptr;
-  const float* next_obs = nullptr;
-  const float* action = nullptr;
-  const std::int64_t* choice = nullptr;
-  const float* reward = nullptr;
-  const std::uint8_t* terminated = nullptr;
-  const std::int64_t* drawn = nullptr;  // [steps, batch]: places of those to learn from
-  const float* weight = nullptr;        // [steps, batch]: of importance; null: all 1
-  float* errors = nullptr;              // [steps, batch], written; null: not wanted
-  const float* noise = nullptr;         // standard normal: see Actor
+  Stored stored;
+  const float* noise = nullptr;  // standard normal: see Actor
   LearntPart actor, critic, temperature;
   double alpha = 0.0;        // temperature where it is not learnt
   std::int64_t updates = 0;  // gradient steps before

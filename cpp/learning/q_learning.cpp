@@ -34,11 +34,12 @@ class Learner {
       : kernels_(kernels),
         task_(task),
         agent_(agent),
+        stored_(agent.stored),
         inputs_(task.sizes.front()),
         actions_(task.sizes.back()),
         count_(parameters_of(task.sizes)),
-        network_(kernels, task.sizes, task.batch, agent.values),
-        target_(kernels, task.sizes, task.batch, agent.target),
+        network_(kernels, task.sizes, task.batch, agent.network.values),
+        target_(kernels, task.sizes, task.batch, agent.network.target),
         desk_(desk),
         grads_(count_),
         of_layers_(task.sizes, grads_.data()) {}
@@ -47,9 +48,11 @@ class Learner {
 
   // Computes the gradient of a step.
   Outcome differentiate(std::int64_t step, std::int64_t) {
-    const std::int64_t* drawn = agent_.drawn + step * task_.batch;
-    gather(agent_.obs, drawn, desk_.obs.data());
-    gather(agent_.next_obs, drawn, desk_.next_obs.data());
+    const std::int64_t* drawn = stored_.drawn + step * task_.batch;
+    const float* weight = stored_.weight;
+    if (weight != nullptr) weight += step * task_.batch;
+    gather(stored_.obs, drawn, desk_.obs.data());
+    gather(stored_.next_obs, drawn, desk_.next_obs.data());
     const float *next_obs = desk_.next_obs.data(), *following = desk_.following.data();
     float *values = desk_.values.data(), *spare = desk_.spare.data();
     target_.see(next_obs, desk_.following.data(), spare, false);
@@ -58,20 +61,22 @@ class Learner {
       desk_.best[static_cast<std::size_t>(b)] = largest(judge + b * actions_);
     }
     network_.see(desk_.obs.data(), values, desk_.room.data(), true);
-    const float gamma = static_cast<float>(task_.gamma);
+    const float gamma = static_cast<float>(task_.rules.gamma);
     const float share = 1.0f / static_cast<float>(task_.batch);
     float* grad = desk_.grad.data();
     std::fill(grad, grad + task_.batch * actions_, 0.0f);
     double loss = 0.0, error = 0.0;
     for (std::int64_t b = 0; b < task_.batch; ++b) {
-      const std::int64_t place = drawn[b], at = b * actions_ + agent_.action[place];
+      const std::int64_t place = drawn[b], at = b * actions_ + stored_.choice[place];
       const float bootstrap = following[b * actions_ + desk_.best[static_cast<std::size_t>(b)]];
-      const float goes_on = agent_.terminated[place] != 0 ? 0.0f : gamma;
-      const float difference = values[at] - (agent_.reward[place] + goes_on * bootstrap);
+      const float goes_on = stored_.terminated[place] != 0 ? 0.0f : gamma;
+      const float difference = values[at] - (stored_.reward[place] + goes_on * bootstrap);
       const float size = std::abs(difference);
-      loss += size < 1.0f ? 0.5 * size * size : size - 0.5;
+      const float importance = weight == nullptr ? 1.0f : weight[b];
+      loss += importance * (size < 1.0f ? 0.5 * size * size : size - 0.5);
       error += size;
-      grad[at] = std::clamp(difference, -1.0f, 1.0f) * share;
+      if (stored_.errors != nullptr) stored_.errors[step * task_.batch + b] = size;
+      grad[at] = std::clamp(difference, -1.0f, 1.0f) * importance * share;
     }
     loss_ = loss * share;
     error_ = error * share;
@@ -88,21 +93,9 @@ class Learner {
 
   // Takes the step.
   void descend(std::int64_t step, std::int64_t) {
-    Descent d;
-    d.count = count_;
-    d.values = agent_.values;
-    d.grads = grads_.data();
-    d.first = agent_.first;
-    d.second = agent_.second;
-    d.rate = agent_.rate;
-    d.beta1 = task_.beta1;
-    d.beta2 = task_.beta2;
-    d.eps = task_.eps;
-    d.steps = static_cast<double>(++agent_.adam_steps);
-    if (task_.max_norm > 0.0) d.scale = std::min(1.0, task_.max_norm / (norm_ + 1e-6));
-    kernels_.descend(d);
+    agent_.network.descend(kernels_, task_.rules, grads_.data(), count_, norm_);
     if ((agent_.updates + step + 1) % task_.target_interval == 0) {
-      kernels_.approach(agent_.target, agent_.values, count_, task_.tau);
+      agent_.network.follow(kernels_, task_.rules, count_);
     }
     agent_.loss += loss_;
     agent_.error += error_;
@@ -128,6 +121,7 @@ class Learner {
   const Kernels& kernels_;
   const QLearning& task_;
   QAgent& agent_;
+  const Stored& stored_;
   std::int64_t inputs_, actions_, count_;
   DenseNetwork network_, target_;
   Desk& desk_;

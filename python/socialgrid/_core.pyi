@@ -152,10 +152,11 @@ class Kernels:
     ) -> None: ...
     def learn_q(
         self,
-        where: Sequence[int],
-        sizes: Sequence[int],
-        constants: Sequence[float],
-        agents: Sequence[tuple[float, ...]],
+        arrays: dict[str, NDArray[Any]],
+        hidden: Sequence[int],
+        numbers: dict[str, float],
+        learners: Sequence[int],
+        begun: Sequence[int],
         threads: int,
     ) -> tuple[int, int, bool, list[list[float]]]: ...
     def learn_actor_critic(

@@ -19,7 +19,7 @@ PACKAGE = "socialgrid"
 OF_THE_EXTENSION = {
     *("test_stubs.py", "test_packaging.py", "test_extension.py", "test_divided_state.py"),
     *("test_kernels.py", "test_kernel_images.py", "test_acting.py"),
-    *("test_perceptrons.py", "test_compiled_q.py", "test_compiled_actor_critic.py"),
+    *("test_perceptrons.py", "test_compiled_steps.py"),
     *("test_deciding.py", "test_decoding.py"),
 }
 ROOMS = ("algos", "data", "measures", "models", "social", "train")

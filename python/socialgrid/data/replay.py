@@ -199,21 +199,8 @@ class Replay:
         return self.at(self.places(words))
 
     def sample_by_priority(self, words: Tensor, beta: float | Tensor) -> Transitions:
-        """Draw by priority: one transition from each of B equal shares of the sum.
-
-        Args:
-            words: as of ``sample``.
-            beta: exponent of the importance weights, from 0 (none) to 1 (full correction); one
-                for all agents, or ``[A, 1]`` of ``priority_dtype``.
-
-        Raises:
-            ValueError: nothing is stored of anybody.
-            RuntimeError: the memory was built without priorities.
-        """
-        self._check_filled()
-        self.catch_up()
-        sizes, shares = sent(self.device, torch.tensor(self._stored), self.shares(words))
-        return self.at(*self.draw(shares, sizes, beta))
+        """Draw by priority; see ``places_by_priority``."""
+        return self.at(*self.places_by_priority(words, beta))
 
     def shares(self, words: Tensor) -> Tensor:
         """What ``draw`` draws by, on the CPU: see ``in_shares``."""
@@ -225,7 +212,7 @@ class Replay:
         Args:
             shares: ``[A, B]`` as of ``shares``.
             sizes: int64 ``[A]``, transitions of each agent.
-            beta: as of ``sample_by_priority``.
+            beta: as of ``places_by_priority``.
 
         Returns:
             places int64 ``[A, B]`` and importance weights float32 ``[A, B]``.
@@ -323,6 +310,26 @@ class Replay:
         """Where the transitions lie that ``sample`` draws, int64 ``[A, B]``; see there."""
         self._check_filled()
         return words * torch.tensor(self._stored)[:, None] >> 32
+
+    def places_by_priority(self, words: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Draw by priority: one transition from each of B equal shares of the sum.
+
+        Args:
+            words: as of ``sample``.
+            beta: exponent of the importance weights, from 0 (none) to 1 (full correction); one
+                for all agents, or ``[A, 1]`` of ``priority_dtype``.
+
+        Returns:
+            where the transitions lie, int64 ``[A, B]``, and their weights, float32 ``[A, B]``.
+
+        Raises:
+            ValueError: nothing is stored of anybody.
+            RuntimeError: the memory was built without priorities.
+        """
+        self._check_filled()
+        self.catch_up()
+        sizes, shares = sent(self.device, torch.tensor(self._stored), self.shares(words))
+        return self.draw(shares, sizes, beta)
 
     def at(self, index: Tensor, weight: Tensor | None = None) -> Transitions:
         """The transitions at places ``index`` int64 ``[A, B]``, of these importance weights."""

@@ -7,76 +7,83 @@ shared among threads.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from socialgrid.algos.off_policy.experience import UPDATE_NOISE
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
+from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.models import kernels
 from socialgrid.models.finite import NonFiniteError
-
-
-@dataclass(frozen=True)
-class Steps:
-    """What gradient steps came to.
-
-    Attributes:
-        done: how many everybody took.
-        failed: what stopped being finite in the step after them, and of whom; None: nothing did.
-        means: numbers by name, float32 ``[learners]`` each, means over the steps.
-    """
-
-    done: int
-    failed: tuple[str, int] | None
-    means: Mapping[str, Tensor]
 
 
 class CompiledLearner(OffPolicyLearner):
     """Takes the steps of an update at once where kernels can, otherwise one by one."""
 
     @abstractmethod
-    def _compiled_steps(
-        self, drawn: Tensor, learners: Sequence[int], begun: Sequence[int]
-    ) -> Steps:
-        """Let some agents take gradient steps, up to the first in which somebody's is not finite.
-
-        Args:
-            drawn: int64 ``[A, steps, B]``, places in the memory.
-            learners: who takes steps.
-            begun: gradient steps of each of them before.
-        """
+    def _compiled_steps(self, batches: Batches) -> Steps:
+        """Let learners take gradient steps, up to the first in which somebody's is not finite."""
 
     def _compiles(self) -> bool:
         """Whether kernels can work on these vectors and networks, and are wanted."""
         parts = self._trained.values()
         views = any("torso." in name for p in parts for name, _ in p.network.named_parameters())
         blocks = (part.flat.block for part in parts)
-        uniform = not self.config.prioritised
-        return uniform and not views and kernels.usable(self.replay.kept["obs"], *blocks)
+        # Priorities of agents who do not learn are those of networks that no kernel looks at.
+        known = not self.config.prioritised or self._learners == self._now
+        return known and not views and kernels.usable(self.replay.kept["obs"], *blocks)
 
     def _take_gradient_steps(self, steps: int) -> dict[str, Tensor]:
         if not steps or not self._compiles():
             return super()._take_gradient_steps(steps)
+        if self.config.prioritised:
+            each = [self._learn_by_priority() for _ in range(steps)]
+            names = dict.fromkeys(name for numbers in each for name in numbers)
+            return {n: _mean([numbers[n] for numbers in each if n in numbers]) for n in names}
         drawn = [self.replay.places(self._batch_words(after)) for after in range(steps)]
-        return self._learn_from(torch.stack(drawn, 1))
+        return self._learn_from(torch.stack(drawn, 1))[0]
 
-    def _learn_from(self, drawn: Tensor) -> dict[str, Tensor]:
-        """Gradient steps on what lies at places ``drawn`` [A, steps, B] of the memory."""
-        learners = self._learners
-        found = self._compiled_steps(drawn, learners, [self.agent_updates[a] for a in learners])
-        taken = drawn.shape[1] if found.failed is None else found.done + 1
+    def _learn_by_priority(self) -> dict[str, Tensor]:
+        """One gradient step; what it comes to changes the draws of the next."""
+        index, weight = self.replay.places_by_priority(self._batch_words(), self._priority_beta())
+        numbers, found = self._learn_from(index[:, None], weight[:, None])
+        errors = torch.zeros_like(weight)
+        errors[self._learners] = found[:, 0]
+        agents = None if all(self._updating) else self._updating
+        self.replay.set_priorities(index, errors, agents)
+        return numbers
+
+    def _learn_from(
+        self, places: Tensor, weight: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Gradient steps on what lies at some places of the memory.
+
+        Args:
+            places: int64 ``[A, steps, B]``.
+            weight: importance, float32 ``[A, steps, B]``; all 1 by default.
+
+        Returns:
+            means over the steps, ``[A]``; temporal differences ``[learners, steps, B]``.
+        """
+        learners, steps = self._learners, places.shape[1]
+        begun = [self.agent_updates[agent] for agent in learners]
+        own = None if weight is None else weight[learners]
+        found = self._compiled_steps(Batches(learners, begun, places[learners], own))
+        taken = steps if found.failed is None else found.done + 1
         self.updates += taken
         for agent in self._now:
             self.agent_updates[agent] += taken
         if found.failed is not None:
             what, agent = found.failed
-            batch = self.replay.at(drawn[:, found.done])
+            given = None if weight is None else weight[:, found.done]
+            batch = self.replay.at(places[:, found.done], given)
             raise NonFiniteError(what, self.updates, agent, self._dump(agent, batch.tensors()))
-        return {name: self._of_learners(mean) for name, mean in found.means.items()}
+        means = {name: self._of_learners(mean) for name, mean in found.means.items()}
+        return means, found.errors
 
     def _of_learners(self, numbers: Tensor) -> Tensor:
         """Their numbers among those of all agents, ``[A]``; NaN of others."""
@@ -84,10 +91,22 @@ class CompiledLearner(OffPolicyLearner):
         found[self._learners] = numbers
         return found
 
-    def _noise_of_steps(self, learners: Sequence[int], steps: int, places: int) -> Tensor:
-        """What ``_update_noise`` draws in so many steps, ``[learners, steps, places]``."""
-        agents = [agent for agent in learners for _ in range(steps)]
-        moments = [self.agent_updates[agent] + 1 + k for agent in learners for k in range(steps)]
+    def _noise_of_steps(self, batches: Batches) -> Tensor | None:
+        """What ``_drawn_noise`` draws in these steps, ``[learners, steps, numbers of a step]``;
+        None where nothing is drawn.
+        """
+        places = math.prod(self._noise_shape(self.config.batch_size))
+        if not places:
+            return None
+        steps = batches.places.shape[1]
+        agents = [agent for agent in batches.learners for _ in range(steps)]
+        moments = [before + 1 + k for before in batches.begun for k in range(steps)]
         once = range(1)
         drawn = self.draws.normal(moments, once, kind=UPDATE_NOISE, places=places, agents=agents)
-        return drawn.view(len(learners), steps, places)
+        return drawn.view(len(batches.learners), steps, places)
+
+
+def _mean(numbers: Sequence[Tensor]) -> Tensor:
+    """Of what is finite, ``[A]``; NaN of nothing."""
+    mean: Tensor = torch.stack(list(numbers)).nanmean(0)
+    return mean

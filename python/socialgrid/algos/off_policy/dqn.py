@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from socialgrid.algos.off_policy import compiled_q
-from socialgrid.algos.off_policy.compiled_learner import CompiledLearner, Steps
+from socialgrid.algos.off_policy.compiled_learner import CompiledLearner
 from socialgrid.algos.off_policy.experience import EXPLORES
+from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.algos.options import DQNConfig
 from socialgrid.data.replay import Transitions
 from socialgrid.models.q_network import QNetwork
@@ -90,12 +90,9 @@ class DQN(CompiledLearner):
         values: Tensor = self._q(obs)[0]
         return values.gather(-1, actions)
 
-    def _compiled_steps(
-        self, drawn: Tensor, learners: Sequence[int], begun: Sequence[int]
-    ) -> Steps:
-        sizes = (self.replay.kept["obs"][0, 0].numel(), *self.config.hidden, self.task.num_actions)
-        given = self.config, sizes, self.replay, drawn, learners, begun
-        return compiled_q.take_steps(self._trained["q"], *given)
+    def _compiled_steps(self, batches: Batches) -> Steps:
+        given = self._trained["q"], self.config, self.task.num_actions, self.replay, batches
+        return compiled_q.take_steps(*given)
 
     def _learn(self, batch: Transitions) -> tuple[Tensor, dict[str, Tensor]]:
         loss, errors = self.loss(batch)

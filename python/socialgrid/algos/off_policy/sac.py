@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from socialgrid.algos.off_policy import compiled_actor_critic
-from socialgrid.algos.off_policy.compiled_learner import CompiledLearner, Steps
+from socialgrid.algos.off_policy.compiled_learner import CompiledLearner
 from socialgrid.algos.off_policy.dqn import chosen, weighted_mean
 from socialgrid.algos.off_policy.experience import EXPLORES, MATRIX
+from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.algos.options import SACConfig
 from socialgrid.data.replay import Transitions
 from socialgrid.models.policies import (
@@ -82,20 +83,17 @@ class _SoftActorCritic(CompiledLearner):
             "td_error": errors.abs().mean(1),
         }
 
-    def _compiled_steps(
-        self, drawn: Tensor, learners: Sequence[int], begun: Sequence[int]
-    ) -> Steps:
-        steps, places = drawn.shape[1], math.prod(self._noise_shape(drawn.shape[2]))
-        noise = self._noise_of_steps(learners, steps, places) if places else None
+    def _compiled_steps(self, batches: Batches) -> Steps:
+        noise = self._noise_of_steps(batches)
         numbers = {
             "temperature": self.config.temperature or 0.0,
             "target_entropy": self.target_entropy,
             "num_actions": self.task.num_actions,
         }
-        given = self._trained, self.replay, drawn, noise, learners, begun
-        found = compiled_actor_critic.take_steps(self._policy, self.config, numbers, *given)
+        given = self.config, numbers, self._trained, self.replay, batches, noise
+        found = compiled_actor_critic.take_steps(self._policy, *given)
         order = ("critic_loss", "actor_loss", "entropy", "temperature", "td_error")
-        return Steps(found.done, found.failed, {name: found.means[name] for name in order})
+        return replace(found, means={name: found.means[name] for name in order})
 
     @property
     @abstractmethod

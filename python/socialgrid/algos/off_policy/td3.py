@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from socialgrid.algos.off_policy import compiled_actor_critic
-from socialgrid.algos.off_policy.compiled_learner import CompiledLearner, Steps
+from socialgrid.algos.off_policy.compiled_learner import CompiledLearner
 from socialgrid.algos.off_policy.dqn import weighted_mean
+from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.algos.options import TD3Config
 from socialgrid.data.replay import Transitions
 from socialgrid.models.policies import DeterministicPolicy
@@ -84,22 +85,20 @@ class TD3(CompiledLearner):
             numbers["actor_loss"] = self._of_stepping("actor", actor_loss.detach())
         return errors, numbers
 
-    def _compiled_steps(
-        self, drawn: Tensor, learners: Sequence[int], begun: Sequence[int]
-    ) -> Steps:
-        config, (steps, count) = self.config, drawn.shape[1:]
-        noise = self._noise_of_steps(learners, steps, count * self.task.action_size)
+    def _compiled_steps(self, batches: Batches) -> Steps:
+        config = self.config
+        noise = self._noise_of_steps(batches)
         numbers = {
             "policy_delay": config.policy_delay,
             "target_noise": config.target_noise,
             "target_noise_clip": config.target_noise_clip,
         }
-        given = self._trained, self.replay, drawn, noise, learners, begun
-        found = compiled_actor_critic.take_steps("deterministic", config, numbers, *given)
-        kept = ["critic_loss", "td_error"]
+        given = config, numbers, self._trained, self.replay, batches, noise
+        found = compiled_actor_critic.take_steps("deterministic", *given)
+        names = ["critic_loss", "td_error"]
         if found.means["actor_loss"].isfinite().any():
-            kept.append("actor_loss")
-        return Steps(found.done, found.failed, {name: found.means[name] for name in kept})
+            names.append("actor_loss")
+        return replace(found, means={name: found.means[name] for name in names})
 
     def _noise_shape(self, count: int) -> tuple[int, ...]:
         return count, *self.task.action_shape

@@ -1,4 +1,4 @@
-"""All gradient steps of actors and critics in one call, against the steps one by one without it."""
+"""All gradient steps of an update in one call, against the steps one by one without it."""
 
 import math
 
@@ -8,12 +8,13 @@ import torch
 from tests.python.algos.off_policy_tasks import remember
 
 from socialgrid import _core
-from socialgrid.algos import SAC, TD3, DiscreteSAC, SACConfig, TD3Config
+from socialgrid.algos import DQN, SAC, TD3, DiscreteSAC, DQNConfig, SACConfig, TD3Config
 from socialgrid.models import NonFiniteError, TaskSpec, kernels
 
 CONTINUOUS = {"action_low": (-2.0, 0.0, -1.0), "action_high": (2.0, 1.0, 1.0)}
 GAUSSIAN = {"state_dependent_noise": False}
 KINDS = {
+    "dqn": (DQN, DQNConfig, {"num_actions": 3}, {}),
     "td3": (TD3, TD3Config, CONTINUOUS, {}),
     "sac": (SAC, SACConfig, CONTINUOUS, GAUSSIAN),
     "sac of the state": (SAC, SACConfig, CONTINUOUS, {"log_std_init": -1.0}),
@@ -27,8 +28,15 @@ def compiled(request, monkeypatch):
     monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(request.param))
 
 
+@pytest.fixture
+def fastest(monkeypatch):
+    """The fastest set: what is the same for all."""
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
+
+
 def learner_of(kind, agents=3, ids=None, **options):
     make, config, actions, own = KINDS[kind]
+    options = {k: x for k, x in options.items() if kind != "dqn" or k != "critics"}
     given = {"hidden": (24, 17), "batch_size": 19, "buffer_size": 60, "learning_starts": 10}
     given |= {"gradient_steps": 5, "learning_rate": (1e-2, 3e-3, 1e-3)[:agents]}
     given |= {"adam_eps": 1e-3}  # steps along gradients that are only rounding stay small
@@ -64,6 +72,7 @@ def check_twins(kind, monkeypatch, learning, updates=3, agents=3, **options):
             torch.testing.assert_close(numbers[name], x, rtol=2e-4, atol=5e-6, equal_nan=True)
             assert x.isfinite().tolist() == learning
         same(fast, slow)
+    return fast, slow
 
 
 EVERYBODY = [True] * 3
@@ -81,21 +90,51 @@ def test_steps_are_those_that_are_taken_one_by_one(compiled, monkeypatch, kind, 
     check_twins(kind, monkeypatch, EVERYBODY, **options)
 
 
+@pytest.mark.parametrize("double", [True, False])
+def test_targets_choose_or_are_chosen_for(compiled, monkeypatch, double):
+    check_twins("dqn", monkeypatch, EVERYBODY, updates=2, double=double, max_grad_norm=None)
+
+
+@pytest.mark.parametrize("learning", [EVERYBODY, [False, True, True]])
+@pytest.mark.parametrize("kind", KINDS)
+def test_priorities_are_learnt_from_and_changed(fastest, monkeypatch, kind, learning):
+    options = {"prioritised": True, "priority_beta": 0.7}
+    fast, slow = check_twins(kind, monkeypatch, learning, updates=2, **options)
+    memory = slow.memory()
+    assert len(memory["priority"].unique()) > 100
+    for name, x in fast.memory().items():
+        torch.testing.assert_close(x, memory[name], rtol=2e-4, atol=5e-6, msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_updates_by_priority_are_for_those_whose_turn_it_is(fastest, monkeypatch, kind):
+    fast, slow = (learner_of(kind, prioritised=True) for _ in range(2))
+    used = kernels.KERNELS
+    for each, own in ((fast, used), (slow, None)):
+        monkeypatch.setattr(kernels, "KERNELS", own)
+        each._since_update = [9, 0, 9]
+        numbers = each.update(2)
+        assert next(iter(numbers.values())).isfinite().tolist() == [True, False, True]
+    same(fast, slow)
+    for name, x in fast.memory().items():
+        torch.testing.assert_close(x, slow.memory()[name], rtol=2e-4, atol=5e-6, msg=name)
+
+
 @pytest.mark.parametrize("learning", [[False, True, True], [True, False, False], [False] * 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_learners_learn(compiled, monkeypatch, kind, learning):
+def test_only_learners_learn(fastest, monkeypatch, kind, learning):
     check_twins(kind, monkeypatch, learning, updates=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_agent_is_a_stack_too(compiled, monkeypatch, kind):
+def test_one_agent_is_a_stack_too(fastest, monkeypatch, kind):
     check_twins(kind, monkeypatch, [True], agents=1)
 
 
 @pytest.mark.parametrize(
     "options", [{"policy_delay": 3}, {"policy_delay": 2, "target_interval": 3}]
 )
-def test_actors_wait_for_their_turn(compiled, monkeypatch, options):
+def test_actors_wait_for_their_turn(fastest, monkeypatch, options):
     check_twins("td3", monkeypatch, EVERYBODY, updates=4, gradient_steps=2, **options)
     before = learner_of("td3", policy_delay=9)
     actors = {k: x for k, x in before.tensors().items() if "actor" in k or "-target" in k}
@@ -104,7 +143,7 @@ def test_actors_wait_for_their_turn(compiled, monkeypatch, options):
         assert torch.equal(before.tensors()[name], x), name
 
 
-def test_agents_take_their_own_turns(compiled, monkeypatch):
+def test_agents_take_their_own_turns(fastest, monkeypatch):
     fast, slow = learner_of("td3"), learner_of("td3")
     for each in (fast, slow):
         each.agent_updates = [0, 1, 4]
@@ -128,7 +167,7 @@ def test_ends_are_told_from_time_limits(compiled, monkeypatch, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_agents_learn_depends_neither_on_threads_nor_on_others(compiled, kind):
+def test_what_agents_learn_depends_neither_on_threads_nor_on_others(fastest, kind):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -154,7 +193,7 @@ def test_what_agents_learn_depends_neither_on_threads_nor_on_others(compiled, ki
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("where", ["reward", "next_obs"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_nobody_goes_on_where_somebody_is_not_finite(compiled, kind, where, threads):
+def test_nobody_goes_on_where_somebody_is_not_finite(fastest, kind, where, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -165,7 +204,8 @@ def test_nobody_goes_on_where_somebody_is_not_finite(compiled, kind, where, thre
         late = next(iter(places[3] - places[0] - places[1] - places[2]))
         broken[where][1, late] = math.nan
         learner.load_memory(broken)
-        with pytest.raises(NonFiniteError, match="critic loss in update 4, agent 1"):
+        part = "q" if kind == "dqn" else "critic"
+        with pytest.raises(NonFiniteError, match=f"{part} loss in update 4, agent 1"):
             learner.update()
         twin.update(3)
         after, wanted = learner.tensors(), twin.tensors()
@@ -176,7 +216,7 @@ def test_nobody_goes_on_where_somebody_is_not_finite(compiled, kind, where, thre
         torch.set_num_threads(before)
 
 
-SOFT = [kind for kind in KINDS if kind != "td3"]
+SOFT = ("sac", "sac of the state", "discrete")
 TEMPERATURES = [
     {"temperature": 0.3},
     {"target_entropy": 0.7, "initial_temperature": 0.2},
@@ -208,8 +248,8 @@ def test_deviations_stay_within_limits(compiled, monkeypatch, value):
         same(fast, slow)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "discrete"])
-def test_actors_stop_where_critics_went_on(compiled, monkeypatch, kind):
+@pytest.mark.parametrize("kind", ["td3", "sac", "sac of the state"])
+def test_actors_stop_where_critics_went_on(fastest, monkeypatch, kind):
     """As without kernels: critics have moved, actors and targets have not."""
     fast, slow = learner_of(kind, 2), learner_of(kind, 2)
     for each in (fast, slow):
@@ -236,6 +276,24 @@ def test_actors_stop_where_critics_went_on(compiled, monkeypatch, kind):
     same(fast, slow)
 
 
+def test_infinite_gradients_are_told_from_losses(fastest):
+    learner = learner_of("dqn", 1)
+    tensors = learner.tensors()
+    tensors["model/q/heads.0.layers.2.weight"][:] = 1e30
+    tensors["model/q/heads.0.layers.1.weight"][:] = 1e20
+    tensors["model/q/heads.0.layers.0.weight"][:] *= 1e-30
+    tensors["model/q/heads.0.layers.0.bias"][:] = 1e-25
+    tensors["model/q/heads.0.layers.1.bias"][:] = 0.0
+    learner.load_tensors(tensors)
+    with pytest.raises(NonFiniteError, match="q gradient in update 1, agent 0"):
+        learner.update()
+    for name, x in learner.tensors().items():
+        assert torch.equal(x, tensors[name]), name
+
+
+GIVEN = ("arrays", "hidden", "numbers", "learners", "begun", "threads")
+
+
 class Given:
     """What a learner hands to the kernels."""
 
@@ -247,21 +305,26 @@ class Given:
             learner.update()
         monkeypatch.setattr(kernels, "KERNELS", self.own)
 
-    def learn_actor_critic(self, *given):
-        self.given = list(given)
+    def learn_actor_critic(self, policy, *given):
+        self.given = {"policy": policy} | dict(zip(GIVEN, given, strict=True))
         raise StopIteration
 
-    def refused(self, name=None, value=None, at=None):
-        given = list(self.given)
-        if at is not None:
-            given[at] = value
-        elif name in given[1]:
-            given[1] = given[1] | {name: value(given[1][name])}
-        else:
-            given[3] = given[3] | {name: value}
+    def learn_q(self, *given):
+        self.given = dict(zip(GIVEN, given, strict=True))
+        raise StopIteration
+
+    def refused(self, **others):
+        work = self.own.learn_actor_critic if "policy" in self.given else self.own.learn_q
         with pytest.raises(ValueError, match=r"must|missing|not in") as error:
-            self.own.learn_actor_critic(*given)
+            work(**self.given | others)
         return str(error.value)
+
+    def array_refused(self, name, change):
+        arrays = self.given["arrays"]
+        return self.refused(arrays=arrays | {name: change(arrays[name])})
+
+    def number_refused(self, name, value):
+        return self.refused(numbers=self.given["numbers"] | {name: value})
 
 
 def changed(index, value):
@@ -274,28 +337,31 @@ def changed(index, value):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_does_not_fit_is_refused_before_anything_changes(compiled, monkeypatch, kind):
+def test_what_does_not_fit_is_refused_before_anything_changes(fastest, monkeypatch, kind):
     given = Given(kind, monkeypatch)
-    before = {name: x.copy() for name, x in given.given[1].items()}
+    arrays = given.given["arrays"]
+    before = {name: x.copy() for name, x in arrays.items()}
     for name, x in before.items():
-        assert name in given.refused(name, lambda x: x[..., :-1])
-        assert name in given.refused(name, lambda x: np.zeros(x.shape, complex))
-        assert name in given.refused(name, lambda x: x.tolist())
+        assert name in given.array_refused(name, lambda x: x[..., :-1])
+        assert name in given.array_refused(name, lambda x: np.zeros(x.shape, complex))
+        assert name in given.array_refused(name, lambda x: x.tolist())
         if x.size > 1:
-            assert name in given.refused(name, lambda x: np.repeat(x, 2, -1)[..., ::2])
-    assert "place 60" in given.refused("places", changed((2, 4, 18), 60))
-    assert "place -1" in given.refused("places", changed((0, 0, 0), -1))
+            assert name in given.array_refused(name, lambda x: np.repeat(x, 2, -1)[..., ::2])
+    assert "place 60" in given.array_refused("places", changed((2, 4, 18), 60))
+    assert "place -1" in given.array_refused("places", changed((0, 0, 0), -1))
     if "num_actions" in KINDS[kind][2]:
-        assert "action 3" in given.refused("action", lambda x: np.full_like(x, 3))
-        assert "action -1" in given.refused("action", lambda x: np.full_like(x, -1))
+        assert "action 3" in given.array_refused("action", lambda x: np.full_like(x, 3))
+        assert "action -1" in given.array_refused("action", lambda x: np.full_like(x, -1))
     for learners in ([0, 1, 3], [0, 1, -1], [0, 1, 1]):
-        assert f"learner {learners[-1]}" in given.refused(at=4, value=learners)
-    for name in ("critics", "target_interval", "policy_delay"):
-        assert "at least 1" in given.refused(name, 0)
-    assert "at least 1" in given.refused(at=2, value=(24, 0))
-    assert "at least 1" in given.refused(at=2, value=())
-    assert given.refused(at=2, value=(24, 16))
-    assert "policy" in given.refused(at=0, value="good")
-    assert given.refused(at=5, value=[0])
-    for name, x in given.given[1].items():
+        assert f"learner {learners[-1]}" in given.refused(learners=learners)
+    counts = ("target_interval", *(() if kind == "dqn" else ("critics", "policy_delay")))
+    for name in counts:
+        assert "at least 1" in given.number_refused(name, 0)
+    assert "at least 1" in given.refused(hidden=(24, 0))
+    assert given.refused(hidden=())
+    assert given.refused(hidden=(24, 16))
+    assert given.refused(begun=[0])
+    if kind != "dqn":
+        assert "policy" in given.refused(policy="good")
+    for name, x in arrays.items():
         np.testing.assert_array_equal(x, before[name])
