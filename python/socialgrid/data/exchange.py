@@ -14,10 +14,7 @@ Kind = tuple[tuple[int, ...], torch.dtype]
 
 
 class Board:
-    """Named tensors that stay where they are on a device, for the host to write in one copy.
-
-    Those that are not written keep what they have.
-    """
+    """Named tensors that stay where they are on a device, for the host to write in one copy."""
 
     def __init__(self, kinds: Mapping[str, Kind], device: torch.device) -> None:
         """Zeros.
@@ -40,11 +37,15 @@ class Board:
         return self._tensors[name]
 
     def write(self, given: Mapping[str, Tensor]) -> None:
-        """Overwrite all of them by tensors of the CPU; the host does not wait."""
+        """Overwrite all of them by tensors of the CPU or of the device; the host does not wait."""
         near = _staging(len(self._block), self.device)
         for name, kind in self.kinds.items():
-            _typed(near, self._places[name], kind).copy_(given[name])
+            if given[name].device.type == "cpu":
+                _typed(near, self._places[name], kind).copy_(given[name])
         self._block.copy_(near, non_blocking=True)
+        for name, x in given.items():
+            if x.device.type != "cpu":
+                self._tensors[name].copy_(x)
 
 
 def sent(device: torch.device, *tensors: Tensor) -> list[Tensor]:

@@ -124,6 +124,8 @@ class Replay:
             kept[:, 0] = 0
         self._stored, self._next = [0] * num_agents, [0] * num_agents
         self.priorities = priorities
+        self.cut = False
+        """Transitions hold both ends of each step: none is cut off, see ``SequenceReplay``."""
         self._tree = SumTree(num_agents, self.capacity, self.device) if priorities else None
         self._largest = largest_at_first(num_agents, self.device)
         # Transitions of each agent written since priorities were last looked at.

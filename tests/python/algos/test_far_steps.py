@@ -235,3 +235,40 @@ def test_what_one_agent_learns_does_not_depend_on_what_the_others_saw(device):
         assert torch.equal(x[1], other[name][1]), name
         if name.startswith("model/"):
             assert not torch.equal(x[0], other[name][0]), name
+
+
+# Operations of a gradient step that a graph is made of, as counted without it.
+OPERATIONS = {
+    "dqn": 92,
+    "dqn prioritised": 126,
+    "recurrent dqn": 507,
+    "discrete sac": 240,
+    "sac": 337,
+    "sac gsde": 376,
+    "td3": 190,
+}
+
+
+@pytest.mark.parametrize("kind", OPERATIONS)
+def test_repeated_steps_are_those_that_are_started_one_by_one(monkeypatch, kind):
+    """Updates that are a graph's repetitions leave what the same operations leave without it."""
+    found = []
+    for graphs in ("off", "on"):
+        monkeypatch.setenv("SOCIALGRID_GRAPHS", graphs)
+        with Pretend() as device:
+            learner, said, _, acted = life(kind, DEVICE, [True, False, True], lambda: 0)
+            learner.update(4)
+            device.reset()
+            learner.update(4)
+            most = 20 if graphs == "on" else 4 * 1.1 * OPERATIONS[kind] + 20
+            assert device.launches <= most
+            found.append((learner.tensors(), learner.memory(), said, acted))
+    one, other = found
+    for k in (0, 1):
+        for name, x in one[k].items():
+            assert torch.equal(x, other[k][name]), name
+    for (_, mine), (_, theirs) in zip(one[2], other[2], strict=True):
+        for name, x in mine.items():
+            assert torch.equal(x.nan_to_num(-7.0), theirs[name].nan_to_num(-7.0)), name
+    for mine, theirs in zip(one[3], other[3], strict=True):
+        assert torch.equal(mine, theirs)
