@@ -202,7 +202,7 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
     observer_->observe(world, *workspace.scratch, out.final_obs + place, workspace.visible.data());
     begin_next_episode(world, marks);
   } else if (!done && out.clear_final_obs) {
-    std::memset(out.final_obs + place, 0, bytes);
+    clear_final_obs(env, out);
   }
   write_views(world, env, {out.obs, out.active, out.visible, out.last_actions}, workspace);
   if (done && autoreset_ != Autoreset::kSameStep) {
@@ -220,8 +220,15 @@ void BatchEnv::write_nothing_happened(std::size_t env, const StepBuffers& out) c
   out.done[env] = 0;
   const std::size_t counts = agents * spec().event_names.size();
   if (counts > 0) std::fill_n(out.events + env * counts, counts, std::uint8_t{0});
-  const std::size_t bytes = agents * observer_->bytes_per_agent();
-  if (out.clear_final_obs) std::memset(out.final_obs + env * bytes, 0, bytes);
+  if (out.clear_final_obs) clear_final_obs(env, out);
+}
+
+// Agent by agent: for more bytes at once the C library leaves it to an instruction of the
+// processor's that takes half as long again.
+void BatchEnv::clear_final_obs(std::size_t env, const StepBuffers& out) const {
+  const std::size_t bytes = observer_->bytes_per_agent();
+  std::byte* row = out.final_obs + env * num_agents() * bytes;
+  for (std::size_t a = 0; a < num_agents(); ++a, row += bytes) std::memset(row, 0, bytes);
 }
 
 bool BatchEnv::is_over(const World& world) const {

@@ -173,6 +173,7 @@ class BatchEnv {
   void step_one(std::size_t env, std::span<const std::int32_t> actions, const StepBuffers& out,
                 Workspace& workspace);
   void write_nothing_happened(std::size_t env, const StepBuffers& out) const;
+  void clear_final_obs(std::size_t env, const StepBuffers& out) const;
   bool is_over(const World& world) const;
   void begin_next_episode(World& world, WorldMarks& marks) const;
   void write_views(const World& world, std::size_t env, const ObserveBuffers& out,
