@@ -20,7 +20,7 @@ namespace socialgrid {
 class CellBits {
  public:
   static constexpr std::size_t kMaxCells = std::size_t{kMaxSide} * kMaxSide;
-  static constexpr std::size_t kMaxWords = (kMaxCells + 63) / 64;
+  static constexpr std::size_t kMaxWords = (kMaxCells + 127) / 128 * 2;  // some take two at once
 
   // The empty set of a grid of `num_cells` cells.
   explicit CellBits(std::size_t num_cells) : count_((num_cells + 63) / 64) {
@@ -38,9 +38,19 @@ class CellBits {
     words_[whole] = matches(rest.data(), tile);
   }
 
+  // The cells that hold something else.
+  static CellBits other_than(std::span<const Tile> cells, Tile tile) {
+    CellBits bits(cells, tile);
+    for (std::size_t w = 0; w < bits.count_; ++w) bits.words_[w] = ~bits.words_[w];
+    const std::size_t rest = cells.size() % 64;
+    if (rest != 0) bits.words_[bits.count_ - 1] &= (std::uint64_t{1} << rest) - 1;
+    return bits;
+  }
+
   std::size_t num_words() const { return count_; }
   std::uint64_t& word(std::size_t w) { return words_[w]; }
   std::uint64_t word(std::size_t w) const { return words_[w]; }
+  const std::uint64_t* data() const { return words_.data(); }
 
   void insert(std::size_t cell) { words_[cell / 64] |= std::uint64_t{1} << (cell % 64); }
   void erase(std::size_t cell) { words_[cell / 64] &= ~(std::uint64_t{1} << (cell % 64)); }

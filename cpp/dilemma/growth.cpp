@@ -24,6 +24,33 @@ void erase_agents(CellBits& cells, const World& world) {
   }
 }
 
+// Some words of a set side by side: two where the compiler knows how, one elsewhere.
+struct Words {
+#if defined(__SSE2__)
+  static constexpr std::size_t kCount = 2;
+  __m128i bits = _mm_setzero_si128();
+
+  static Words load(const std::uint64_t* from) {
+    return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))};
+  }
+  void store(std::uint64_t* to) const { _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bits); }
+  Words right(int by) const { return {_mm_srl_epi64(bits, _mm_cvtsi32_si128(by))}; }
+  Words left(int by) const { return {_mm_sll_epi64(bits, _mm_cvtsi32_si128(by))}; }
+  friend Words operator&(Words a, Words b) { return {_mm_and_si128(a.bits, b.bits)}; }
+  friend Words operator|(Words a, Words b) { return {_mm_or_si128(a.bits, b.bits)}; }
+#else
+  static constexpr std::size_t kCount = 1;
+  std::uint64_t bits = 0;
+
+  static Words load(const std::uint64_t* from) { return {*from}; }
+  void store(std::uint64_t* to) const { *to = bits; }
+  Words right(int by) const { return {bits >> by}; }
+  Words left(int by) const { return {bits << by}; }
+  friend Words operator&(Words a, Words b) { return {a.bits & b.bits}; }
+  friend Words operator|(Words a, Words b) { return {a.bits | b.bits}; }
+#endif
+};
+
 constexpr int kReach = 2;  // rows and columns to the farthest neighbour
 constexpr std::size_t kMostMargin = (kReach * (kMaxSide + 1)) / 64 + 2;
 
@@ -45,7 +72,11 @@ AppleRegrowth::AppleRegrowth(int rows, int cols, std::span<const std::uint16_t> 
       Neighbour neighbour{away >> 6, away & 63, CellBits(static_cast<std::size_t>(rows * cols))};
       for (const std::uint16_t cell : cells) {
         const int row = cell / cols + dr, col = cell % cols + dc;
-        if (row >= 0 && col >= 0 && row < rows && col < cols) neighbour.exists.insert(cell);
+        if (row >= 0 && col >= 0 && row < rows && col < cols) {
+          neighbour.exists.insert(cell);
+        } else {
+          all_exist_ = false;
+        }
       }
       neighbours_.push_back(neighbour);
     }
@@ -63,26 +94,31 @@ void AppleRegrowth::grow(World& world, Rng& rng) const {
   std::fill_n(padded.begin(), margin_, 0);
   for (std::size_t w = 0; w < apples.num_words(); ++w) first[w] = apples.word(w);
   std::fill_n(first + apples.num_words(), margin_, 0);
-  for (std::size_t w = 0; w < empty.num_words(); ++w) {
-    if (empty.word(w) == 0) continue;
-    // Cells with at least one, two, three apples near.
-    std::uint64_t one = 0, two = 0, three = 0;
+  // Cells with at least one, two, three apples near.
+  std::array<std::uint64_t, CellBits::kMaxWords> ones, twos, threes;
+  const std::size_t words = empty.num_words();
+  for (std::size_t w = 0; w < words; w += Words::kCount) {
+    Words one{}, two{}, three{};
     for (const Neighbour& neighbour : neighbours_) {
-      const std::uint64_t* const there = first + w + neighbour.words;
-      const std::uint64_t moved = there[0] >> neighbour.bits | there[1] << 1
-                                                                        << (63 - neighbour.bits);
-      const std::uint64_t apple = moved & neighbour.exists.word(w);
-      three |= two & apple;
-      two |= one & apple;
-      one |= apple;
+      const std::uint64_t* const there = first + w + static_cast<std::ptrdiff_t>(neighbour.words);
+      Words apple = Words::load(there).right(neighbour.bits) |
+                    Words::load(there + 1).left(1).left(63 - neighbour.bits);
+      if (!all_exist_) apple = apple & Words::load(neighbour.exists.data() + w);
+      three = three | (two & apple);
+      two = two | (one & apple);
+      one = one | apple;
     }
-    const auto where_possible = [](const Chance& chance, std::uint64_t cells) {
-      return chance.possible() ? cells : 0;
-    };
-    std::uint64_t tried =
-        empty.word(w) &
-        (where_possible(chances_[0], ~one) | where_possible(chances_[1], one & ~two) |
-         where_possible(chances_[2], two & ~three) | where_possible(chances_[3], three));
+    one.store(&ones[w]);
+    two.store(&twos[w]);
+    three.store(&threes[w]);
+  }
+  std::array<std::uint64_t, 4> possible;  // all ones, by the apples near
+  for (std::size_t near = 0; near < 4; ++near)
+    possible[near] = chances_[near].possible() ? ~0ull : 0;
+  for (std::size_t w = 0; w < words; ++w) {
+    const std::uint64_t one = ones[w], two = twos[w], three = threes[w];
+    std::uint64_t tried = empty.word(w) & ((possible[0] & ~one) | (possible[1] & one & ~two) |
+                                           (possible[2] & two & ~three) | (possible[3] & three));
     for (; tried != 0; tried &= tried - 1) {
       const int bit = std::countr_zero(tried);
       const auto near = ((one >> bit) & 1) + ((two >> bit) & 1) + ((three >> bit) & 1);

@@ -56,6 +56,7 @@ class AppleRegrowth {
   CellBits cells_;
   std::size_t margin_;  // words that neighbours may lie beyond either end
   std::vector<Neighbour> neighbours_;
+  bool all_exist_ = true;
   std::array<Chance, 4> chances_;
 };
 
