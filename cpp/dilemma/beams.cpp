@@ -11,7 +11,12 @@ namespace {
 class Shooter {
  public:
   Shooter(World& world, const Crowd& crowd, const BeamRules& rules, std::span<std::uint8_t> events)
-      : world_(world), crowd_(crowd), rules_(rules), events_(events) {}
+      : world_(world),
+        cells_(world.cells()),
+        beams_(world.plane(kBeamPlane)),
+        crowd_(crowd),
+        rules_(rules),
+        events_(events) {}
 
   void shoot(std::size_t agent, std::uint8_t beam) {
     const Agent& self = world_.agents()[agent];
@@ -25,19 +30,24 @@ class Shooter {
 
  private:
   void ray(std::size_t shooter, Position at, std::uint8_t beam) {
+    if (!world_.contains(at)) return;
     const int dir = world_.agents()[shooter].dir;
-    for (int i = 0; i < kBeamLength; ++i, at.row += kRowStep[dir], at.col += kColStep[dir]) {
-      if (!world_.contains(at) || dilemma::is_solid(world_.at(at))) return;
-      const std::size_t cell = world_.index(at);
-      world_.plane(kBeamPlane)[cell] = beam;
+    const int to_edge[4] = {world_.cols() - at.col, world_.rows() - at.row, at.col + 1, at.row + 1};
+    const int step = kRowStep[dir] * world_.cols() + kColStep[dir];
+    int cell = static_cast<int>(world_.index(at));
+    for (int left = std::min(kBeamLength, to_edge[dir]); left > 0; --left, cell += step) {
+      const auto here = static_cast<std::size_t>(cell);
+      Tile& tile = cells_[here];
+      if (dilemma::is_solid(tile)) return;
+      beams_[here] = beam;
       world_.value(kBeamsShown) = 1;
       bool ends = false;
-      if (beam == dilemma::kCleanBeam && world_.cells()[cell] == dilemma::kWaste) {
-        world_.cells()[cell] = dilemma::kRiver;
+      if (beam == dilemma::kCleanBeam && tile == dilemma::kWaste) {
+        tile = dilemma::kRiver;
         count(shooter, rules_.cleaned_event);
         ends = true;
       }
-      if (const int other = crowd_.agent_at(cell); other != Crowd::kNobody) {
+      if (const int other = crowd_.agent_at(here); other != Crowd::kNobody) {
         if (beam == dilemma::kFireBeam) count(static_cast<std::size_t>(other), rules_.hits_event);
         ends = true;
       }
@@ -51,6 +61,8 @@ class Shooter {
   }
 
   World& world_;
+  std::span<Tile> cells_;
+  std::span<std::uint8_t> beams_;
   const Crowd& crowd_;
   const BeamRules& rules_;
   std::span<std::uint8_t> events_;
@@ -78,6 +90,7 @@ void shoot(World& world, std::span<const std::int32_t> actions, const Crowd& cro
     const bool shoots = actions[i] == rules.fire_action || actions[i] == rules.clean_action;
     if (shoots && world.agents()[i].active()) order[count++] = static_cast<std::uint8_t>(i);
   }
+  if (count == 0) return;
   if (count > 1) rng.shuffle(std::span(order.data(), count));
   Shooter shooter(world, crowd, rules, events);
   for (std::size_t k = 0; k < count; ++k) {
