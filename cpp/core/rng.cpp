@@ -18,17 +18,13 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
   return counter;
 }
 
-std::uint32_t Rng::next_u32() {
-  const std::uint64_t block = state_->used / 4;
-  if (block != block_) {
-    words_ = philox4x32(
-        {static_cast<std::uint32_t>(block), state_->episode,
-         static_cast<std::uint32_t>(state_->stream),
-         static_cast<std::uint32_t>(state_->stream >> 32)},
-        {static_cast<std::uint32_t>(state_->seed), static_cast<std::uint32_t>(state_->seed >> 32)});
-    block_ = block;
-  }
-  return words_[state_->used++ % 4];
+void Rng::draw(std::uint64_t block) {
+  words_ = philox4x32(
+      {static_cast<std::uint32_t>(block), state_->episode,
+       static_cast<std::uint32_t>(state_->stream),
+       static_cast<std::uint32_t>(state_->stream >> 32)},
+      {static_cast<std::uint32_t>(state_->seed), static_cast<std::uint32_t>(state_->seed >> 32)});
+  block_ = block;
 }
 
 std::uint32_t Rng::uniform_int(std::uint32_t n) {

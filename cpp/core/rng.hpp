@@ -31,7 +31,11 @@ class Rng {
  public:
   explicit Rng(StreamState& state) : state_(&state) {}
 
-  std::uint32_t next_u32();
+  std::uint32_t next_u32() {
+    const std::uint64_t block = state_->used / 4;
+    if (block != block_) draw(block);
+    return words_[state_->used++ % 4];
+  }
 
   // Uniform in [0, n), n >= 1, without bias (Lemire 2019).
   std::uint32_t uniform_int(std::uint32_t n);
@@ -50,6 +54,8 @@ class Rng {
 
  private:
   static constexpr std::uint64_t kNoBlock = ~std::uint64_t{0};
+
+  void draw(std::uint64_t block);
 
   StreamState* state_;
   std::uint64_t block_ = kNoBlock;
