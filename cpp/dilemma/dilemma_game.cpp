@@ -98,6 +98,7 @@ DilemmaGame::DilemmaGame(const Config& config, const Setup& setup)
       base_.push_back(entry.start);
       allowed_.push_back(bit(entry.start));
       for (const Tile tile : entry.later) allowed_.back() |= bit(tile);
+      view_.tiles |= allowed_.back();
     }
   }
   spawns_ = cells_marked("P");

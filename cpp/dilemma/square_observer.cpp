@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "core/copy_row.hpp"
 #include "dilemma/beams.hpp"
+#include "dilemma/cell_bits.hpp"
 #include "dilemma/dilemma_tile.hpp"
 
 namespace socialgrid {
@@ -109,6 +111,13 @@ bool is_nose(int dir, int x, int y, int side) {
   return behind_front[dir] < quarter && along_front >= quarter && along_front < side - quarter;
 }
 
+// Codes of agents where numbers have a meaning: after tiles and beams.
+std::vector<std::uint16_t> canonical_codes(int num_agents) {
+  std::vector<std::uint16_t> codes(static_cast<std::size_t>(num_agents));
+  std::iota(codes.begin(), codes.end(), static_cast<std::uint16_t>(kAgentCode));
+  return codes;
+}
+
 }  // namespace
 
 SquareObserver::SquareObserver(const WorldShape& world, const SquareView& view, ObsMode mode)
@@ -116,6 +125,9 @@ SquareObserver::SquareObserver(const WorldShape& world, const SquareView& view, 
       margin_(view_.size / 2),
       plane_rows_(static_cast<std::size_t>(world.rows + 2 * margin_)),
       plane_cols_(static_cast<std::size_t>(world.cols + 2 * margin_)) {
+  for (int row = 0; row < world.rows; ++row) {
+    rows_.insert(rows_.end(), static_cast<std::size_t>(world.cols), static_cast<std::uint8_t>(row));
+  }
   for (const dilemma::TileTraits& tile : dilemma::kTileTraits) {
     colors_.push_back(packed(tile.color));
   }
@@ -124,7 +136,32 @@ SquareObserver::SquareObserver(const WorldShape& world, const SquareView& view, 
     colors_.push_back(packed(color));
   }
   set_cells(mode, view_.size, view_.size, view_.tile_size, static_cast<int>(colors_.size()));
-  shuffled_ = ShuffledCells::make(view_, mode, colors_);
+  agent_codes_ = canonical_codes(world.num_agents);
+  if (mode != ObsMode::kRgb) {
+    shuffled_ = ShuffledCells::make(view_, mode, colors_);
+    return;
+  }
+  // Codes are seen by nobody then, and few of them are faster to paint.
+  shuffled_ = ShuffledCells::make(view_, mode, use_free_codes());
+  if (shuffled_ == nullptr) agent_codes_ = canonical_codes(world.num_agents);
+}
+
+std::vector<std::uint32_t> SquareObserver::use_free_codes() {
+  constexpr std::uint16_t kFew = 16;
+  std::vector<std::uint16_t> free;
+  for (std::uint16_t code = 0; code < kFew; ++code) {
+    const bool tile = code < dilemma::kNumTiles && (view_.tiles >> code & 1) != 0;
+    const bool beam = code >= dilemma::kNumTiles && code < kAgentCode;
+    if (!tile && !beam) free.push_back(code);
+  }
+  if (free.size() < agent_codes_.size()) return colors_;
+  std::vector<std::uint32_t> colors(colors_.begin(), colors_.begin() + kAgentCode);
+  colors.resize(kFew);
+  for (std::size_t i = 0; i < agent_codes_.size(); ++i) {
+    colors[free[i]] = colors_[agent_codes_[i]];
+    agent_codes_[i] = free[i];
+  }
+  return colors;
 }
 
 std::unique_ptr<ObserverScratch> SquareObserver::make_scratch() const {
@@ -151,7 +188,8 @@ TilePictures SquareObserver::tile_pictures() const {
 }
 
 template <typename Code>
-void SquareObserver::fill_plane(const World& world, bool show_beams, Code* plane,
+void SquareObserver::fill_plane(const World& world, bool show_beams,
+                                const std::vector<std::uint16_t>& agents, Code* plane,
                                 std::size_t stride) const {
   const auto cols = static_cast<std::size_t>(world.cols());
   const Tile* from = world.cells().data();
@@ -163,27 +201,18 @@ void SquareObserver::fill_plane(const World& world, bool show_beams, Code* plane
       std::copy_n(from, cols, to);
     }
   }
-  const auto at = [&](std::size_t row, std::size_t col) -> Code& {
-    return plane[row * stride + col];
-  };
   for (std::size_t i = 0; i < world.agents().size(); ++i) {
     const Agent& agent = world.agents()[i];
     if (!agent.active()) continue;
-    at(static_cast<std::size_t>(agent.row), static_cast<std::size_t>(agent.col)) =
-        static_cast<Code>(static_cast<std::size_t>(kAgentCode) + i);
+    plane[static_cast<std::size_t>(agent.row) * stride + static_cast<std::size_t>(agent.col)] =
+        static_cast<Code>(agents[i]);
   }
   if (!show_beams || !has_beams(world)) return;
-  // Eight cells at a time, since few have beams. The world may be read beyond its last cell.
   const std::span<const std::uint8_t> beams = world.plane(kBeamPlane);
-  for (std::size_t first = 0; first < beams.size(); first += 8) {
-    std::uint64_t eight;
-    std::memcpy(&eight, beams.data() + first, sizeof eight);
-    if (eight == 0) continue;
-    for (std::size_t cell = first; cell < std::min(first + 8, beams.size()); ++cell) {
-      if (beams[cell] != 0)
-        at(cell / cols, cell % cols) = static_cast<Code>(kBeamCode + beams[cell]);
-    }
-  }
+  CellBits::other_than(beams, 0).for_each([&](std::size_t cell) {
+    const std::size_t row = rows_[cell];
+    plane[cell + row * (stride - cols)] = static_cast<Code>(kBeamCode + beams[cell]);
+  });
 }
 
 template <typename Code>
@@ -203,18 +232,18 @@ void SquareObserver::write(const Code* corner, std::ptrdiff_t row_step, std::ptr
 
 void SquareObserver::see_agents(const World& world, std::uint8_t* visible) const {
   const std::span<const Agent> agents = world.agents();
+  const std::size_t count = agents.size();
   const auto reach = static_cast<unsigned>(2 * margin_);
-  for (std::size_t i = 0; i < agents.size(); ++i, visible += agents.size()) {
+  for (std::size_t i = 0; i < count; ++i) {
     const Agent& self = agents[i];
-    for (std::size_t j = 0; j < agents.size(); ++j) {
+    visible[i * count + i] = 0;
+    for (std::size_t j = 0; j < i; ++j) {  // who is near is near to both
       const Agent& other = agents[j];
       const bool near = (static_cast<unsigned>(other.row - self.row + margin_) <= reach) &
                         (static_cast<unsigned>(other.col - self.col + margin_) <= reach) &
-                        other.active();
-      visible[j] = near ? 1 : 0;
+                        self.active() & other.active();
+      visible[i * count + j] = visible[j * count + i] = near ? 1 : 0;
     }
-    if (!self.active()) std::memset(visible, 0, agents.size());
-    visible[i] = 0;
   }
 }
 
@@ -223,7 +252,8 @@ void SquareObserver::observe_as(const World& world, ObserverScratch& scratch, st
                                 std::uint8_t* visible) const {
   Code* plane = static_cast<SquareScratch&>(scratch).plane<Code>();
   const auto margin = static_cast<std::size_t>(margin_);
-  fill_plane(world, view_.show_beams, plane + margin * plane_cols_ + margin, plane_cols_);
+  fill_plane(world, view_.show_beams, agent_codes_, plane + margin * plane_cols_ + margin,
+             plane_cols_);
   const auto cols = static_cast<std::ptrdiff_t>(plane_cols_);
   for (const Agent& agent : world.agents()) {
     if (agent.active()) {
@@ -262,7 +292,7 @@ void SquareObserver::observe(const World& world, ObserverScratch& scratch, std::
 std::vector<std::uint8_t> SquareObserver::render(const World& world, int side) const {
   const auto cols = static_cast<std::size_t>(world.cols());
   std::vector<std::uint16_t> plane(world.shape().num_cells());
-  fill_plane(world, true, plane.data(), cols);
+  fill_plane(world, true, canonical_codes(world.shape().num_agents), plane.data(), cols);
   std::vector<std::uint8_t> image;
   image.reserve(plane.size() * static_cast<std::size_t>(side * side) * 3);
   for (std::size_t row = 0; row < plane.size(); row += cols) {

@@ -30,9 +30,14 @@ class SquareObserver final : public Observer {
   template <typename Code>
   void observe_as(const World& world, ObserverScratch& scratch, std::byte* obs,
                   std::uint8_t* visible) const;
-  // Lays the grid with agents and beams into a plane whose rows are `stride` apart.
+  // Lays the grid with agents, by their codes, and beams into a plane whose rows are `stride`
+  // apart.
   template <typename Code>
-  void fill_plane(const World& world, bool show_beams, Code* plane, std::size_t stride) const;
+  void fill_plane(const World& world, bool show_beams, const std::vector<std::uint16_t>& agents,
+                  Code* plane, std::size_t stride) const;
+  // Gives agents codes below 16 that no tile of this game has, if there are enough, and says what
+  // colour each code then has.
+  std::vector<std::uint32_t> use_free_codes();
   template <typename Code>
   void write(const Code* corner, std::ptrdiff_t row_step, std::ptrdiff_t col_step,
              std::byte* obs) const;
@@ -43,6 +48,8 @@ class SquareObserver final : public Observer {
   std::size_t plane_rows_;
   std::size_t plane_cols_;
   std::vector<std::uint32_t> colors_;  // of each code: red, green, blue in the lowest three bytes
+  std::vector<std::uint16_t> agent_codes_;         // in views
+  std::vector<std::uint8_t> rows_;                 // of each cell
   std::unique_ptr<const ShuffledCells> shuffled_;  // nothing where it does not apply
 };
 

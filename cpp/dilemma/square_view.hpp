@@ -1,6 +1,8 @@
 // How agents of the social dilemmas see.
 #pragma once
 
+#include <cstdint>
+
 namespace socialgrid {
 
 // The whole square around an agent, turned by its heading.
@@ -11,6 +13,7 @@ struct SquareView {
   // The agent looks up; if false, sideways headings are turned the other way (and look down), as in
   // the public implementation.
   bool heading_up = true;
+  std::uint16_t tiles = 0;  // bit t: tile t can occur
 };
 
 }  // namespace socialgrid
