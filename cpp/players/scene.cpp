@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -38,6 +37,23 @@ bool spread(const std::uint64_t* SOCIALGRID_RESTRICT from,
   return more != 0;
 }
 
+// What `from` holds, and the cells of `way` for which the one that `shift` looks at is in it. The
+// mask is of the cells that have one there.
+void draw_all_back(const std::uint64_t* SOCIALGRID_RESTRICT from,
+                   const std::uint64_t* SOCIALGRID_RESTRICT way,
+                   const std::uint64_t* SOCIALGRID_RESTRICT has, Shift shift, std::size_t words,
+                   std::uint64_t* SOCIALGRID_RESTRICT to) {
+  for (std::size_t i = 0; i < words; ++i) to[i] = from[i] | (shift(from, i) & has[i] & way[i]);
+}
+
+// As std::popcount, which is a call where the instruction may be missing.
+std::size_t bits_of(std::uint64_t word) {
+  word -= word >> 1 & 0x5555555555555555u;
+  word = (word & 0x3333333333333333u) + (word >> 2 & 0x3333333333333333u);
+  word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+  return word * 0x0101010101010101u >> 56;
+}
+
 }  // namespace
 
 Board::Board(int rows, int cols)
@@ -70,8 +86,7 @@ bool Cells::empty() const {
 
 std::size_t Cells::count() const {
   std::size_t cells = 0;
-  for (std::size_t i = 0; i < size(); ++i)
-    cells += static_cast<std::size_t>(std::popcount(data()[i]));
+  for (std::size_t i = 0; i < size(); ++i) cells += bits_of(data()[i]);
   return cells;
 }
 
@@ -125,6 +140,11 @@ void Scene::look(const World& world, std::size_t agent, const std::vector<Tile>&
       occupied_.insert(board_->number(agents[other].position()));
     }
   }
+}
+
+void Scene::draw_back(const Cells& set, int direction, const Cells& way, Cells& out) const {
+  draw_all_back(set.data(), way.data(), board_->having(kColStep[direction]), shifts_[direction],
+                set.size(), out.data());
 }
 
 std::int32_t Scene::walk(const Cells& targets, std::uint64_t word, const Cells* avoid) {

@@ -128,6 +128,9 @@ class Scene {
     return shifts_[direction](set.data(), i) & board_->having(columns)[i];
   }
 
+  // Adds to `set`, in `out`, the cells of `way` for which the one a step further on is in it.
+  void draw_back(const Cells& set, int direction, const Cells& way, Cells& out) const;
+
   // The next action on the way to the nearest target, round the other agents. Where the others
   // leave no way it goes towards the target all the same, and half of the time anywhere, so that
   // two in each other's way come apart; where there is none at all, it stays.

@@ -283,9 +283,7 @@ class Cleaner final : public Strider {
       Cells *ray = &desk.cells[kRay], *next = &desk.cells[kNextRay];
       std::copy_n(dirty.data(), words, ray->data());
       for (int length = 1; length < kBeamLength; ++length) {
-        for (std::size_t i = 0; i < words; ++i) {
-          (*next)[i] = dirty[i] | (scene.beside(*ray, towards, i) & free[i]);
-        }
+        scene.draw_back(*ray, towards, free, *next);
         std::swap(ray, next);
       }
       Shot here{0, 1, 0, towards};
