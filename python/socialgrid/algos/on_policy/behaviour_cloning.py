@@ -140,15 +140,14 @@ class BehaviourCloning(RecurrentLearner[CloningConfig]):
         sums = self.standing.put("sums", sums)
         if going is not None:
             learners = going.of_all(going.flags, self.num_agents, False)
+            learners = self.standing.put("learners", learners)
             self.snapshot.keep()
             try:
                 self._optimise(batch, going, sums)
-                self._check_parameters(learners)
+                self._phase("finish", partial(self._settle_parameters, learners))
             except BaseException:
                 self.snapshot.restore(learners)
                 raise
-            if not self.asks:
-                self.snapshot.restore(self._unsound.expand(self.num_agents))
         self._memory_after = batch.last_state(self.model)
         return {"learners": learners, "sums": sums}
 

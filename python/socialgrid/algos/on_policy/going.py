@@ -57,7 +57,9 @@ class Snapshot:
         live = self._live()
         if not self._kept:
             self._kept = [torch.empty_like(x) for x in live]
-        torch._foreach_copy_(self._kept, live)
+        for dtype in {x.dtype for x in live}:  # those of one kind are copied at once
+            both = [(y, x) for y, x in zip(self._kept, live, strict=True) if x.dtype == dtype]
+            torch._foreach_copy_([y for y, _ in both], [x for _, x in both])
 
     def restore(self, agents: Tensor) -> None:
         """Put the agents of a mask, bool ``[A]`` on the device, back to what they were."""

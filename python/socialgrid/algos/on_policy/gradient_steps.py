@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from socialgrid.algos.on_policy.going import Going
+from socialgrid.algos.on_policy.going import Going, Snapshot
 from socialgrid.algos.on_policy.phases import Phases
 from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
 from socialgrid.algos.options import OnPolicyConfig
@@ -72,6 +72,7 @@ class GradientSteps(StackedLearner):
         mechanisms: those in force.
         workers: who computes shards.
         ranks: the processes that learn together, each from a part of the batch.
+        snapshot: what they were before an update.
         standing: memory of updates that stays.
         phases: of updates.
     """
@@ -82,6 +83,7 @@ class GradientSteps(StackedLearner):
     mechanisms: list[Mechanism]
     workers: Workers
     ranks: Ranks = ALONE
+    snapshot: Snapshot
     standing: Standing
     phases: Phases
     asks: bool
@@ -359,14 +361,18 @@ class GradientSteps(StackedLearner):
         self._check_finite("loss", self.ranks.total([total])[0], members)
         raise AssertionError("the loss was not finite when it was computed first")
 
-    def _check_parameters(self, agents: Tensor) -> None:
-        """See to it that parameters of a mask of agents, bool ``[A]``, are finite."""
+    def _settle_parameters(self, agents: Tensor) -> None:
+        """See to it that parameters of a mask of agents, bool ``[A]``, are finite; where nobody
+        asks, everything goes back to what it was if something was not.
+        """
         every = range(self.num_agents)
         norms = [
             torch.stack(torch._foreach_norm([p[a] for p in self.model.parameters()])).sum()
             for a in every
         ]
         self._watch("parameter", torch.stack(norms).detach(), every, agents)
+        if not self.asks:
+            self.snapshot.restore(self._unsound.expand(self.num_agents))
 
 
 def _both(first: _Grads, second: _Grads) -> _Grads:

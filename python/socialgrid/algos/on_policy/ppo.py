@@ -70,22 +70,27 @@ class PPO(RecurrentLearner[PPOConfig]):
         self._log.clear()
         nobody = torch.zeros(self.num_agents, dtype=torch.bool, device=self.device)
         told = {"learners": nobody, "restored": nobody, "kl_final": nobody.float()}
+        told["value_mean"] = nobody.float()
         if going is not None:
-            told["learners"] = going.of_all(going.flags, self.num_agents, False)
+            learners = going.of_all(going.flags, self.num_agents, False)
+            told["learners"] = learners = self.standing.put("learners", learners)
             self.snapshot.keep()
             try:
-                told |= self._optimise(batch, going)
-                self._check_parameters(told["learners"])
+                self._optimise(batch, going)
+                told |= self._phase("finish", partial(self._finish, batch, going, learners))
             except BaseException:
-                self.snapshot.restore(told["learners"])
+                self.snapshot.restore(learners)
                 raise
-            if not self.asks:
-                self.snapshot.restore(self._unsound.expand(self.num_agents))
-        value = batch.mean(lambda part: part.values["action"])
-        return {**totals.tensors(), **told, **self._log.tensors(), "value_mean": value}
+        return {**totals.tensors(), **told, **self._log.tensors()}
 
-    def _optimise(self, batch: Shards, going: Going) -> dict[str, Tensor]:
-        config, everyone = self.config, going
+    def _finish(self, batch: Shards, going: Going, learners: Tensor) -> dict[str, Tensor]:
+        """Undo what went too far, and look at what was learnt."""
+        found = self._undo_divergence(batch, going)
+        self._settle_parameters(learners)
+        return found | {"value_mean": batch.mean(lambda part: part.values["action"])}
+
+    def _optimise(self, batch: Shards, going: Going) -> None:
+        config = self.config
         self._phase("estimate", partial(self.estimate, batch, going.network, going.members))
         drawn = self.draw_minibatches(
             *(batch, going.members),
@@ -105,7 +110,6 @@ class PPO(RecurrentLearner[PPOConfig]):
         else:
             self._write_back(going)
         self.model.zero_grad(set_to_none=True)
-        return self._phase("undo", partial(self._undo_divergence, batch, everyone))
 
     def _refresh(self, batch: Shards, going: Going) -> None:
         self.estimate(batch, going.network, going.members, refresh=True)
