@@ -21,7 +21,7 @@ ANNEALED = {"algorithm": {"learning_rate_end": 1e-5, "learning_rate_steps": 400}
 REPEATED = {
     "ppo": (merged(CASES["ppo"], {"env": {"rollout_steps": 16}}), 250),
     "full network": ({}, 250),
-    "a3c tiles": (ANNEALED, 100),
+    "a3c tiles": (merged(ANNEALED, {"env": {"double_buffer": True}}), 100),
     "behaviour cloning": (merged(CASES["behaviour cloning"], {}), 230),
     "ppo moa": ({}, 600),
     "a3c comm": ({}, 420),

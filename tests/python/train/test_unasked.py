@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from tests.python.arms import config_of, merged
 from tests.python.pretend import DEVICE, Pretend
 
+from socialgrid.algos.ranks import ALONE, Ranks
 from socialgrid.config import from_dict
 from socialgrid.models import NonFiniteError
 from socialgrid.train import make_trainer
@@ -53,11 +54,29 @@ def numbers(values):
     return torch.tensor(np.array(values, np.float64))
 
 
-@pytest.mark.parametrize("arm", CASES)
-def test_flags_on_the_device_are_agents_left_out(arm, pretended, tmp_path):
+class Twins(Ranks):
+    """Two ranks whose parts of the batch are the same."""
+
+    size = 2
+
+    def total(self, tensors):
+        return [x + x for x in tensors]
+
+    def gather(self, item):
+        return [item, item]
+
+
+@pytest.mark.parametrize(
+    ("arm", "ranks"),
+    [*((arm, ALONE) for arm in CASES), ("ppo", Twins())],
+    ids=[*CASES, "ppo in two ranks"],
+)
+def test_flags_on_the_device_are_agents_left_out(arm, ranks, pretended, tmp_path):
     found = []
     for asks in (True, False):
-        trainer = trainer_of(arm, tmp_path / str(asks), CASES[arm], asks=asks)
+        changes = merged(CASES[arm], {"algorithm": {"shards": 2}} if ranks.size > 1 else {})
+        trainer = trainer_of(arm, tmp_path / str(asks), changes, asks=asks)
+        trainer.learner.ranks = ranks
         rows = []
         for update in range(3):
             if update == 2:  # one that does not learn any more
