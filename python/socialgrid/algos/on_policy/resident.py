@@ -47,6 +47,9 @@ class Resident:
 
         Returns:
             the step, done once ``actions`` was called. The next one is made in the same memory.
+
+        Raises:
+            ValueError: a shape or a dtype is wrong.
         """
         if self._under_way:
             self.actions()  # what has not been read yet may not have been brought there either
@@ -61,8 +64,15 @@ class Resident:
         if uniform:
             self._bring("uniform", torch.stack([*uniform.values()]))
         self._decided = tuple(uniform)
+        try:
+            step = self._phase()
+        except ValueError:  # the first step of a kind looks at everything
+            self._places.clear()
+            self._hosts.clear()
+            self._phase.forget()
+            raise
         self._under_way = True
-        return self._phase()
+        return step
 
     def actions(self) -> Tensor:
         """Those of the step, int32 ``[E, A]`` on the CPU; the host waits for them."""
@@ -74,6 +84,9 @@ class Resident:
         place = self._places.get(name)
         if place is None:
             place = self._places[name] = torch.zeros(x.shape, dtype=x.dtype, device=self._device)
+        if (x.shape, x.dtype) != (place.shape, place.dtype):
+            expected = f"{place.dtype} {tuple(place.shape)}"
+            raise ValueError(f"acting: {name} {x.dtype} {tuple(x.shape)}, expected {expected}")
         if x.device.type == "cpu" and not (x.is_contiguous() and x.is_pinned()):
             if name not in self._hosts:
                 self._hosts[name] = pinned(x.shape, x.dtype, self._device)

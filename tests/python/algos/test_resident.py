@@ -1,0 +1,50 @@
+"""Acting on an accelerator in memory that stays: the same steps, and bad input leaves no trace."""
+
+import pytest
+import torch
+from tests.python.algos.tiny import MODEL, Buttons
+from tests.python.pretend import DEVICE, Pretend
+
+from socialgrid.algos.on_policy.a3c import A3C
+
+ENVS, AGENTS = 5, 2
+
+
+@pytest.fixture
+def learner():
+    with Pretend():
+        yield A3C(Buttons(ENVS, AGENTS).spec, MODEL, seed=1, device=DEVICE)
+
+
+def steps_of(learner, count, *, asks, envs=ENVS):
+    """Actions, memories and values of some steps of two runs that take turns."""
+    learner.asks = asks
+    worlds = [Buttons(envs, AGENTS, seed=seed) for seed in (0, 1)]
+    states, found = [learner.initial_state(envs) for _ in worlds], []
+    for t in range(count):
+        for run, world in enumerate(worlds):
+            reset = torch.full((envs, AGENTS), t == 0)
+            out = learner.act(world.view(), states[run], reset, step=t, first_env=run * envs)
+            states[run] = out.state
+            value = out.decisions["action"].value
+            found += [out.arrived().clone(), value.cpu().clone(), out.state.cpu().clone()]
+            world.cue = (world.cue + 1 + t) % world.buttons
+    return found
+
+
+def test_steps_are_those_that_are_started_one_by_one(learner):
+    plain = steps_of(learner, 4, asks=True)
+    for x, y in zip(plain, steps_of(learner, 4, asks=False), strict=True):
+        assert torch.equal(x, y)
+
+
+def test_what_does_not_fit_is_refused_and_leaves_no_trace(learner):
+    world, state = Buttons(ENVS, AGENTS), learner.initial_state(ENVS)
+    reset = torch.ones((ENVS, AGENTS), dtype=torch.bool)
+    for _ in range(2):  # before and after everything has its place
+        with pytest.raises(ValueError, match=r"acting: state .* \(4, 2, 32\), expected"):
+            learner.act(world.view(), state[:4], reset, step=0)
+        with pytest.raises(ValueError, match=r"acting: reset .*float32 .*, expected"):
+            learner.act(world.view(), state, reset.float(), step=0)
+        out = learner.act(world.view(), state, reset, step=0)
+        assert out.arrived().shape == (ENVS, AGENTS)
