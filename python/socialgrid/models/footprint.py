@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from socialgrid.models import dense_convolutions
 from socialgrid.models.decoder import Decoder
 from socialgrid.models.encoders import CellConv, Encoder, TileConv
 from socialgrid.models.layers import StackedConv, StackedLinear
@@ -25,9 +26,11 @@ class Footprint:
 
     Attributes:
         kept: of a view, until the way back.
-        passing: of a view, copies that come and go, the largest of any layer.
+        passing: of a view, copies that come and go, the largest of any layer; of a whole network,
+            what they take beyond what has been given back until then.
         forward: the same where nothing is learnt.
-        tables: of all agents, what the first layer makes of every tile there is.
+        tables: of all agents, the largest of what the first layer makes of every tile there is and
+            of the matrices that stand for convolutions.
     """
 
     kept: int
@@ -41,24 +44,31 @@ def held_by(*tensors: Tensor) -> int:
     return sum(x.numel() * x.element_size() for x in tensors)
 
 
-def footprint(network: nn.Module, dtype: torch.dtype = torch.float32) -> Footprint:
+def footprint(network: nn.Module, views: int, dtype: torch.dtype = torch.float32) -> Footprint:
     """What a network makes of a view.
 
     Args:
         network: stacked.
+        views: of an agent, that are computed together.
         dtype: what it computes in.
     """
     width = dtype.itemsize
-    found = [_of(module, width) for module in network.modules()]
+    each = {module: _of(module, views, width) for module in network.modules()}
+    found, kept = list(each.values()), sum(one.kept for one in each.values())
+    # On the way back encoders come last: what is kept for all others is free by then.
+    passing = max(
+        one.passing - (kept - one.kept if isinstance(module, Encoder) else 0)
+        for module, one in each.items()
+    )
     return Footprint(
-        sum(one.kept for one in found),
-        max(one.passing for one in found),
+        kept,
+        max(0, passing),
         max(one.forward for one in found),
-        sum(one.tables for one in found),
+        max(one.tables for one in found),
     )
 
 
-def _of(module: nn.Module, width: int) -> Footprint:
+def _of(module: nn.Module, views: int, width: int) -> Footprint:
     if isinstance(module, StackedLinear):
         return Footprint(module.weight.shape[1] * width, 0, 0)
     if isinstance(module, StackedLSTM):
@@ -67,13 +77,41 @@ def _of(module: nn.Module, width: int) -> Footprint:
         kept = inputs * width + hidden * (6 * _SINGLE + width)
         return Footprint(kept, 8 * hidden * width, 8 * hidden * width)
     if isinstance(module, Encoder):
-        return _of_encoder(module, width)
+        return _of_encoder(module, views, width)
     if isinstance(module, Decoder):
-        return _of_decoder(module, width)
+        return _of_decoder(module, views, width)
     return Footprint(0, 0, 0)
 
 
-def _of_encoder(encoder: Encoder, width: int) -> Footprint:
+@dataclass(frozen=True)
+class _Conv:
+    """A convolution between a larger and a smaller image; numbers of a view."""
+
+    large: int
+    small: int
+    windows_of_large: int
+    windows_of_small: int
+    matrix: int  # of all agents; 0: windows are copied
+
+    @staticmethod
+    def of(weight: Tensor, rows: int, cols: int, views: int) -> _Conv:
+        """Of a weight ``[A, O, k, k, C]`` and the larger image's cells."""
+        agents, outputs, kernel, _, inputs = weight.shape
+        cells, fewer = rows * cols, (rows - kernel + 1) * (cols - kernel + 1)
+        large, small, taps = cells * inputs, fewer * outputs, kernel**2
+        sides = views, rows, cols, kernel
+        down = dense_convolutions.worthwhile(*sides, cells * outputs)
+        up = dense_convolutions.worthwhile(*sides, fewer * inputs)
+        return _Conv(
+            large,
+            small,
+            0 if down else fewer * taps * inputs,
+            0 if up else cells * taps * outputs,
+            agents * large * small if down or up else 0,
+        )
+
+
+def _of_encoder(encoder: Encoder, views: int, width: int) -> Footprint:
     spec, kept = encoder.spec, 0
     forward, back = list[int](), list[int]()
     cells, pixels = spec.rows * spec.cols, 3 * spec.tile_size**2
@@ -88,38 +126,41 @@ def _of_encoder(encoder: Encoder, width: int) -> Footprint:
         of_pixels = cells * pixels * width
         forward.append(cells * outputs * width + (0 if len(encoder.first.atlas) else of_pixels))
         back.append(cells * outputs * width + of_pixels)
+    matrices = [0]
     for i, conv in enumerate(convs):
-        outputs, kernel, _, inputs = conv.weight.shape[1:]
-        before = rows * cols
-        rows, cols = rows - kernel + 1, cols - kernel + 1
-        made = rows * cols * outputs
-        kept += made * width
-        forward.append((rows * cols * kernel**2 * inputs + made) * width)
+        one = _Conv.of(conv.weight, rows, cols, views)
+        edge = conv.weight.shape[2] - 1
+        rows, cols = rows - edge, cols - edge
+        kept += one.small * width
+        forward.append((one.windows_of_large + one.small) * width)
+        back.append((one.windows_of_large + 2 * one.small) * width)
         if i or not isinstance(encoder.first, CellConv):  # nobody learns views
-            back.append((before * kernel**2 * outputs + made) * width)
+            back.append((one.windows_of_small + one.small + one.large) * width)
+        matrices.append(one.matrix * width)
     tiles, agents = len(encoder.first.atlas), len(next(encoder.parameters()))
     by_tile = pixels
     if isinstance(encoder.first, TileConv):
         by_tile += agents * encoder.first.weight.shape[1]
-    tables = tiles * (pixels + by_tile * width)
+    tables = max(tiles * (pixels + by_tile * width), *matrices)
     return Footprint(kept, max(forward + back), max(forward), tables)
 
 
-def _of_decoder(decoder: Decoder, width: int) -> Footprint:
+def _of_decoder(decoder: Decoder, views: int, width: int) -> Footprint:
     kept, passing = 0, []
     rows, cols = decoder.rows, decoder.cols
-    convs = [one for one in decoder.convs if hasattr(one, "weight")]
-    for conv in convs:
+    matrices = [0]
+    for conv in decoder.convs:
         weight = conv.weight
         assert isinstance(weight, Tensor)
-        inputs, kernel, _, outputs = weight.shape[1:]
-        before = rows * cols
-        rows, cols = rows + kernel - 1, cols + kernel - 1
-        kept += rows * cols * outputs * width
-        windows = max(rows * cols * inputs, before * outputs) * kernel**2
-        passing.append((windows + rows * cols * outputs) * width)
+        edge = weight.shape[2] - 1
+        rows, cols = rows + edge, cols + edge
+        one = _Conv.of(weight, rows, cols, views)
+        kept += one.large * width
+        windows = max(one.windows_of_small, one.windows_of_large)
+        passing.append((windows + one.small + one.large) * width)
+        matrices.append(one.matrix * width)
     cells, pixels = rows * cols, decoder.weight.shape[2]
     # What is compared with, as bytes and by number; what is left of the error.
     kept += cells * (pixels * (1 + width) + _LONG)
     passing.append(4 * cells * pixels * width)
-    return Footprint(kept, max(passing), 0)  # only where something is learnt
+    return Footprint(kept, max(passing), 0, max(matrices))  # nothing forward: only what is learnt

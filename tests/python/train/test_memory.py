@@ -119,7 +119,7 @@ def test_a_run_says_what_it_takes(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("case", "room", "option"),
     [
-        (config_of("goal-cycle-mini", 1024, 64, sequences=16), 100, "--env.num-envs"),
+        (config_of("goal-cycle-mini", 1024, 64, sequences=16), 60, "--env.num-envs"),
         (config_of("goal-cycle", 4, 24, sequences=256), 100, "--algorithm.minibatch-sequences"),
         (CASES["dqn tiles"], 6, "--algorithm.batch-size"),
     ],

@@ -54,7 +54,7 @@ def need_off_policy(learner: OffPolicyLearner, batch_size: int) -> Need:
     length = 1
     if isinstance(learner.config, RecurrentDQNConfig):
         length = learner.config.burn_in + learner.config.sequence_length + 1
-    views = [footprint(part.network) for part in trained]
+    views = [footprint(part.network, batch_size * length) for part in trained]
     computed = sum(one.kept for one in views) + max(one.passing for one in views)
     tables = sum(one.tables for one in views)
     samples = learner.num_agents * batch_size * length

@@ -73,13 +73,15 @@ def need_on_policy(
     batch = 2 * (state + tokens) + decisions * (2 * _DECISION) + seen + _FLAGS + env.num_agents
     experience = steps * (agents * batch + of_world)
 
-    view = footprint(network, network.dtype)
+    of_agent = _views_of_gradient(learner, config, num_envs, num_steps)
+    view = footprint(network, of_agent, network.dtype)
     loss = decisions * (_LOSS * network.spec.num_actions * _SINGLE + 2 * _DECISION)
     drawn = seen + tokens + 2 * _LONG + _FLAGS + loss
-    views = agents * _views_of_gradient(learner, config, num_envs, num_steps)
-    gradient = views * (view.kept + view.passing + drawn)
+    views = agents * of_agent
+    gradient = view.tables + views * (view.kept + view.passing + drawn)
     block = min(num_steps, max(1, piece_length(network, agents, num_envs))) * num_envs
-    refresh = agents * block * (max(view.forward, 2 * _recalled(network)) + seen)
+    again = footprint(network, block, network.dtype)
+    refresh = again.tables + agents * block * (max(again.forward, 2 * _recalled(network)) + seen)
     judging = 3 * agents * steps * sum(_recalled(one) for one in network.branches.values())
 
     parameters = held_by(*network.parameters())
@@ -88,7 +90,7 @@ def need_on_policy(
         networks=(2 + copies) * parameters,
         optimiser=2 * parameters,
         experience=experience,
-        step=view.tables + max(gradient, refresh, judging),
+        step=max(gradient, refresh, judging),
     )
 
 
