@@ -58,9 +58,8 @@ class DQN(CompiledLearner):
 
     @property
     def epsilon(self) -> Tensor:
-        """Share of random actions of each agent now, float32 ``[A]``."""
-        each = [self.config.epsilon(steps) for steps in self.agent_steps]
-        return self._sent(torch.tensor(each))
+        """Share of random actions of each agent now, float32 ``[A]`` on the CPU."""
+        return torch.tensor([self.config.epsilon(steps) for steps in self.agent_steps])
 
     def loss(self, batch: Transitions) -> tuple[Tensor, Tensor]:
         """Loss ``[A]`` and temporal differences ``[A, B]`` without gradient."""
@@ -76,15 +75,19 @@ class DQN(CompiledLearner):
     @torch.no_grad()
     def values(self, obs: Tensor) -> Tensor:
         """See ``OffPolicyLearner``: the best action's value, seen at one look."""
-        found: Tensor = self._q(self._observed(obs))[0].amax(-1)
-        return found
+        return self._phases("best", lambda seen: self._q(seen)[0].amax(-1), self._as_kept(obs))
 
-    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
+    def _chance(self, count: int, rows: Tensor | None) -> tuple[Tensor, ...]:
+        """Who explores, bool ``[A, count]``, and what is done then."""
+        explores = self._uniform(EXPLORES, count, rows) < self.epsilon[:, None]
+        return explores, self._random(count, rows)
+
+    def _choose(self, obs: Tensor, *chance: Tensor) -> Tensor:
         greedy: Tensor = self._q(obs)[0].argmax(-1)
-        if not explore:
+        if not chance:
             return greedy
-        explores = self._uniform(EXPLORES, obs.shape[1], rows) < self.epsilon[:, None]
-        return torch.where(explores, self._random(obs.shape[1], rows), greedy)
+        explores, other = chance
+        return torch.where(explores, other, greedy)
 
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
         values: Tensor = self._q(obs)[0]

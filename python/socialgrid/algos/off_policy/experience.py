@@ -17,6 +17,7 @@ from socialgrid.data.rollout import as_signed
 from socialgrid.data.sequence_replay import Sequences
 from socialgrid.models.config import ModelConfig
 from socialgrid.models.finite import all_finite
+from socialgrid.models.phases import Phases
 from socialgrid.models.streams import agent_generator
 from socialgrid.models.task_spec import TaskSpec
 from socialgrid.models.trained import Trained
@@ -81,6 +82,7 @@ class Experience(StackedLearner):
         self._since_update = [0] * self.num_agents
         self._updating = [True] * self.num_agents
         self._trained: dict[str, Trained] = {}
+        self._phases = Phases(self.device)
         self._remember()
 
     def _remember(self) -> None:
@@ -257,7 +259,11 @@ class Experience(StackedLearner):
         return torch.tensor(each, dtype=torch.float64)[:, None]
 
     def _observed(self, obs: Tensor) -> Tensor:
-        return self._sent(as_signed(obs).to(self.task.kept_dtype))
+        return self._sent(self._as_kept(obs))
+
+    def _as_kept(self, obs: Tensor) -> Tensor:
+        """Observations in the type in which they are kept, where they are."""
+        return as_signed(obs).to(self.task.kept_dtype)
 
     def _sent(self, x: Tensor) -> Tensor:
         """On the device, without waiting for it."""

@@ -62,10 +62,10 @@ class OffPolicyLearner(GradientSteps):
         Returns:
             int64 ``[A, M]`` or float32 ``[A, M, D]``.
         """
-        obs = self._observed(obs)
+        obs = self._as_kept(obs)
         begun = [n >= self.config.learning_starts for n in self.agent_steps]
         if explore and not any(begun):
-            actions = self._random(obs.shape[1], rows)
+            actions = self._sent(self._random(obs.shape[1], rows))
         else:
             actions = self._act(obs, self.samples if explore is None else explore, rows)
             if explore and not all(begun):
@@ -110,7 +110,7 @@ class OffPolicyLearner(GradientSteps):
         Returns:
             float32 ``[A, M, K]``, the minimum over the critics.
         """
-        return self._q_values(self._observed(obs), self._sent(actions))
+        return self._phases("values", self._q_values, self._as_kept(obs), actions)
 
     def values(self, obs: Tensor) -> Tensor:
         """Q_i(s, pi_i(s)) without exploration, float32 ``[A, M]``; ``obs`` as of ``propose``."""
@@ -127,31 +127,45 @@ class OffPolicyLearner(GradientSteps):
     # What an algorithm adds.
 
     @abstractmethod
-    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
-        """Actions of the networks in the task's units; ``obs`` on the device, ``rows`` as of
-        ``propose``.
+    def _chance(self, count: int, rows: Tensor | None) -> tuple[Tensor, ...]:
+        """What chance adds to decisions about ``count`` observations of each agent, on the CPU;
+        ``rows`` as of ``propose``.
+        """
+
+    @abstractmethod
+    def _choose(self, obs: Tensor, *chance: Tensor) -> Tensor:
+        """Actions of the networks in the task's units, with what chance adds or without any of it;
+        everything on the device. A phase: see ``captured``.
         """
 
     @abstractmethod
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
-        """See ``q_values``; everything on the device."""
+        """See ``q_values``; everything on the device. A phase: see ``captured``."""
 
     # What algorithms use.
 
+    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
+        """Actions of the networks in the task's units, exploring or not; see ``propose``."""
+        if not explore:
+            return self._phases("act", self._choose, obs)
+        return self._phases("explore", self._choose, obs, *self._chance(obs.shape[1], rows))
+
     def _uniform(self, kind: int, count: int, rows: Tensor | None, *shape: int) -> Tensor:
-        """Numbers in [0, 1) for a decision, ``[A, count, *shape]``; ``rows`` as of ``propose``."""
+        """Numbers in [0, 1) for a decision, ``[A, count, *shape]`` on the CPU; ``rows`` as of
+        ``propose``.
+        """
         places, asked = math.prod(shape), _asked(count, rows)
         drawn = self.draws.uniform(self.moments, asked, kind=kind, places=places)
-        return self._sent(_shown(drawn, rows).reshape(-1, count, *shape))
+        return _shown(drawn, rows).reshape(-1, count, *shape)
 
     def _noise(self, count: int, rows: Tensor | None, *shape: int) -> Tensor:
-        """Standard normal numbers for a decision, ``[A, count, *shape]``."""
+        """Standard normal numbers for a decision, ``[A, count, *shape]`` on the CPU."""
         places, asked = math.prod(shape), _asked(count, rows)
         drawn = self.draws.normal(self.moments, asked, kind=NOISE, places=places)
-        return self._sent(_shown(drawn, rows).reshape(-1, count, *shape))
+        return _shown(drawn, rows).reshape(-1, count, *shape)
 
     def _random(self, count: int, rows: Tensor | None = None) -> Tensor:
-        """Uniformly random actions ``[A, count]`` or ``[A, count, D]``."""
+        """Uniformly random actions ``[A, count]`` or ``[A, count, D]``, on the CPU."""
         u = self._uniform(RANDOM, count, rows, *self.task.action_shape)
         if self.task.continuous:
             return self.task.unscaled(2.0 * u - 1.0)
@@ -170,5 +184,5 @@ def _shown(x: Tensor, rows: Tensor | None) -> Tensor:
 
 def _of(agents: Sequence[bool], theirs: Tensor, others: Tensor) -> Tensor:
     """Rows ``[A, ...]`` of some agents in one tensor and of the others in another."""
-    (whose,) = sent(others.device, torch.tensor(agents))
+    whose, others = sent(theirs.device, torch.tensor(agents), others)
     return torch.where(whose.view(-1, *(1,) * (others.dim() - 1)), theirs, others)

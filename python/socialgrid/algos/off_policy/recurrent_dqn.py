@@ -72,9 +72,8 @@ class RecurrentDQN(OffPolicyLearner):
 
     @property
     def epsilon(self) -> Tensor:
-        """Share of random actions of each agent now, float32 ``[A]``."""
-        each = [self.config.epsilon(steps) for steps in self.agent_steps]
-        return self._sent(torch.tensor(each))
+        """Share of random actions of each agent now, float32 ``[A]`` on the CPU."""
+        return torch.tensor([self.config.epsilon(steps) for steps in self.agent_steps])
 
     def actor(self) -> Actor:
         """See ``OffPolicyLearner.actor``; it remembers the episodes that it is shown itself."""
@@ -110,22 +109,20 @@ class RecurrentDQN(OffPolicyLearner):
         """
         kept, next_obs = as_signed(obs), as_signed(next_obs)
         self._check_step(reward, kept, next_obs)
-        after = self._look(self._observed(obs))[1]
         truncated = truncated & ~terminated
-        before = self._state.masked_fill(self._reset[..., None], 0.0)
+        before = self._phases("remember", self._move_on, self._as_kept(obs))
         ended = terminated, truncated
         self.replay.add(
             *(kept, self._reset, before, action, reward, next_obs, *ended, in_play)
         )  # fmt: skip
-        self._state = after
         begins = terminated | truncated
-        self._reset = self._sent(begins if in_play is None else begins | ~in_play)
+        self._reset.copy_(self._sent(begins if in_play is None else begins | ~in_play))
         self._count_step(in_play)
 
     def interrupt(self) -> None:
         """See ``OffPolicyLearner``; the memory begins anew."""
         self.replay.interrupt()
-        self._reset = torch.ones_like(self._reset)
+        self._reset.fill_(True)
 
     def loss(self, batch: Sequences) -> tuple[Tensor, Tensor]:
         """Loss ``[A]``, and temporal differences that stand for sequences, ``[A, B]``."""
@@ -175,12 +172,23 @@ class RecurrentDQN(OffPolicyLearner):
         values, state = self._q(obs[:, None], self._state, self._reset[:, None])
         return values[:, 0], state[:, 0]
 
-    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
+    def _move_on(self, obs: Tensor) -> Tensor:
+        """The memory before ``obs`` [A, E, ...] was seen; now it is that after. A phase."""
+        before = self._state.masked_fill(self._reset[..., None], 0.0)
+        self._state.copy_(self._look(obs)[1])
+        return before
+
+    def _chance(self, count: int, rows: Tensor | None) -> tuple[Tensor, ...]:
+        """Who explores, bool ``[A, count]``, and what is done then."""
+        explores = self._uniform(EXPLORES, count, rows) < self.epsilon[:, None]
+        return explores, self._random(count, rows)
+
+    def _choose(self, obs: Tensor, *chance: Tensor) -> Tensor:
         greedy = self._look(obs)[0].argmax(-1)
-        if not explore:
+        if not chance:
             return greedy
-        explores = self._uniform(EXPLORES, obs.shape[1], rows) < self.epsilon[:, None]
-        return torch.where(explores, self._random(obs.shape[1], rows), greedy)
+        explores, other = chance
+        return torch.where(explores, other, greedy)
 
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
         return self._look(obs)[0].gather(-1, actions)

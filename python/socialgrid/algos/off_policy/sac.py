@@ -196,22 +196,25 @@ class SAC(_SoftActorCritic):
     def _part(noise: Tensor | None, which: int) -> Tensor | None:
         return noise if noise is None or noise.dim() == 3 else noise[:, which]
 
-    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
-        noise = None
-        if explore and self._exploration is not None:
-            asked, rest = divmod(obs.shape[1], self.num_envs)
-            if rest and rows is None:
-                raise ValueError(
-                    f"{obs.shape[1]} observations of each agent: must be a multiple of its "
-                    f"{self.num_envs} copies of the task, each of which has its own noise"
-                )
-            if rows is None:
-                noise = self._exploration.repeat(1, asked, 1, 1)
-            else:
-                agents = torch.arange(self.num_agents, device=self.device)[:, None]
-                noise = self._exploration[agents, rows.to(self.device) % self.num_envs]
-        elif explore:
-            noise = self._noise(obs.shape[1], rows, *self._actor.noise_shape)
+    def _chance(self, count: int, rows: Tensor | None) -> tuple[Tensor, ...]:
+        """Normal numbers ``[A, count, D]``; or by which copy's matrix is explored, int64
+        ``[A, count]``.
+        """
+        if self._exploration is None:
+            return (self._noise(count, rows, *self._actor.noise_shape),)
+        if count % self.num_envs and rows is None:
+            raise ValueError(
+                f"{count} observations of each agent: must be a multiple of its "
+                f"{self.num_envs} copies of the task, each of which has its own noise"
+            )
+        rows = torch.arange(count).expand(self.num_agents, -1) if rows is None else rows
+        return (rows % self.num_envs,)
+
+    def _choose(self, obs: Tensor, *chance: Tensor) -> Tensor:
+        noise = chance[0] if chance else None
+        if noise is not None and self._exploration is not None:
+            agents = torch.arange(self.num_agents, device=self.device)[:, None]
+            noise = self._exploration[agents, noise]
         return self.task.unscaled(self._actor(obs, noise)[0])
 
     def _q_values(self, obs: Tensor, actions: Tensor) -> Tensor:
@@ -230,15 +233,15 @@ class SAC(_SoftActorCritic):
         ]
         if self._exploration is not None and any(anew):
             drawn = self._matrices()
-            whose = torch.tensor(anew, device=drawn.device).view(-1, 1, 1, 1)
-            self._exploration = torch.where(whose, drawn, self._exploration)
+            whose = self._sent(torch.tensor(anew)).view(-1, 1, 1, 1)
+            self._exploration.copy_(torch.where(whose, drawn, self._exploration))
 
     def _matrices(self) -> Tensor:
         """Noise to explore by at each agent's present steps, ``[A, E, latent, D]``."""
         shape = self._actor.noise_shape
         turns = [steps // self.config.noise_interval for steps in self.agent_steps]
         drawn = self.draws.normal(turns, range(self.num_envs), kind=MATRIX, places=math.prod(shape))
-        return drawn.reshape(self.num_agents, self.num_envs, *shape).to(self.device)
+        return self._sent(drawn.reshape(self.num_agents, self.num_envs, *shape))
 
     def _live_tensors(self) -> dict[str, Tensor]:
         found = super()._live_tensors()
@@ -303,12 +306,15 @@ class DiscreteSAC(_SoftActorCritic):
 
     _policy = "categorical"
 
-    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
+    def _chance(self, count: int, rows: Tensor | None) -> tuple[Tensor, ...]:
+        return (self._uniform(EXPLORES, count, rows),)
+
+    def _choose(self, obs: Tensor, *chance: Tensor) -> Tensor:
         log_probs: Tensor = self._actor(obs)
-        if not explore:
+        if not chance:
             return log_probs.argmax(-1)
         cumulative = log_probs.exp().cumsum(-1)
-        u = self._uniform(EXPLORES, obs.shape[1], rows).unsqueeze(-1) * cumulative[..., -1:]
+        u = chance[0].unsqueeze(-1) * cumulative[..., -1:]
         # Scaling by the last entry keeps rounding from choosing an action beyond the table.
         return (cumulative[..., :-1] <= u).sum(-1)
 

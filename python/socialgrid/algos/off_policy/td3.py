@@ -111,10 +111,12 @@ class TD3(CompiledLearner):
         turn = self._whose_turn(self.config.policy_delay)
         return [agent for agent in super()._movers() if agent in turn]
 
-    def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
+    def _chance(self, count: int, rows: Tensor | None) -> tuple[Tensor, ...]:
+        return (self._noise(count, rows, *self.task.action_shape),)
+
+    def _choose(self, obs: Tensor, *chance: Tensor) -> Tensor:
         action = self._actor(obs)
-        if explore:
-            noise = self._noise(obs.shape[1], rows, *action.shape[2:])
+        for noise in chance:
             action = (action + self.config.exploration_noise * noise).clamp(-1.0, 1.0)
         return self.task.unscaled(action)
 
