@@ -309,9 +309,12 @@ class Replay:
             self._largest.copy_(tensors["largest_priority"])
 
     def places(self, words: Tensor) -> Tensor:
-        """Where the transitions lie that ``sample`` draws, int64 ``[A, B]``; see there."""
+        """Where the transitions lie that ``sample`` draws, int64 ``[A, ..., B]`` like the words;
+        see there.
+        """
         self._check_filled()
-        return words * torch.tensor(self._stored)[:, None] >> 32
+        stored = torch.tensor(self._stored).view(-1, *(1,) * (words.dim() - 1))
+        return words * stored >> 32
 
     def places_by_priority(self, words: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
         """Draw by priority: one transition from each of B equal shares of the sum.

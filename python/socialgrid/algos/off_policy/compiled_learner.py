@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from socialgrid.algos.off_policy.experience import UPDATE_NOISE
+from socialgrid.algos.off_policy.experience import BATCH, UPDATE_NOISE
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.models import kernels
@@ -44,8 +44,16 @@ class CompiledLearner(OffPolicyLearner):
             each = [self._learn_by_priority() for _ in range(steps)]
             names = dict.fromkeys(name for numbers in each for name in numbers)
             return {n: _mean([numbers[n] for numbers in each if n in numbers]) for n in names}
-        drawn = [self.replay.places(self._batch_words(after)) for after in range(steps)]
-        return self._learn_from(torch.stack(drawn, 1))[0]
+        return self._learn_from(self._places_of_steps(steps))[0]
+
+    def _places_of_steps(self, steps: int) -> Tensor:
+        """Where the transitions lie that so many steps draw, int64 ``[A, steps, B]``."""
+        agents = [agent for agent in range(self.num_agents) for _ in range(steps)]
+        moments = [before + after for before in self.agent_updates for after in range(steps)]
+        count, once = self.config.batch_size, range(1)
+        words = self.draws.words(moments, once, kind=BATCH, places=count, agents=agents)
+        found: Tensor = self.replay.places(words.view(self.num_agents, steps, count))
+        return found
 
     def _learn_by_priority(self) -> dict[str, Tensor]:
         """One gradient step; what it comes to changes the draws of the next."""

@@ -241,10 +241,10 @@ class Experience(StackedLearner):
             return self.replay.sample(words)
         return self.replay.sample_by_priority(words, self._priority_beta())
 
-    def _batch_words(self, after: int = 0) -> Tensor:
-        """What each agent draws its batch by ``after`` further gradient steps, int64 ``[A, B]``."""
-        count, steps = self.config.batch_size, [updates + after for updates in self.agent_updates]
-        return self.draws.words(steps, range(1), kind=BATCH, places=count)[:, 0]
+    def _batch_words(self) -> Tensor:
+        """What each agent draws its next batch by, int64 ``[A, B]``."""
+        count, once = self.config.batch_size, range(1)
+        return self.draws.words(self.agent_updates, once, kind=BATCH, places=count)[:, 0]
 
     def _priority_beta(self) -> float | Tensor:
         config = self.config
