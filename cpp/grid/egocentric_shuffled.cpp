@@ -8,6 +8,18 @@
 #include "grid/lay_agents.hpp"
 
 namespace socialgrid {
+namespace {
+
+// Calls for memory that is read soon: a game with prestige has more pictures than a cache holds.
+void prefetch(const void* from) {
+#if defined(__GNUC__)
+  __builtin_prefetch(from);
+#else
+  static_cast<void>(from);
+#endif
+}
+
+}  // namespace
 
 EgocentricObserver::Turned::Turned(const EgocentricView& view, int dir) {
   const int back = dir ^ 2, right = (dir + 1) % 4, last = view.size - 1;
@@ -35,6 +47,9 @@ void EgocentricObserver::observe_shuffled(const World& world, const EgocentricSc
   const bool pixels = mode() == ObsMode::kRgb, wide = type() == ObsType::kUint16;
   const std::uint8_t* const pictures = atlas_.sprite(0);  // small ones follow each other
   std::array<Sight, kLanes> sights;
+  for (std::size_t i = 0; i < agents.size(); ++i) {
+    if (agents[i].shown()) prefetch(scratch.figures[i]);
+  }
   for (std::size_t viewer = 0; viewer < agents.size();
        ++viewer, obs += bytes_per_agent(), visible += agents.size()) {
     const Agent& self = agents[viewer];
@@ -94,7 +109,7 @@ void EgocentricObserver::observe_shuffled(const World& world, const EgocentricSc
       // Without branches but one: who is met is hard to foretell.
       const bool seen = (row < kSize) & (col < kSize) & ((sight.seen >> cell & 1) != 0);
       visible[j] = static_cast<std::uint8_t>(seen & agents[j].active());
-      if (seen & (scratch.drawn[j] != 0)) {
+      if (seen & (scratch.drawn[j] != 0) & (j != viewer)) {
         lay(scratch.figures[j][self.dir * 4 + agents[j].dir], static_cast<int>(cell / 8),
             static_cast<int>(cell % 8));
       }
