@@ -239,10 +239,11 @@ void SquareObserver::see_agents(const World& world, std::uint8_t* visible) const
     visible[i * count + i] = 0;
     for (std::size_t j = 0; j < i; ++j) {  // who is near is near to both
       const Agent& other = agents[j];
-      const bool near = (static_cast<unsigned>(other.row - self.row + margin_) <= reach) &
-                        (static_cast<unsigned>(other.col - self.col + margin_) <= reach) &
-                        self.active() & other.active();
-      visible[i * count + j] = visible[j * count + i] = near ? 1 : 0;
+      // All four are computed: a branch for each would be guessed wrong too often.
+      const int rows_near = static_cast<unsigned>(other.row - self.row + margin_) <= reach;
+      const int cols_near = static_cast<unsigned>(other.col - self.col + margin_) <= reach;
+      const int near = rows_near & cols_near & int{self.active()} & int{other.active()};
+      visible[i * count + j] = visible[j * count + i] = static_cast<std::uint8_t>(near);
     }
   }
 }
