@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from socialgrid.models.reading import exact
 from socialgrid.models.recall import Recall
 from socialgrid.models.spec import ViewSpec
 from socialgrid.social.roles import ADVISER, MechanismOptions
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -77,6 +79,18 @@ class Totals:
         return tuple({k: x.float() for k, x in found.items()} for found in (numbers, pairs))  # type: ignore[return-value]
 
 
+class PhaseOf(Protocol):
+    """See ``Rewards.phase``."""
+
+    def __call__(self, name: str, work: Callable[[], T], /) -> T:
+        """Results of the work."""
+        ...
+
+
+def _at_once(name: str, work: Callable[[], T], /) -> T:
+    return work()
+
+
 @dataclass
 class Rewards:
     """What decisions of some environments are rewarded with in one batch; mechanisms change it one
@@ -94,6 +108,8 @@ class Rewards:
         memory: what the mechanism at hand remembers of these environments, as its ``memory`` gave
             it or as it was left the last time; a mechanism puts new tensors in their place.
         totals: what is to be logged.
+        phase: does a part of the work under a name; where an accelerator repeats it by itself, it
+            may read what lies in the batch's ``standing`` alone, and its results are to be copied.
     """
 
     rollout: Rollout
@@ -103,6 +119,7 @@ class Rewards:
     of: dict[str, Tensor]
     memory: dict[str, Tensor] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
+    phase: PhaseOf = _at_once
 
     def log(self, name: str, x: Tensor) -> None:
         """Log the mean of ``x`` ``[T, E, A]`` over the steps in play."""

@@ -19,13 +19,13 @@ UPDATES = 4
 ANNEALED = {"algorithm": {"learning_rate_end": 1e-5, "learning_rate_steps": 400}}
 # By arm: changes, and launches of an update whose phases are all repeated.
 REPEATED = {
-    "ppo": (merged(CASES["ppo"], {"env": {"rollout_steps": 16}}), 250),
-    "full network": ({}, 250),
+    "ppo": (merged(CASES["ppo"], {"env": {"rollout_steps": 16}}), 180),
+    "full network": ({}, 140),
     "a3c tiles": (merged(ANNEALED, {"env": {"double_buffer": True}}), 100),
-    "behaviour cloning": (merged(CASES["behaviour cloning"], {}), 230),
-    "ppo moa": ({}, 600),
-    "a3c comm": ({}, 420),
-    "ppo influence": ({}, 560),
+    "behaviour cloning": (merged(CASES["behaviour cloning"], {}), 180),
+    "ppo moa": ({}, 170),
+    "a3c comm": ({}, 150),
+    "ppo influence": ({}, 400),
 }
 
 

@@ -125,7 +125,9 @@ class Judging(GradientSteps):
             rollout, part = batch.rollouts[k], batch.parts[k]
             envs = slice(k * part.num_envs, (k + 1) * part.num_envs)
             own = rollout.own(part.reward)
-            rewards = Rewards(rollout, part, self.model, progress, {"action": own})
+            rewards = Rewards(
+                *(rollout, part, self.model, progress, {"action": own}), phase=self._phase
+            )
             sound = [self._sound("reward", own)]
             after: _Memories = {}
             for one in self.mechanisms:

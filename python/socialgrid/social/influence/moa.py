@@ -69,7 +69,7 @@ class ModelledInfluence(Influence):
             policies.append(network.logits(block.core(network)).softmax(-1))
         x, policy = torch.cat(inputs, 1), torch.cat(policies, 1)
         reset = batch.reset[:-1].permute(2, 0, 1)
-        first = memory["memory"].to(policy.device).transpose(0, 1).contiguous()
+        first = memory["memory"].transpose(0, 1).contiguous()
         h, c = moa.remember(x.view(agents, *shape[:2], -1), first, reset)
         memories = torch.cat((h.float(), c), -1)
         memory["memory"] = memories[:, -1].transpose(0, 1).contiguous()
