@@ -261,18 +261,30 @@ class Bench:
                 busy += event.self_device_time_total / 1e6 / times
             elif "LaunchKernel" in event.key or "GraphLaunch" in event.key:
                 launches += event.count / times
+        from socialgrid.models import ENGINES
+
+        engine, asked = ENGINES["cuda"], collections.Counter[str]()
+        wait = engine.wait
+
+        def counted(device: Any) -> None:
+            asked["wait_for"] += 1
+            wait(device)
+
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
+            setattr(engine, "wait", counted)  # noqa: B010 (PyTorch does not tell of these)
             try:
                 call()
             finally:
                 torch.cuda.set_sync_debug_mode("default")
+                setattr(engine, "wait", wait)  # noqa: B010
         places = collections.Counter(
             f"{Path(one.filename).name}:{one.lineno}"
             for one in caught
             if "synchronizing" in str(one.message)
         )
+        places += asked
         waits = sum(places.values()) / times
         print(
             f"    {name}: {1000 * wall:.2f} ms, device busy {busy / wall:.0%}, "

@@ -60,6 +60,11 @@ ENGINES: dict[str, Engine] = {"cuda": CudaGraphs()}
 """By type of device; on others a phase is called every time."""
 
 
+def repeated(device: torch.device) -> bool:
+    """Whether a device repeats phases by itself, and keeps memory for each."""
+    return device.type in ENGINES and os.environ.get("SOCIALGRID_GRAPHS") != "off"
+
+
 class Captured(Generic[T]):
     """A phase of work on a device.
 
@@ -78,8 +83,7 @@ class Captured(Generic[T]):
             device: where it computes.
         """
         self._function = function
-        off = os.environ.get("SOCIALGRID_GRAPHS") == "off"
-        self._engine = None if off else ENGINES.get(device.type)
+        self._engine = ENGINES[device.type] if repeated(device) else None
         self._warm = False
         self._recorded: tuple[T, Callable[[], None]] | None = None
 

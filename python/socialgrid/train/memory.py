@@ -21,20 +21,22 @@ class Need:
         networks: parameters, their gradients, and copies to go back to.
         optimiser: its moments.
         experience: the batch, or the replay memory where it lies on the device.
-        step: the most that one phase of an update takes besides, a gradient step as a rule.
+        update: what an update takes besides: the most that any of its phases does, a gradient step
+            as a rule; all together where the device repeats phases by itself, for each then keeps
+            its memory.
         remembers: whether experience is a replay memory.
     """
 
     networks: int
     optimiser: int
     experience: int
-    step: int
+    update: int
     remembers: bool = False
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.networks + self.optimiser + self.experience + self.step
+        return self.networks + self.optimiser + self.experience + self.update
 
     @classmethod
     def added(cls, needs: Sequence[Need]) -> Need:
@@ -43,7 +45,7 @@ class Need:
             sum(one.networks for one in needs),
             sum(one.optimiser for one in needs),
             sum(one.experience for one in needs),
-            sum(one.step for one in needs),
+            sum(one.update for one in needs),
             any(one.remembers for one in needs),
         )
 
@@ -53,7 +55,7 @@ class Need:
             ("networks", self.networks),
             ("optimiser", self.optimiser),
             (name, self.experience),
-            ("a gradient step", self.step),
+            ("an update", self.update),
         )
         listed = ", ".join(f"{of} {_amount(size)}" for of, size in parts)
         return f"about {_amount(self.total)} ({listed})"

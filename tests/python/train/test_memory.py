@@ -60,6 +60,8 @@ CASES = {
 def pretended(monkeypatch):
     for wing in ("on_policy", "off_policy"):
         monkeypatch.setattr(f"socialgrid.train.{wing}.trainer.settle_on", lambda name: DEVICE)
+    # Memory that recorded phases keep is not the pretended device's to tell.
+    monkeypatch.setenv("SOCIALGRID_GRAPHS", "off")
     with Pretend() as device:
         yield device
 
@@ -95,6 +97,16 @@ def test_pieces_bound_a_gradient_step(monkeypatch, pretended, tmp_path):
     assert 0.7 < pretended.memory.peak / said.total < 1.5, (pretended.memory.peak, said)
 
 
+def test_phases_that_are_repeated_keep_their_memory(pretended, monkeypatch, tmp_path):
+    trainer = make_trainer(CASES["full, larger"], tmp_path / "run")
+    eager = need_of(trainer)
+    monkeypatch.setenv("SOCIALGRID_GRAPHS", "on")
+    repeating = need_of(trainer)
+    trainer.close()
+    assert 1.1 < repeating.update / eager.update < 3
+    assert repeating.experience == eager.experience
+
+
 def test_memory_counts_storages_once_while_they_live():
     with Pretend() as device:
         x = torch.zeros(1000, device=DEVICE)
@@ -112,7 +124,7 @@ def test_a_run_says_what_it_takes(monkeypatch, tmp_path):
     monkeypatch.setattr("socialgrid.train.memory.free_memory", lambda device: 80 * GIB)
     trainer = make_trainer(CASES["mini"], tmp_path / "run")
     trainer.close()
-    words = "memory on cpu: about .* \\(networks .*, optimiser .*, batch .*, a gradient step .*\\)"
+    words = "memory on cpu: about .* \\(networks .*, optimiser .*, batch .*, an update .*\\)"
     assert re.fullmatch(f"{words} of 80.0 GiB free", trainer.memory)
 
 

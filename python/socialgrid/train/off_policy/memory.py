@@ -63,6 +63,6 @@ def need_off_policy(learner: OffPolicyLearner, batch_size: int) -> Need:
         networks=3 * sum(blocks) + held_by(*(flat.block for flat in moving)),
         optimiser=2 * sum(blocks),
         experience=kept if learner.replay.kept_on == learner.device else 0,
-        step=tables + samples * (2 * sample + computed + _NUMBERS * _SINGLE),
+        update=tables + samples * (2 * sample + computed + _NUMBERS * _SINGLE),
         remembers=True,
     )

@@ -10,6 +10,7 @@ from torch import nn
 
 from socialgrid.algos.options import MinibatchConfig, OnPolicyConfig
 from socialgrid.config import TrainConfig
+from socialgrid.models.captured import repeated
 from socialgrid.models.footprint import footprint, held_by
 from socialgrid.models.recall import piece_length
 from socialgrid.models.recurrent import StackedLSTM
@@ -84,13 +85,16 @@ def need_on_policy(
     refresh = again.tables + agents * block * (max(again.forward, 2 * _recalled(network)) + seen)
     judging = 3 * agents * steps * sum(_recalled(one) for one in network.branches.values())
 
+    # Phases that a card repeats keep their memory: refreshing, and the end of an update.
+    repeats = repeated(learner.device) and learner.ranks.size == 1
+    kept = 2 * refresh if repeats and isinstance(config, MinibatchConfig) else 0
     parameters = held_by(*network.parameters())
     copies = 3 if isinstance(config, MinibatchConfig) else 0  # to go back to
     return Need(
         networks=(2 + copies) * parameters,
         optimiser=2 * parameters,
         experience=experience,
-        step=max(gradient, refresh, judging),
+        update=max(gradient + kept, refresh, judging),
     )
 
 
