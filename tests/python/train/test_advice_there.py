@@ -64,6 +64,21 @@ def test_an_advised_run_is_the_cpus(arm, monkeypatch, tmp_path):
             )
 
 
+@pytest.mark.parametrize("arm", ["peers", "lectr"])
+def test_repeated_decisions_are_those_that_are_started_one_by_one(arm, monkeypatch, tmp_path):
+    monkeypatch.setattr("socialgrid.train.off_policy.trainer.settle_on", lambda name: DEVICE)
+    found = []
+    for graphs in ("off", "on"):
+        monkeypatch.setenv("SOCIALGRID_GRAPHS", graphs)
+        with Pretend():
+            trainer, rows = run(arm, tmp_path / graphs)
+            tensors = {**trainer.adviser.tensors(), **trainer.learner.tensors()}
+            found.append((tensors, [row["members"] for row in rows]))
+    for name, x in found[0][0].items():
+        assert torch.equal(x.nan_to_num(-7.0), found[1][0][name].nan_to_num(-7.0)), name
+    assert found[0][1] == found[1][1]
+
+
 def test_advising_that_is_not_finite_stops_there_too(monkeypatch, tmp_path):
     monkeypatch.setattr("socialgrid.train.off_policy.trainer.settle_on", lambda name: DEVICE)
     with Pretend():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -45,15 +46,21 @@ def outcomes(ask: Tensor, answers: Tensor) -> Tensor:
     Returns:
         ``[..., K + 1]``, the last for the own intention.
     """
-    teachers = answers.shape[-2]
-    nodes, weights = np.polynomial.legendre.leggauss((teachers + 1) // 2)
-    at, weight = (answers.new_tensor(x) for x in (0.5 * (nodes + 1.0), 0.5 * weights))
+    at, weight = _gauss(answers.shape[-2], answers.dtype, answers.device)
     answering = answers[..., :-1].sum(-1, keepdim=True)
     factors = 1.0 - answering * (1.0 - at)
     others = factors.prod(-2, keepdim=True) / factors
     followed = (others * weight).sum(-1)
     advised = ask[..., None] * (followed[..., None] * answers[..., :-1]).sum(-2)
     return torch.cat((advised, 1.0 - advised.sum(-1, keepdim=True)), -1)
+
+
+@functools.cache
+def _gauss(teachers: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Gauss's nodes in [0, 1] and weights for as many teachers, once on each device."""
+    nodes, weights = np.polynomial.legendre.leggauss((teachers + 1) // 2)
+    made = (torch.tensor(x, dtype=dtype, device=device) for x in (0.5 * (nodes + 1), 0.5 * weights))
+    return next(made), next(made)
 
 
 def td_error(

@@ -61,6 +61,7 @@ class Exchanges:
         self._is_other = F.one_hot(self._own_slot, n)[:, None] == 0
         self._everyone = torch.arange(agents, device=self.device)
         self._all_actions = torch.arange(self._actions, device=self.device)
+        self._silent = F.one_hot(torch.tensor(self._actions), self._actions + 1).to(self.device)
         self._scale = torch.full((agents,), 1e-8, device=self.device)
 
     # What agents see.
@@ -144,7 +145,5 @@ class Exchanges:
 
     def _outcomes(self, ask: Tensor, answers: Tensor) -> Tensor:
         """P(outcome) ``[A, M, K + 1]`` for log-probabilities of all agents' policies."""
-        silent = F.one_hot(self._all_actions.new_tensor(self._actions), self._actions + 1)
-        return outcomes(
-            ask[..., 1].exp(), torch.where(self._is_other[..., None], answers.exp(), silent)
-        )
+        answering = torch.where(self._is_other[..., None], answers.exp(), self._silent)
+        return outcomes(ask[..., 1].exp(), answering)

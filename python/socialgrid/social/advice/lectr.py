@@ -49,9 +49,11 @@ from torch import Tensor
 
 from socialgrid.data.exchange import fetched, sent
 from socialgrid.data.replay import Replay, Transitions
+from socialgrid.models.captured import Captured
 from socialgrid.models.draws import AgentDraws
 from socialgrid.models.far_steps import FarSteps, Planned
 from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.phases import Phases
 from socialgrid.models.trained import Trained
 from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner, Proposals
 from socialgrid.social.advice.advising import (
@@ -102,6 +104,7 @@ class LeCTR(Exchanges):
         self._places = members.own_places.to(self.device)
         self._place_of = torch.tensor(members.owners, device=self.device)
         self._far: FarSteps | None = None
+        self._phases = Phases(self.device)
         # On an accelerator: gradient steps of which it is not known yet what came of them.
         self._under_way: list[Planned] = []
         kept = self._size + self._owners * self._actions
@@ -130,12 +133,28 @@ class LeCTR(Exchanges):
             self._look_back()
         (obs,) = sent(self.device, obs)
         seen = self._see(obs)
-        torch.maximum(self._scale, self._values_of(seen), out=self._scale)
-        ask, answers = self._behaviour(seen)
         n, copies = self._owners, seen.shape[1]
         drawn = self._draws.uniform(self._decisions, range(copies), kind=_DECISION, places=n + 1)
-        (draws,) = sent(self.device, drawn.transpose(1, 2))
         self._decisions += 1
+        intended = proposals.of(self.members.own_places[:, None].expand(-1, copies))
+        given = seen, drawn.transpose(1, 2), intended
+        action, followed, outcome = self._phases("decide", self._decide, *given)
+        self._decided = seen, outcome
+        action, followed = self._read(action, followed)
+        return action, followed
+
+    def _decide(self, seen: Tensor, draws: Tensor, intended: Tensor) -> Tensor:
+        """What is done, whom it was taken from and what became of the exchange, int64
+        ``[3, A, E]``. A phase: see ``captured``.
+
+        Args:
+            seen: as of ``_see``, ``[A, E, *]``.
+            draws: in [0, 1), ``[A, n + 1, E]``.
+            intended: int64 ``[A, E]``.
+        """
+        n = self._owners
+        torch.maximum(self._scale, self._values_of(seen), out=self._scale)
+        ask, answers = self._behaviour(seen)
         # A teacher's draw of its own place decides whether it asks.
         asks = draws[self._everyone, self._own_slot] < ask
         u = self._by_asker(draws[:, :n, :, None])
@@ -147,17 +166,14 @@ class LeCTR(Exchanges):
         teacher = (answered & (count == wanted[..., None])).long().argmax(-1)
         advised = count[..., -1] > 0
         advice = answer.gather(-1, teacher[..., None]).squeeze(-1)
-        own = self.members.own_places[:, None].expand(-1, copies)
-        (intended,) = sent(self.device, proposals.of(own))
         action = torch.where(advised, advice, intended)
-        self._decided = seen, torch.where(advised, advice, self._actions)
+        outcome = torch.where(advised, advice, self._actions)
         followed = torch.where(advised, self._place_of[teacher], self._places[:, None])
         self._tally.add("asked", asks)
         self._tally.add("advised", advised)
         self._tally.add("changed", action != intended)
         self._tally.add("answered", self._by_teacher(answered), self._by_teacher(requested))
-        action, followed = self._read(action, followed)
-        return action, followed
+        return torch.stack((action, followed, outcome))
 
     def _read(self, *wanted: Tensor) -> list[Tensor]:
         """Tensors on the CPU; an accelerator says with them what came of its gradient steps.
@@ -364,22 +380,31 @@ class LeCTR(Exchanges):
         plan = [Planned(places, None, stepping, everybody) for places in drawn]
         self._read()  # what came of those before
         if self._far is None:
-            self._far = FarSteps(self._trained, plan, {})
+            far = self._far = FarSteps(self._trained, plan, {})
+            self._step_there = Captured(lambda: self._far_step(far), self.device)
         self._far.begin(plan, self.config.tau, {})
         for step in plan:
             self.updates += 1
-            self._far.begin_step()
-            near = self.replay.kept_on.type == "cpu"
-            batch = self.replay.at(step.draw if near else self._far.given("draw"))
-            with torch.enable_grad():
-                loss = self.critic_loss(batch)
-                self._far.descend("critic", loss, self.config.max_grad_norm)
-                policy_loss = self.policy_loss(batch)
-                self._far.descend("policies", policy_loss, self.config.max_grad_norm)
-            self._far.follow()
-            self._far.end_step(step.key, {})
-            self._tally.add("advising_loss", loss.detach()[:, None])
+            if self.replay.kept_on.type == "cpu":
+                self._far_step(self._far, step.draw)
+            else:
+                self._step_there()
         self._under_way = plan
+
+    def _far_step(self, far: FarSteps, places: Tensor | None = None) -> None:
+        """A gradient step on what lies at ``places`` of the memory, or where the device was told.
+        A phase: see ``captured``.
+        """
+        config = self.config
+        far.begin_step()
+        batch = self.replay.at(far.given("draw") if places is None else places)
+        with torch.enable_grad():
+            loss = self.critic_loss(batch)
+            far.descend("critic", loss, config.max_grad_norm)
+            far.descend("policies", self.policy_loss(batch), config.max_grad_norm)
+        far.follow()
+        far.end_step((tuple(self._trained), True), {})
+        self._tally.add("advising_loss", loss.detach()[:, None])
 
     def _descend(self, name: str, loss: Tensor) -> None:
         part = self._trained[name]
