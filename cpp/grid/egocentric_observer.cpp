@@ -128,7 +128,7 @@ void EgocentricObserver::find_agents(const World& world, EgocentricScratch& scra
   for (std::size_t i = 0; i < agents.size(); ++i) {
     scratch.slots[i] = palette_.slot(i, prestige[i]);
     scratch.drawn[i] = agents[i].shown() ? 1 : 0;
-    if (agents[i].shown()) {
+    if (agents[i].shown() && !is_crowd()) {
       scratch.figures[i] = atlas_.figures(scratch.slots[i], world.at(agents[i].position()));
     }
   }

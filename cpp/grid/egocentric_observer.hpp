@@ -21,8 +21,9 @@ inline constexpr std::size_t kLanes = 4;  // views flooded at once
 struct EgocentricScratch final : ObserverScratch {
   std::vector<Tile> plane;  // the grid with an empty margin, and 16 bytes of slack at both ends
   std::vector<int> slots;   // each agent's palette slot
-  std::vector<std::uint8_t> drawn;       // each agent: its figure is the one drawn on its cell
-  std::vector<const SpriteId*> figures;  // of each agent that is shown: TileAtlas::figures
+  std::vector<std::uint8_t> drawn;  // each agent: its figure is the one drawn on its cell
+  // Of each agent that is shown, if they are few: TileAtlas::figures.
+  std::vector<const SpriteId*> figures;
   // Of crowds: 1 + the first agent on every cell of the plane, 0: nobody; and 1 + the next one.
   std::vector<std::uint8_t> first_there;
   std::vector<std::uint8_t> next_there;

@@ -48,7 +48,7 @@ void EgocentricObserver::observe_shuffled(const World& world, const EgocentricSc
   const std::uint8_t* const pictures = atlas_.sprite(0);  // small ones follow each other
   std::array<Sight, kLanes> sights;
   for (std::size_t i = 0; i < agents.size(); ++i) {
-    if (agents[i].shown()) prefetch(scratch.figures[i]);
+    if (agents[i].shown() && !is_crowd()) prefetch(scratch.figures[i]);
   }
   for (std::size_t viewer = 0; viewer < agents.size();
        ++viewer, obs += bytes_per_agent(), visible += agents.size()) {
@@ -105,9 +105,13 @@ void EgocentricObserver::observe_shuffled(const World& world, const EgocentricSc
     for (std::size_t j = 0; j < agents.size(); ++j) {
       const auto row = static_cast<unsigned>(agents[j].row - top);
       const auto col = static_cast<unsigned>(agents[j].col - left);
-      const unsigned cell = turned.cells[(row * 8 + col) % 64];
+      if ((row >= kSize) | (col >= kSize)) {
+        visible[j] = 0;
+        continue;
+      }
+      const unsigned cell = turned.cells[row * 8 + col];
       // Without branches but one: who is met is hard to foretell.
-      const bool seen = (row < kSize) & (col < kSize) & ((sight.seen >> cell & 1) != 0);
+      const bool seen = (sight.seen >> cell & 1) != 0;
       visible[j] = static_cast<std::uint8_t>(seen & agents[j].active());
       if (seen & (scratch.drawn[j] != 0) & (j != viewer)) {
         lay(scratch.figures[j][self.dir * 4 + agents[j].dir], static_cast<int>(cell / 8),

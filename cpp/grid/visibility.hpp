@@ -21,50 +21,37 @@ using RowMasks = std::array<std::uint32_t, kLanes>;
 
 namespace visibility_detail {
 
-// What a sweep along a row adds: to what is seen of this row, and of the one further on.
-struct Swept {
-  std::uint32_t here;
-  std::uint32_t further;
-};
-
-// Rightward, from the viewer's column to the edge. Adding the seen cells to a run of open ones
-// carries from the first of them to the run's end.
-inline Swept sweep_right(std::uint32_t seen, std::uint32_t open, int size, int col) {
-  const std::uint32_t all = (std::uint32_t{1} << size) - 1;
-  open &= all << col;
-  const std::uint32_t seeds = seen & open;
-  const std::uint32_t right = (((open + seeds) ^ open) | seeds) & open;
-  return {(right << 1) & all, (right | (right << 1)) & all};
-}
-
-// Leftward, from one right of the viewer's column to column 1, by doubling. Of the rightward sweep
-// it sees the cell right of the viewer's column.
-inline Swept sweep_left(std::uint32_t seen, std::uint32_t open, int size, int col) {
-  const std::uint32_t viewer = std::uint32_t{1} << col;
-  const std::uint32_t part = (std::uint32_t{1} << (col + 2)) - 2;
-  std::uint32_t runs = open & part;
-  std::uint32_t left = (seen | ((seen & open & viewer) << 1)) & runs;
-  left |= runs & (left >> 1);
-  runs &= runs >> 1;
-  left |= runs & (left >> 2);
-  runs &= runs >> 2;
-  left |= runs & (left >> 4);
-  if (size > 15) {
-    runs &= runs >> 4;
-    left |= runs & (left >> 8);
-  }
-  return {left >> 1, left | (left >> 1)};
-}
-
 // Sees along one row from `seen`, and adds to `further` what becomes visible one row on.
 template <std::size_t kLanes>
 inline void sweep_row(RowMasks<kLanes>& seen, const RowMasks<kLanes>& transparent,
                       RowMasks<kLanes>& further, int size, int col) {
+  const std::uint32_t all = (std::uint32_t{1} << size) - 1;
+  const std::uint32_t right_part = all << col;  // viewer's column to the edge
+  const std::uint32_t left_part =
+      (std::uint32_t{1} << (col + 2)) - 2;  // one right of it to column 1
+  const std::uint32_t viewer = std::uint32_t{1} << col;
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    const Swept right = sweep_right(seen[lane], transparent[lane], size, col);
-    const Swept left = sweep_left(seen[lane], transparent[lane], size, col);
-    seen[lane] |= right.here | left.here;
-    further[lane] |= right.further | left.further;
+    const std::uint32_t open = transparent[lane];
+    // Rightward. Adding the seen cells to a run of open ones carries from the first of them to the
+    // run's end.
+    const std::uint32_t right_open = open & right_part;
+    const std::uint32_t right_seeds = seen[lane] & right_open;
+    const std::uint32_t right =
+        (((right_open + right_seeds) ^ right_open) | right_seeds) & right_open;
+    // Leftward, by doubling. Of the rightward sweep it sees the cell right of the viewer's column.
+    std::uint32_t left_open = open & left_part;
+    std::uint32_t left = (seen[lane] | ((seen[lane] & open & viewer) << 1)) & left_open;
+    left |= left_open & (left >> 1);
+    left_open &= left_open >> 1;
+    left |= left_open & (left >> 2);
+    left_open &= left_open >> 2;
+    left |= left_open & (left >> 4);
+    if (size > 15) {
+      left_open &= left_open >> 4;
+      left |= left_open & (left >> 8);
+    }
+    seen[lane] |= ((right << 1) & all) | (left >> 1);
+    further[lane] |= ((right | (right << 1)) & all) | left | (left >> 1);
   }
 }
 
@@ -98,9 +85,9 @@ class SightTable {
     for (std::uint32_t open = 0; open <= kAll; ++open) {
       beside_[open] = static_cast<std::uint8_t>(kViewer | (along(kViewer, open) & kAll));
       for (std::uint32_t seen = 0; seen <= kAll; ++seen) {
-        further_[open << kSize | seen] = static_cast<std::uint8_t>(
-            visibility_detail::sweep_right(seen, open, kSize, kCol).further |
-            visibility_detail::sweep_left(seen, open, kSize, kCol).further);
+        RowMasks<1> row{seen}, further{0};
+        visibility_detail::sweep_row<1>(row, {open}, further, kSize, kCol);
+        further_[open << kSize | seen] = static_cast<std::uint8_t>(further[0]);
       }
     }
   }
@@ -127,7 +114,7 @@ class SightTable {
   static constexpr std::uint64_t kAll = (1u << kSize) - 1, kViewer = 1u << kCol;
   static constexpr std::uint64_t kRows = 0x0001010101010101ull;
 
-  // What sweeps along every row add to it: sweep_right and sweep_left.
+  // What sweeps along every row add to it, as sweep_row does.
   static std::uint64_t along(std::uint64_t seen, std::uint64_t open) {
     const std::uint64_t right_runs = open & kRows * 0x78, left_runs = open & kRows * 0x1e;
     const std::uint64_t seeds = seen & right_runs;
