@@ -20,7 +20,7 @@ OF_THE_EXTENSION = {
     *("test_stubs.py", "test_packaging.py", "test_extension.py", "test_divided_state.py"),
     *("test_kernels.py", "test_kernel_images.py", "test_acting.py"),
     *("test_perceptrons.py", "test_compiled_steps.py"),
-    *("test_deciding.py", "test_decoding.py"),
+    *("test_deciding.py", "test_decoding.py", "test_lessons.py"),
 }
 ROOMS = ("algos", "data", "measures", "models", "social", "train")
 PATCHED = {  # modules in which a test replaces something
@@ -29,6 +29,13 @@ PATCHED = {  # modules in which a test replaces something
     "test_divergence: socialgrid.social.influence",  # its doctests
     "test_divergence: socialgrid.social.influence.divergence",  # a function named as a part is
     "test_listening: socialgrid.social.influence",  # its doctests
+    *(  # where they run, whole files of kernels that are called and replaced
+        f"{name}: socialgrid.models.triton_kernels"
+        for name in (
+            *("compile_kernels", "conftest", "test_absolute_errors", "test_activations"),
+            *("test_learning", "test_look_ups", "test_memory", "test_waiting"),
+        )
+    ),
 }
 BY_NAME = {"setattr", "delattr", "getattr", "hasattr"}
 

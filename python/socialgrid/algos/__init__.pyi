@@ -20,4 +20,6 @@ from socialgrid.algos.options import RecurrentDQNConfig as RecurrentDQNConfig
 from socialgrid.algos.options import SACConfig as SACConfig
 from socialgrid.algos.options import TD3Config as TD3Config
 from socialgrid.algos.options import register_algorithm as register_algorithm
+from socialgrid.algos.ranks import ALONE as ALONE
+from socialgrid.algos.ranks import Ranks as Ranks
 from socialgrid.algos.workers import Workers as Workers

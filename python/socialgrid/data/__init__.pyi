@@ -13,6 +13,8 @@ from socialgrid.data.rollout import Decision as Decision
 from socialgrid.data.rollout import Recorded as Recorded
 from socialgrid.data.rollout import Rollout as Rollout
 from socialgrid.data.sequence_replay import SequenceReplay as SequenceReplay
+from socialgrid.data.sequences import Judged as Judged
+from socialgrid.data.sequences import Minibatch as Minibatch
 from socialgrid.data.sum_tree import SumTree as SumTree
 from socialgrid.data.trajectories import Trajectories as Trajectories
 from socialgrid.data.trajectories import read_trajectories as read_trajectories

@@ -112,7 +112,7 @@ def test_updates_by_priority_are_for_those_whose_turn_it_is(fastest, monkeypatch
     used = kernels.KERNELS
     for each, own in ((fast, used), (slow, None)):
         monkeypatch.setattr(kernels, "KERNELS", own)
-        each._since_update = [9, 0, 9]
+        each.load_meta(each.meta() | {"since_update": [9, 0, 9]})
         numbers = each.update(2)
         assert next(iter(numbers.values())).isfinite().tolist() == [True, False, True]
     same(fast, slow)

@@ -5,7 +5,7 @@ import torch
 from tests.python.algos.tiny import MODEL, Buttons
 from tests.python.pretend import DEVICE, Pretend
 
-from socialgrid.algos.on_policy.a3c import A3C
+from socialgrid.algos import A3C
 
 ENVS, AGENTS = 5, 2
 

@@ -7,10 +7,9 @@ import torch
 
 from socialgrid import _core
 from socialgrid.algos import A3C, PPO, A3CConfig, PPOConfig
-from socialgrid.data.sequences import Judged, Minibatch
+from socialgrid.data import Judged, Minibatch
 from socialgrid.models import ModelConfig, ViewSpec, kernels
-from socialgrid.social import CommOptions
-from socialgrid.social.mechanism import Outputs
+from socialgrid.social import CommOptions, Outputs
 
 SETS = _core.kernel_sets()
 COMM = CommOptions(vocabulary=5, coef=0.3, entropy_coef=0.1, embedding=9)

@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from socialgrid import _core
-from socialgrid.models import ModelConfig, ViewSpec, kernels
-from socialgrid.models.decoder import Decoder
-from socialgrid.models.encoders import Encoder
+from socialgrid.models import Decoder, Encoder, ModelConfig, ViewSpec, kernels
 
 SETS = _core.kernel_sets()
 MINI = ModelConfig(channels=(16, 32), features=(64,), memory=64, heads=(32,))

@@ -7,7 +7,7 @@ import torch
 
 from socialgrid import _core
 from socialgrid.algos import A3C, PPO, A3CConfig, PPOConfig
-from socialgrid.data.sequences import Judged, Minibatch
+from socialgrid.data import Judged, Minibatch
 from socialgrid.models import ModelConfig, ViewSpec, kernels, lessons
 from socialgrid.social import (
     CommOptions,

@@ -4,8 +4,7 @@ import pytest
 import torch
 from tests.python.pretend import DEVICE, Pretend
 
-from socialgrid.models import weight_gradients
-from socialgrid.models.products import affine
+from socialgrid.models import affine, weight_gradients
 
 
 @pytest.mark.parametrize("rows", [1, 7, 96, 100, 101])

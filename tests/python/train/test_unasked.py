@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.python.arms import config_of, merged
 from tests.python.pretend import DEVICE, Pretend
 
-from socialgrid.algos.ranks import ALONE, Ranks
+from socialgrid.algos import ALONE, Ranks
 from socialgrid.config import from_dict
 from socialgrid.models import NonFiniteError
 from socialgrid.train import make_trainer

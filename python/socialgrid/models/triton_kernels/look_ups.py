@@ -21,8 +21,8 @@ from socialgrid.models.triton_kernels.activations import unbend
 from socialgrid.models.triton_kernels.launching import on
 
 _ROWS = 64  # pixels that a program makes
-_PIECE = 256  # cells of a tile that a program adds
-_STEP = 64  # of which so many at once
+PIECE = 256  # cells of a tile that a program adds
+STEP = 64  # of which so many at once
 _COLS = 128  # outputs of a program at most
 
 
@@ -90,11 +90,11 @@ class _LookUp(torch.autograd.Function):
         known, slope, shape, kernel = ctx.sizes
         flat = out.flatten(1, 3)
         grad, d_bias = unbend(grads[0].reshape(flat.shape), flat, slope, tanh=False)
-        d_table = _add_by_tile(tiles, grad, known, shape, kernel)
+        d_table = add_by_tile(tiles, grad, known, shape, kernel)
         return None, d_table, d_bias, None, None, None, None
 
 
-def _add_by_tile(
+def add_by_tile(
     tiles: Tensor, grad: Tensor, known: int, shape: tuple[int, int], kernel: int
 ) -> Tensor:
     """Sums of the pixels whose window has a tile at a place, float32 ``[A, K, k * k, outputs]``.
@@ -114,8 +114,8 @@ def _add_by_tile(
     keys, order = ((tiles.int() & 0xFFFF) + own).flatten().sort(stable=True)
     each = torch.arange(every + 1, dtype=torch.int32, device=grad.device)
     starts = torch.searchsorted(keys, each)
-    ends = starts.diff().add_(_PIECE - 1).div_(_PIECE, rounding_mode="floor").cumsum(0)
-    most = tiles.numel() // _PIECE + min(every, tiles.numel())
+    ends = starts.diff().add_(PIECE - 1).div_(PIECE, rounding_mode="floor").cumsum(0)
+    most = tiles.numel() // PIECE + min(every, tiles.numel())
     numbers = torch.arange(most, dtype=torch.int64, device=grad.device)
     owner = torch.searchsorted(ends, numbers, right=True)
     cols = min(_COLS, triton.next_power_of_2(outputs))
@@ -124,10 +124,10 @@ def _add_by_tile(
     with on(grad):
         _add_pieces[(most, triton.cdiv(outputs, cols))](
             *(grad, order, starts, ends, owner, sums, every),
-            *(*shape, kernel, outputs, _PIECE, _STEP, cols),
+            *(*shape, kernel, outputs, PIECE, STEP, cols),
         )
         _add_tiles[(every, places, triton.cdiv(outputs, cols))](
-            *(sums, ends, found, places, outputs, _STEP, cols)
+            *(sums, ends, found, places, outputs, STEP, cols)
         )
     return found
 

@@ -18,10 +18,18 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from socialgrid.models import ModelConfig, StackedLSTM, ViewSpec, kernels, triton_kernels
-from socialgrid.models.decoder import Decoder
-from socialgrid.models.encoders import Encoder
-from socialgrid.models.layers import StackedConv, StackedLinear, StackedTransposedConv
+from socialgrid.models import (
+    Decoder,
+    Encoder,
+    ModelConfig,
+    StackedConv,
+    StackedLinear,
+    StackedLSTM,
+    StackedTransposedConv,
+    ViewSpec,
+    kernels,
+    triton_kernels,
+)
 from socialgrid.models.triton_kernels import choice
 
 TARGETS = [GPUTarget("cuda", 80, 32), GPUTarget("cuda", 90, 32)]

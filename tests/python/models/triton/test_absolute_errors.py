@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 from tests.python.models.triton.test_memory import check
 
-from socialgrid.models import ModelConfig, ViewSpec
-from socialgrid.models.decoder import Decoder
+from socialgrid.models import Decoder, ModelConfig, ViewSpec
 from socialgrid.models.triton_kernels import absolute_errors, choice
 
 SHAPES = [(1, 1, 1, 3), (3, 70, 5, 27), (2, 131, 4, 192), (1, 2600, 3, 8)]

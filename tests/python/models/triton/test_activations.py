@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 from tests.python.models.triton.test_memory import check
 
-from socialgrid.models import activation
-from socialgrid.models.layers import StackedConv, StackedLinear, StackedTransposedConv
+from socialgrid.models import StackedConv, StackedLinear, StackedTransposedConv, activation
 from socialgrid.models.triton_kernels import activations, choice
 
 SHAPES = [(1, 1, 1), (1, 5, 3), (3, 67, 48), (2, 33, 192), (3, 2, 1025), (1, 700, 16)]

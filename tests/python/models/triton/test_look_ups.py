@@ -5,8 +5,7 @@ import pytest
 import torch
 from tests.python.models.triton.test_memory import check
 
-from socialgrid.models import ModelConfig, ViewSpec
-from socialgrid.models.encoders import Encoder
+from socialgrid.models import Encoder, ModelConfig, ViewSpec
 from socialgrid.models.triton_kernels import choice, look_ups
 
 MODELS = {  # model, rows, columns, views, agents: which layers the table stands for
@@ -43,8 +42,8 @@ def everything(encoder, views, dtype=torch.float32):
 @pytest.fixture
 def small(monkeypatch):
     """Several pieces for a tile, and several steps for a piece, of few views."""
-    monkeypatch.setattr(look_ups, "_PIECE", 32)
-    monkeypatch.setattr(look_ups, "_STEP", 16)
+    monkeypatch.setattr(look_ups, "PIECE", 32)
+    monkeypatch.setattr(look_ups, "STEP", 16)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -76,8 +75,8 @@ def test_bfloat16_stays_near(device, small, monkeypatch):
 
 @pytest.mark.parametrize(("piece", "count"), [(16, 1), (16, 7), (32, 6), (256, 9)])
 def test_sums_over_tiles(piece, count, device, monkeypatch):
-    monkeypatch.setattr(look_ups, "_PIECE", piece)
-    monkeypatch.setattr(look_ups, "_STEP", min(piece, 64))
+    monkeypatch.setattr(look_ups, "PIECE", piece)
+    monkeypatch.setattr(look_ups, "STEP", min(piece, 64))
     agents, rows, cols, kernel, outputs = 2, 4, 5, 2, 3
     down, across = rows - kernel + 1, cols - kernel + 1
     tiles = views_of(agents, count, rows * cols, torch.int16)
@@ -90,9 +89,9 @@ def test_sums_over_tiles(piece, count, device, monkeypatch):
             tile = seen[a, n, y + place // kernel, x + place % kernel]
             expected[a, tile, place] += grad[a, n, y, x]
     given = tiles.to(device), grad.flatten(1, 3).to(device)
-    found = look_ups._add_by_tile(*given, TILES, (rows, cols), kernel)
+    found = look_ups.add_by_tile(*given, TILES, (rows, cols), kernel)
     check([found], [expected], 1e-6)
-    assert torch.equal(look_ups._add_by_tile(*given, TILES, (rows, cols), kernel), found)
+    assert torch.equal(look_ups.add_by_tile(*given, TILES, (rows, cols), kernel), found)
     assert not found[:, -1].any(), "nobody saw the last"
 
 

@@ -5,9 +5,7 @@ import torch
 import triton
 from tests.python.pretend import DEVICE, Pretend
 
-from socialgrid.models import ModelConfig, StackedLSTM, ViewSpec, kernels
-from socialgrid.models.decoder import Decoder
-from socialgrid.models.encoders import Encoder
+from socialgrid.models import Decoder, Encoder, ModelConfig, StackedLSTM, ViewSpec, kernels
 from socialgrid.models.triton_kernels import (
     absolute_errors,
     activations,
