@@ -14,6 +14,7 @@ from socialgrid.train.off_policy.learner import AnyOffPolicyLearner
 
 _BATCH = "algorithm.batch_size"
 _SINGLE = 4  # bytes of float32
+_PRIORITY = 8  # bytes of a transition
 _REST = 6  # bytes of a transition: its reward, and how it ended
 _NUMBERS = 24  # float32 numbers of a sample: rewards, values, targets, errors
 
@@ -58,7 +59,8 @@ def need_off_policy(learner: OffPolicyLearner, batch_size: int) -> Need:
     computed = sum(one.kept for one in views) + max(one.passing for one in views)
     tables = sum(one.tables for one in views)
     samples = learner.num_agents * batch_size * length
-    kept = learner.num_agents * learner.config.buffer_size * sample
+    priority = _PRIORITY if learner.config.prioritised else 0
+    kept = learner.num_agents * learner.config.buffer_size * (sample + priority)
     return Need(
         networks=3 * sum(blocks) + held_by(*(flat.block for flat in moving)),
         optimiser=2 * sum(blocks),
