@@ -1,18 +1,10 @@
 #include "core/map.hpp"
 
-#include <algorithm>
 #include <stdexcept>
 
 #include "core/text.hpp"
 
 namespace socialgrid {
-namespace {
-
-// Bytes of UTF-8 that go on with a character.
-bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
-
-}  // namespace
-
 void check_text(const std::vector<std::string>& lines, const std::string& characters) {
   if (lines.empty() || lines[0].empty()) {
     throw std::invalid_argument("the map is empty; give one string a row, one character a cell");
@@ -40,15 +32,6 @@ void check_text(const std::vector<std::string>& lines, const std::string& charac
                                 std::to_string(col + 1) + ": unknown character '" +
                                 printable(character_at(line, col)) + "'; allowed:" + allowed);
   }
-}
-
-std::size_t num_characters(const std::string& text) {
-  return text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), continues));
-}
-
-std::string character_at(const std::string& text, std::size_t byte) {
-  const auto begin = text.begin() + static_cast<std::ptrdiff_t>(byte);
-  return {begin, std::find_if_not(begin + 1, text.end(), continues)};
 }
 
 }  // namespace socialgrid

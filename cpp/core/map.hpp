@@ -1,7 +1,6 @@
 // Text maps: one string a row, one character a cell.
 #pragma once
 
-#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -12,10 +11,5 @@ inline constexpr int kMaxSide = 255;  // rows and columns of a grid
 // Throws std::invalid_argument unless the lines are a rectangle of at most kMaxSide a side whose
 // characters are all among `characters`; names line and column (from 1) of what is wrong.
 void check_text(const std::vector<std::string>& lines, const std::string& characters);
-
-// Of UTF-8 text, so that messages count and quote what users see: how many characters there are,
-// and the whole character that begins at a byte.
-std::size_t num_characters(const std::string& text);
-std::string character_at(const std::string& text, std::size_t byte);
 
 }  // namespace socialgrid

@@ -1,5 +1,6 @@
 #include "core/text.hpp"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace socialgrid {
@@ -29,6 +30,11 @@ bool is_control(std::string_view character) {
                                : first == 0xc2 && static_cast<std::uint8_t>(character[1]) < 0xa0;
 }
 
+// Bytes of whatever is taken for the first character.
+std::size_t step_bytes(std::string_view text) {
+  return std::max<std::size_t>(1, character_bytes(text));
+}
+
 }  // namespace
 
 std::string printable(std::string_view text, std::size_t limit) {
@@ -50,6 +56,17 @@ std::string printable(std::string_view text, std::size_t limit) {
     text.remove_prefix(count > 0 ? count : 1);
   }
   return out;
+}
+
+std::size_t num_characters(std::string_view text) {
+  std::size_t count = 0;
+  for (; !text.empty(); ++count) text.remove_prefix(step_bytes(text));
+  return count;
+}
+
+std::string character_at(std::string_view text, std::size_t byte) {
+  text.remove_prefix(byte);
+  return std::string(text.substr(0, step_bytes(text)));
 }
 
 }  // namespace socialgrid

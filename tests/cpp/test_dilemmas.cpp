@@ -464,6 +464,25 @@ void views_turn_with_the_agent() {
   CHECK(turned.view_facing(2) == scene.view_facing(0));
 }
 
+void bytes_that_are_no_text_are_no_part_of_a_row() {
+  Scene scene("public");
+  Layout layout = scene.batch.layout(0);
+  for (const char* stray : {"\x8d", "\xbf\x80", "\xc3"}) {
+    for (const std::size_t place : {0u, 3u, 5u}) {
+      Layout other = layout;
+      other.cells[1].insert(place, stray);
+      bool refused = false;
+      try {
+        scene.batch.set_layout(0, other);
+      } catch (const LayoutError&) {
+        refused = true;
+      }
+      CHECK(refused);
+    }
+  }
+  CHECK(scene.batch.layout(0).cells == layout.cells);
+}
+
 }  // namespace
 
 int main() {
@@ -482,6 +501,7 @@ int main() {
   the_river_stops_growth_when_it_is_full_of_waste();
   agents_look_different();
   views_turn_with_the_agent();
+  bytes_that_are_no_text_are_no_part_of_a_row();
   if (failures == 0) std::puts("all checks passed");
   return failures == 0 ? 0 : 1;
 }

@@ -87,8 +87,10 @@ class Table {
              .visible = part(agents * batch.num_agents()),
              .last_actions = last_actions_.data(),
              .events = part(agents * batch.spec().event_names.size())};
-    batch.reset({step_.obs, step_.active, step_.visible, step_.last_actions});
+    reset();
   }
+
+  void reset() { batch.reset({step_.obs, step_.active, step_.visible, step_.last_actions}); }
 
   // Steps with actions off the input; an environment may refuse what a forged snapshot holds.
   void play(Bytes& bytes, int steps) {
