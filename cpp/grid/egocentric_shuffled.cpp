@@ -110,7 +110,7 @@ void EgocentricObserver::observe_shuffled(const World& world, const EgocentricSc
         continue;
       }
       const unsigned cell = turned.cells[row * 8 + col];
-      // Without branches but one: who is met is hard to foretell.
+      // Who is met is hard to foretell: one branch for all that it takes.
       const bool seen = (sight.seen >> cell & 1) != 0;
       visible[j] = static_cast<std::uint8_t>(seen & agents[j].active());
       if (seen & (scratch.drawn[j] != 0) & (j != viewer)) {
