@@ -223,12 +223,14 @@ void BatchEnv::write_nothing_happened(std::size_t env, const StepBuffers& out) c
   if (out.clear_final_obs) clear_final_obs(env, out);
 }
 
-// Agent by agent: for more bytes at once the C library leaves it to an instruction of the
-// processor's that takes half as long again.
 void BatchEnv::clear_final_obs(std::size_t env, const StepBuffers& out) const {
-  const std::size_t bytes = observer_->bytes_per_agent();
-  std::byte* row = out.final_obs + env * num_agents() * bytes;
-  for (std::size_t a = 0; a < num_agents(); ++a, row += bytes) std::memset(row, 0, bytes);
+  // More bytes at once than half of this the C library leaves to an instruction of the processor's
+  // that begins slowly: it takes longer than vectors until there is much more.
+  constexpr std::size_t kFew = 4096;
+  const std::size_t bytes = observer_->bytes_per_agent(), all = num_agents() * bytes;
+  std::byte* const rows = out.final_obs + env * all;
+  const std::size_t piece = all <= kFew ? bytes : all;
+  for (std::size_t at = 0; at < all; at += piece) std::memset(rows + at, 0, piece);
 }
 
 bool BatchEnv::is_over(const World& world) const {
