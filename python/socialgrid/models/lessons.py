@@ -187,13 +187,19 @@ class _Plan:
     offsets: list[int]
 
 
-_PLANS: WeakKeyDictionary[ActorCritic, _Plan | None] = WeakKeyDictionary()
+# With the parameters that each was made for.
+_PLANS: WeakKeyDictionary[ActorCritic, tuple[list[nn.Parameter], _Plan | None]] = (
+    WeakKeyDictionary()
+)
 
 
 def _plan(network: ActorCritic, predictions: Sequence[Comparison]) -> _Plan | None:
-    if network not in _PLANS:
-        _PLANS[network] = _make_plan(network, predictions)
-    return _PLANS[network]
+    now = [*network.parameters()]
+    made_for, plan = _PLANS.get(network, ([], None))
+    if len(now) != len(made_for) or any(x is not y for x, y in zip(now, made_for, strict=True)):
+        plan = _make_plan(network, predictions)
+        _PLANS[network] = now, plan
+    return plan
 
 
 def _make_plan(network: ActorCritic, predictions: Sequence[Comparison]) -> _Plan | None:

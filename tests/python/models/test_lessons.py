@@ -200,3 +200,15 @@ def test_a_loss_that_is_no_number_is_that_agents_alone(compiled):
     part.decisions["action"].target[1, 2, 3] = float("inf")
     loss, _ = learner.loss(learner.model, replace(part))
     assert loss.isfinite().tolist() == [True, False]
+
+
+def test_parameters_that_are_replaced_are_learnt_from(monkeypatch):
+    learner, part = case("ppo", "mini")
+    results(learner, part)  # now it is known how the network is put together
+    head = learner.model.policy_head.layers[0]
+    head.weight = torch.nn.Parameter(0.5 * head.weight.detach())
+    found = results(learner, part)
+    monkeypatch.setattr(kernels, "KERNELS", None)
+    expected = results(learner, part)
+    close(found[0], expected[0])
+    close(found[1], expected[1], 2e-4)
