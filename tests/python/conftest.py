@@ -1,6 +1,7 @@
 """Options shared by the Python tests."""
 
 import contextlib
+import os
 import signal
 
 import pytest
@@ -45,6 +46,12 @@ def pytest_addoption(parser):
         metavar="DEVICE",
         help="run the tests of an accelerator, too, on this one: cuda or mps",
     )
+
+
+def pytest_configure(config):
+    """Have Triton interpret its kernels: it looks when it is loaded, which PyTorch may do."""
+    if not config.getoption("--accelerator"):
+        os.environ["TRITON_INTERPRET"] = "1"
 
 
 def pytest_collection_modifyitems(config, items):

@@ -5,7 +5,6 @@ kernels and runs the same tests there. They are collected wherever the test extr
 """
 
 import importlib.util
-import os
 import platform
 import sys
 
@@ -18,11 +17,6 @@ from socialgrid.models.triton_kernels import choice
 BROUGHT = sys.platform == "linux" and platform.machine() == "x86_64"  # as pyproject.toml says
 if not BROUGHT and importlib.util.find_spec("triton") is None:
     collect_ignore_glob = ["test_*.py"]
-
-
-def pytest_configure(config):
-    if not config.getoption("--accelerator"):
-        os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture
