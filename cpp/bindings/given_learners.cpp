@@ -1,6 +1,7 @@
 #include "given_learners.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 namespace py = pybind11;
@@ -14,10 +15,11 @@ learning::Rules rules_of(const py::dict& numbers) {
 }
 
 void check_positive(const std::vector<std::int64_t>& counts) {
-  if (*std::min_element(counts.begin(), counts.end()) < 1) {
+  const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
+  if (*least < 1 || *most > std::numeric_limits<std::int32_t>::max()) {
     throw py::value_error(
-        "numbers of steps, samples, inputs, actions, critics and units, and intervals: must be at "
-        "least 1");
+        "numbers of steps, samples, inputs, actions, critics and units, and intervals: must be 1 "
+        "to 2147483647");
   }
 }
 

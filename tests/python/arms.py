@@ -98,7 +98,9 @@ def config_of(arm: str, device: str) -> TrainConfig:
         if base.algorithm.name == "recurrent-dqn":
             small["algorithm"] |= {"burn_in": 2, "sequence_length": 6, "batch_size": 8}
         if "lectr" in mechanisms:
-            small["social"] = {"lectr": {"batch_size": 8, "buffer_size": 200}}
+            small["social"] = {
+                "lectr": {"batch_size": 8, "buffer_size": 200, "learning_starts": 8, "interval": 4}
+            }
     elif base.algorithm.name == "behaviour-cloning":
         small["algorithm"] = {"num_minibatches": 2, "minibatch_sequences": 6, "sequence_length": 6}
     elif base.algorithm.name == "ppo":

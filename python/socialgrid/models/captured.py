@@ -9,6 +9,7 @@ tensor. Such a function can be called as it is, or be one CUDA graph: that is al
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -41,6 +42,9 @@ class CudaGraphs:
     def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
         """See ``Engine``."""
         graph = torch.cuda.CUDAGraph()
+        gc.collect()  # what is freed while a graph is recorded may spoil it
+        collects = gc.isenabled()
+        gc.disable()
         try:
             with torch.cuda.graph(graph):
                 found = function()
@@ -49,6 +53,9 @@ class CudaGraphs:
                 "It was being recorded as a CUDA graph; SOCIALGRID_GRAPHS=off does without."
             )
             raise
+        finally:
+            if collects:
+                gc.enable()
         return found, graph.replay
 
     def wait(self, device: torch.device) -> None:

@@ -124,7 +124,8 @@ class Decoder(nn.Module):
             encoder: of the same agents.
         """
         weights = self.in_order()
-        if kernels.usable(core, weight, *weights):
+        alike = core.shape[:2] == action.shape == weight.shape == views.shape[:2]
+        if alike and action.dtype == torch.int64 and kernels.usable(core, weight, *weights):
             rows = decoding.Rows(action, weight, views, encoder.first.atlas)
             return decoding.error(core, rows, self.shape(), weights)
         found: Tensor = self(core, action, encoder.pixels(views))

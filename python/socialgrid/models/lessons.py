@@ -83,6 +83,8 @@ def learn(
     plan = _plan(network, predictions)
     if plan is None or not kernels.usable(part.weight, part.state, *plan.parameters):
         return None
+    if not _fits(network, part, terms, predictions):
+        return None
     dense = all(x.is_contiguous() for x in (part.views, *plan.parameters))
     if part.views.dim() < 4 or not dense or part.state.stride(-1) != 1:
         return None
@@ -187,14 +189,49 @@ class _Plan:
     offsets: list[int]
 
 
-# With the parameters that each was made for.
-_PLANS: WeakKeyDictionary[ActorCritic, tuple[list[nn.Parameter], _Plan | None]] = (
+def _fits(
+    network: ActorCritic,
+    part: Minibatch,
+    terms: Mapping[str, Terms],
+    predictions: Sequence[Comparison],
+) -> bool:
+    """Whether everything lies as the kernels take it to, who are told addresses."""
+    shape, (first, *_, last) = part.weight.shape, part.views.shape[:3]
+    if part.views.shape[1] != shape[1] + 1 or (first, last) != (shape[0], shape[2]):
+        return False
+    tokens = part.tokens
+    if network.hearing.columns and (tokens is None or tokens.dtype != torch.int16):
+        return False
+    made = [part.decisions[name] for name in terms]
+    numbers = [x for one in made for x in (one.log_prob, one.advantage, one.target)]
+    whole = all(one.choice.dtype == torch.int64 for one in made)
+    seen = part.views[:, 1:]
+    return (
+        whole
+        and all(
+            x.shape == shape and x.dtype == torch.float32
+            for x in (*numbers, *(one.weight for one in predictions))
+        )
+        and all(
+            type(one.decoder) is Decoder
+            and (one.views.dtype, one.views.shape, one.views.stride())
+            == (seen.dtype, seen.shape, seen.stride())
+            for one in predictions
+        )
+    )
+
+
+# With the parameters and decoders that each was made for.
+_PLANS: WeakKeyDictionary[ActorCritic, tuple[list[nn.Module | nn.Parameter], _Plan | None]] = (
     WeakKeyDictionary()
 )
 
 
 def _plan(network: ActorCritic, predictions: Sequence[Comparison]) -> _Plan | None:
-    now = [*network.parameters()]
+    now: list[nn.Module | nn.Parameter] = [
+        *network.parameters(),
+        *(one.decoder for one in predictions),
+    ]
     made_for, plan = _PLANS.get(network, ([], None))
     if len(now) != len(made_for) or any(x is not y for x, y in zip(now, made_for, strict=True)):
         plan = _make_plan(network, predictions)

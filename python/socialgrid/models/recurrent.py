@@ -30,9 +30,10 @@ class StackedLSTM(nn.Module):
         self.weight_ih = uniform_parameter(generators, (4 * hidden, inputs), bound)
         self.weight_hh = uniform_parameter(generators, (4 * hidden, hidden), bound)
         self.bias_ih = uniform_parameter(generators, (4 * hidden,), bound)
-        # What acting needs of the weights, until they change.
-        self._kept: tuple[object, tuple[Tensor, Tensor, Tensor]] | None = None
-        self._ready: dict[bool, tuple[object, Tensor]] = {}
+        # What acting needs of the weights, until they change; and the memory that they were made
+        # of, so that no other weights get its addresses.
+        self._kept: tuple[object, tuple[Tensor, Tensor, Tensor], list[Tensor]] | None = None
+        self._ready: dict[bool, tuple[object, Tensor, list[Tensor]]] = {}
         self.bias_hh = uniform_parameter(generators, (4 * hidden,), bound)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +95,8 @@ class StackedLSTM(nn.Module):
         key, ready = self._key(None), self._ready.get(backward)
         if ready is None or ready[0] != key:
             own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-            ready = self._ready[backward] = (key, kernels.Weights(*own).packed(backward=backward))
+            packed = kernels.Weights(*own).packed(backward=backward)
+            ready = self._ready[backward] = key, packed, [p.detach() for p in own]
         return ready[1]
 
     def _key(self, dtype: torch.dtype | None) -> object:
@@ -120,7 +122,8 @@ class StackedLSTM(nn.Module):
         recurrent = (self.weight_hh * double[:, None]).to(dtype)
         bias = ((self.bias_ih + self.bias_hh) * double).to(dtype)
         if keeping:
-            self._kept = (key, (weight, recurrent, bias))
+            own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+            self._kept = key, (weight, recurrent, bias), [p.detach() for p in own]
         return weight, recurrent, bias
 
 

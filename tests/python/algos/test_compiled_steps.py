@@ -356,8 +356,9 @@ def test_what_does_not_fit_is_refused_before_anything_changes(fastest, monkeypat
         assert f"learner {learners[-1]}" in given.refused(learners=learners)
     counts = ("target_interval", *(() if kind == "dqn" else ("critics", "policy_delay")))
     for name in counts:
-        assert "at least 1" in given.number_refused(name, 0)
-    assert "at least 1" in given.refused(hidden=(24, 0))
+        for wrong in (0, 1 << 40):
+            assert "must be 1 to" in given.number_refused(name, wrong)
+    assert "must be 1 to" in given.refused(hidden=(24, 0))
     assert given.refused(hidden=())
     assert given.refused(hidden=(24, 16))
     assert given.refused(begun=[0])
@@ -365,3 +366,27 @@ def test_what_does_not_fit_is_refused_before_anything_changes(fastest, monkeypat
         assert "policy" in given.refused(policy="good")
     for name, x in arrays.items():
         np.testing.assert_array_equal(x, before[name])
+
+
+OVERRIDDEN = {
+    "dqn": ["_learn", "loss"],
+    "td3": ["_learn", "critic_loss", "actor_loss"],
+    "sac": ["_learn", "critic_loss", "actor_loss"],
+    "discrete": ["_learn", "critic_loss", "actor_loss"],
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, x) for k, many in OVERRIDDEN.items() for x in many])
+def test_a_subclass_that_learns_otherwise_is_asked(fastest, kind, name):
+    learner, asked = learner_of(kind), []
+    make = type(learner)
+
+    def mine(self, *given, **more):
+        asked.append(name)
+        return getattr(make, name)(self, *given, **more)
+
+    learner.update()
+    assert not asked
+    learner.__class__ = type("Mine", (make,), {name: mine})
+    learner.update()
+    assert asked

@@ -212,3 +212,52 @@ def test_parameters_that_are_replaced_are_learnt_from(monkeypatch):
     expected = results(learner, part)
     close(found[0], expected[0])
     close(found[1], expected[1], 2e-4)
+
+
+OTHERWISE = {
+    "views of their own": lambda views, weight: (views.contiguous(), weight),
+    "type": lambda views, weight: (views, weight.double()),
+    "one weight": lambda views, weight: (views, weight[:, :1, :1]),
+}
+
+
+@pytest.mark.parametrize("how", OTHERWISE)
+def test_views_and_weights_that_lie_otherwise_are_compared_all_the_same(monkeypatch, how):
+    learner, part = case("ppo", "full, three agents")
+    prediction = type(learner.mechanisms[0])
+
+    class Odd(prediction):
+        def compared(self, part):
+            return OTHERWISE[how](*super().compared(part))
+
+    learner.mechanisms[0].__class__ = Odd
+    found = results(learner, part)
+    monkeypatch.setattr(kernels, "KERNELS", None)
+    expected = results(learner, part)
+    close(found[0], expected[0])
+    close(found[1], expected[1], 2e-4)
+
+
+def test_what_a_subclass_makes_of_a_minibatch_counts():
+    learner, part = case("ppo", "mini")
+    asked = []
+
+    class Mine(PPO):
+        def outputs(self, network, part):
+            asked.append(part)
+            return super().outputs(network, part)
+
+    learner.__class__ = Mine
+    results(learner, part)
+    assert asked == [part]
+
+
+def test_memory_whose_weights_are_replaced_forgets_the_old_ones(monkeypatch):
+    learner, part = case("a3c", "harvest")
+    for _ in range(4):  # addresses come again
+        weight = learner.model.lstm.weight_ih
+        weight.data = weight.data * 0.5
+        found = results(learner, part)
+        with monkeypatch.context() as without:
+            without.setattr(kernels, "KERNELS", None)
+            close(found[0], results(learner, part)[0])

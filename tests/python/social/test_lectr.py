@@ -153,6 +153,16 @@ def test_outcomes_are_those_of_every_combination_of_answers(teachers: int) -> No
     torch.testing.assert_close(outcomes(ask, answers)[0], expected)
 
 
+def test_outcomes_and_their_way_back_read_no_value() -> None:
+    """An accelerator that repeats them cannot be asked."""
+    answers = torch.rand(5, 3, 4).softmax(-1).requires_grad_()
+    outcomes(torch.rand(5), answers)  # what is made once is made
+    with torch.autograd.profiler.profile() as profile:
+        outcomes(torch.rand(5), answers)[..., 0].sum().backward()
+    assert {event.name for event in profile.function_events or ()} >= {"aten::mul"}
+    assert not [e for e in profile.function_events or () if e.name == "aten::item"]
+
+
 def test_outcomes_of_thirty_two_teachers_are_a_distribution() -> None:
     answers = torch.zeros(1, 32, 3)
     answers[..., 0] = 1.0

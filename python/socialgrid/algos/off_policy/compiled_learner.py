@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,9 +21,22 @@ from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.models import kernels
 from socialgrid.models.finite import NonFiniteError
 
+# What ``_compiled_steps`` does in the place of.
+_COMPILED = (
+    *("_learn", "loss", "critic_loss", "actor_loss", "_errors"),
+    *("_descend", "_stepping", "_movers", "_move_targets"),
+)
+
 
 class CompiledLearner(OffPolicyLearner):
-    """Takes the steps of an update at once where kernels can, otherwise one by one."""
+    """Takes the steps of an update at once where kernels can, otherwise one by one.
+
+    Attributes:
+        known_to_kernels: stands in the class whose methods they do the work of. Its subclasses that
+            learn otherwise take steps one by one.
+    """
+
+    known_to_kernels: ClassVar[bool]
 
     @abstractmethod
     def _compiled_steps(self, batches: Batches) -> Steps:
@@ -35,7 +49,13 @@ class CompiledLearner(OffPolicyLearner):
         blocks = (part.flat.block for part in parts)
         # Priorities of agents who do not learn are those of networks that no kernel looks at.
         known = not self.config.prioritised or self._learners == self._now
-        return known and not views and kernels.usable(self.replay.kept["obs"], *blocks)
+        own = known and self._learns_as_compiled()
+        return own and not views and kernels.usable(self.replay.kept["obs"], *blocks)
+
+    def _learns_as_compiled(self) -> bool:
+        kind = type(self)
+        owner = next(one for one in kind.__mro__ if "known_to_kernels" in vars(one))
+        return all(getattr(kind, x, None) is getattr(owner, x, None) for x in _COMPILED)
 
     def _take_gradient_steps(self, steps: int) -> dict[str, Tensor]:
         if not steps or not self._compiles():

@@ -36,6 +36,7 @@ class DQN(CompiledLearner):
     """
 
     algorithm = "dqn"
+    known_to_kernels = True
     config: DQNConfig
 
     def __init__(

@@ -134,6 +134,8 @@ class SAC(_SoftActorCritic):
     anew every ``noise_interval`` steps, and one for each gradient step.
     """
 
+    known_to_kernels = True
+
     def __init__(self, task: TaskSpec, config: SACConfig | None = None, **options: Any) -> None:
         """See ``OffPolicyLearner``.
 
@@ -256,6 +258,8 @@ class DiscreteSAC(_SoftActorCritic):
     Critics: r + gamma sum_a pi(a | s') (min_k Q'_k(s', a) - alpha log pi(a | s')). Policy:
     sum_a pi(a | s) (alpha log pi(a | s) - min_k Q_k(s, a)).
     """
+
+    known_to_kernels = True
 
     def __init__(self, task: TaskSpec, config: SACConfig | None = None, **options: Any) -> None:
         """See ``OffPolicyLearner``.

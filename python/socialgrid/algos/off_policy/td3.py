@@ -28,6 +28,7 @@ class TD3(CompiledLearner):
     """
 
     algorithm = "td3"
+    known_to_kernels = True
     config: TD3Config
 
     def __init__(self, task: TaskSpec, config: TD3Config | None = None, **options: Any) -> None:

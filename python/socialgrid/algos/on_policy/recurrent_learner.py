@@ -318,6 +318,8 @@ class RecurrentLearner(Judging, Generic[Config]):
         learning = [one for one in self.mechanisms if type(one).loss is not Mechanism.loss]
         if kind is None or any(type(one).loss is not ViewLoss.loss for one in learning):
             return None
+        if type(self).outputs is not RecurrentLearner.outputs:
+            return None
         views = [one for one in learning if isinstance(one, ViewLoss)]
         found = lessons.learn(
             network,

@@ -49,7 +49,9 @@ def outcomes(ask: Tensor, answers: Tensor) -> Tensor:
     at, weight = _gauss(answers.shape[-2], answers.dtype, answers.device)
     answering = answers[..., :-1].sum(-1, keepdim=True)
     factors = 1.0 - answering * (1.0 - at)
-    others = factors.prod(-2, keepdim=True) / factors
+    # Not by prod: on the way back that asks the device whether anything is 0.
+    every = functools.reduce(torch.mul, factors.unbind(-2))
+    others = every.unsqueeze(-2) / factors
     followed = (others * weight).sum(-1)
     advised = ask[..., None] * (followed[..., None] * answers[..., :-1]).sum(-2)
     return torch.cat((advised, 1.0 - advised.sum(-1, keepdim=True)), -1)
