@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.going import Going, Snapshot
-from socialgrid.algos.on_policy.phases import Phases
+from socialgrid.algos.on_policy.repeated import Repeated
 from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.ranks import ALONE, Ranks, raise_first
@@ -85,7 +85,7 @@ class GradientSteps(StackedLearner):
     ranks: Ranks = ALONE
     snapshot: Snapshot
     standing: Standing
-    phases: Phases
+    phases: Repeated
     asks: bool
     """Whether the device is asked what came out as soon as that matters. A CPU is: agents that have
     stopped are left out, and what is not finite is found where it is. Asking an accelerator means

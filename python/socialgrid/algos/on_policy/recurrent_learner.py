@@ -14,7 +14,7 @@ from torch import Tensor
 from socialgrid.algos.learner import ActOutput
 from socialgrid.algos.on_policy.going import Snapshot
 from socialgrid.algos.on_policy.judging import Judging
-from socialgrid.algos.on_policy.phases import Phases
+from socialgrid.algos.on_policy.repeated import Repeated
 from socialgrid.algos.on_policy.resident import Resident
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
@@ -106,7 +106,7 @@ class RecurrentLearner(Judging, Generic[Config]):
         )
         self.snapshot = Snapshot(self.model, self.optimiser)
         self.asks = self.device.type in ("cpu", "mps")
-        self.standing, self.phases = Standing(stays=not self.asks), Phases(self.device)
+        self.standing, self.phases = Standing(stays=not self.asks), Repeated(self.device)
         self._unsound = torch.zeros((), dtype=torch.bool, device=self.device)
         self.workers = Workers()
         self._acting = Acting(self.model)

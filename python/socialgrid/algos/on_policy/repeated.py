@@ -12,8 +12,8 @@ from socialgrid.models.captured import Captured
 T = TypeVar("T")
 
 
-class Phases:
-    """Phases of a learner by name."""
+class Repeated:
+    """Phases of a learner, by name."""
 
     def __init__(self, device: torch.device) -> None:
         """There is none yet."""
@@ -34,5 +34,5 @@ class Phases:
         found: T = known[1]()
         return found
 
-    def __deepcopy__(self, memo: object) -> Phases:
-        return Phases(self._device)
+    def __deepcopy__(self, memo: object) -> Repeated:
+        return Repeated(self._device)
