@@ -52,6 +52,7 @@ class Learner(Protocol):
         greedy: bool = False,
         step: int | None = None,
         first_env: int = 0,
+        uniform: Mapping[str, Tensor] | None = None,
     ) -> ActOutput:
         """Choose actions.
 
@@ -68,6 +69,17 @@ class Learner(Protocol):
             step: number of this step among those of the environments; by default the learner
                 counts the calls itself.
             first_env: index of the first environment among those of the run.
+            uniform: what ``draw`` gave for this step, ``[A, E]`` each; drawn here by default.
+        """
+        ...
+
+    def draw(self, steps: range, envs: range) -> dict[str, Tensor]:
+        """Numbers in [0, 1) by which decisions are made, float32 ``[T, A, E]`` by their names, on
+        the CPU.
+
+        Args:
+            steps: numbers of steps among those of the environments.
+            envs: the environments among those of the run.
         """
         ...
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import socialgrid
+from socialgrid._core import BoundOut
 from socialgrid.config import Player, TrainConfig, UsageError, about
 from socialgrid.players import Team, make_player
 
@@ -181,21 +182,33 @@ class Worlds:
         )
         return Beginning(obs, *known)
 
-    def send(self, half: int, actions: Array, slot: Mapping[str, Any]) -> None:
+    def bind(self, half: int, slot: Mapping[str, Any]) -> list[BoundOut]:
+        """Where the simulators of one half write, for many steps.
+
+        Args:
+            half: which.
+            slot: arrays of that half by name.
+        """
+        begin = self.halves[half][0].first
+        return [
+            part.env.bind(
+                {n: x[part.rows.start - begin : part.rows.stop - begin] for n, x in slot.items()}
+            )
+            for part in self.halves[half]
+        ]
+
+    def send(self, half: int, actions: Array, slot: Sequence[BoundOut]) -> None:
         """Let the scripted players of one half choose, and start its step.
 
         Args:
             half: which.
             actions: the learners' actions in all columns that are theirs, int32 ``[E, N]`` of
                 the whole batch; the scripted players' columns are filled in.
-            slot: where the simulator writes, arrays of that half by name.
+            slot: where they write, see ``bind``.
         """
-        begin = self.halves[half][0].first
-        for part in self.halves[half]:
+        for part, out in zip(self.halves[half], slot, strict=True):
             if self.scripted and not part.solo:
                 actions[part.rows, self.scripted] = part.team.act(part.env, None, part.info)
-            rows = slice(part.rows.start - begin, part.rows.stop - begin)
-            out = {name: array[rows] for name, array in slot.items()}
             part.env.send(actions[part.rows], out=out)
 
     def recv(self, half: int) -> None:

@@ -124,3 +124,15 @@ def test_minibatches_of_an_agent_are_its_own(monkeypatch):
         assert not torch.equal(both[0], both[2])
     minibatches = [tuple(row.tolist()) for own in alone for row in own[0]]
     assert len(set(minibatches)) == len(minibatches) == 2 * QUICK.num_minibatches
+
+
+def test_numbers_drawn_for_many_steps_are_those_of_each_step():
+    learner = make(social=[CommOptions()])
+    many = learner.draw(range(7, 12), range(30, 41))
+    inputs = [x[30:41] for x in seen(learner)]
+    assert {name: x.shape for name, x in many.items()} == dict.fromkeys(many, (5, 3, 11))
+    assert len(many) == 2
+    for step in range(5):
+        given = choices(learner, *inputs, uniform={name: x[step] for name, x in many.items()})
+        drawn = choices(learner, *inputs, step=7 + step, first_env=30)
+        assert all(torch.equal(x, drawn[name]) for name, x in given.items()), step

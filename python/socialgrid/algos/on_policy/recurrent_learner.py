@@ -141,13 +141,15 @@ class RecurrentLearner(Judging, Generic[Config]):
         greedy: bool = False,
         step: int | None = None,
         first_env: int = 0,
+        uniform: Mapping[str, Tensor] | None = None,
     ) -> ActOutput:
         """Decide; see ``Learner.act``.
 
         Raises:
             ValueError: something that is heard of the last step is missing.
         """
-        uniform = {} if greedy else self._drawn(step, range(first_env, first_env + len(obs)))
+        if uniform is None:
+            uniform = {} if greedy else self._drawn(step, range(first_env, first_env + len(obs)))
         if not self.asks:
             return self._act_there(obs, state, reset, last or {}, uniform)
         obs, state, reset = (x.to(self.device) for x in (obs, state, reset))
@@ -190,16 +192,22 @@ class RecurrentLearner(Judging, Generic[Config]):
         # that must not be a matter of threads.
         return max(_FEWEST_ENVS_PLAIN, -(-envs // _MOST_PARTS_PLAIN))
 
-    def _drawn(self, step: int | None, envs: range) -> dict[str, Tensor]:
-        """Numbers in [0, 1) by which decisions of a step are made, ``[A, E]`` by their names, on
-        the CPU.
-        """
-        if step is None:
-            step, self._calls = self._calls, self._calls + 1
+    def draw(self, steps: range, envs: range) -> dict[str, Tensor]:
+        """See ``Learner``."""
+        agents, count = range(self.num_agents), len(steps)
+        numbers = [step for step in steps for _ in agents]
         return {
-            name: self.draws.uniform(step, envs, kind=kind).squeeze(-1)
+            name: self.draws.uniform(numbers, envs, kind=kind, agents=[*agents] * count).view(
+                count, self.num_agents, len(envs)
+            )
             for kind, name in enumerate(self.model.heads)
         }
+
+    def _drawn(self, step: int | None, envs: range) -> dict[str, Tensor]:
+        """Numbers for one step, ``[A, E]`` each; by default the calls are counted here."""
+        if step is None:
+            step, self._calls = self._calls, self._calls + 1
+        return {name: x[0] for name, x in self.draw(range(step, step + 1), envs).items()}
 
     def _heard(
         self, state: Tensor, reset: Tensor, last: Mapping[str, Tensor] | None

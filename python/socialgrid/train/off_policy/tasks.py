@@ -234,6 +234,7 @@ class SharedWorlds:
             "done": torch.zeros(self.num_envs, dtype=torch.bool),
             "active": torch.zeros(lead, dtype=torch.bool),
         }
+        self._slot = worlds.bind(0, self._out)
         # Who is in play before the next step, [A, E], and for how many steps nobody has been.
         self._in_play = torch.zeros((len(self.slots), self.num_envs), dtype=torch.bool)
         self._idle = 0
@@ -271,7 +272,7 @@ class SharedWorlds:
                 f"max_steps {worlds.env.max_steps}"
             )
         worlds.actions[:, self.slots] = actions.T.cpu().numpy()
-        worlds.send(0, worlds.actions, out)
+        worlds.send(0, worlds.actions, self._slot)
         worlds.recv(0)
         done = out["done"]
         obs = following = self._seats(out["obs"])

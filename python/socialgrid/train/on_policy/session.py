@@ -51,6 +51,7 @@ class Session:
         else:
             self.rollout = build_rollout(num_steps, slots, worlds, learner)
             self._memory: Tensor = learner.initial_state(worlds.num_envs)
+        self._slots = [worlds.bind(0, self.rollout.slot(t)) for t in range(num_steps)]
         first = worlds.reset()
         self.rollout.begin(
             torch.from_numpy(first.obs),
@@ -81,7 +82,7 @@ class Session:
             for others in self.company:
                 chosen = others.act(rollout.obs[t], rollout.reset[t], last, self.greedy)
                 worlds.actions[:, list(others.seats)] = chosen.cpu().numpy()
-            worlds.send(0, worlds.actions, rollout.slot(t))
+            worlds.send(0, worlds.actions, self._slots[t])
             rollout.take(t, torch.from_numpy(worlds.actions))
             worlds.recv(0)
             rollout.finish_step(t)

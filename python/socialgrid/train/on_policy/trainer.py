@@ -17,6 +17,7 @@ from socialgrid.config import TrainConfig
 from socialgrid.measures.episodes import EpisodeMetrics
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.train.device import cores_of, settle_on, threads_of
+from socialgrid.train.on_policy.collecting import Collector
 from socialgrid.train.on_policy.division import Extent, joined, share
 from socialgrid.train.on_policy.learner import (
     AnyLearner,
@@ -87,8 +88,7 @@ class Trainer(Run):
         self.rollout = build_rollout(
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
-        self._parts = self._split_rollout()
-        self._memory: list[Tensor] = []
+        self._playing = self._collector()
         # Of the episodes that go on: returns, and whether the agent was in play in them.
         self._returns = np.zeros((self.num_envs, len(self.names)), np.float64)
         self._played = np.zeros(self._returns.shape, np.bool_)
@@ -128,29 +128,17 @@ class Trainer(Run):
             for rank in range(size)
         ]
 
-    def _split_rollout(self) -> list[Any]:
-        """Views of the storage, one for each half of the batch."""
-        parts = []
-        for half in self.worlds.halves:
-            first, last = half[0].rows.start, half[-1].rows.stop
-            parts.append(self.rollout.part(first, last - first))
-        return parts
+    def _collector(self) -> Collector:
+        return Collector(self.learner, self.worlds, self.rollout, self.first_env, self._timed)
 
     def begin(self) -> None:
         """See ``Run``."""
-        if not self._memory:
+        if not self._playing.memory:
             self.start()
 
     def start(self) -> None:
         """Begin new episodes in all environments."""
-        first = self.worlds.reset()
-        self.rollout.begin(
-            torch.from_numpy(first.obs),
-            torch.from_numpy(first.active),
-            torch.from_numpy(first.last_actions),
-            torch.from_numpy(first.visible),
-        )
-        self._memory = [self.learner.initial_state(part.num_envs) for part in self._parts]
+        self._playing.start()
         self.learner.load_carried({})
         self._returns[:] = 0
         self._played[:] = False
@@ -165,7 +153,7 @@ class Trainer(Run):
         self.builds += 1
         self.worlds.close()
         self.worlds = self._build_worlds()
-        self._parts = self._split_rollout()
+        self._playing = self._collector()
         self.start()
         return True
 
@@ -181,7 +169,7 @@ class Trainer(Run):
         arrays |= {f"episodes/{name}": sums for name, sums in self._episodes.get_state().items()}
         arrays |= {f"carried/{name}": x.numpy() for name, x in self.learner.carried().items()}
         arrays["returns"], arrays["played"] = self._returns, self._played
-        for half, memory in enumerate(self._memory):
+        for half, memory in enumerate(self._playing.memory):
             arrays[f"memory/{half}"] = memory.cpu().numpy()
         if self.ranks.size == 1:
             return arrays
@@ -205,7 +193,7 @@ class Trainer(Run):
             self.worlds.close()
             self.phase = phase
             self.worlds = self._build_worlds()
-            self._parts = self._split_rollout()
+            self._playing = self._collector()
         if self.ranks.size > 1:
             whole, own = self._extents()
             arrays = share(arrays, whole, own[self.ranks.rank])
@@ -218,9 +206,9 @@ class Trainer(Run):
         reset = carried.pop("reset")
         rollout.begin(**carried)
         rollout.reset[0].copy_(reset)
-        self._memory = [
-            _tensor_like(arrays[f"memory/{half}"], self.learner.initial_state(part.num_envs))
-            for half, part in enumerate(self._parts)
+        self._playing.memory = [
+            _tensor_like(arrays[f"memory/{half}"], memory)
+            for half, memory in enumerate(self._playing.new_memory())
         ]
         self._returns[:], self._played[:] = arrays["returns"], arrays["played"]
         self._episodes.set_state(named(arrays, "episodes/"))
@@ -228,65 +216,36 @@ class Trainer(Run):
 
     # -- one update -------------------------------------------------------------------------
 
-    def collect(self) -> tuple[list[Array], list[Array]]:
-        """Play one batch.
-
-        Returns:
-            returns ``[N]`` of the episodes that ended here, in environments with everybody and in
-            solo ones; NaN of agents that were never in play in them.
-        """
-        finished: tuple[list[Array], list[Array]] = ([], [])
-        steps, halves = self.rollout.num_steps, range(len(self._parts))
-        for half in halves:
-            self._act(half, 0)
-        for t in range(steps):
-            for half in halves:
-                with self._timed("simulate"):
-                    self.worlds.recv(half)
-                part = self._parts[half]
-                part.finish_step(t)
-                self._count(half, t, finished)
-                if t + 1 < steps:
-                    self._act(half, t + 1)
-        return finished
-
-    def _act(self, half: int, t: int) -> None:
-        """Choose one half's actions of step ``t`` and start the step."""
-        part = self._parts[half]
-        with self._timed("act"):
-            obs, reset = part.inputs(t)
-            rows = slice(self.worlds.halves[half][0].rows.start,
-                         self.worlds.halves[half][-1].rows.stop)  # fmt: skip
-            out = self.learner.act(
-                *(obs, self._memory[half], reset),
-                last=part.last(t),
-                step=self.played_before() + t,
-                first_env=self.first_env + rows.start,
-            )
-            self._memory[half] = out.state
-            self.worlds.actions[rows, self.slots] = part.record(t, out).numpy()
-        with self._timed("simulate"):
-            self.worlds.send(half, self.worlds.actions, part.slot(t))
-        part.take(t, torch.from_numpy(self.worlds.actions[rows]))
+    def collect(self) -> list[Ended]:
+        """Play one batch; returns the episodes that ended in it, by step and environment."""
+        self._playing.play(self.played_before())
+        return self._count()
 
     def played_before(self) -> int:
         """Steps of every environment before this batch; actions are drawn by them."""
         return self.env_steps // (self.ranks.size * self.num_envs)
 
-    def _count(self, half: int, t: int, finished: tuple[list[Array], list[Array]]) -> None:
-        part = self._parts[half]
-        for world in self.worlds.halves[half]:
-            first = world.first - self.worlds.halves[half][0].first
-            rows = slice(first, first + world.env.num_envs)
-            returns = self._returns[world.rows]
-            played = self._played[world.rows]
-            returns += part.reward[t, rows].numpy()
-            played |= part.active[t, rows].numpy()
-            done = part.done[t, rows].numpy()
-            if done.any():
-                finished[world.solo].extend(np.where(played[done], returns[done], np.nan))
-                returns[done] = 0
-                played[done] = False
+    def _count(self) -> list[Ended]:
+        """Go on with the returns of episodes; returns those that ended in the batch."""
+        rollout = self.rollout
+        reward, done = rollout.reward.numpy(), rollout.done.numpy()
+        active = rollout.active[:-1].numpy()
+        outcomes = iter(self._episodes.update(reward, done, rollout.events.numpy(), active))
+        found = []
+        ends = np.asarray(done.any(1))
+        for t, some_end in enumerate(ends):
+            self._returns += reward[t]
+            self._played |= active[t]
+            if not some_end:
+                continue
+            over = np.flatnonzero(done[t])
+            returns = np.where(self._played[over], self._returns[over], np.nan)
+            for e, own in zip(over.tolist(), returns, strict=True):
+                when = (t, self.first_env + e)
+                found.append(Ended(when, bool(self.worlds.solo[e]), own, next(outcomes)))
+            self._returns[over] = 0
+            self._played[over] = False
+        return found
 
     def step(self) -> dict[str, Any]:
         """Collect one batch, in the worlds the schedules ask for, and learn from it.
@@ -296,7 +255,7 @@ class Trainer(Run):
         self.follow_schedule()
         start = time.perf_counter()
         self._clock = {}
-        ended = self._ended(*self.collect())
+        ended = self.collect()
         raise_first(self.ranks, self._fault())
         everywhere = self.ranks.gather((int(self.rollout.active[:-1].sum()), ended))
         played = sum(steps for steps, _ in everywhere)
@@ -363,25 +322,6 @@ class Trainer(Run):
     def learn(self) -> dict[str, Tensor]:
         """Learn from the batch collected last; returns the learner's metrics."""
         return self.learner.update(self.rollout, progress=self.env_steps - self.course.start)
-
-    def _ended(self, together: list[Array], solo: list[Array]) -> list[Ended]:
-        """The episodes that ended here, by step and environment.
-
-        Args:
-            together, solo: their returns, see ``collect``.
-        """
-        rollout = self.rollout
-        done = rollout.done.numpy()
-        outcomes = self._episodes.update(
-            rollout.reward.numpy(), done, rollout.events.numpy(), rollout.active[:-1].numpy()
-        )
-        returns = (iter(together), iter(solo))
-        return [
-            Ended(
-                (t, self.first_env + e), alone := bool(self.worlds.solo[e]), next(returns[alone]), o
-            )
-            for (t, e), o in zip(np.argwhere(done).tolist(), outcomes, strict=True)
-        ]
 
     def _fault(self) -> NonFiniteError | None:
         """What is wrong where a reward is not finite, with the batch on the disk."""
