@@ -33,28 +33,39 @@ void add(const Numbers& from, std::int64_t count, Numbers& to) {
 
 }  // namespace
 
+Memory remember(const Kernels& kernels, const Lesson& lesson, Seen& seen, bool back) {
+  Memory m;
+  Unroll& u = m.unroll = lesson.memory;
+  const std::int64_t rows = u.steps * u.count, numbers = rows * u.hidden;
+  m.x = lesson.heard.empty() ? Numbers::unset(rows * u.inputs) : Numbers(rows * u.inputs);
+  m.gates = Numbers::unset(back ? 4 * numbers : 0);
+  m.h = Numbers::unset(numbers);
+  m.c = Numbers::unset(numbers);
+  seen.features(m.x.data(), u.inputs);
+  if (!lesson.heard.empty()) {
+    hear(lesson, m.x.data(), u.inputs, lesson.sight.layers.back().outputs);
+  }
+  u.x = m.x.data();
+  u.gates = back ? m.gates.data() : nullptr;
+  u.h = m.h.data();
+  u.c = m.c.data();
+  kernels.forward(u, 0, u.count);
+  return m;
+}
+
 bool learn_from(const Kernels& kernels, const Lesson& lesson, const LessonGrads* grads,
                 Learnt& learnt) {
   const bool back = grads != nullptr;
   Seen seen(kernels, lesson.sight, back);
   if (!seen.known()) return false;
-  Unroll u = lesson.memory;
+  Memory memory = remember(kernels, lesson, seen, back);
+  Unroll& u = memory.unroll;
+  const float* h = memory.h.data();
   const std::int64_t rows = u.steps * u.count, numbers = rows * u.hidden;
-  Numbers x(rows * u.inputs), gates = Numbers::unset(back ? 4 * numbers : 0),
-                              h = Numbers::unset(numbers), c = Numbers::unset(numbers);
-  seen.features(x.data(), u.inputs);
-  if (!lesson.heard.empty()) {
-    hear(lesson, x.data(), u.inputs, lesson.sight.layers.back().outputs);
-  }
-  u.x = x.data();
-  u.gates = back ? gates.data() : nullptr;
-  u.h = h.data();
-  u.c = c.data();
-  kernels.forward(u, 0, u.count);
   Numbers grad_h = Numbers::unset(back ? numbers : 0), part = Numbers::unset(back ? numbers : 0);
   for (std::size_t i = 0; i < lesson.decisions.size(); ++i) {
     Deciding d = lesson.decisions[i];
-    d.core = h.data();
+    d.core = h;
     check(d);
     DecidingGrads g;
     if (back) {
@@ -72,7 +83,7 @@ bool learn_from(const Kernels& kernels, const Lesson& lesson, const LessonGrads*
   }
   for (std::size_t i = 0; i < lesson.predictions.size(); ++i) {
     Decoding d = lesson.predictions[i];
-    d.core = h.data();
+    d.core = h;
     check(d);
     DecodingGrads g;
     if (back) {

@@ -8,6 +8,7 @@
 #include "deciding.hpp"
 #include "decoding.hpp"
 #include "kernels.hpp"
+#include "numbers.hpp"
 #include "sight.hpp"
 
 namespace socialgrid::learning {
@@ -31,6 +32,15 @@ struct LessonGrads {
   std::vector<std::pair<HeadsGrads, HeadsGrads>> decisions;  // of policy and value
   std::vector<DecodingGrads> predictions;                    // without core
 };
+
+// What the memory made of a lesson's views.
+struct Memory {
+  Numbers x, gates, h, c;  // gates only for the way back
+  Unroll unroll;
+};
+
+// Throws std::out_of_range where there is no such token.
+Memory remember(const Kernels& kernels, const Lesson& lesson, Seen& seen, bool back);
 
 struct Learnt {
   double loss = 0.0;

@@ -150,6 +150,17 @@ class Kernels:
         sizes: Sequence[int],
         threads: int,
     ) -> None: ...
+    def learn_shards(
+        self,
+        network: tuple[Any, ...],
+        batch: Sequence[int],
+        shards: Sequence[tuple[Sequence[int], int, int]],
+        columns: Sequence[int],
+        sizes: Sequence[int],
+        where: Sequence[int],
+        grads: Sequence[int],
+        threads: int,
+    ) -> bool: ...
     def learn_q(
         self,
         arrays: dict[str, NDArray[Any]],

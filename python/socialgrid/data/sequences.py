@@ -71,6 +71,26 @@ class Minibatch:
         return {k: x.cpu().contiguous() for k, x in found.items() if isinstance(x, Tensor)}
 
 
+@dataclass(frozen=True)
+class Sequences:
+    """Where a minibatch lies in the parts of a batch.
+
+    Attributes:
+        members: the agents that it is of.
+        starts, envs: of every part, int64 ``[len(members), S]``.
+        length: steps of each sequence.
+        piece: sequences at a time.
+        counts: int64 ``[2, len(members)]``, what weights refer to, see ``SequenceBatch.counts``.
+    """
+
+    members: Sequence[int]
+    starts: Sequence[Tensor]
+    envs: Sequence[Tensor]
+    length: int
+    piece: int
+    counts: Tensor
+
+
 class SequenceBatch:
     """One rollout, ready to draw minibatches from.
 
@@ -120,11 +140,11 @@ class SequenceBatch:
         }
         # Of every decision its log-probability, advantage and target.
         choices = torch.stack([move(one.choice) for one in made.values()], -1)
-        self._choices = put("choices", choices)
+        self.choices = put("choices", choices)
         zeros = torch.zeros_like(self.values["action"])
         numbers = [x for one in made.values() for x in (move(one.log_prob), zeros, zeros)]
-        self._numbers = put("numbers", torch.stack(numbers, -1))
-        self.decisions = _judged(made, self._choices, self._numbers)
+        self.judgements = put("numbers", torch.stack(numbers, -1))
+        self.decisions = _judged(made, self.choices, self.judgements)
         self.action = self.decisions["action"].choice
         state = move(rollout.state).clone(memory_format=torch.contiguous_format)
         self.state = put("state", state)
@@ -239,7 +259,7 @@ class SequenceBatch:
                 state=_take(self.state, rows[:, 0, part]),
                 reset=reset,
                 decisions=_judged(
-                    self.decisions, _take(self._choices, inner), _take(self._numbers, inner)
+                    self.decisions, _take(self.choices, inner), _take(self.judgements, inner)
                 ),
                 weight=in_play * scale[0],
                 next_weight=comparable * scale[1],

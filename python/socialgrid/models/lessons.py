@@ -7,22 +7,20 @@ tiles to be looked up, there is no such call: everything is then done layer by l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from socialgrid.data.sequences import Minibatch
 from socialgrid.models import kernels
-from socialgrid.models.acting import known
 from socialgrid.models.actor_critic import ActorCritic
-from socialgrid.models.deciding import Terms, layers_of_head, numbers_of_rows
+from socialgrid.models.deciding import Terms, numbers_of_rows
 from socialgrid.models.decoder import Decoder
-from socialgrid.models.encoders import CellConv
-from socialgrid.models.encoding import Layer, layers_of
+from socialgrid.models.encoding import Layer
+from socialgrid.models.plans import Plan, plan_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Learnt:
     errors: tuple[Tensor, ...]
 
 
-_INGREDIENTS = 5
+INGREDIENTS = 5
 
 
 def learn(
@@ -80,7 +78,7 @@ def learn(
     Raises:
         IndexError: there is no such tile, token, action or choice.
     """
-    plan = _plan(network, predictions)
+    plan = plan_of(network, [one.decoder for one in predictions])
     if plan is None or not kernels.usable(part.weight, part.state, *plan.parameters):
         return None
     if not _fits(network, part, terms, predictions):
@@ -90,7 +88,7 @@ def learn(
         return None
     assert kernels.KERNELS is not None
     agents = part.weight.shape[0]
-    rows = 1 + _INGREDIENTS * len(terms) + len(predictions)
+    rows = 1 + INGREDIENTS * len(terms) + len(predictions)
     found = part.weight.new_empty((rows, agents))
     grads = None
     if torch.is_grad_enabled():
@@ -135,23 +133,27 @@ def learn(
     )
     if not done:
         return None
-    loss, each = found[0], found.unbind(0)
+    learnt = of_rows(found, terms)
     if grads is not None:
-        loss = _Known.apply(loss, grads, plan, *plan.parameters)  # type: ignore[no-untyped-call]
-    starts = range(1, 1 + _INGREDIENTS * len(terms), _INGREDIENTS)
-    named = zip(terms, starts, strict=True)
-    return Learnt(
-        loss,
-        {name: each[start : start + _INGREDIENTS] for name, start in named},
-        each[rows - len(predictions) :],
-    )
+        loss = _Known.apply(learnt.loss, grads, plan, *plan.parameters)  # type: ignore[no-untyped-call]
+        learnt = replace(learnt, loss=loss)
+    return learnt
+
+
+def of_rows(rows: Tensor, names: Iterable[str]) -> Learnt:
+    """What numbers ``[numbers, A]`` tell: the loss, those of every decision, errors."""
+    loss, *each = rows.unbind(0)
+    decisions = {}
+    for name in names:
+        decisions[name], each = tuple(each[:INGREDIENTS]), each[INGREDIENTS:]
+    return Learnt(loss, decisions, tuple(each))
 
 
 class _Known(torch.autograd.Function):
     """A loss whose gradients are known."""
 
     @staticmethod
-    def forward(ctx: Any, loss: Tensor, grads: Tensor, plan: _Plan, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, loss: Tensor, grads: Tensor, plan: Plan, *parameters: Tensor) -> Tensor:
         ctx.save_for_backward(grads)
         ctx.plan = plan
         return loss.clone()
@@ -165,28 +167,6 @@ class _Known(torch.autograd.Function):
         parts = torch.split(known, plan.sizes, 1)
         own = (x.view(p.shape) for x, p in zip(parts, plan.parameters, strict=True))
         return None, None, None, *own
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How a network is put together.
-
-    Attributes:
-        of_cells: whether the first layer is of single cells.
-        layers: those that see.
-        heads: layers of policy and value, by decision.
-        predictions: layers of every decoder.
-        parameters: of all, in the order in which the compiled call has them.
-        sizes, offsets: numbers of an agent in each, and in all before it.
-    """
-
-    of_cells: bool
-    layers: list[Layer]
-    heads: dict[str, tuple[list[Layer], list[Layer]]]
-    predictions: list[list[Layer]]
-    parameters: list[nn.Parameter]
-    sizes: list[int]
-    offsets: list[int]
 
 
 def _fits(
@@ -221,62 +201,12 @@ def _fits(
     )
 
 
-# With the parameters and decoders that each was made for.
-_PLANS: WeakKeyDictionary[ActorCritic, tuple[list[nn.Module | nn.Parameter], _Plan | None]] = (
-    WeakKeyDictionary()
-)
-
-
-def _plan(network: ActorCritic, predictions: Sequence[Comparison]) -> _Plan | None:
-    now: list[nn.Module | nn.Parameter] = [
-        *network.parameters(),
-        *(one.decoder for one in predictions),
-    ]
-    made_for, plan = _PLANS.get(network, ([], None))
-    if len(now) != len(made_for) or any(x is not y for x, y in zip(now, made_for, strict=True)):
-        plan = _make_plan(network, predictions)
-        _PLANS[network] = now, plan
-    return plan
-
-
-def _make_plan(network: ActorCritic, predictions: Sequence[Comparison]) -> _Plan | None:
-    encoder = network.encoder
-    over_cells = isinstance(encoder.first, CellConv) or len(encoder.convs) > 0
-    if not known(network) or not over_cells:
-        return None
-    first, convs, spec = encoder.first, list(encoder.convs), network.spec
-    layers: list[Layer] = []
-    seeing: list[Any] = [first, *convs, *encoder.project]
-    if isinstance(first, CellConv):
-        convs = [first.conv, *convs]
-        seeing = [*convs, *encoder.project]
-    else:
-        outputs, inputs = first.weight.shape[1:]
-        layers.append((1, 1, inputs, outputs, 1, first.negative_slope, False))
-    layers += layers_of(spec.rows, spec.cols, convs, encoder.project)
-    lstm = network.lstm
-    own = [x for layer in seeing for x in (layer.weight, layer.bias)]
-    own += [lstm.weight_ih, lstm.bias_ih, lstm.weight_hh, lstm.bias_hh]
-    heads = {}
-    for name, one in network.heads.items():
-        both = one.policy_head, one.value_head
-        heads[name] = layers_of_head(both[0]), layers_of_head(both[1])
-        own += [x for head in both for layer in head.layers for x in (layer.weight, layer.bias)]
-    decoders = []
-    for comparison in predictions:
-        decoders.append(list(comparison.decoder.shape().layers))
-        own += comparison.decoder.in_order()
-    sizes = [p[0].numel() for p in own]
-    offsets = [sum(sizes[:i]) for i in range(len(sizes))]
-    return _Plan(not isinstance(first, CellConv), layers, heads, decoders, own, sizes, offsets)
-
-
 def _decision(
     network: ActorCritic,
     name: str,
     terms: Terms,
     part: Minibatch,
-    plan: _Plan,
+    plan: Plan,
     kept: list[Tensor],
 ) -> tuple[Any, ...]:
     """As the kernel is told of a decision; what its addresses are of is kept."""

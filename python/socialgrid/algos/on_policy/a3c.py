@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.going import Going
-from socialgrid.algos.on_policy.gradient_steps import Gather
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import A3CConfig
 from socialgrid.data.returns import gae
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Judged
+from socialgrid.data.sequences import Judged, Sequences
 from socialgrid.models.adam import clip_gradients
 from socialgrid.models.deciding import compiled
 from socialgrid.models.recall import piece_length
@@ -218,13 +217,12 @@ class A3C(RecurrentLearner[A3CConfig]):
         length, counts = batch.num_steps, batch.counts()[:, going.columns]
         piece = piece_length(going.network, len(members), length)
 
-        def pieces(k: int) -> list[Gather]:
-            part = batch.parts[k]
-            every = torch.arange(part.num_envs, device=self.device).expand(len(members), -1)
-            first = torch.zeros_like(every)
-            return part.minibatches(members, first, every, length, piece, counts)
-
-        return self._gradients(batch, pieces, going, self.loss)
+        envs = [
+            torch.arange(part.num_envs, device=self.device).expand(len(members), -1)
+            for part in batch.parts
+        ]
+        where = Sequences(members, [*map(torch.zeros_like, envs)], envs, length, piece, counts)
+        return self._gradients(batch, where, going, self.loss, self.lesson(going.network))
 
     @compiled("policy gradient")
     def policy_loss(

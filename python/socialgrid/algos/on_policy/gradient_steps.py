@@ -17,12 +17,13 @@ from socialgrid.algos.ranks import ALONE, Ranks, raise_first
 from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Minibatch, agent_columns
+from socialgrid.data.sequences import Minibatch, Sequences, agent_columns
 from socialgrid.data.standing import Standing
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam, clip_gradients
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.recall import piece_length
+from socialgrid.models.shard_lessons import Lesson, teach
 from socialgrid.social.mechanism import Mechanism
 
 # What numbers are drawn for; decisions have the kinds from 0 on.
@@ -30,7 +31,6 @@ _SEQUENCES = 1 << 15
 _MOST_SHARDS = 1 << 20
 _LOSS = "the loss itself"
 LossOf = Callable[[ActorCritic, Minibatch], tuple[Tensor, dict[str, Tensor]]]
-Gather = Callable[[], Minibatch]
 _Grads = list[Tensor | None]
 T = TypeVar("T")
 
@@ -231,8 +231,19 @@ class GradientSteps(StackedLearner):
         starts, envs, counts = zip(*batch.map(draw), strict=True)
         return Drawn(list(agents), length, starts, envs, batch.added(counts))
 
+    def numbers_of(
+        self, network: ActorCritic, lesson: Lesson, rows: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and numbers, each ``[A]``, of what a lesson came to."""
+        raise NotImplementedError
+
     def sampled_gradients(
-        self, batch: Shards, drawn: Drawn, going: Going, loss_of: LossOf
+        self,
+        batch: Shards,
+        drawn: Drawn,
+        going: Going,
+        loss_of: LossOf,
+        lesson: Lesson | None = None,
     ) -> dict[str, Tensor]:
         """Gradients of one minibatch into ``.grad`` of the network.
 
@@ -240,7 +251,7 @@ class GradientSteps(StackedLearner):
             batch: what it was drawn from.
             drawn: the minibatch.
             going: some of those drawn for.
-            loss_of: see ``_gradients``.
+            loss_of, lesson: see ``_gradients``.
 
         Returns:
             the numbers of the whole minibatch.
@@ -248,29 +259,28 @@ class GradientSteps(StackedLearner):
         members = going.members
         rows = agent_columns([drawn.agents.index(agent) for agent in members])
         counts = drawn.counts[:, rows]
+        starts, envs = ([x[rows] for x in each] for each in (drawn.starts, drawn.envs))
         piece = piece_length(going.network, len(members), drawn.length)
-
-        def pieces(k: int) -> list[Gather]:
-            starts, envs = drawn.starts[k][rows], drawn.envs[k][rows]
-            return batch.parts[k].minibatches(members, starts, envs, drawn.length, piece, counts)
-
-        return self._gradients(batch, pieces, going, loss_of)
+        where = Sequences(members, starts, envs, drawn.length, piece, counts)
+        return self._gradients(batch, where, going, loss_of, lesson)
 
     def _gradients(
         self,
         batch: Shards,
-        pieces: Callable[[int], list[Gather]],
+        where: Sequences,
         going: Going,
         loss_of: LossOf,
+        lesson: Lesson | None = None,
     ) -> dict[str, Tensor]:
         """Gradients of a minibatch, shard by shard, into ``.grad`` of the network.
 
         Args:
             batch: the shards.
-            pieces: what makes the pieces of the minibatch that belong to a part of the batch.
+            where: the minibatch.
             going: whose gradients.
             loss_of: loss of each agent ``[A]`` and numbers ``[A]`` by name; both add up over
                 pieces.
+            lesson: the same as compiled kernels are told of it, if they know it.
 
         Returns:
             the numbers of the whole minibatch.
@@ -279,13 +289,39 @@ class GradientSteps(StackedLearner):
             NonFiniteError: a loss is not finite.
         """
         network, members = going.network, going.members
+        taught = None
+        if lesson is not None:
+            taught = teach(network, lesson, batch.parts, where, self.workers.count(self.device))
+        if lesson is not None and taught is not None:
+            rows, (flat,) = self._of_all_ranks(taught.rows, [taught.grads])
+            assert flat is not None
+            loss, sums = self.numbers_of(network, lesson, rows)
+            grads: _Grads = [*replace(taught, grads=flat).each()]
+            parameters = taught.parameters
+        else:
+            loss, sums, grads = self._layer_by_layer(batch, where, network, loss_of)
+            parameters = [*network.parameters()]
+        if not self.asks:
+            self._watch("loss", loss, members, going.flags)
+        elif not bool(loss.isfinite().all()):
+            self._find_fault(batch, where, network, members, loss_of)
+        for p, grad in zip(parameters, grads, strict=True):
+            p.grad = grad
+        for mechanism in self.mechanisms:
+            mechanism.finish(sums)
+        return sums
+
+    def _layer_by_layer(
+        self, batch: Shards, where: Sequences, network: ActorCritic, loss_of: LossOf
+    ) -> tuple[Tensor, dict[str, Tensor], _Grads]:
+        """Loss, numbers and gradients of a minibatch, as PyTorch differentiates it."""
         parameters = list(network.parameters())
 
         def work(k: int) -> tuple[_Grads, list[str], Tensor]:
             grads: _Grads = []
             names: list[str] = []
             sums: Tensor | None = None
-            for gather in pieces(k):
+            for gather in _pieces(batch, where, k):
                 loss, numbers = loss_of(network, gather())
                 found: _Grads = [*torch.autograd.grad(loss.sum(), parameters, allow_unused=True)]
                 grads = found if sums is None else _both(grads, found)
@@ -299,16 +335,7 @@ class GradientSteps(StackedLearner):
         own = self._added([grads for grads, *_ in done])
         rows, grads = self._of_all_ranks(added([rows for *_, rows in done]), own)
         sums = dict(zip(done[0][1], rows, strict=True))
-        loss = sums.pop(_LOSS)
-        if not self.asks:
-            self._watch("loss", loss, members, going.flags)
-        elif not bool(loss.isfinite().all()):
-            self._find_fault(batch, pieces, network, members, loss_of)
-        for p, grad in zip(parameters, grads, strict=True):
-            p.grad = grad
-        for mechanism in self.mechanisms:
-            mechanism.finish(sums)
-        return sums
+        return sums.pop(_LOSS), sums, grads
 
     def _added(self, grads: Sequence[_Grads]) -> _Grads:
         """Gradients of all parts; several threads add up some of them each."""
@@ -340,7 +367,7 @@ class GradientSteps(StackedLearner):
     def _find_fault(
         self,
         batch: Shards,
-        pieces: Callable[[int], list[Gather]],
+        where: Sequences,
         network: ActorCritic,
         members: Sequence[int],
         loss_of: LossOf,
@@ -349,7 +376,7 @@ class GradientSteps(StackedLearner):
         total = torch.zeros(len(members), device=self.device)
         try:
             for k in range(len(batch.parts)):
-                for gather in pieces(k):
+                for gather in _pieces(batch, where, k):
                     part = gather()
                     loss, _ = loss_of(network, part)
                     self._check_finite("loss", loss, members, part)
@@ -373,6 +400,12 @@ class GradientSteps(StackedLearner):
         self._watch("parameter", torch.stack(norms).detach(), every, agents)
         if not self.asks:
             self.snapshot.restore(self._unsound.expand(self.num_agents))
+
+
+def _pieces(batch: Shards, where: Sequences, k: int) -> list[Callable[[], Minibatch]]:
+    """What makes those of a minibatch that belong to a part of the batch."""
+    rest = where.length, where.piece, where.counts
+    return batch.parts[k].minibatches(where.members, where.starts[k], where.envs[k], *rest)
 
 
 def _both(first: _Grads, second: _Grads) -> _Grads:

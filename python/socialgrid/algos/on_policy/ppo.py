@@ -117,7 +117,9 @@ class PPO(RecurrentLearner[PPOConfig]):
     def _minibatch(self, batch: Shards, drawn: Drawn, going: Going) -> Tensor:
         """Learn from a minibatch; who has taken a step, bool ``[len(going.members)]``."""
         config = self.config
-        numbers = self.sampled_gradients(batch, drawn, going, self.loss)
+        numbers = self.sampled_gradients(
+            *(batch, drawn, going, self.loss, self.lesson(going.network))
+        )
         target = None if config.kl_target is None else config.kl_target * config.kl_stop_factor
         far = going.flags & self._above(numbers["kl"], config.kl_hard_limit)
         stepping = going.flags & ~far & ~self._above(numbers["kl"], target)

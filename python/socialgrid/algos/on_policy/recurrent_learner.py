@@ -13,15 +13,13 @@ from torch import Tensor
 
 from socialgrid.algos.learner import ActOutput
 from socialgrid.algos.on_policy.going import Snapshot
-from socialgrid.algos.on_policy.judging import Judging
+from socialgrid.algos.on_policy.losses import Losses
 from socialgrid.algos.on_policy.repeated import Repeated
 from socialgrid.algos.on_policy.resident import Resident
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
 from socialgrid.data.rollout import Rollout, as_signed
-from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.data.standing import Standing
-from socialgrid.models import deciding, lessons
 from socialgrid.models.acting import Acting
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam
@@ -30,7 +28,7 @@ from socialgrid.models.encoders import from_patches
 from socialgrid.models.hearing import Before, Hearing
 from socialgrid.models.spec import ViewSpec
 from socialgrid.social.auxiliary import ViewLoss
-from socialgrid.social.mechanism import Mechanism, Outputs, make_mechanisms
+from socialgrid.social.mechanism import make_mechanisms
 from socialgrid.social.roles import Chosen, MechanismOptions
 
 # Fewer environments than this are not worth a call of their own.
@@ -38,7 +36,7 @@ _FEWEST_ENVS_COMPILED, _FEWEST_ENVS_PLAIN, _MOST_PARTS_PLAIN = 16, 64, 16
 Config = TypeVar("Config", bound=OnPolicyConfig)
 
 
-class RecurrentLearner(Judging, Generic[Config]):
+class RecurrentLearner(Losses, Generic[Config]):
     """Independent recurrent actor-critics with one Adam each; subclasses add ``update``.
 
     Attributes:
@@ -273,134 +271,6 @@ class RecurrentLearner(Judging, Generic[Config]):
     @abstractmethod
     def update(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
         """See ``Learner``."""
-
-    @abstractmethod
-    def policy_loss(
-        self, log_probs: Tensor, made: Judged, weight: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a policy and numbers, each ``[A]``.
-
-        Args:
-            log_probs: ``[A, L * S, n]``.
-            made: the decisions.
-            weight: flat ``[A, L * S]``.
-        """
-
-    def outputs(self, network: ActorCritic, part: Minibatch) -> Outputs:
-        """What a network makes of a minibatch."""
-        agents, length, sequences = part.action.shape
-        views = part.views[:, :-1].flatten(1, 2)
-        features = network.encode(views)
-        tokens = None if part.tokens is None else part.tokens.flatten(1, 2)
-        heard = network.hear(features, tokens)
-        h, _ = network.remember(heard.view(agents, length, sequences, -1), part.state, part.reset)
-        return Outputs(network, views, h.flatten(1, 2))
-
-    def loss(self, network: ActorCritic, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of each agent, [A], and its ingredients."""
-        learnt = self._learnt(network, part)
-        if learnt is not None:
-            return learnt
-        outputs, weight = self.outputs(network, part), part.weight.flatten(1)
-        loss = torch.zeros_like(weight[:, 0])
-        numbers: dict[str, Tensor] = {}
-        kind = deciding.kind_of(self.policy_loss)
-        for name, heads in network.heads.items():
-            if kind is not None and deciding.usable(outputs.core, heads):
-                whole, found = self._compiled_loss(kind, name, outputs, part, weight)
-                loss = loss + whole
-            else:
-                loss, found = self._plain_loss(loss, name, outputs, part, weight)
-            numbers |= found
-        for mechanism in self.mechanisms:
-            own, found = mechanism.loss(outputs, part)
-            loss = loss + own
-            numbers |= found
-        return loss, {name: x.detach() for name, x in numbers.items()}
-
-    def _learnt(
-        self, network: ActorCritic, part: Minibatch
-    ) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """The same in one compiled call, if there is one for everything that is learnt here."""
-        kind = deciding.kind_of(self.policy_loss)
-        learning = [one for one in self.mechanisms if type(one).loss is not Mechanism.loss]
-        if kind is None or any(type(one).loss is not ViewLoss.loss for one in learning):
-            return None
-        if type(self).outputs is not RecurrentLearner.outputs:
-            return None
-        views = [one for one in learning if isinstance(one, ViewLoss)]
-        found = lessons.learn(
-            network,
-            part,
-            {name: self._terms(kind, name, network) for name in network.heads},
-            [
-                lessons.Comparison(one.decoder(network), one.options.coef, *one.compared(part))
-                for one in views
-            ],
-        )
-        if found is None:
-            return None
-        numbers: dict[str, Tensor] = {}
-        for name, sums in found.decisions.items():
-            numbers |= self._numbers(kind, name, network, *sums)
-        for one, error in zip(views, found.errors, strict=True):
-            numbers[f"{one.name}_error"] = error
-        return found.loss, numbers
-
-    def _terms(self, kind: deciding.Kind, name: str, network: ActorCritic) -> deciding.Terms:
-        """What a decision costs."""
-        config, further = self.config, network.further.get(name)
-        factor, entropy_coef = 1.0, config.entropy_coef
-        if further is not None:
-            factor, entropy_coef = further.weight, further.entropy_coef
-        clip = float(getattr(config, "clip", 0.0))
-        return deciding.Terms(kind, clip, factor, config.value_coef, entropy_coef)
-
-    def _numbers(
-        self,
-        kind: deciding.Kind,
-        name: str,
-        network: ActorCritic,
-        policy: Tensor,
-        value: Tensor,
-        entropy: Tensor,
-        kl: Tensor,
-        clip_fraction: Tensor,
-    ) -> dict[str, Tensor]:
-        """What is logged of a decision."""
-        if name in network.further:
-            whole = policy + self.config.value_coef * value
-            return {f"{name}_loss": whole, f"{name}_entropy": entropy}
-        numbers = {"policy_loss": policy, "value_loss": value, "entropy": entropy}
-        if kind == "clipped":
-            numbers |= {"kl": kl, "clip_fraction": clip_fraction}
-        return numbers
-
-    def _compiled_loss(
-        self, kind: deciding.Kind, name: str, outputs: Outputs, part: Minibatch, weight: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a decision, and its ingredients, by a kernel."""
-        network = outputs.network
-        terms, heads = self._terms(kind, name, network), network.heads[name]
-        found = deciding.losses(outputs.core, heads, part.decisions[name], weight, terms)
-        return found.whole, self._numbers(kind, name, network, *found.others)
-
-    def _plain_loss(
-        self, loss: Tensor, name: str, outputs: Outputs, part: Minibatch, weight: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The same in PyTorch, added to a loss."""
-        config, further = self.config, outputs.network.further.get(name)
-        (logits, value), made = outputs.decisions[name], part.decisions[name]
-        log_probs = logits.log_softmax(-1)
-        policy_loss, found = self.policy_loss(log_probs, made, weight)
-        value_loss = ((value - made.target.flatten(1)).square() * weight).sum(1)
-        entropy = -((log_probs.exp() * log_probs).sum(-1) * weight).sum(1)
-        whole = policy_loss + config.value_coef * value_loss
-        if further is not None:
-            loss = loss + further.weight * whole - further.entropy_coef * entropy
-            return loss, {f"{name}_loss": whole, f"{name}_entropy": entropy}
-        numbers = {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy}
-        return loss + whole - config.entropy_coef * entropy, numbers | found
 
     def meta(self) -> dict[str, Any]:
         """JSON-able description and counters."""

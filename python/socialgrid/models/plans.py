@@ -1,0 +1,87 @@
+"""How networks are put together, as compiled kernels are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from socialgrid.models.acting import known
+from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.deciding import layers_of_head
+from socialgrid.models.decoder import Decoder
+from socialgrid.models.encoders import CellConv
+from socialgrid.models.encoding import Layer, layers_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network is put together.
+
+    Attributes:
+        of_cells: whether the first layer is of single cells.
+        layers: those that see.
+        heads: layers of policy and value, by decision.
+        predictions: layers of every decoder.
+        parameters: of all, in the order in which the compiled call has them.
+        sizes, offsets: numbers of an agent in each, and in all before it.
+    """
+
+    of_cells: bool
+    layers: list[Layer]
+    heads: dict[str, tuple[list[Layer], list[Layer]]]
+    predictions: list[list[Layer]]
+    parameters: list[nn.Parameter]
+    sizes: list[int]
+    offsets: list[int]
+
+
+# By number of decoders, with the parameters and decoders that each was made for.
+_Made = tuple[list[nn.Module | nn.Parameter], Plan | None]
+_PLANS: WeakKeyDictionary[ActorCritic, dict[int, _Made]] = WeakKeyDictionary()
+
+
+def plan_of(network: ActorCritic, decoders: Sequence[Decoder] = ()) -> Plan | None:
+    """How a network and decoders of its branches are put together; None: not as kernels know it."""
+    now: list[nn.Module | nn.Parameter] = [*network.parameters(), *decoders]
+    plans = _PLANS.setdefault(network, {})
+    made_for, plan = plans.get(len(decoders), ([], None))
+    if len(now) != len(made_for) or any(x is not y for x, y in zip(now, made_for, strict=True)):
+        plan = _make_plan(network, decoders)
+        plans[len(decoders)] = now, plan
+    return plan
+
+
+def _make_plan(network: ActorCritic, decoders: Sequence[Decoder]) -> Plan | None:
+    encoder = network.encoder
+    over_cells = isinstance(encoder.first, CellConv) or len(encoder.convs) > 0
+    if not known(network) or not over_cells:
+        return None
+    first, convs, spec = encoder.first, list(encoder.convs), network.spec
+    layers: list[Layer] = []
+    seeing: list[Any] = [first, *convs, *encoder.project]
+    if isinstance(first, CellConv):
+        convs = [first.conv, *convs]
+        seeing = [*convs, *encoder.project]
+    else:
+        outputs, inputs = first.weight.shape[1:]
+        layers.append((1, 1, inputs, outputs, 1, first.negative_slope, False))
+    layers += layers_of(spec.rows, spec.cols, convs, encoder.project)
+    lstm = network.lstm
+    own = [x for layer in seeing for x in (layer.weight, layer.bias)]
+    own += [lstm.weight_ih, lstm.bias_ih, lstm.weight_hh, lstm.bias_hh]
+    heads = {}
+    for name, one in network.heads.items():
+        both = one.policy_head, one.value_head
+        heads[name] = layers_of_head(both[0]), layers_of_head(both[1])
+        own += [x for head in both for layer in head.layers for x in (layer.weight, layer.bias)]
+    predictions = []
+    for decoder in decoders:
+        predictions.append(list(decoder.shape().layers))
+        own += decoder.in_order()
+    sizes = [p[0].numel() for p in own]
+    offsets = [sum(sizes[:i]) for i in range(len(sizes))]
+    return Plan(not isinstance(first, CellConv), layers, heads, predictions, own, sizes, offsets)

@@ -1,0 +1,186 @@
+"""Gradients of whole minibatches in one compiled call, read from the batches where they lie.
+
+What every shard's sequences teach is added up along a binary tree over the shards. Threads take
+shards of agents one after the other, without the interpreter's lock; no bit depends on how many
+they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from socialgrid.data.sequences import SequenceBatch, Sequences
+from socialgrid.models import kernels
+from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.deciding import Terms
+from socialgrid.models.decoder import Decoder
+from socialgrid.models.lessons import INGREDIENTS
+from socialgrid.models.plans import Plan, plan_of
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A prediction of views.
+
+    Attributes:
+        decoder: by which branch.
+        coef: of its error in the whole loss.
+        following: whether it is of the view after each step; else of the present one.
+    """
+
+    decoder: Decoder
+    coef: float
+    following: bool
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learnt.
+
+    Attributes:
+        terms: what each decision costs, by name, in the order of the network's heads.
+        predictions: what is predicted.
+    """
+
+    terms: Mapping[str, Terms]
+    predictions: Sequence[Predicted]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What came out.
+
+    Attributes:
+        rows: numbers ``[numbers, A]``, see ``lessons.of_rows``.
+        parameters: that have gradients.
+        grads: theirs, one after the other, each ``[A, ...]``, float32 of one axis.
+    """
+
+    rows: Tensor
+    parameters: Sequence[torch.nn.Parameter]
+    grads: Tensor
+
+    def each(self) -> list[Tensor]:
+        """Gradients as the parameters lie."""
+        parts = torch.split(self.grads, [p.numel() for p in self.parameters])
+        return [x.view(p.shape) for x, p in zip(parts, self.parameters, strict=True)]
+
+
+def teach(
+    network: ActorCritic,
+    lesson: Lesson,
+    parts: Sequence[SequenceBatch],
+    sequences: Sequences,
+    threads: int,
+) -> Taught | None:
+    """Losses and gradients of a minibatch.
+
+    Args:
+        network: of some agents.
+        lesson: what is learnt.
+        parts: the shards.
+        sequences: which of them.
+        threads: how many may compute.
+
+    Returns:
+        None where there is no compiled way.
+
+    Raises:
+        IndexError: there is no such tile, token, action or choice.
+    """
+    plan = plan_of(network, [one.decoder for one in lesson.predictions])
+    if plan is None or not usable(network, plan, parts):
+        return None
+    if any(type(one.decoder) is not Decoder for one in lesson.predictions):
+        return None
+    if [*parts[0].decisions] != [*lesson.terms]:
+        return None
+    assert kernels.KERNELS is not None
+    agents, count = len(sequences.members), sequences.starts[0].shape[1]
+    found = torch.empty((1 + INGREDIENTS * len(lesson.terms) + len(lesson.predictions), agents))
+    grads = torch.empty(agents * sum(plan.sizes))
+    scales = (1.0 / sequences.counts.clamp(min=1)).contiguous()
+    kept = [
+        (s.contiguous(), e.contiguous())
+        for s, e in zip(sequences.starts, sequences.envs, strict=True)
+    ]
+    first, size = grads.data_ptr(), grads.element_size()
+    done = kernels.KERNELS.learn_shards(
+        given_network(network, plan, lesson, parts[0].views),
+        batch_sizes(parts[0]),
+        [
+            (batch_addresses(part), starts.data_ptr(), envs.data_ptr())
+            for part, (starts, envs) in zip(parts, kept, strict=True)
+        ],
+        [*sequences.members],
+        (sequences.length, count, sequences.piece),
+        kernels.addresses(scales, found),
+        [first + size * agents * offset for offset in plan.offsets],
+        threads,
+    )
+    if not done:
+        return None
+    return Taught(found, plan.parameters, grads)
+
+
+def given_network(
+    network: ActorCritic, plan: Plan, lesson: Lesson, views: Tensor
+) -> tuple[Any, ...]:
+    """A network as kernels are told of it, who read views like these."""
+    spec, atlas = network.spec, network.encoder.first.atlas
+    packed = [network.lstm.packed(backward) for backward in (False, True)]
+    decisions = []
+    for name, terms in lesson.terms.items():
+        clip = terms.clip if terms.kind == "clipped" else -1.0
+        costs = clip, terms.factor, terms.value_coef, terms.entropy_coef
+        mask = network.action_mask.data_ptr() if name == "action" else 0
+        decisions.append((mask, costs, *plan.heads[name]))
+    predictions = [
+        (one.following, (one.coef, one.decoder.slope), spec.num_actions, layers)
+        for one, layers in zip(lesson.predictions, plan.predictions, strict=True)
+    ]
+    return (
+        kernels.addresses(atlas, *packed),
+        (
+            *(spec.rows, spec.cols, 3 * spec.tile_size**2),
+            *(views.element_size() if len(atlas) else 0, len(atlas)),
+            *(network.config.features[-1], network.config.memory),
+        ),
+        *(plan.of_cells, plan.layers),
+        [(one.columns, one.symbols) for one in network.hearing.channels],
+        *(decisions, predictions),
+        *(kernels.addresses(*plan.parameters), plan.sizes),
+    )
+
+
+def batch_sizes(part: SequenceBatch) -> tuple[int, ...]:
+    """Sizes of a batch as kernels are told of them."""
+    view = part.views[0, 0, 0].numel() * part.views.element_size()
+    numbers = part.state.shape[-1], len(part.decisions), part.tokens.shape[-1]
+    return (part.num_steps, part.num_envs, part.num_agents, view, *numbers)
+
+
+def batch_addresses(part: SequenceBatch) -> tuple[int, ...]:
+    """Where a batch lies."""
+    return kernels.addresses(
+        *(part.views, part.state, part.flags, part.choices, part.judgements, part.tokens)
+    )
+
+
+def usable(network: ActorCritic, plan: Plan, parts: Sequence[SequenceBatch]) -> bool:
+    """Whether everything lies as the kernels take it to, who are told addresses."""
+    numbers = [x for part in parts for x in (part.state, part.judgements)]
+    whole = [part.choices for part in parts]
+    hearing = [part.tokens for part in parts if network.hearing.columns]
+    dense = (*plan.parameters, *numbers, *whole, *hearing, *(p.views for p in parts))
+    return (
+        kernels.usable(*plan.parameters, *numbers)
+        and all(x.dtype == torch.int64 for x in whole)
+        and all(x.dtype == torch.int16 for x in hearing)
+        and all(x.is_contiguous() for x in dense)
+    )
