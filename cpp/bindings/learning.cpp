@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <exception>
+#include <new>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 #include "kernels.hpp"
@@ -149,6 +152,15 @@ void unroll_back(const Kernels& kernels, const Where& where,
 }  // namespace
 
 void register_learning(py::module_& module) {
+  // The core says what there is no memory for; for the kernels this does.
+  py::register_local_exception_translator([](std::exception_ptr thrown) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::bad_alloc& error) {
+      if (typeid(error) != typeid(std::bad_alloc)) throw;
+      PyErr_SetString(PyExc_MemoryError, "there is not enough memory for what is computed here");
+    }
+  });
   py::class_<Kernels> kernels(module, "Kernels");
   add_images(kernels, module);
   add_perceptron(kernels);

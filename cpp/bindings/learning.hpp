@@ -5,9 +5,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <thread>
-#include <vector>
 
+#include "crew.hpp"
 #include "kernels.hpp"
 #include "numbers.hpp"
 
@@ -25,7 +24,7 @@ inline int worthwhile(int threads, double products) {
   return static_cast<int>(std::clamp(products / 5e6, 1.0, std::max(1.0, 1.0 * threads)));
 }
 
-// Does `rows` rows of every agent, shared among threads.
+// Does `rows` rows of every agent, shared among threads. Throws as side_by_side() does.
 template <typename Work>
 void share(std::int64_t agents, std::int64_t rows, int threads, const Work& work) {
   const std::int64_t all = agents * rows;
@@ -37,12 +36,7 @@ void share(std::int64_t agents, std::int64_t rows, int threads, const Work& work
       begin += last - first;
     }
   };
-  std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) {
-    others.emplace_back(part, all * i / threads, all * (i + 1) / threads);
-  }
-  part(0, all / threads);
-  for (std::thread& other : others) other.join();
+  learning::side_by_side(threads, [&](int i) { part(all * i / threads, all * (i + 1) / threads); });
 }
 
 void add_images(pybind11::class_<learning::Kernels>& kernels, pybind11::module_& module);

@@ -6,8 +6,9 @@
 #include <barrier>
 #include <cstdint>
 #include <memory>
-#include <thread>
 #include <vector>
+
+#include "crew.hpp"
 
 namespace socialgrid::learning {
 
@@ -23,6 +24,8 @@ struct Failure {
 
 // Lets `count` agents take steps of so many parts each. In each part nobody moves before everybody
 // has a gradient, and nobody does so, nor goes on, where somebody's loss or gradient is not finite.
+// The same where one of them throws before it moves (there is no memory, say), which reaches the
+// caller: then all have taken the same steps. Throws as side_by_side() does.
 //
 // desk() makes what the agents of a thread work at, learner(agent, desk) one of them:
 //   Outcome differentiate(step, part);
@@ -34,15 +37,17 @@ Failure step_together(std::int64_t count, std::int64_t steps, std::int64_t parts
   std::vector<std::atomic<bool>> failed(static_cast<std::size_t>(steps * parts));
   std::vector<Failure> each(static_cast<std::size_t>(count));
   std::barrier everybody(threads);
-  const auto work = [&](int thread) {
+  // Rounds of a step and a part; `reached` is the one whose end the thread waits for next.
+  const std::int64_t rounds = steps * parts;
+  const auto all_of = [&](int thread, std::int64_t& reached) {
     const std::int64_t begin = count * thread / threads, end = count * (thread + 1) / threads;
     auto desk = desk_of();
     using Learner = decltype(learner_of(std::int64_t{0}, *desk));
     std::vector<Learner> own;
     for (std::int64_t a = begin; a < end; ++a) own.push_back(learner_of(a, *desk));
-    for (std::int64_t i = 0; i < steps * parts; ++i) {
-      const std::int64_t step = i / parts, part = i % parts;
-      std::atomic<bool>& over = failed[static_cast<std::size_t>(i)];
+    while (reached < rounds) {
+      const std::int64_t step = reached / parts, part = reached % parts;
+      std::atomic<bool>& over = failed[static_cast<std::size_t>(reached)];
       for (std::int64_t a = begin; a < end; ++a) {
         const Outcome found = own[static_cast<std::size_t>(a - begin)]->differentiate(step, part);
         if (found == Outcome::fine) continue;
@@ -50,14 +55,22 @@ Failure step_together(std::int64_t count, std::int64_t steps, std::int64_t parts
         over = true;
       }
       if (threads > 1) everybody.arrive_and_wait();
+      ++reached;
       if (over) return;
       for (const auto& learner : own) learner->descend(step, part);
     }
   };
-  std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back(work, i);
-  work(0);
-  for (std::thread& other : others) other.join();
+  side_by_side(threads, [&](int thread) {
+    std::int64_t reached = 0;
+    try {
+      all_of(thread, reached);
+    } catch (...) {
+      // The others end with the round that they are in, and wait for this thread no more.
+      if (reached < rounds) failed[static_cast<std::size_t>(reached)] = true;
+      everybody.arrive_and_drop();
+      throw;
+    }
+  });
   Failure found;
   for (const Failure& one : each) {  // a loss before gradients
     if (one.agent < 0 || (found.agent >= 0 && (one.gradient || !found.gradient))) continue;

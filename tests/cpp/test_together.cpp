@@ -1,0 +1,140 @@
+// Checks of threads that work side by side, and of agents who take steps in them and throw.
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "crew.hpp"
+#include "together.hpp"
+
+using namespace socialgrid::learning;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+int failures = 0;
+
+void check(bool holds, const char* what, int line) {
+  if (holds) return;
+  std::fprintf(stderr, "line %d: %s\n", line, what);
+  ++failures;
+}
+#define CHECK(condition) check((condition), #condition, __LINE__)
+
+void everybody_works_and_the_first_error_arrives() {
+  for (int threads = 0; threads < 6; ++threads) {
+    std::vector<int> done(6);
+    side_by_side(threads, [&](int thread) { ++done[static_cast<std::size_t>(thread)]; });
+    CHECK(std::count(done.begin(), done.end(), 1) == std::max(threads, 1));
+  }
+  for (int broken = 0; broken < 4; ++broken) {
+    std::atomic<int> done{0};
+    std::string said;
+    try {
+      side_by_side(4, [&](int thread) {
+        if (thread >= broken) throw std::runtime_error(std::to_string(thread));
+        ++done;
+      });
+    } catch (const std::runtime_error& error) {
+      said = error.what();
+    }
+    CHECK(said == std::to_string(broken));
+    CHECK(done == broken);
+  }
+}
+
+enum class Where { nowhere, desk, learner, differentiate, descend };
+
+// Where which agent's thread throws, and what every agent has done.
+struct Plan {
+  Where where;
+  std::int64_t agent, round;
+  std::vector<std::int64_t> moved;
+};
+
+struct Desk {};
+
+class Learner {
+ public:
+  Learner(Plan& plan, std::int64_t agent) : plan_(plan), agent_(agent) {
+    if (plan.where == Where::learner && agent == plan.agent) throw std::bad_alloc();
+  }
+  Outcome differentiate(std::int64_t step, std::int64_t part) {
+    throw_at(Where::differentiate, 2 * step + part);
+    return Outcome::fine;
+  }
+  void descend(std::int64_t step, std::int64_t part) {
+    throw_at(Where::descend, 2 * step + part);
+    ++plan_.moved[static_cast<std::size_t>(agent_)];
+  }
+
+ private:
+  void throw_at(Where where, std::int64_t round) const {
+    if (plan_.where == where && plan_.agent == agent_ && plan_.round == round) {
+      throw std::bad_alloc();
+    }
+  }
+
+  Plan& plan_;
+  std::int64_t agent_;
+};
+
+// Five agents take three steps of two parts; whether that threw.
+bool throws(Plan& plan, int threads) {
+  plan.moved.assign(5, 0);
+  std::atomic<std::int64_t> desks{0};
+  const auto desk = [&] {
+    if (plan.where == Where::desk && desks++ == plan.agent) throw std::bad_alloc();
+    return std::make_unique<Desk>();
+  };
+  const auto learner = [&](std::int64_t agent, Desk&) {
+    return std::make_unique<Learner>(plan, agent);
+  };
+  try {
+    CHECK(step_together(5, 3, 2, threads, desk, learner).agent == -1);
+  } catch (const std::bad_alloc&) {
+    return true;
+  }
+  return false;
+}
+
+void an_error_ends_the_steps_of_all() {
+  for (int threads = 1; threads <= 5; ++threads) {
+    Plan plan{Where::nowhere, 0, 0, {}};
+    CHECK(!throws(plan, threads));
+    CHECK(plan.moved == std::vector<std::int64_t>(5, 6));
+    for (std::int64_t agent = 0; agent < 5; ++agent) {
+      plan = {Where::learner, agent, 0, {}};
+      CHECK(throws(plan, threads));
+      CHECK(plan.moved == std::vector<std::int64_t>(5, 0));
+      for (std::int64_t round = 0; round < 6; ++round) {
+        plan = {Where::differentiate, agent, round, {}};
+        CHECK(throws(plan, threads));
+        CHECK(plan.moved == std::vector<std::int64_t>(5, round));
+        // Who moves when another throws has moved; nobody goes on.
+        plan = {Where::descend, agent, round, {}};
+        CHECK(throws(plan, threads));
+        CHECK(plan.moved[static_cast<std::size_t>(agent)] == round);
+        CHECK(*std::max_element(plan.moved.begin(), plan.moved.end()) <= round + 1);
+      }
+    }
+    for (std::int64_t desk = 0; desk < threads; ++desk) {
+      plan = {Where::desk, desk, 0, {}};
+      CHECK(throws(plan, threads));
+      CHECK(plan.moved == std::vector<std::int64_t>(5, 0));
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  everybody_works_and_the_first_error_arrives();
+  an_error_ends_the_steps_of_all();
+  if (failures == 0) std::puts("all checks passed");
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,78 @@
+"""Compiled steps that find no thread or no memory raise, and have changed nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from socialgrid.models import kernels
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's"),
+    pytest.mark.skipif(kernels.KERNELS is None, reason="there are no kernels"),
+]
+
+BEGIN = """
+import resource, sys
+import torch
+from tests.python.algos.off_policy_tasks import remember
+from socialgrid.algos import DQN, DQNConfig
+from socialgrid.models import StackedMLP, TaskSpec, kernels
+
+def limit(mib):
+    pages = int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (mib << 20), -1))
+
+def learner(agents, **options):
+    config = DQNConfig(buffer_size=60, learning_starts=10, gradient_steps=2, **options)
+    found = DQN(TaskSpec(agents, (5,), num_actions=3), config, num_envs=2, seed=4)
+    remember(found, 20)
+    return found
+"""
+LAYERS = """
+model = StackedMLP([torch.Generator().manual_seed(a) for a in range(64)], 64, (256, 256), 4)
+x = torch.rand(64, 256, 64)
+kernels.use_threads(64)
+limit(60)
+with torch.no_grad():
+    model(x)
+"""
+STEPS = """
+learner = learner(int(sys.argv[1]), hidden=(int(sys.argv[2]),), batch_size=4096)
+before = {name: x.clone() for name, x in learner.tensors().items()}
+kernels.use_threads(int(sys.argv[1]))
+limit(int(sys.argv[3]))
+try:
+    learner.update()
+finally:
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    same = [name for name, x in learner.tensors().items() if torch.equal(x, before[name])]
+    print("unchanged" if len(same) == len(before) else "changed")
+"""
+
+
+def run(program, *arguments):
+    command = [sys.executable, "-c", BEGIN + program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done
+    return done.stdout, done.stderr.splitlines()[-1]
+
+
+def test_layers_whose_threads_cannot_be_started():
+    _, error = run(LAYERS)
+    assert error.startswith("RuntimeError: only ")
+    assert "of 64 threads could be started" in error
+
+
+def test_agents_whose_threads_cannot_be_started_take_no_step():
+    said, error = run(STEPS, 40, 8, 60)
+    assert said == "unchanged\n"
+    assert error.startswith("RuntimeError: only ")
+    assert "of 40 threads could be started" in error
+
+
+def test_agents_whose_threads_find_no_memory_take_no_step():
+    # Two threads fit, what they would work at does not.
+    said, error = run(STEPS, 2, 8192, 60)
+    assert said == "unchanged\n"
+    assert error.startswith("MemoryError: there is not enough memory for what is computed")
