@@ -17,6 +17,10 @@ settings.register_profile(
 )
 settings.load_profile("socialgrid")
 
+# Torch shares the smallest operation among threads, which wait for each other; tests, and the
+# programs that they start, have other cores to run on, and say themselves where threads matter.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # A program started in the background, or by nohup, inherits that Ctrl-C or a hang-up is ignored,
 # and so would every program that the tests interrupt.
 for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
@@ -66,14 +70,3 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture
 def reference_steps(request):
     return request.config.getoption("--reference-steps")
-
-
-@pytest.fixture
-def one_thread():
-    """Small networks on threads of their own only get in each other's way."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

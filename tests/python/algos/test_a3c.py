@@ -16,9 +16,6 @@ from socialgrid.social import PredictionOptions
 QUICK = A3CConfig(gamma=0.9, learning_rate=1e-2, learning_rate_end=None)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def make(config=QUICK, agents=2, seed=1, envs=6, **options):
     env = Buttons(envs, agents, horizon=5, recall=True)
     return A3C(env.spec, MODEL, config, seed=seed, **options), env

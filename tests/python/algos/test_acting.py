@@ -12,7 +12,7 @@ from socialgrid.config import load_preset, parse_train, preset_names
 from socialgrid.models import ModelConfig, ViewSpec, acting, kernels
 from socialgrid.train import build_learner, build_worlds, phase_at
 
-pytestmark = pytest.mark.usefixtures("one_thread", "compiled")
+pytestmark = pytest.mark.usefixtures("compiled")
 ENVS = 9
 PLAINLY = acting.plainly
 ARMS = ("none", "visible-actions", "influence", "comm", "visible-actions,comm", "moa")

@@ -27,9 +27,6 @@ from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def small(agents=1, ids=None, task=None, **options):
     task = task or TaskSpec(agents, (5,), num_actions=3)
     return DQN(task, DQNConfig(**{**SMALL, **options}), seed=3, agent_ids=ids)

@@ -11,8 +11,6 @@ from socialgrid.algos import A3C, PPO, A3CConfig
 from socialgrid.models import Recall, ViewSpec
 from socialgrid.social import BasicInfluenceOptions, CommOptions
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ENVS = 150  # more than one share of a thread
 OPTIONS = {PPO: QUICK, A3C: A3CConfig()}
 

@@ -20,8 +20,6 @@ from socialgrid.algos import (
 )
 from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, kernels
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 COMMON = {
     "hidden": (12, 8),
     "batch_size": 10,

@@ -7,9 +7,6 @@ from tests.python.algos.tiny import MODEL, Buttons, collect, new_rollout
 from socialgrid.algos import PPO, BehaviourCloning, CloningConfig, PPOConfig
 from socialgrid.social import MECHANISMS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 FAST = PPOConfig(
     gamma=0.9,
     num_minibatches=8,

@@ -23,9 +23,6 @@ QUICK = PPOConfig(
 )
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def make(config=QUICK, agents=2, seed=1, **options):
     env = Buttons(6, agents, horizon=5, recall=True)
     return PPO(env.spec, MODEL, config, seed=seed, **options), env

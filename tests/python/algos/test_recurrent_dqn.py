@@ -29,9 +29,6 @@ SMALL = {
 MODEL = ModelConfig(memory=6)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def small(agents=1, ids=None, num_envs=1, **options):
     task = TaskSpec(agents, (5,), num_actions=3)
     config = RecurrentDQNConfig(**{**SMALL, **options})

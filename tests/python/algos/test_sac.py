@@ -30,9 +30,6 @@ from socialgrid.models import ModelConfig, StateDependentPolicy, TaskSpec, squas
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def small(agents=1, ids=None, num_envs=1, **options):
     task = TaskSpec(agents, (5,), action_low=(-2.0, 0.0), action_high=(2.0, 1.0))
     config = SACConfig(**{**SMALL, **options})

@@ -21,8 +21,6 @@ from socialgrid.social import (
     VisibleActionsOptions,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ENVS, SHARDS = 12, 4
 STEPS = {"kl_target": None, "kl_hard_limit": 5.0, "minibatch_sequences": 16, "num_minibatches": 4}
 KINDS = {

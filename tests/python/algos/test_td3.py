@@ -24,9 +24,6 @@ from socialgrid.models import TaskSpec
 SMALL = {"hidden": (16, 8), "batch_size": 12, "buffer_size": 64, "learning_starts": 0}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def task_of(agents):
     return TaskSpec(agents, (5,), action_low=(-2.0, 0.0), action_high=(2.0, 1.0))
 

@@ -11,7 +11,6 @@ from socialgrid.algos import Workers
 CPU = torch.device("cpu")
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_results_keep_their_order_and_every_worker_computes_alone():
     torch.set_num_threads(2)
     workers = Workers()

@@ -7,8 +7,6 @@ from tests.python.algos.tiny import MODEL, Buttons, experience
 from socialgrid.algos import PPO, PPOConfig
 from socialgrid.models import Recall
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def case():

@@ -13,8 +13,6 @@ import socialgrid
 from socialgrid.adapters.gymnasium import AgentRowsEnv
 from socialgrid.adapters.stable_baselines3 import RowsVecEnv
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.filterwarnings("ignore:The minimal resolution for an image")  # views are small
 @pytest.mark.parametrize("game", GAMES)

@@ -38,9 +38,6 @@ def view_error(model, core, action, views):
     return model.branches["prediction"](core, action, model.encoder.pixels(views))
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(params=["by agent", "batched"])
 def strategy(request, monkeypatch):
     """Both ways of convolving, the second being what accelerators run."""

@@ -9,8 +9,6 @@ from socialgrid.algos import PPO, PPOConfig
 from socialgrid.models import Recall, from_patches
 from socialgrid.social import PredictionOptions, ReconstructionOptions, make_mechanisms
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def case():

@@ -44,9 +44,6 @@ def words_of(tensors: dict[str, Tensor], count: int) -> Tensor:
     return draws.words(updates, range(1), kind=1, places=count)[:, 0]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 class TableValues:
     """Q_i(o, a) = table[i][o][a], where o is a place, the only number seen."""
 

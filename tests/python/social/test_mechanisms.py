@@ -42,9 +42,6 @@ LEARNERS = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def sharp(learner, factor=4.0):
     """Larger weights: policies that differ visibly from each other."""
     with torch.no_grad():

@@ -11,8 +11,6 @@ from socialgrid.config import from_dict
 from socialgrid.models import NonFiniteError, kernels
 from socialgrid.train import make_trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 LECTR = {"social": {"lectr": {"learning_starts": 8, "interval": 4, "cost": 0.1}}}
 CHANGES = {
     "peers": {"social": {"peers": {"follow_steps": 2, "trust_samples": 12}}},

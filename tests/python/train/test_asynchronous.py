@@ -67,9 +67,6 @@ video = false
 """
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(autouse=True)
 def nobody_stays_behind():
     yield

@@ -21,8 +21,6 @@ from socialgrid.train import (
     settled,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CLONING = {"name": "behaviour-cloning", "num_minibatches": 2, "minibatch_sequences": 4,
            "sequence_length": 8, "learning_rate": 1e-2}  # fmt: skip
 

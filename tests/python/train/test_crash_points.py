@@ -3,14 +3,11 @@
 import json
 import shutil
 
-import pytest
 from tests.python.train.crash_disk import Journal
 from tests.python.train.runs import tiny
 
 from socialgrid.config import from_dict, load_config, load_preset, run_files
 from socialgrid.train import checkpoint, create_run
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Marking:

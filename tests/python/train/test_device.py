@@ -9,8 +9,6 @@ from tests.python.arms import config_of
 from socialgrid.models import kernels
 from socialgrid.train import make_trainer, settle_on
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def ordered():

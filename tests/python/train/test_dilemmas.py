@@ -94,9 +94,6 @@ video = false
 """
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def preset(folder):
     path = Path(folder) / "tiny.toml"
     path.write_text(TINY)

@@ -37,7 +37,6 @@ class OldTorch(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("arm", TILES)
 def test_learning_from_tiles_needs_no_more_than_the_oldest_torch_has(arm, tmp_path):
     short = {"env": {"options": {"max_steps": 9}}}  # episodes end

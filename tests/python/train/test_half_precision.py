@@ -13,8 +13,6 @@ from tests.python.arms import ARMS, config_of
 from socialgrid.models import kernels
 from socialgrid.train import make_trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ON_POLICY = [arm for arm in ARMS if config_of(arm, "cpu").regime.name == "on-policy"]
 
 

@@ -9,8 +9,6 @@ from tests.python.pretend import DEVICE, Pretend
 from socialgrid.config import UsageError, from_dict, load_preset
 from socialgrid.train import GIB, Need, fit, make_trainer, need_off_policy, need_on_policy
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 THREE = {"players": {"kinds": ["learner"] * 3}}
 FEW = {"algorithm": {"learning_starts": 64, "gradient_steps": 2, "buffer_size": 2000}}
 

@@ -14,8 +14,6 @@ from socialgrid.config import TrainConfig, UsageError, from_dict
 from socialgrid.report import MetricsFile, PlainConsole
 from socialgrid.train import OffPolicyTrainer, TaskStep, checkpoint, greedy_returns, make_tasks
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TINY: dict[str, Any] = {
     "run": {"total_steps": 400},
     "env": {"game": "Room-v0", "num_envs": 1, "rollout_steps": 50, "options": {"length": 5}},

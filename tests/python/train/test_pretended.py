@@ -11,8 +11,6 @@ from tests.python.pretend import DEVICE, Far, Pretend
 
 from socialgrid.train import make_trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ROOM = 1.25  # how far above what was measured a count may lie
 MOST_WAITS = 1.0, 2  # in a step, and in a whole update: what is aimed at
 # By arm, as measured: launches and waits of a step (acting, simulating, remembering), launches and

@@ -35,8 +35,6 @@ from socialgrid.train import (
     share,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 PPO = (
     *("--shards", 4, "--env.double-buffer", "--schedule.solo-fraction", "0:0.5,20:0.25"),
     *("--kl-target", 0.01, "--kl-hard-limit", 0.03, "--max-grad-norm", 0.5),

@@ -13,8 +13,6 @@ from tests.python.train.test_unasked import CASES, numbers
 from socialgrid.config import from_dict
 from socialgrid.train import make_trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 UPDATES = 4
 ANNEALED = {"algorithm": {"learning_rate_end": 1e-5, "learning_rate_steps": 400}}
 # By arm: changes, and launches of an update whose phases are all repeated.

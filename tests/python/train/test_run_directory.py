@@ -31,8 +31,6 @@ from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report import PlainConsole, RichConsole, read_metrics
 from socialgrid.train import checkpoint, create_run, resolved, resume_run
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def config(tmp_path):

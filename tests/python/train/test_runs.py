@@ -30,8 +30,6 @@ from socialgrid.models import NonFiniteError
 from socialgrid.report import read_metrics
 from socialgrid.train import Trainer, checkpoint, create_run, phase_at, resume_run
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def tiny_config(tmp_path, changes=None):
     return from_dict(changes or {}, load_preset(tiny(tmp_path)).config)

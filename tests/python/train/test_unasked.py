@@ -17,8 +17,6 @@ from socialgrid.config import from_dict
 from socialgrid.models import NonFiniteError
 from socialgrid.train import make_trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 STOPS = {
     "algorithm": {
         "num_minibatches": 5,

@@ -2,7 +2,6 @@
 
 from unittest.mock import patch
 
-import pytest
 import torch
 from tests.python.arms import config_of
 from tests.python.models.triton.test_memory import check
@@ -12,7 +11,6 @@ from socialgrid.models.triton_kernels import activations, choice, look_ups, memo
 from socialgrid.train import make_trainer
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_an_update_with_and_without(device, tmp_path, monkeypatch):
     small = {"env": {"obs_mode": "tiles", "num_envs": 2, "rollout_steps": 6}}
     config = from_dict(small, config_of("a3c alone", device.type))
