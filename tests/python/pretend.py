@@ -12,13 +12,16 @@ Every operation counts as a launch, everything that makes the host wait for the 
 Phases (``models/captured.py``) are recorded and repeated on it as CUDA does with its graphs: while
 one is recorded, waits, copies from memory that is not pinned and sizes that hang on values are
 errors; a repetition is one launch, which computes what was recorded on the same memory anew, so
-that a value that Python had in its hand is the old one. Copies to pinned memory arrive when the
-host waits.
+that a value that Python had in its hand is the old one. What was made in a phase is spoilt when a
+repetition is over, for all phases share their memory; what it read or wrote besides has to be held
+by somebody. Copies to pinned memory arrive when the host waits, and pinned memory that is copied
+from must not be written to before.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -120,8 +123,8 @@ class Pretend(TorchDispatchMode):
         self.launches = self.waits = self.copies = 0
         self.places: collections.Counter[str] = collections.Counter()
         self._pinned: list[torch.Tensor] = []
-        self._under_way: list[Callable[[], object]] = []  # copies to pinned memory
-        self._record: list[Callable[[], object]] | None = None
+        self._under_way: list[Callable[[], object]] = []  # copies to and from pinned memory
+        self._record: Recorded | None = None
         self._written: dict[int, Callable[[], object]] = {}  # while recording: what puts it back
         self.memory = LiveBytes()
 
@@ -152,10 +155,10 @@ class Pretend(TorchDispatchMode):
         self.launches = self.waits = self.copies = 0
         self.places.clear()
 
-    def wait(self, why: str) -> None:
-        """The host waited."""
+    def wait(self, why: str, only: list[Callable[[], object]] | None = None) -> None:
+        """The host waited, for everything or for some copies."""
         self._forbid(f"waits for the device ({why})")
-        self._arrive()
+        self._arrive(only)
         self.waits += 1
         self.places[f"wait: {why} at {_place()}"] += 1
 
@@ -165,35 +168,41 @@ class Pretend(TorchDispatchMode):
         self.copies += 1
         self.places[f"copy: {what} at {_place()}"] += 1
 
-    def record(self, function: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-        """What a function returns, and what does what it starts; nothing has been done yet."""
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[Recorded]:
+        """Record what is started inside; nothing of it is done."""
         assert self._record is None, "a phase is recorded while another is"
-        made: list[Callable[[], object]] = []
+        made = self._record = Recorded(self)
         counts = self.launches, self.waits, self.copies
-        self._record = made
+        self.memory.recording = True
         try:
-            found = function()
+            yield made
         finally:
+            self.memory.recording = False
             self._record = None
             self.launches, self.waits, self.copies = counts
             for before in self._written.values():
                 before()
             self._written.clear()
 
-        def repeat() -> None:
-            self.launches += 1
-            for work in made:
-                work()
-
-        return found, repeat
-
     def _forbid(self, what: str) -> None:
         if self._record is not None:
             raise RuntimeError(f"a phase that is recorded {what}: {_place()}")
 
-    def _arrive(self) -> None:
-        under_way, self._under_way = self._under_way, []
-        for copy in under_way:
+    def mark(self) -> Callable[[], None]:
+        """What waits for all that is under way now."""
+        under_way = list(self._under_way)
+
+        def wait() -> None:
+            self.wait("mark", only=under_way)
+
+        return wait
+
+    def _arrive(self, only: list[Callable[[], object]] | None = None) -> None:
+        arriving = self._under_way if only is None else only
+        found = [one for one in self._under_way if any(one is other for other in arriving)]
+        self._under_way = [one for one in self._under_way if all(one is not x for x in found)]
+        for copy in found:
             copy()
 
     def _is_pinned(self, x: torch.Tensor) -> bool:
@@ -242,12 +251,15 @@ class Pretend(TorchDispatchMode):
             if self._record is None:
                 start()
             else:
-                self._record.append(start)
+                self._record.add(start)
+                self._record.reads(far)
             return args[0]
         if self._record is None or not (there or far):
             out = func(*near_args, **near_kwargs)
         else:
+            self._record.reads(far)
             out = self._recorded(func, near_args, near_kwargs)
+            self._record.makes(out)
         if not there:
             return out
         known = {id(x.inner): x for x in far}  # what is returned as it came in
@@ -276,12 +288,23 @@ class Pretend(TorchDispatchMode):
                     x.copy_(y)
 
         assert self._record is not None
-        self._record.append(work)
+        self._record.add(work)
         return out
 
     def _depart(self, target: torch.Tensor, source: torch.Tensor) -> None:
         """A copy to pinned memory sets out; it arrives when the host waits."""
         self._under_way.append(partial(target.copy_, source.clone()))
+
+    def _leave(self, source: torch.Tensor) -> None:
+        """A copy from pinned memory sets out; until it has arrived the memory stays as it is."""
+        before, place = source.clone(), _place()
+
+        def check() -> None:
+            same = torch.equal(source.view(torch.uint8), before.view(torch.uint8))
+            assert same, f"pinned memory was written to while it was copied from: {place}"
+
+        if source.dim():
+            self._under_way.append(check)
 
     def _arrives(self, name: str, args: Any, kwargs: dict[str, Any]) -> bool:
         """Whether it copies to pinned memory while the host goes on."""
@@ -298,6 +321,10 @@ class Pretend(TorchDispatchMode):
         elif onto and not isinstance(source, Far):
             if not self._is_pinned(source):
                 self._forbid(f"copies from memory that is not pinned ({name})")
+            elif self._record is None:
+                self._leave(source)
+            else:
+                self._record.add(partial(self._leave, source))
             self.copies += 1
             self.places[f"copy: {name} at {_place()}"] += 1
         return onto
@@ -323,16 +350,69 @@ class Pretend(TorchDispatchMode):
             )
 
 
+class Recorded:
+    """``Recording`` of the device."""
+
+    def __init__(self, device: Pretend) -> None:
+        self._device = device
+        self._pieces: list[list[Callable[[], object]] | Callable[[], None]] = [[]]
+        self._made: dict[int, torch.UntypedStorage] = {}
+        self._given: dict[int, tuple[int, str]] = {}  # by address: as which it is held; who reads
+
+    def add(self, work: Callable[[], object]) -> None:
+        """Something was started."""
+        piece = self._pieces[-1]
+        assert isinstance(piece, list)
+        piece.append(work)
+
+    def reads(self, far: list[Any]) -> None:
+        """It reads or writes this memory."""
+        for x in far:
+            place, storage = _storage(x.inner), x.inner.untyped_storage()._cdata
+            known = place in self._made or place in self._given
+            # What was made before the device was entered is not known to it.
+            if place and not known and self._device.memory.holds(storage):
+                self._given[place] = storage, _place()
+
+    def makes(self, out: Any) -> None:
+        """This came out."""
+        for x in tree_leaves(out):
+            if isinstance(x, torch.Tensor) and (place := _storage(x)) and place not in self._given:
+                self._made[place] = x.untyped_storage()
+
+    def cut(self, work: Callable[[], None]) -> None:
+        """See ``Recording``."""
+        self._pieces += [work, []]
+
+    def repeat(self) -> None:
+        """See ``Recording``."""
+        for storage, place in self._given.values():
+            if not self._device.memory.holds(storage):
+                raise RuntimeError(f"a phase repeats {place} with memory that nobody holds")
+        for piece in self._pieces:
+            if not isinstance(piece, list):
+                piece()
+                continue
+            self._device.launches += 1
+            for work in piece:
+                work()
+        for storage in self._made.values():
+            storage.fill_(255)  # numbers that are none
+
+
 class Graphs:
     """``Engine`` of the device."""
 
     def __init__(self, device: Pretend) -> None:
-        self.record = device.record
         self._device = device
 
-    def wait(self, device: torch.device) -> None:
-        """The host waits."""
-        self._device.wait("wait_for")
+    def recording(self, device: torch.device) -> contextlib.AbstractContextManager[Recorded]:
+        """See ``Engine``."""
+        return self._device.recording()
+
+    def mark(self, device: torch.device) -> Callable[[], None]:
+        """See ``Engine``."""
+        return self._device.mark()
 
 
 def _near(tree: Any, *, by_value: bool) -> Any:

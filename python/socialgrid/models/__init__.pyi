@@ -7,8 +7,10 @@ from socialgrid.models.adam import StackedAdam as StackedAdam
 from socialgrid.models.adam import clip_gradients as clip_gradients
 from socialgrid.models.captured import ENGINES as ENGINES
 from socialgrid.models.captured import Captured as Captured
+from socialgrid.models.captured import CudaGraphs as CudaGraphs
+from socialgrid.models.captured import apart as apart
+from socialgrid.models.captured import mark as mark
 from socialgrid.models.captured import pinned as pinned
-from socialgrid.models.captured import wait_for as wait_for
 from socialgrid.models.config import ModelConfig as ModelConfig
 from socialgrid.models.config import Precision as Precision
 from socialgrid.models.decoder import Decoder as Decoder

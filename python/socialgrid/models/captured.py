@@ -4,15 +4,20 @@ A phase (acting, a gradient step) is a function without arguments. It reads and 
 stay where they are, in other words parameters and buffers; it neither waits for the device, nor
 copies from the host but out of ``pinned`` buffers, nor chooses by values, nor makes tensors whose
 size hangs on values. Numbers of Python in it are baked in, so what changes from call to call is a
-tensor. Such a function can be called as it is, or be one CUDA graph: that is all the difference.
+tensor. What no graph can hold, a message to other processes, is done ``apart``. Such a function can
+be called as it is, or be CUDA graphs: that is all the difference.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import gc
 import os
-from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -20,55 +25,121 @@ from torch import Tensor
 T = TypeVar("T")
 
 
+class Recording(Protocol):
+    """What was started while it was made."""
+
+    def cut(self, work: Callable[[], None]) -> None:
+        """Have something done by the host here, every time."""
+        ...
+
+    def repeat(self) -> None:
+        """Do it again, once everything started before is done."""
+        ...
+
+
 class Engine(Protocol):
     """What records and repeats on one kind of device."""
 
-    def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
-        """Record what a function starts, without doing it.
-
-        Returns:
-            its results, which every repetition fills, and what repeats.
-        """
+    def recording(self, device: torch.device) -> AbstractContextManager[Recording]:
+        """Record what is started inside, without doing it."""
         ...
 
-    def wait(self, device: torch.device) -> None:
-        """Return when everything started so far is done."""
+    def mark(self, device: torch.device) -> Callable[[], None]:
+        """What returns when everything started so far is done, whatever is started later."""
         ...
+
+
+class _Graphs:
+    """CUDA graphs, one after the other, with work of the host in between."""
+
+    def __init__(self, sharing: WeakSet[torch.cuda.CUDAGraph]) -> None:
+        self._sharing = sharing
+        self._steps: list[Callable[[], None]] = []
+
+    def begin(self) -> None:
+        self._graph: Any = torch.cuda.CUDAGraph()
+        # A pool ends with the last of its graphs, and its handle with it: one that lives is asked.
+        other = next(iter(self._sharing), None)
+        pool = None if other is None else other.pool()
+        # Threads that take no part (nccl has one that asks for events) do not spoil it.
+        self._way = torch.cuda.graph(self._graph, pool, capture_error_mode="thread_local")
+        self._way.__enter__()
+
+    def end(self) -> None:
+        self._way.__exit__(None, None, None)
+        self._sharing.add(self._graph)
+        self._steps.append(self._graph.replay)
+
+    def cut(self, work: Callable[[], None]) -> None:
+        """See ``Recording``."""
+        self.end()
+        self._steps.append(work)
+        self.begin()
+
+    def repeat(self) -> None:
+        """See ``Recording``."""
+        for step in self._steps:
+            step()
 
 
 class CudaGraphs:
-    """CUDA graphs, each with memory of its own."""
+    """CUDA graphs, all those of a device in one pool of memory.
 
-    def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
-        """See ``Engine``."""
-        graph = torch.cuda.CUDAGraph()
-        gc.collect()  # what is freed while a graph is recorded may spoil it
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            with torch.cuda.graph(graph):
-                found = function()
-        except RuntimeError as error:
-            error.add_note(
-                "It was being recorded as a CUDA graph; SOCIALGRID_GRAPHS=off does without."
-            )
-            raise
-        finally:
-            if collects:
-                gc.enable()
-        return found, graph.replay
+    PyTorch lets graphs share a pool that are never repeated at once, and in the order in which they
+    were captured: a later one may use the memory of whatever the earlier ones had given back by
+    then, their intermediate results. Here all are repeated in one stream, so never at once; and
+    since nothing in the pool is read once its phase is over (``Captured`` has results copied to
+    memory outside of it), the order does not matter either.
+    """
 
-    def wait(self, device: torch.device) -> None:
+    def __init__(self) -> None:
+        """There are none yet."""
+        self._sharing: dict[int, WeakSet[torch.cuda.CUDAGraph]] = {}
+
+    @contextlib.contextmanager
+    def recording(self, device: torch.device) -> Iterator[Recording]:
         """See ``Engine``."""
-        torch.cuda.current_stream(device).synchronize()
+        with torch.cuda.device(device):
+            sharing = self._sharing.setdefault(torch.cuda.current_device(), WeakSet())
+            made, stream = _Graphs(sharing), torch.cuda.current_stream()
+            gc.collect()  # what is freed while a graph is recorded may spoil it
+            collects = gc.isenabled()
+            gc.disable()
+            try:
+                made.begin()
+                try:
+                    yield made
+                except BaseException:
+                    with contextlib.suppress(RuntimeError):  # which says that it is spoilt
+                        made.end()
+                    raise
+                made.end()
+            except RuntimeError as error:
+                error.add_note(
+                    "It was being recorded as a CUDA graph; SOCIALGRID_GRAPHS=off does without."
+                )
+                raise
+            finally:
+                torch.cuda.set_stream(stream)  # PyTorch does not go back from what failed
+                if collects:
+                    gc.enable()
+
+    def mark(self, device: torch.device) -> Callable[[], None]:
+        """See ``Engine``."""
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(device))
+        done: Callable[[], None] = event.synchronize
+        return done
 
 
 ENGINES: dict[str, Engine] = {"cuda": CudaGraphs()}
 """By type of device; on others a phase is called every time."""
 
+_recordings: list[Recording] = []  # under way: one at most
+
 
 def repeated(device: torch.device) -> bool:
-    """Whether a device repeats phases by itself, and keeps memory for each."""
+    """Whether a device repeats phases by itself, and keeps memory for them."""
     return device.type in ENGINES and os.environ.get("SOCIALGRID_GRAPHS") != "off"
 
 
@@ -80,34 +151,88 @@ class Captured(Generic[T]):
     run it every time: the same operations, started one by one.
 
     Results of a repetition are the same tensors as before: use or copy them before the next.
+    Nothing else that was made in a phase may be read after it.
     """
 
     def __init__(self, function: Callable[[], T], device: torch.device) -> None:
         """Nothing is run yet.
 
         Args:
-            function: the phase.
+            function: the phase; it returns tensors, or mappings, sequences and data classes of
+                them, or nothing.
             device: where it computes.
         """
-        self._function = function
+        self._function, self._device = function, device
         self._engine = ENGINES[device.type] if repeated(device) else None
-        self._warm = False
-        self._recorded: tuple[T, Callable[[], None]] | None = None
+        self._found: tuple[T] | None = None  # of the first call, which repetitions fill again
+        self._recording: Recording | None = None
 
     def __call__(self) -> T:
         """Do the work; what it makes is in the tensors returned when the device is done."""
-        if self._engine is None or not self._warm:
-            self._warm = True
+        if self._engine is None:
             return self._function()
-        if self._recorded is None:
-            self._recorded = self._engine.record(self._function)
-        found, repeat = self._recorded
-        repeat()
-        return found
+        if self._found is None:
+            self._found = (self._function(),)
+        elif self._recording is None:
+            self._recording = self._record(self._engine, *self._found)
+            self._recording.repeat()
+        else:
+            self._recording.repeat()
+        return self._found[0]
+
+    def _record(self, engine: Engine, found: T) -> Recording:
+        with engine.recording(self._device) as made:
+            _recordings.append(made)
+            try:
+                pairs = zip(_tensors(found), _tensors(self._function()), strict=True)
+                with torch.no_grad():
+                    for kept, x in pairs:
+                        if (kept.data_ptr(), kept.shape) != (x.data_ptr(), x.shape):
+                            kept.copy_(x)
+            finally:
+                _recordings.pop()
+        return made
 
     def forget(self) -> None:
         """Record anew at the next call but one: something that was baked in has changed."""
-        self._warm, self._recorded = False, None
+        self._found = self._recording = None
+
+
+def apart(work: Callable[[], None]) -> None:
+    """Do what no graph can hold in the middle of a phase, by the host, between two graphs.
+
+    Args:
+        work: reads what has been made before and writes to tensors that are there already; not
+            called while the phase is recorded. In it the host waits for what it has to.
+    """
+    if _recordings:
+        _recordings[-1].cut(work)
+    else:
+        work()
+
+
+def _tensors(found: object) -> Iterator[Tensor]:
+    """All that a phase returns.
+
+    Raises:
+        TypeError: it is something else, which no repetition would fill.
+    """
+    if isinstance(found, Tensor):
+        yield found
+        return
+    parts: Sequence[object]
+    if isinstance(found, Mapping):
+        parts = [*found.values()]
+    elif isinstance(found, Sequence):
+        parts = found
+    elif dataclasses.is_dataclass(found):
+        parts = [getattr(found, field.name) for field in dataclasses.fields(found)]
+    elif found is None:
+        parts = ()
+    else:
+        raise TypeError(f"a phase returned {type(found).__name__}; it may return tensors")
+    for part in parts:
+        yield from _tensors(part)
 
 
 def pinned(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -115,8 +240,13 @@ def pinned(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Te
     return torch.zeros(tuple(shape), dtype=dtype, pin_memory=device.type in ENGINES)
 
 
-def wait_for(device: torch.device) -> None:
-    """Return when everything that a device was given is done, copies to ``pinned`` included."""
+def mark(device: torch.device) -> Callable[[], None]:
+    """What returns when everything that a device was given until now is done, copies to ``pinned``
+    included; what is given to it later need not be.
+    """
     engine = ENGINES.get(device.type)
-    if engine is not None:
-        engine.wait(device)
+    return engine.mark(device) if engine is not None else _at_once
+
+
+def _at_once() -> None:
+    pass

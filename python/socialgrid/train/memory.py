@@ -22,8 +22,8 @@ class Need:
         optimiser: its moments.
         experience: the batch, or the replay memory where it lies on the device.
         update: what an update takes besides: the most that any of its phases does, a gradient step
-            as a rule; all together where the device repeats phases by itself, for each then keeps
-            its memory.
+            as a rule; where the device repeats phases by itself it keeps that, and the first time
+            of another one comes on top.
         remembers: whether experience is a replay memory.
     """
 

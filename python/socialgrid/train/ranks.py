@@ -20,6 +20,7 @@ from socialgrid.algos.on_policy.shards import added
 from socialgrid.algos.ranks import ALONE, LostRankError, Ranks
 from socialgrid.config import TrainConfig, UsageError
 from socialgrid.config.launch import Place
+from socialgrid.models.captured import apart
 from socialgrid.train.device import choose_device
 
 T = TypeVar("T")
@@ -123,11 +124,14 @@ class Group(Ranks):
             LostRankError: another one is gone.
         """
         others = [torch.empty_like(own) for _ in range(self.size)]
+        apart(lambda: self._exchange(others, own))
+        return others
+
+    def _exchange(self, others: list[Tensor], own: Tensor) -> None:
         with self._hearing():
             if own.is_cuda:
                 dist.barrier()  # by gloo, which notices who is gone; cards wait for a long time
             dist.all_gather(others, own, group=self._cards if own.is_cuda else None)
-        return others
 
     def gather(self, item: T) -> list[T]:
         """See ``Ranks``."""

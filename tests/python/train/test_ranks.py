@@ -140,9 +140,10 @@ class Echo(Group):
     def __init__(self):
         self.rank, self.size, self.neighbours = 0, 2, 2
 
-    def everybody(self, own):
+    def _exchange(self, others, own):
         assert own.device == DEVICE, "numbers of a card are added up there"
-        return [own, own.clone()]
+        for other in others:
+            other.copy_(own)
 
     def gather(self, item):
         return [item, item]

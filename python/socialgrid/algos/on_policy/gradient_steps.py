@@ -193,10 +193,11 @@ class GradientSteps(StackedLearner):
         """Do a part of an update that reads and writes memory which stays, where there is such: an
         accelerator repeats it by itself.
         """
-        if self.asks or self.ranks.size > 1:
+        if self.asks:
             return work()
         mechanisms = tuple(one.options for one in self.mechanisms)
-        return self.phases.run(name, work, (self.config, mechanisms, self.standing.moves))
+        baked = (self.config, mechanisms, self.standing.moves, self.ranks)
+        return self.phases.run(name, work, baked)
 
     def draw_minibatches(
         self, batch: Shards, agents: Sequence[int], *, minibatches: int, sequences: int, length: int

@@ -149,7 +149,7 @@ class RecurrentLearner(Losses, Generic[Config]):
         if uniform is None:
             uniform = {} if greedy else self._drawn(step, range(first_env, first_env + len(obs)))
         if not self.asks:
-            return self._act_there(obs, state, reset, last or {}, uniform)
+            return self._act_there(obs, state, reset, last or {}, uniform, first_env)
         obs, state, reset = (x.to(self.device) for x in (obs, state, reset))
         uniform = {name: x.to(self.device) for name, x in uniform.items()}
         heard = self._heard(state, reset, last)
@@ -166,11 +166,14 @@ class RecurrentLearner(Losses, Generic[Config]):
         reset: Tensor,
         last: Mapping[str, Tensor],
         uniform: Mapping[str, Tensor],
+        first_env: int,
     ) -> ActOutput:
-        """``act`` on an accelerator, in memory that the next call uses again."""
+        """``act`` on an accelerator, in memory that the next call for these environments uses;
+        actions of others need not have arrived.
+        """
         last = {n: torch.as_tensor(x) for n, x in last.items() if self.hearing.columns}
         shapes = tuple((name, x.shape) for name, x in last.items())
-        kind = (obs.shape, obs.dtype, bool(uniform), shapes)
+        kind = (first_env, obs.shape, obs.dtype, bool(uniform), shapes)
         if kind not in self._residents:
             self._residents[kind] = Resident(self._acting, self._heard, self.device)
         resident = self._residents[kind]

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from socialgrid.data.rollout import as_signed
-from socialgrid.models.acting import Acting, Step
-from socialgrid.models.captured import Captured, pinned, wait_for
+from socialgrid.data.rollout import Decision, as_signed
+from socialgrid.models.acting import Acting
+from socialgrid.models.captured import Captured, mark, pinned
 
 Hear = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor | None]
 
 
+@dataclass(frozen=True)
+class Acted:
+    """One step of acting, see ``acting.Step``."""
+
+    decisions: dict[str, Decision]
+    before: Tensor
+    after: Tensor
+    tokens: Tensor | None
+
+
 class Resident:
-    """One kind of step: of so many environments, drawn or greedy.
+    """One kind of step: of these environments, drawn or greedy.
 
     Whatever the host has goes there by pinned memory, and only actions come back.
     """
@@ -33,7 +44,7 @@ class Resident:
         self._hosts: dict[str, Tensor] = {}
         self._phase = Captured(self._act, device)
         self._actions = torch.zeros(0)
-        self._under_way = False
+        self._arrival: Callable[[], None] | None = None
 
     def begin(
         self,
@@ -42,16 +53,17 @@ class Resident:
         reset: Tensor,
         last: Mapping[str, Tensor],
         uniform: Mapping[str, Tensor],
-    ) -> Step:
+    ) -> Acted:
         """Start a step; see ``Acting.begin``, but that everything may be on the CPU.
 
         Returns:
-            the step, done once ``actions`` was called. The next one is made in the same memory.
+            the step, done once ``actions`` was called; other work may be started before that.
+            The next one is made in the same memory.
 
         Raises:
             ValueError: a shape or a dtype is wrong.
         """
-        if self._under_way:
+        if self._arrival is not None:
             self.actions()  # what has not been read yet may not have been brought there either
         if not self._places:
             shape = (len(obs), self._acting.model.num_agents)
@@ -71,13 +83,14 @@ class Resident:
             self._hosts.clear()
             self._phase.forget()
             raise
-        self._under_way = True
+        self._arrival = mark(self._device)
         return step
 
     def actions(self) -> Tensor:
         """Those of the step, int32 ``[E, A]`` on the CPU; the host waits for them."""
-        wait_for(self._device)
-        self._under_way = False
+        if self._arrival is not None:
+            self._arrival()
+        self._arrival = None
         return self._actions
 
     def _bring(self, name: str, x: Tensor) -> None:
@@ -93,7 +106,7 @@ class Resident:
             x = self._hosts[name].copy_(x)
         place.copy_(x, non_blocking=True)
 
-    def _act(self) -> Step:
+    def _act(self) -> Acted:
         places = self._places
         last = {k.partition("/")[2]: x for k, x in places.items() if k.startswith("last/")}
         obs, state, reset = (places[name] for name in ("obs", "state", "reset"))
@@ -102,4 +115,4 @@ class Resident:
         step.run(slice(0, len(obs)))
         action = step.decisions["action"].choice.to(torch.int32)
         self._actions.copy_(action, non_blocking=True)
-        return step
+        return Acted(step.decisions, step.before, step.after, step.tokens)

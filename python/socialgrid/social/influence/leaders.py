@@ -56,19 +56,19 @@ class Influence(Mechanism):
         put, name = batch.standing.put, self.name
         before = {k: put(f"{name}/{k}", x.to(batch.device)) for k, x in rewards.memory.items()}
 
-        def measure() -> tuple[Tensor, Listening, tuple[dict[str, Tensor], ...]]:
+        def measure() -> tuple[tuple[Tensor, ...], tuple[dict[str, Tensor], ...]]:
             world, memory = batch.taken.shape[-1], dict(before)
             heard = Listening(network.num_agents, world, self.alternatives, batch.device)
             found = self.exerted(network, batch, heard, memory)
-            return found, heard, (memory, batch.extras, batch.memories)
+            return (found, heard.sums, heard.counts), (memory, batch.extras, batch.memories)
 
-        found, heard, (memory, extras, memories) = rewards.phase(name, measure)
+        (found, sums, counts), (memory, extras, memories) = rewards.phase(name, measure)
         rewards.memory = {k: x.clone() for k, x in memory.items()}
         batch.extras |= extras  # where the work was repeated, another batch has them
         batch.memories |= memories
         rewards.log_pairs("influence", found)
-        rewards.add("listening", heard.sums)
-        rewards.add("listened", heard.counts)
+        rewards.add("listening", sums)
+        rewards.add("listened", counts)
         return found
 
     def report(

@@ -85,16 +85,16 @@ def need_on_policy(
     refresh = again.tables + agents * block * (max(again.forward, 2 * _recalled(network)) + seen)
     judging = 3 * agents * steps * sum(_recalled(one) for one in network.branches.values())
 
-    # Phases that a card repeats keep their memory: refreshing, and the end of an update.
-    repeats = repeated(learner.device) and learner.ranks.size == 1
-    kept = 2 * refresh if repeats and isinstance(config, MinibatchConfig) else 0
+    # Phases that a card repeats share what they keep; it is there from the first gradient step on,
+    # while what comes after it is done for the first time, and not yet in the same memory.
+    repeats = repeated(learner.device) and isinstance(config, MinibatchConfig)
     parameters = held_by(*network.parameters())
     copies = 3 if isinstance(config, MinibatchConfig) else 0  # to go back to
     return Need(
         networks=(2 + copies) * parameters,
         optimiser=2 * parameters,
         experience=experience,
-        update=max(gradient + kept, refresh, judging),
+        update=max(gradient + repeats * refresh, refresh, judging),
     )
 
 
