@@ -3,12 +3,14 @@
     python bench/against.py eba54aa                        # tens of minutes of one core
     python bench/against.py eba54aa --only mini --turns 5
     python bench/against.py eba54aa --threads 2 --wall     # by the clock, on an idle machine
+    python bench/against.py eba54aa --what simulator       # steps of games, and scripted players
 
 Both checkouts are built with the interpreter at hand. A piece of work is a training run of
 ``arms.py`` in each checkout's own words; a short and a long run of it are made, and the difference
 of their CPU times (of the clock with ``--wall``) over the difference of their steps is what an
 agent-step costs: starting up is not in it. The two checkouts take turns; the ratio is the median of
-the turns', with the lowest and the highest.
+the turns', with the lowest and the highest. Of the simulator, the work is random play in the games
+of ``stepping.py``; a second table has ``players.py``'s players beside the simulator's own step.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ import json
 import os
 import statistics
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import players
+import stepping
 from arms import WORK
 from checkouts import ROOT, Checkout, build
 
@@ -65,36 +70,63 @@ def cost(checkout: Checkout, name: str, clock: str, threads: int) -> float:
     return float(seconds[1] - seconds[0]) / ((long - short) * agents)
 
 
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("commit", help="what to compare with")
-    parser.add_argument("--only", default="", help="work whose name contains this")
-    parser.add_argument("--turns", type=int, default=3, help="measurements of each (default 3)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of both (default 1)")
-    parser.add_argument("--wall", action="store_true", help="by the clock, not by CPU time")
-    args = parser.parse_args()
-    there, here = build(args.commit), build(None)
-    clock = "wall" if args.wall else "cpu"
-    unit = "second" if args.wall else "CPU second"
-    print(f"load {os.getloadavg()[0]:.1f}, {args.threads} threads, {args.turns} turns\n")
-    print(f"| work | {there.name}, agent-steps a {unit} | here | times as fast |")
+def compare(
+    pair: tuple[Checkout, Checkout],
+    names: Iterable[str],
+    turns: int,
+    unit: str,
+    costs: Callable[[Checkout, str], float],
+) -> None:
+    """Print the table of what costs so many seconds an agent-step there and here."""
+    print(f"| work | {pair[0].name}, agent-steps a {unit} | here | times as fast |")
     print("|---|---|---|---|")
-    for name in WORK:
-        if args.only not in name:
-            continue
-        turns = []
-        for turn in range(args.turns):
-            order = (there, here) if turn % 2 == 0 else (here, there)
-            measured = {one.name: cost(one, name, clock, args.threads) for one in order}
-            turns.append((measured[there.name], measured[here.name]))
-        ratios = sorted(before / after for before, after in turns)
-        before, after = (1 / statistics.median(column) for column in zip(*turns, strict=True))
+    for name in names:
+        found = []
+        for turn in range(turns):
+            order = pair if turn % 2 == 0 else pair[::-1]
+            measured = {one.name: costs(one, name) for one in order}
+            found.append([measured[one.name] for one in pair])
+        ratios = sorted(before / after for before, after in found)
+        before, after = (1 / statistics.median(column) for column in zip(*found, strict=True))
         print(
             f"| {name} | {before:,.0f} | {after:,.0f} | {statistics.median(ratios):.2f} "
             f"({ratios[0]:.2f} to {ratios[-1]:.2f}) |",
             flush=True,
         )
+
+
+def main() -> None:
+    """Measure and print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("commit", help="what to compare with")
+    parser.add_argument(
+        "--what", choices=("training", "simulator"), default="training", help="default: training"
+    )
+    parser.add_argument("--only", default="", help="work whose name contains this")
+    parser.add_argument("--turns", type=int, default=3, help="measurements of each (default 3)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of both (default 1)")
+    parser.add_argument("--wall", action="store_true", help="by the clock, not by CPU time")
+    args = parser.parse_args()
+    pair = build(args.commit), build(None)
+    unit = "second" if args.wall else "CPU second"
+    print(f"load {os.getloadavg()[0]:.1f}, {args.threads} threads, {args.turns} turns\n")
+
+    def training(one: Checkout, name: str) -> float:
+        return cost(one, name, "wall" if args.wall else "cpu", args.threads)
+
+    def simulator(one: Checkout, name: str) -> float:
+        return stepping.cost(one, name, args.threads, args.wall)
+
+    def wanted(names: Iterable[str]) -> list[str]:
+        return [name for name in names if args.only in name]
+
+    if args.what == "training":
+        compare(pair, wanted(WORK), args.turns, unit, training)
+        return
+    compare(pair, wanted(stepping.CASES), args.turns, unit, simulator)
+    play = players.Play(turns=args.turns, threads=(args.threads,), wall=args.wall)
+    print()
+    players.compare(pair, wanted(players.CASES), play)
 
 
 if __name__ == "__main__":

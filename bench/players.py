@@ -14,9 +14,12 @@ beginnings is in the mean; all other agents but Cleanup's second cleaner act at 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from checkouts import Checkout, build
 
@@ -71,14 +74,57 @@ print(json.dumps({who: 1e3 * seconds / steps for who, seconds in spent.items()})
 """
 
 
-def measure(checkout: Checkout, case: str, threads: int, args: argparse.Namespace) -> dict:
+@dataclass(frozen=True)
+class Play:
+    """How much is played, and how it is measured.
+
+    Attributes:
+        envs: environments of the batch.
+        steps: of a measurement.
+        turns: measurements of each.
+        threads: numbers of threads, a row each.
+        wall: by the clock, not by CPU time.
+    """
+
+    envs: int = 2048
+    steps: int = 250
+    turns: int = 3
+    threads: tuple[int, ...] = (1,)
+    wall: bool = False
+
+
+def measure(checkout: Checkout, case: str, threads: int, play: Play) -> dict[str, float]:
     """Milliseconds a step of a case's players and of the simulator."""
-    words = json.dumps([*CASES[case], args.envs, threads, args.steps, args.wall])
+    words = json.dumps([*CASES[case], play.envs, threads, play.steps, play.wall])
     with checkout.start(RUN, words) as process:
         said, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"{checkout.name} cannot play {case}")
-    return json.loads(said)
+    return dict(json.loads(said))
+
+
+def compare(checkouts: Sequence[Checkout], cases: Iterable[str], play: Play) -> None:
+    """Print the table of the players beside the simulator, in turns."""
+    unit = "ms" if play.wall else "CPU ms"
+    print(f"{play.envs} environments, {play.steps} steps, {play.turns} turns; {unit} a step\n")
+    head = ["players", "threads"]
+    for checkout in checkouts:
+        head += [f"{checkout.name}: players", "simulator", "of it"]
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for case, threads in itertools.product(cases, play.threads):
+        found: dict[str, list[dict[str, float]]] = {checkout.name: [] for checkout in checkouts}
+        for _ in range(play.turns):
+            for checkout in checkouts:
+                found[checkout.name].append(measure(checkout, case, threads, play))
+        row = [case, str(threads)]
+        for turns in found.values():
+            players, simulator = (
+                statistics.median(turn[who] for turn in turns) for who in ("players", "simulator")
+            )
+            ratio = statistics.median(turn["players"] / turn["simulator"] for turn in turns)
+            row += [f"{players:.2f}", f"{simulator:.2f}", f"{ratio:.2f}"]
+        print("| " + " | ".join(row) + " |", flush=True)
 
 
 def main() -> None:
@@ -86,37 +132,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("commit", nargs="?", help="what to compare with")
     parser.add_argument("--only", default="", help="cases whose name contains this")
-    parser.add_argument("--envs", type=int, default=2048, help="environments (default 2048)")
-    parser.add_argument("--steps", type=int, default=250, help="steps (default 250)")
-    parser.add_argument("--turns", type=int, default=3, help="measurements of each (default 3)")
+    parser.add_argument("--envs", type=int, default=Play.envs, help="environments (default 2048)")
+    parser.add_argument("--steps", type=int, default=Play.steps, help="steps (default 250)")
+    parser.add_argument("--turns", type=int, default=Play.turns, help="of each (default 3)")
     parser.add_argument("--threads", default="1", help="numbers of threads (default 1)")
     parser.add_argument("--wall", action="store_true", help="by the clock, not by CPU time")
     args = parser.parse_args()
     checkouts = [build(commit) for commit in ([args.commit, None] if args.commit else [None])]
-    unit = "ms" if args.wall else "CPU ms"
-    print(f"load {os.getloadavg()[0]:.1f}, {args.envs} environments, {args.turns} turns; {unit}\n")
-    head = ["players", "threads"]
-    for checkout in checkouts:
-        head += [f"{checkout.name}: players", "simulator", "of it"]
-    print("| " + " | ".join(head) + " |")
-    print("|" + "---|" * len(head))
-    for case in CASES:
-        if args.only not in case:
-            continue
-        for threads in map(int, args.threads.split(",")):
-            found: dict[str, list[dict]] = {checkout.name: [] for checkout in checkouts}
-            for _ in range(args.turns):
-                for checkout in checkouts:
-                    found[checkout.name].append(measure(checkout, case, threads, args))
-            row = [case, str(threads)]
-            for turns in found.values():
-                players, simulator = (
-                    statistics.median(turn[who] for turn in turns)
-                    for who in ("players", "simulator")
-                )
-                ratio = statistics.median(turn["players"] / turn["simulator"] for turn in turns)
-                row += [f"{players:.2f}", f"{simulator:.2f}", f"{ratio:.2f}"]
-            print("| " + " | ".join(row) + " |", flush=True)
+    print(f"load {os.getloadavg()[0]:.1f}")
+    cases = [case for case in CASES if args.only in case]
+    threads = tuple(map(int, args.threads.split(",")))
+    compare(checkouts, cases, Play(args.envs, args.steps, args.turns, threads, args.wall))
 
 
 if __name__ == "__main__":
