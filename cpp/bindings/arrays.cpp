@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -158,21 +159,23 @@ py::array aligned_array(const py::dtype& dtype, const std::vector<py::ssize_t>& 
 }
 
 struct ArrayPool::Loan {
-  AlignedBlock block;
+  Block block;
   std::shared_ptr<Shared> home;
 
   static void give_back(void* pointer) {
     const std::unique_ptr<Loan> loan(static_cast<Loan*>(pointer));
-    const std::lock_guard lock(loan->home->mutex);
     if (loan->home->free.size() < kKeptFree) loan->home->free.push_back(std::move(loan->block));
   }
 };
 
-ArrayPool::ArrayPool(std::string name, py::dtype dtype, std::vector<py::ssize_t> shape)
+ArrayPool::ArrayPool(std::string name, py::dtype dtype, std::vector<py::ssize_t> shape,
+                     bool by_rows)
     : name_(std::move(name)),
+      key_(py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name_.c_str()))),
       dtype_(std::move(dtype)),
       shape_(std::move(shape)),
       bytes_(static_cast<std::size_t>(dtype_.itemsize())),
+      rows_(by_rows ? static_cast<std::size_t>(shape_[0]) : 0),
       shared_(std::make_shared<Shared>()) {
   for (const py::ssize_t extent : shape_) bytes_ *= static_cast<std::size_t>(extent);
   shared_->free.reserve(kKeptFree);  // giving back must not fail
@@ -180,23 +183,38 @@ ArrayPool::ArrayPool(std::string name, py::dtype dtype, std::vector<py::ssize_t>
 
 ArrayPool::Handed ArrayPool::acquire() {
   auto loan = std::make_unique<Loan>(Loan{{}, shared_});
-  {
-    const std::lock_guard lock(shared_->mutex);
-    if (!shared_->free.empty()) {
-      loan->block = std::move(shared_->free.back());
-      shared_->free.pop_back();
-    }
+  if (!shared_->free.empty()) {
+    loan->block = std::move(shared_->free.back());
+    shared_->free.pop_back();
   }
-  if (loan->block.data() == nullptr) {
+  Block& block = loan->block;
+  if (block.memory.data() == nullptr) {
     const std::string purpose = "an array of " + name_;
     require_memory(bytes_, purpose);
-    loan->block = AlignedBlock(bytes_);
-    if (loan->block.data() == nullptr) throw OutOfMemory(bytes_, purpose);
+    block.memory = AlignedBlock(bytes_);
+    if (block.memory.data() == nullptr) throw OutOfMemory(bytes_, purpose);
   }
-  std::byte* data = loan->block.data();
+  block.rows.assign(rows_, 1);
+  std::byte* data = block.memory.data();
+  std::uint8_t* rows = rows_ > 0 ? block.rows.data() : nullptr;
   const py::capsule owner(loan.get(), kCapsuleName, &Loan::give_back);
   static_cast<void>(loan.release());
-  return {py::array(dtype_, shape_, data, owner), data};
+  return {py::array(dtype_, shape_, data, owner), data, rows};
+}
+
+void ArrayPool::clear_rest(const py::array& array) {
+  const py::object owner = array.base();
+  if (!owner || PyCapsule_IsValid(owner.ptr(), kCapsuleName) == 0) {
+    throw py::type_error("only an array that a step has handed out can be cleared");
+  }
+  Block& block = static_cast<Loan*>(PyCapsule_GetPointer(owner.ptr(), kCapsuleName))->block;
+  if (block.rows.empty()) return;
+  const std::size_t bytes = static_cast<std::size_t>(array.nbytes()) / block.rows.size();
+  for (std::size_t row = 0; row < block.rows.size(); ++row) {
+    if (block.rows[row] != 0) continue;
+    std::memset(block.memory.data() + row * bytes, 0, bytes);
+    block.rows[row] = 1;
+  }
 }
 
 ArrayPool::Handed ArrayPool::wrap(const py::object& object) const {
@@ -220,7 +238,7 @@ ArrayPool::Handed ArrayPool::wrap(const py::object& object) const {
     throw py::value_error(where + "must be aligned: begin at a multiple of its item's size");
   }
   if (!array.writeable()) throw py::value_error(where + "must be writable");
-  return {object, static_cast<std::byte*>(const_cast<void*>(array.data())),
+  return {object, static_cast<std::byte*>(const_cast<void*>(array.data())), nullptr,
           hold(array, is_tensor(object), where)};
 }
 

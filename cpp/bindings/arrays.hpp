@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -38,33 +37,47 @@ pybind11::array_t<T> aligned_array(const std::vector<pybind11::ssize_t>& shape) 
 // of it is gone, so that memory in a user's hands is never written again.
 class ArrayPool {
  public:
-  ArrayPool(std::string name, pybind11::dtype dtype, std::vector<pybind11::ssize_t> shape);
+  // by_rows: not all rows of its arrays (of the first axis) are written; see clear_rest().
+  ArrayPool(std::string name, pybind11::dtype dtype, std::vector<pybind11::ssize_t> shape,
+            bool by_rows = false);
 
   struct Handed {
     pybind11::object object;  // what the caller gets: an array, or the user's own object
     std::byte* data = nullptr;
+    // Of a pool by rows: where whoever writes says of each row whether it is written.
+    std::uint8_t* rows = nullptr;
     // What keeps a user's memory in place while it is written; empty for a pool's.
     std::vector<pybind11::object> held = {};
   };
   // A pool array with unspecified content: its last holder may have written anything.
   Handed acquire();
+  // Makes the rows of a pool's array zero that are not said to be written; only the first time, so
+  // that what its holder writes stays. Throws TypeError for any other array.
+  static void clear_rest(const pybind11::array& array);
   // The user's own memory, checked for type, shape and layout, and held until `held` is dropped.
   Handed wrap(const pybind11::object& object) const;
 
   std::size_t bytes() const { return bytes_; }
   const std::string& name() const { return name_; }
+  const pybind11::str& key() const { return key_; }  // the same
 
  private:
+  struct Block {
+    AlignedBlock memory;
+    std::vector<std::uint8_t> rows;  // of a pool by rows: 1 where written
+  };
   struct Loan;  // owned by the capsule under an array
+  // What outlives the pool where arrays do. Touched under the interpreter's lock only.
   struct Shared {
-    std::mutex mutex;
-    std::vector<AlignedBlock> free;
+    std::vector<Block> free;
   };
 
   std::string name_;
+  pybind11::str key_;
   pybind11::dtype dtype_;
   std::vector<pybind11::ssize_t> shape_;
   std::size_t bytes_;
+  std::size_t rows_;
   std::shared_ptr<Shared> shared_;
 };
 

@@ -383,6 +383,8 @@ void between_steps(py::handle batch, const BetweenSteps& work) {
 }
 
 void register_batch(py::module_& module) {
+  module.def("clear_rest", &ArrayPool::clear_rest, py::arg("final_obs"),
+             "Write the zeros that a step left out of its final_obs.");
   py::register_exception<ActionError>(module, "ActionError", PyExc_ValueError);
   py::register_exception<LayoutError>(module, "LayoutError", PyExc_ValueError);
   py::register_exception<SnapshotError>(module, "SnapshotError", PyExc_ValueError);

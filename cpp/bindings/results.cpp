@@ -38,7 +38,7 @@ Results::Results(const BatchEnv& batch) {
   pools_.emplace_back("terminated", boolean, std::vector{envs, agents});
   pools_.emplace_back("truncated", boolean, std::vector{envs, agents});
   pools_.emplace_back("done", boolean, std::vector{envs});
-  pools_.emplace_back("final_obs", obs_dtype, obs_shape);
+  pools_.emplace_back("final_obs", obs_dtype, obs_shape, true);
   pools_.emplace_back("active", boolean, std::vector{envs, agents});
   pools_.emplace_back("visible", py::dtype::of<std::uint8_t>(), std::vector{envs, agents, agents});
   pools_.emplace_back("last_actions", py::dtype::of<std::int32_t>(), std::vector{envs, agents});
@@ -113,10 +113,22 @@ void Results::refuse_overlaps(const Arrays& arrays) const {
   }
 }
 
-py::tuple Results::of_step(const Arrays& arrays) const {
-  py::dict info;
+py::tuple Results::of_step(const Arrays& arrays) {
+  if (!info_type_) info_type_ = py::module_::import("socialgrid.step_info").attr("StepInfo");
+  const py::object info = info_type_();
+  const auto put = [&](std::size_t i) {
+    if (PyDict_SetItem(info.ptr(), pools_[i].key().ptr(), arrays[i].object.ptr()) != 0) {
+      throw py::error_already_set();
+    }
+  };
   for (std::size_t i = kDone; i < pools_.size(); ++i) {
-    info[py::str(pools_[i].name())] = arrays[i].object;
+    if (i != kFinalObs) put(i);
+  }
+  // A user's own is left as it is but for what ended.
+  if (arrays[kFinalObs].rows == nullptr) {
+    put(kFinalObs);
+  } else {
+    py::setattr(info, unread_, arrays[kFinalObs].object);
   }
   return py::make_tuple(arrays[kObs].object, arrays[kReward].object, arrays[kTerminated].object,
                         arrays[kTruncated].object, info);
@@ -140,8 +152,7 @@ StepBuffers step_buffers(const Arrays& arrays) {
           .visible = bytes(kVisible),
           .last_actions = reinterpret_cast<std::int32_t*>(arrays[kLastActions].data),
           .events = bytes(kEvents),
-          // A user's own rows are left alone; a pool's may hold what somebody wrote into them.
-          .clear_final_obs = arrays[kFinalObs].held.empty()};
+          .final_rows = arrays[kFinalObs].rows};
 }
 
 }  // namespace socialgrid::bindings

@@ -51,7 +51,7 @@ class Results {
   BoundOut bind(const pybind11::object& out) const { return {number_, wrap_all(out)}; }
 
   // What a step returns.
-  pybind11::tuple of_step(const Arrays& arrays) const;
+  pybind11::tuple of_step(const Arrays& arrays);
 
  private:
   // The caller's memory for the results that it names.
@@ -61,6 +61,8 @@ class Results {
   static inline std::atomic<std::uint64_t> next_number_{0};
   const std::uint64_t number_ = next_number_++;
   std::vector<ArrayPool> pools_;
+  pybind11::object info_type_;
+  pybind11::str unread_{"unread"};
 };
 
 ObserveBuffers observe_buffers(const Arrays& arrays);

@@ -196,13 +196,12 @@ void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
   }
   const bool done = all_ended || out_of_time;
   out.done[env] = done ? 1 : 0;
+  if (out.final_rows != nullptr) out.final_rows[env] = done ? 1 : 0;
   const std::size_t bytes = agents * observer_->bytes_per_agent();
   const std::size_t place = env * bytes;
   if (done && autoreset_ == Autoreset::kSameStep) {
     observer_->observe(world, *workspace.scratch, out.final_obs + place, workspace.visible.data());
     begin_next_episode(world, marks);
-  } else if (!done && out.clear_final_obs) {
-    clear_final_obs(env, out);
   }
   write_views(world, env, {out.obs, out.active, out.visible, out.last_actions}, workspace);
   if (done && autoreset_ != Autoreset::kSameStep) {
@@ -220,17 +219,7 @@ void BatchEnv::write_nothing_happened(std::size_t env, const StepBuffers& out) c
   out.done[env] = 0;
   const std::size_t counts = agents * spec().event_names.size();
   if (counts > 0) std::fill_n(out.events + env * counts, counts, std::uint8_t{0});
-  if (out.clear_final_obs) clear_final_obs(env, out);
-}
-
-void BatchEnv::clear_final_obs(std::size_t env, const StepBuffers& out) const {
-  // More bytes at once than half of this the C library leaves to an instruction of the processor's
-  // that begins slowly: it takes longer than vectors until there is much more.
-  constexpr std::size_t kFew = 4096;
-  const std::size_t bytes = observer_->bytes_per_agent(), all = num_agents() * bytes;
-  std::byte* const rows = out.final_obs + env * all;
-  const std::size_t piece = all <= kFew ? bytes : all;
-  for (std::size_t at = 0; at < all; at += piece) std::memset(rows + at, 0, piece);
+  if (out.final_rows != nullptr) out.final_rows[env] = 0;
 }
 
 bool BatchEnv::is_over(const World& world) const {

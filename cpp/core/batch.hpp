@@ -63,7 +63,7 @@ struct StepBuffers {
   std::uint8_t* visible = nullptr;       // [E, A, A] agent i sees agent j
   std::int32_t* last_actions = nullptr;  // [E, A] -1 at the start of an episode
   std::uint8_t* events = nullptr;        // [E, A, event_names] counts of this step
-  bool clear_final_obs = false;          // make the other rows of final_obs zero
+  std::uint8_t* final_rows = nullptr;    // [E] as done, for who keeps final_obs; or nothing
 };
 
 // The part of StepBuffers that reset and observe fill.
@@ -173,7 +173,6 @@ class BatchEnv {
   void step_one(std::size_t env, std::span<const std::int32_t> actions, const StepBuffers& out,
                 Workspace& workspace);
   void write_nothing_happened(std::size_t env, const StepBuffers& out) const;
-  void clear_final_obs(std::size_t env, const StepBuffers& out) const;
   bool is_over(const World& world) const;
   void begin_next_episode(World& world, WorldMarks& marks) const;
   void write_views(const World& world, std::size_t env, const ObserveBuffers& out,

@@ -252,7 +252,9 @@ class VecEnv:
             [E, A], the agent will act in the next step (nobody does in an environment that waits);
             ``visible`` uint8 [E, A, A], 1 where agent i sees the cell of agent j; ``last_actions``
             int32 [E, A]; where the game has :attr:`event_names`, ``events`` uint8 [E, A, K], how
-            often each happened to each agent in this step.
+            often each happened to each agent in this step. The dict writes the zeros of
+            ``final_obs`` when it is first asked for it, or for all of its entries: who asks only
+            where ``done`` has any steps faster.
 
         Raises:
             ActionError: an action is out of range; names environment, agent, value and range.
