@@ -33,6 +33,7 @@ from socialgrid.train.off_policy.tasks import TaskStep as TaskStep
 from socialgrid.train.off_policy.tasks import has_several_agents as has_several_agents
 from socialgrid.train.off_policy.trainer import OffPolicyTrainer as OffPolicyTrainer
 from socialgrid.train.on_policy.asynchronous import AsyncTrainer as AsyncTrainer
+from socialgrid.train.on_policy.collecting import Collector as Collector
 from socialgrid.train.on_policy.division import Extent as Extent
 from socialgrid.train.on_policy.division import joined as joined
 from socialgrid.train.on_policy.division import share as share

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from socialgrid.algos.learner import ActOutput
 from socialgrid.data.rollout import Rollout
 from socialgrid.train.on_policy.learner import AnyLearner
 from socialgrid.train.worlds import Worlds
 
 Timed = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class _Acting:
+    """One half's actions of a step, which may be on their way."""
+
+    half: int
+    step: int
+    out: ActOutput
 
 
 class Collector:
@@ -42,6 +53,7 @@ class Collector:
         self.learner, self.worlds, self.rollout = learner, worlds, rollout
         self.memory: list[Tensor] = []
         self._first_env, self._timed = first_env, timed
+        self._acting: _Acting | None = None
         self._rows = [slice(half[0].rows.start, half[-1].rows.stop) for half in worlds.halves]
         self._parts = [rollout.part(rows.start, rows.stop - rows.start) for rows in self._rows]
         self._slots = [
@@ -83,6 +95,8 @@ class Collector:
             self._act(half, 0, drawn[half])
         for t in range(count):
             for half in halves:
+                if t + 1 == count or (self._acting and self._acting.half == half):
+                    self._settle()
                 with self._timed("simulate"):
                     self.worlds.recv(half)
                 self._parts[half].finish_step(t)
@@ -90,17 +104,35 @@ class Collector:
                     self._act(half, t + 1, drawn[half])
 
     def _act(self, half: int, t: int, drawn: Mapping[str, Tensor]) -> None:
-        """Choose one half's actions of step ``t`` and start the step."""
-        part, rows, worlds = self._parts[half], self._rows[half], self.worlds
+        """Choose one half's actions of step ``t`` and start the step.
+
+        An accelerator is given this to do before the other half's actions are waited for, so that
+        it has work meanwhile; these actions then wait for the next call.
+        """
+        part, rows = self._parts[half], self._rows[half]
         with self._timed("act"):
             obs, reset = part.inputs(t)
             out = self.learner.act(
                 *(obs, self.memory[half], reset),
                 last=part.last(t),
+                first_env=self._first_env + rows.start,
                 uniform={name: x[t] for name, x in drawn.items()},
             )
             self.memory[half] = out.state
-            worlds.actions[rows, self.rollout.agents] = part.record(t, out).numpy()
+        self._settle()
+        self._acting = _Acting(half, t, out)
+        if out.arriving is None:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Start the step of the half whose actions have been chosen, if there is one."""
+        acting, self._acting = self._acting, None
+        if acting is None:
+            return
+        half, t, worlds = acting.half, acting.step, self.worlds
+        part, rows = self._parts[half], self._rows[half]
+        with self._timed("act"):
+            worlds.actions[rows, self.rollout.agents] = part.record(t, acting.out).numpy()
         with self._timed("simulate"):
             worlds.send(half, worlds.actions, self._slots[half][t])
         part.take(t, torch.from_numpy(worlds.actions[rows]))
