@@ -1,4 +1,4 @@
-"""Two halves of the environments take turns; an accelerator always has the other half to act for."""
+"""Two halves take turns; an accelerator always has the other half to act for."""
 
 import contextlib
 from types import SimpleNamespace
