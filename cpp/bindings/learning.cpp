@@ -170,6 +170,7 @@ void register_learning(py::module_& module) {
   add_actor_critic(kernels);
   add_lesson(kernels);
   add_shards(kernels);
+  add_march(kernels);
   add_acting(module);
   kernels.def(py::init(&set_of), py::arg("name"))
       .def_property_readonly("name", [](const Kernels& kernels) { return kernels.name; })

@@ -4,12 +4,12 @@
 #include <cstring>
 
 #include "bindings/arrays.hpp"
+#include "bindings/keyed.hpp"
 #include "bindings/register.hpp"
 #include "bindings/unlocked.hpp"
 #include "core/cores.hpp"
 #include "core/game.hpp"
 #include "core/map.hpp"
-#include "core/rng.hpp"
 #include "grid/distances.hpp"
 #include "grid/visibility.hpp"
 
@@ -107,18 +107,7 @@ py::array_t<std::uint32_t> keyed_words(const py::array_t<std::uint64_t, py::arra
   const py::ssize_t agents = keys.shape(0);
   const Unlocked unlocked;
   for (py::ssize_t a = 0; a < agents; ++a) {
-    for (std::int64_t e = 0; e < count; ++e) {
-      for (std::int64_t place = 0; place < places; place += 4) {
-        const auto block = philox4x32(
-            {first + static_cast<std::uint32_t>(e), static_cast<std::uint32_t>(step[a]),
-             static_cast<std::uint32_t>(step[a] >> 32),
-             kind << 16 | static_cast<std::uint32_t>(place / 4)},
-            {static_cast<std::uint32_t>(key[a]), static_cast<std::uint32_t>(key[a] >> 32)});
-        for (std::size_t i = 0; i < 4 && place + static_cast<std::int64_t>(i) < places; ++i) {
-          *out++ = block[i];
-        }
-      }
-    }
+    out = draw_words(key[a], step[a], {first, count, kind, places}, out);
   }
   return words;
 }

@@ -30,6 +30,15 @@ std::int64_t parameters_of(const std::vector<std::int64_t>& sizes);
 std::int64_t room_of(const Kernels& kernels, const std::vector<std::int64_t>& sizes,
                      std::int64_t batch);
 
+// Perceptrons of agents whose parameters lie one agent's behind the other's.
+struct AgentNetworks {
+  std::vector<std::int64_t> sizes;  // of rows before and after each layer
+  const float* values = nullptr;    // [agents, parameters]
+  std::int64_t parameters = 0;
+
+  const float* of(std::int64_t agent) const { return values + agent * parameters; }
+};
+
 // Weight and bias of every layer, of parameters that lie without gaps, one after the other.
 template <typename T>
 struct LayerParameters {

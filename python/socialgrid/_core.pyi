@@ -170,6 +170,14 @@ class Kernels:
         begun: Sequence[int],
         threads: int,
     ) -> tuple[int, int, bool, list[list[float]]]: ...
+    def march(
+        self,
+        batch: BatchEnv,
+        arrays: dict[str, NDArray[Any]],
+        hidden: Sequence[int],
+        numbers: dict[str, float],
+        threads: int,
+    ) -> tuple[list[tuple[int, float]], tuple[float, ...], int, int]: ...
     def learn_actor_critic(
         self,
         policy: str,

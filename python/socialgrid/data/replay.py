@@ -166,7 +166,7 @@ class Replay:
             given = sent(self.kept_on, *given)
             for kept, x in zip(self.kept.values(), given, strict=True):
                 kept[:, first : first + count] = x
-            self._move_on([count] * self.num_agents)
+            self.move_on([count] * self.num_agents)
             return
         if in_play is None:
             in_play = torch.ones(self.num_agents, count, dtype=torch.bool)
@@ -178,10 +178,15 @@ class Replay:
         rows, *happened = sent(self.kept_on, rows, *happened)
         for kept, x in zip(self.kept.values(), happened, strict=True):
             kept.flatten(0, 1)[rows] = x.to(kept.dtype)
-        self._move_on(in_play.sum(1).tolist())
+        self.move_on(in_play.sum(1).tolist())
 
-    def _move_on(self, counts: Sequence[int]) -> None:
-        """So many transitions of each agent were written."""
+    @property
+    def next_places(self) -> tuple[int, ...]:
+        """Where each agent's next transition goes."""
+        return tuple(self._next)
+
+    def move_on(self, counts: Sequence[int]) -> None:
+        """So many transitions of each agent were written into ``kept``."""
         for agent, count in enumerate(counts):
             self._next[agent] = (self._next[agent] + count) % self.capacity
             self._stored[agent] = min(self._stored[agent] + count, self.capacity)

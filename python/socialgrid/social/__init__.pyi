@@ -15,10 +15,10 @@ from socialgrid.social.advice.options import PeersOptions as PeersOptions
 from socialgrid.social.advice.panel import Given as Given
 from socialgrid.social.advice.panel import Panel as Panel
 from socialgrid.social.advice.peers import PeerAdviser as PeerAdviser
-from socialgrid.social.advice.peers import advice_targets as advice_targets
-from socialgrid.social.advice.peers import by_largest as by_largest
-from socialgrid.social.advice.peers import by_range as by_range
-from socialgrid.social.advice.peers import moved_values as moved_values
+from socialgrid.social.advice.worth import advice_targets as advice_targets
+from socialgrid.social.advice.worth import by_largest as by_largest
+from socialgrid.social.advice.worth import by_range as by_range
+from socialgrid.social.advice.worth import moved_values as moved_values
 from socialgrid.social.influence.divergence import divergence as divergence
 from socialgrid.social.influence.divergence import marginal as marginal
 from socialgrid.social.influence.listening import Listening as Listening

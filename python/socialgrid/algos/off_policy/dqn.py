@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from socialgrid.algos.off_policy import compiled_q
 from socialgrid.algos.off_policy.compiled_learner import CompiledLearner
-from socialgrid.algos.off_policy.experience import EXPLORES
+from socialgrid.algos.off_policy.experience import EXPLORES, RANDOM
 from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.algos.options import DQNConfig
 from socialgrid.data.replay import Transitions
@@ -77,6 +78,27 @@ class DQN(CompiledLearner):
     def values(self, obs: Tensor) -> Tensor:
         """See ``OffPolicyLearner``: the best action's value, seen at one look."""
         return self._phases("best", lambda seen: self._q(seen)[0].amax(-1), self._as_kept(obs))
+
+    def exploration(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """What decides who explores its own tasks in the next steps: arrays and numbers as compiled
+        kernels are given them.
+        """
+        config = self.config
+        arrays = {
+            "taken": torch.tensor(self.agent_steps),
+            "moments": torch.tensor(self.moments),
+            "explores": self._learning,
+            "keys": self.draws.keys.numpy().view(np.uint64),
+        }
+        numbers = {
+            "epsilon_start": config.epsilon_start,
+            "epsilon_end": config.epsilon_end,
+            "epsilon_steps": config.epsilon_steps,
+            "learning_starts": config.learning_starts,
+            "whether": EXPLORES,
+            "which": RANDOM,
+        }
+        return arrays, numbers
 
     def _chance(self, count: int, rows: Tensor | None) -> tuple[Tensor, ...]:
         """Who explores, bool ``[A, count]``, and what is done then."""

@@ -143,6 +143,16 @@ class Experience(StackedLearner):
         self.replay.add(obs, action, reward, next_obs, *ended, in_play)
         self._count_step(in_play)
 
+    def count_stored(self, steps: int) -> None:
+        """So many steps of all copies, in all of which everybody was in play, have been written
+        into the replay memory by others.
+        """
+        each = steps * self.num_envs
+        self.replay.move_on([each] * self.num_agents)
+        self.moments = [moment + steps for moment in self.moments]
+        self.agent_steps = [count + each for count in self.agent_steps]
+        self._since_update = [count + each for count in self._since_update]
+
     def _check_step(self, reward: Tensor, *others: Tensor) -> None:
         """Raise for what is not finite in rewards, observations before and after, and actions."""
         names = ("reward", "observation", "observation", "action")
@@ -172,6 +182,21 @@ class Experience(StackedLearner):
     def due(self) -> bool:
         """Whether an update of anybody is due."""
         return any(self.due_agents)
+
+    def steps_until_due(self) -> int:
+        """Calls of ``store``, at least one, after which an update is due if everybody is in play
+        in all of them.
+        """
+        config, copies = self.config, self.num_envs
+        needed = [
+            max(
+                -(-(config.train_interval - waited) // copies),
+                (config.learning_starts - steps) // copies + 1,
+                1,
+            )
+            for waited, steps in zip(self._since_update, self.agent_steps, strict=True)
+        ]
+        return min(needed)
 
     def interrupt(self) -> None:
         """Other episodes begin here than those whose last steps were stored.

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,64 +33,14 @@ from socialgrid.data.exchange import fetched
 from socialgrid.models.draws import AgentDraws
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner, Proposals
+from socialgrid.social.advice.followed import by_name, room_for
 from socialgrid.social.advice.options import PeersOptions
 from socialgrid.social.advice.panel import Given
+from socialgrid.social.advice.worth import advice_targets, by_largest, by_range, moved_values
 
 _PURPOSE = 7  # of the random numbers here
 _FIRST_TRUST, _CHOICE, _TRANSITIONS = range(3)  # what they are drawn for
 _COLDEST = 1e-6  # lowest temperature that is told from 0
-
-
-def by_range(values: Tensor) -> Tensor:
-    """Move and scale to [-1, 1] along the last axis, the lowest to -1 and the highest to 1.
-
-    Where all are the same, they become 0; where one is no number, none is. Derstroff et al.
-    (2024), footnote 4.
-    """
-    halves = values / 2  # differences of the largest numbers there are stay finite
-    low = halves.amin(-1, keepdim=True)
-    half = halves.amax(-1, keepdim=True) - low
-    scaled = (halves - low) / torch.where(half > 0, half, torch.ones_like(half)) * 2 - 1
-    return torch.where(half == 0, torch.zeros_like(values), scaled)
-
-
-def by_largest(values: Tensor) -> Tensor:
-    """Divide by the largest absolute value along the last axis; zeros stay zeros."""
-    largest = values.abs().amax(-1, keepdim=True)
-    return values / torch.where(largest > 0, largest, torch.ones_like(largest))
-
-
-def advice_targets(
-    reward: Tensor,
-    next_value: Tensor,
-    terminated: Tensor,
-    gamma: float,
-    value: Tensor | None = None,
-) -> Tensor:
-    """omega of eq. 5, or of eq. 8 where the ``value`` of the own action is given; all one shape."""
-    target = reward + gamma * next_value * ~terminated
-    return target if value is None else target - value
-
-
-def moved_values(values: Tensor, targets: Tensor, places: Tensor, rate: float) -> Tensor:
-    """Move values towards the mean target of each member, turn by turn (eqs. 4 and 7).
-
-    Args:
-        values: float32 ``[..., P]``.
-        targets: omega, float32 ``[..., T, N]``, N for each of T turns.
-        places: int64 ``[..., T, N]``, the member each target belongs to.
-        rate: alpha.
-
-    Returns:
-        the new values; a turn leaves those of members without a target unchanged.
-    """
-    shape = (*targets.shape[:-1], values.shape[-1])
-    sums = targets.new_zeros(shape).scatter_add_(-1, places, targets)
-    counts = targets.new_zeros(shape).scatter_add_(-1, places, torch.ones_like(targets))
-    means, rates = sums / counts.clamp(min=1.0), (counts > 0) * rate
-    for mean, share in zip(means.unbind(-2), rates.unbind(-2), strict=True):
-        values = values + share * (mean - values)
-    return values
 
 
 @dataclass(frozen=True)
@@ -257,13 +208,87 @@ class PeerAdviser:
         self._update(trusts, step.reward.shape[1])
         self._observed += 1
 
-    def _store(self, step: AdvisedStep) -> None:
-        count, copies = step.reward.shape
-        capacity = self._capacity(copies)
+    # Several steps at once, by compiled kernels: see ``train.off_policy.march``.
+
+    @property
+    def settled(self) -> int:
+        """For how many steps it is settled whom agents follow."""
+        return int(self._left.min()) if self._left.numel() else 0
+
+    @property
+    def followed(self) -> Tensor:
+        """Whom agents follow now, int64 ``[A, E]``: places in their groups."""
+        return self._followed
+
+    def before_steps(self, obs: Tensor) -> tuple[dict[str, Any], dict[str, float]]:
+        """Arrays and numbers by which kernels learn what becomes of following, and write it.
+
+        Args:
+            obs: float32 ``[A, E, inputs]``, of the tasks' copies.
+        """
+        trusts = {"trust", "agent-values"} & set(self.config.advice)
+        if not trusts:
+            return {}, {}
+        self._make_room(obs)
+        arrays = {f"advice/{name}": x for name, x in self._buffer.items()}
+        arrays |= {"trust": self.trust.clone(), "agent_values": self.agent_values.clone()}
+        arrays["advice/keys"] = self._draws.keys.view(torch.uint64)
+        own, share = self._drawn(trusts)
+        numbers = {
+            "owners": len(self.members.owners),
+            "stored": self._stored,
+            "next": self._next,
+            "observed": self._observed,
+            "samples": self.config.trust_samples,
+            "own": own,
+            "share": share,
+            "transitions": _TRANSITIONS,
+            "advantage": self.config.advantage,
+            "gamma": self._critic.config.gamma,
+            "rate": self.config.trust_rate,
+        }
+        return arrays, numbers
+
+    def after_steps(
+        self, steps: int, arrays: Mapping[str, Any], stored: int, following: int, *, asked: bool
+    ) -> None:
+        """Kernels have taken steps.
+
+        Args:
+            steps: how many.
+            arrays: what ``before_steps`` gave.
+            stored, following: steps in the buffer, and where the next one goes.
+            asked: whether the first was chosen here.
+        """
+        further = steps - asked
+        self._left = self._left - further
+        self._decisions += further
+        if "trust" not in arrays:
+            return
+        self.trust, self.agent_values = arrays["trust"], arrays["agent_values"]
+        self._stored, self._next = stored, following
+        self._observed += steps
+
+    def _make_room(self, obs: Tensor) -> None:
+        """For steps, if there is none."""
         if not self._buffer:
-            self._buffer = _room(count, capacity, step.obs.shape[2:], step.obs.dtype)
+            count, copies = obs.shape[:2]
+            self._buffer = room_for(count, self._capacity(copies), obs.shape[2:], obs.dtype)
+
+    def _drawn(self, trusts: set[str]) -> tuple[int, int]:
+        """Transitions that each copy draws after a step: for trust, and of each agent with a
+        network for a turn of agent values.
+        """
+        samples = self.config.trust_samples
+        share = max(samples // self.members.size, 1)
+        return samples * ("trust" in trusts), share * ("agent-values" in trusts)
+
+    def _store(self, step: AdvisedStep) -> None:
+        copies = step.reward.shape[1]
+        capacity = self._capacity(copies)
+        self._make_room(step.obs)
         here = slice(self._next, self._next + copies)
-        for name, x in _fields(self._buffer).items():
+        for name, x in by_name(self._buffer).items():
             x[:, here] = getattr(step, name)
         self._next = (self._next + copies) % capacity
         self._stored = min(self._stored + copies, capacity)
@@ -276,11 +301,10 @@ class PeerAdviser:
         if self._stored <= samples:
             return
         # Every step of an agent moves its group's agent values once, by a share of each member.
-        share = max(samples // members.size, 1)
-        own = samples if "trust" in trusts else 0
-        shared = owners * share if "agent-values" in trusts else 0
+        own, share = self._drawn(trusts)
+        count = own + owners * share
         drawn = self._draws.integers(
-            self._stored, self._observed, range(copies), kind=_TRANSITIONS, places=own + shared
+            self._stored, self._observed, range(copies), kind=_TRANSITIONS, places=count
         )
         agents, capacity = self._buffer["number"].shape[:2]
         index = (drawn.flatten(1) + torch.arange(agents)[:, None] * capacity).flatten()
@@ -290,7 +314,7 @@ class PeerAdviser:
         )
         looked = seen.flatten(1, 2) if config.advantage else seen[:, :, 0]
         values = self._critic.values(looked)
-        those = _Drawn(drawn.shape, number, place, own, share if shared else 0)
+        those = _Drawn(drawn.shape, number, place, own, share)
         if values.device.type == "cpu":
             self._move(values, those)
         else:
@@ -353,7 +377,7 @@ class PeerAdviser:
             "counters": torch.tensor(counters),
         }
         if self._buffer:
-            kept = _fields(self._buffer)
+            kept = by_name(self._buffer)
             kept["terminated"] = kept["terminated"] > 0
             found |= {f"buffer/{name}": x[:, : self._stored] for name, x in kept.items()}
         return {name: x.clone().contiguous() for name, x in found.items()}
@@ -394,8 +418,8 @@ class PeerAdviser:
         self._buffer = {}
         if stored:
             obs = tensors["buffer/obs"]
-            self._buffer = _room(agents, capacity, obs.shape[2:], obs.dtype)
-            for name, x in _fields(self._buffer).items():
+            self._buffer = room_for(agents, capacity, obs.shape[2:], obs.dtype)
+            for name, x in by_name(self._buffer).items():
                 x[:, :stored] = tensors[f"buffer/{name}"]
         self._draws.keys.copy_(tensors["key"])
 
@@ -411,27 +435,3 @@ class PeerAdviser:
     def _capacity(self, copies: int) -> int:
         """Steps that the buffer of every agent holds, whole ones of all copies."""
         return -(-self.config.trust_buffer // copies) * copies
-
-
-def _room(
-    agents: int, capacity: int, shape: Sequence[int], dtype: torch.dtype
-) -> dict[str, Tensor]:
-    """A buffer of steps ``[A, capacity, ...]``: what is drawn together lies together."""
-    lead = (agents, capacity)
-    return {
-        "seen": torch.zeros((*lead, 2, *shape), dtype=dtype),  # next_obs and obs
-        "number": torch.zeros((*lead, 2)),  # reward and whether it terminated
-        "followed": torch.zeros(lead, dtype=torch.int64),
-    }
-
-
-def _fields(buffer: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Its parts by the names that steps have, live."""
-    seen, number = buffer["seen"], buffer["number"]
-    return {
-        "obs": seen[:, :, 1],
-        "next_obs": seen[:, :, 0],
-        "reward": number[..., 0],
-        "terminated": number[..., 1],
-        "followed": buffer["followed"],
-    }

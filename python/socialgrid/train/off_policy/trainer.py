@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.config import TrainConfig
 from socialgrid.config.errors import UsageError
 from socialgrid.lookup import find_code
@@ -19,12 +20,14 @@ from socialgrid.players.advisers import ScriptedAdviser, make_adviser
 from socialgrid.social.advice.adviser import AdvisedStep, Adviser, Members
 from socialgrid.social.advice.options import AdviserOptions
 from socialgrid.social.advice.panel import Panel
+from socialgrid.social.advice.peers import PeerAdviser
 from socialgrid.train import seeds
 from socialgrid.train.device import settle_on
 from socialgrid.train.interrupt import Abandoned
 from socialgrid.train.off_policy.greedy import greedy_returns
 from socialgrid.train.off_policy.learner import AnyOffPolicyLearner, build_off_policy_learner
 from socialgrid.train.off_policy.make_tasks import make_tasks, shares_worlds
+from socialgrid.train.off_policy.march import March, march_of
 from socialgrid.train.off_policy.memory import fit_off_policy
 from socialgrid.train.off_policy.tasks import Tasks, TaskStep
 from socialgrid.train.rows import Numbers
@@ -72,6 +75,8 @@ class OffPolicyTrainer(Run):
             explore=advised.explore_when_advised,
             peers_explore=advised.peers_explore,
         )
+        alone = not self._scripted and not advised.explore_when_advised
+        self._march = march_of(self.tasks, self.learner, self.adviser, alone=alone)
         self._evaluation_tasks: Tasks | None = None
         self._evaluations = self._epoch = 0
         self._obs: Tensor | None = None
@@ -161,21 +166,46 @@ class OffPolicyTrainer(Run):
         self._counts: dict[str, Tensor] = {}
         self._followed.zero_()
 
-    def _choose(self, obs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Actions, and whom they were taken from, on the CPU; nobody asks before the first update
-        is due.
-        """
+    @property
+    def _asks(self) -> bool:
+        """Whether agents ask each other now: nobody does before the first update is due."""
         adviser, learner = self.adviser, self.learner
-        if adviser is None or adviser.solo or learner.steps <= learner.config.learning_starts:
-            return learner.act(obs).cpu(), None
-        return adviser(self._panel.ask(obs), obs)
+        asks = adviser is not None and not adviser.solo
+        return asks and learner.steps > learner.config.learning_starts
 
-    def _advance(self) -> None:
-        """One step of all tasks, and what is learnt from it."""
+    def _advice(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions, and whom they were taken from, on the CPU."""
+        assert self.adviser is not None, "it has been asked for"
+        return self.adviser(self._panel.ask(obs), obs)
+
+    def _advance(self, most: int) -> int:
+        """Steps of all tasks, one or more of at most so many, and what is learnt from them; returns
+        how many they were.
+        """
         assert self._obs is not None, "nothing has begun"
-        obs = self._obs
+        steps = 1
+        if self._march is not None and self._march.possible:
+            steps = self._march_on(self._march, self._obs, min(most, self._steps_alike()))
+        else:
+            self._walk(self._obs)
+        self.env_steps += steps * self.tasks.num_envs
+        if self.learner.due:
+            with self._timed("update"):
+                self._learn()
+        epoch = self.learner.steps // (self.config.adviser or AdviserOptions()).epoch_steps
+        if self.adviser is not None and epoch > self._epoch:
+            self.adviser.begin_epoch(epoch)
+        self._epoch = epoch
+        return steps
+
+    def _walk(self, obs: Tensor) -> None:
+        """One step."""
+        advised, followed = self._asks, self._own
         with self._timed("act"):
-            action, followed = self._choose(obs)
+            if advised:
+                action, followed = self._advice(obs)
+            else:
+                action = self.learner.act(obs).cpu()
         with self._timed("simulate"):
             step = self.tasks.step(action)
         self._obs = step.obs
@@ -184,8 +214,8 @@ class OffPolicyTrainer(Run):
                 *(obs, action, step.reward, step.next_obs),
                 *(step.terminated, step.truncated, step.in_play),
             )
-        self._count(step, self._own if followed is None else followed)
-        if self.adviser is not None and followed is not None:
+        self._count(step, followed)
+        if self.adviser is not None and advised:
             with self._timed("advise"):
                 self.adviser.observe(
                     AdvisedStep(
@@ -193,13 +223,36 @@ class OffPolicyTrainer(Run):
                         *(step.terminated, step.truncated, followed),
                     )
                 )
-        if self.learner.due:
-            with self._timed("update"):
-                self._learn()
-        epoch = self.learner.steps // (self.config.adviser or AdviserOptions()).epoch_steps
-        if self.adviser is not None and epoch > self._epoch:
-            self.adviser.begin_epoch(epoch)
-        self._epoch = epoch
+
+    def _steps_alike(self) -> int:
+        """Steps after which an update is due, another epoch begins, or agents begin to ask."""
+        learner, copies = self.learner, self.tasks.num_envs
+        assert isinstance(learner, OffPolicyLearner), "it marches"
+        epoch_steps = (self.config.adviser or AdviserOptions()).epoch_steps
+        rest = (self._epoch + 1) * epoch_steps - learner.steps
+        found = [learner.steps_until_due(), -(-rest // copies)]
+        if learner.steps <= learner.config.learning_starts:
+            found.append((learner.config.learning_starts - learner.steps) // copies + 1)
+        return max(1, min(found))
+
+    def _march_on(self, march: March, obs: Tensor, most: int) -> int:
+        """Steps up to the next choice of whom to follow; returns how many."""
+        adviser, advised = self.adviser, self._asks
+        steps, chosen, followed = most, None, self._own
+        if advised:
+            assert isinstance(adviser, PeerAdviser), "it marches"
+            if not adviser.settled:
+                with self._timed("act"):
+                    chosen = self._advice(obs)
+            steps = min(most, adviser.settled + (chosen is not None))
+            followed = adviser.followed
+        found = march(steps, obs, self._returns, self._played, chosen, advised=advised)
+        for part, seconds in found.seconds.items():
+            self._clock[part] = self._clock.get(part, 0.0) + seconds
+        for agent, of_episode in found.finished:
+            self._finished[agent].append(of_episode)
+        self._followed.scatter_add_(1, followed, torch.full_like(followed, steps))
+        return steps
 
     def _learn(self) -> None:
         self.update += 1
@@ -211,7 +264,6 @@ class OffPolicyTrainer(Run):
 
     def _count(self, step: TaskStep, followed: Tensor) -> None:
         in_play = step.in_play
-        self.env_steps += self.tasks.num_envs
         self._returns += torch.where(in_play, step.reward, 0.0)
         self._played |= in_play
         self._followed.scatter_add_(1, followed, in_play.to(followed.dtype))
@@ -232,8 +284,9 @@ class OffPolicyTrainer(Run):
         self._forget_row()
         before, played = self.env_steps, self.agent_steps
         length = self.config.env.rollout_steps
-        for _ in range(length - before // self.tasks.num_envs % length):
-            self._advance()
+        missing = length - before // self.tasks.num_envs % length
+        while missing:
+            missing -= self._advance(missing)
             if self.interrupt.signal is not None:
                 break
         steps = self.env_steps - before

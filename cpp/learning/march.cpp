@@ -1,0 +1,166 @@
+// Steps of agents in tasks of their own.
+#include "march.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace socialgrid::learning {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The first of the largest; what is no number counts as that.
+std::int64_t largest(const float* row, std::int64_t count) {
+  std::int64_t found = 0;
+  for (std::int64_t k = 1; k < count && !std::isnan(row[found]); ++k) {
+    if (row[k] > row[found] || std::isnan(row[k])) found = k;
+  }
+  return found;
+}
+
+// A multiple of 2^-24 in [0, 1).
+float uniform(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
+
+class March {
+ public:
+  March(const Kernels& kernels, const Marching& task)
+      : kernels_(kernels),
+        task_(task),
+        all_(task.agents * task.copies),
+        inputs_(task.networks.sizes.front()),
+        shown_(all_ * inputs_),
+        values_(all_ * task.actions),
+        room_(room_of(kernels, task.networks.sizes, all_)),
+        actions_(static_cast<std::size_t>(all_)) {}
+
+  const std::vector<std::int32_t>& choose(std::int64_t step) {
+    if (step == 0 && task_.first != nullptr) {
+      for (std::int64_t i = 0; i < all_; ++i) act(i, task_.first[i]);
+      return actions_;
+    }
+    for (std::int64_t a = 0; a < task_.agents; ++a) ask(a);
+    if (task_.advisers == nullptr) explore(step);
+    return actions_;
+  }
+
+  // Puts a step into the memory; `following` is what it led to.
+  void remember(std::int64_t step, const Happened& happened, const float* following) {
+    const auto row = static_cast<std::size_t>(inputs_) * sizeof(float);
+    for (std::int64_t i = 0; i < all_; ++i) {
+      const std::int64_t a = i / task_.copies;
+      const std::int64_t place = task_.next[a] + step * task_.copies + i % task_.copies;
+      const std::int64_t at = a * task_.capacity + place % task_.capacity;
+      const auto n = static_cast<std::size_t>(i);
+      std::memcpy(task_.kept_obs + at * inputs_, task_.obs + i * inputs_, row);
+      std::memcpy(task_.kept_next_obs + at * inputs_, following + i * inputs_, row);
+      task_.kept_action[at] = actions_[n];
+      task_.kept_reward[at] = happened.reward[n];
+      task_.kept_terminated[at] = happened.terminated[n];
+      task_.kept_truncated[at] = happened.truncated[n] != 0 && happened.terminated[n] == 0 ? 1 : 0;
+    }
+  }
+
+  void count(const Happened& happened, Marched& found) {
+    for (std::int64_t i = 0; i < all_; ++i) {
+      const auto n = static_cast<std::size_t>(i);
+      task_.returns[i] += static_cast<double>(happened.reward[n]);
+      task_.played[i] = happened.done[n] == 0 ? 1 : 0;
+      if (happened.done[n] == 0) continue;
+      found.finished.emplace_back(i / task_.copies, task_.returns[i]);
+      task_.returns[i] = 0.0;
+    }
+  }
+
+ private:
+  void act(std::int64_t i, std::int64_t action) {
+    actions_[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(action);
+  }
+
+  // What an agent's network would do wherever it is followed.
+  void ask(std::int64_t agent) {
+    asked_.clear();
+    for (std::int64_t i = 0; i < all_; ++i) {
+      const bool own =
+          task_.advisers == nullptr ? i / task_.copies == agent : task_.advisers[i] == agent;
+      if (own) asked_.push_back(i);
+    }
+    const auto count = static_cast<std::int64_t>(asked_.size());
+    if (count == 0) return;
+    float* to = shown_.data();
+    for (const std::int64_t i : asked_) {
+      to = std::copy_n(task_.obs + i * inputs_, inputs_, to);
+    }
+    const AgentNetworks& networks = task_.networks;
+    DenseNetwork network(kernels_, networks.sizes, count, networks.of(agent));
+    const float* values = network.see(shown_.data(), values_.data(), room_.data(), false);
+    for (const std::int64_t i : asked_) {
+      act(i, largest(values, task_.actions));
+      values += task_.actions;
+    }
+  }
+
+  void explore(std::int64_t step) {
+    const Exploring& e = task_.exploring;
+    for (std::int64_t i = 0; i < all_; ++i) {
+      const std::int64_t a = i / task_.copies, taken = e.taken[a] + step * task_.copies;
+      if (e.explores[a] == 0) continue;
+      const double done = std::min(1.0, static_cast<double>(taken) / static_cast<double>(e.until));
+      const auto epsilon = static_cast<float>(e.from * (1.0 - done) + e.to * done);
+      const std::int64_t at = step * all_ + i;
+      if (taken >= e.random_before && !(uniform(e.whether[at]) < epsilon)) continue;
+      act(i, static_cast<std::int64_t>(uniform(e.which[at]) * static_cast<float>(task_.actions)));
+    }
+  }
+
+  const Kernels& kernels_;
+  const Marching& task_;
+  std::int64_t all_, inputs_;
+  Scratch shown_, values_, room_;
+  std::vector<std::int32_t> actions_;
+  std::vector<std::int64_t> asked_;
+};
+
+}  // namespace
+
+Marched march(const Kernels& kernels, const Marching& task,
+              const std::function<void(const std::vector<std::int32_t>&, Happened&)>& step) {
+  March march(kernels, task);
+  const std::int64_t all = task.agents * task.copies, inputs = task.networks.sizes.front();
+  const auto size = static_cast<std::size_t>(all), wide = size * static_cast<std::size_t>(inputs);
+  Happened happened{std::vector<float>(wide),        std::vector<float>(wide),
+                    std::vector<float>(size),        std::vector<std::uint8_t>(size),
+                    std::vector<std::uint8_t>(size), std::vector<std::uint8_t>(size)};
+  std::vector<float> following;
+  Marched found;
+  auto at = Clock::now();
+  const auto spent = [&at](double& seconds) {
+    const auto now = Clock::now();
+    seconds += std::chrono::duration<double>(now - at).count();
+    at = now;
+  };
+  for (std::int64_t k = 0; k < task.steps; ++k) {
+    const std::vector<std::int32_t>& actions = march.choose(k);
+    spent(found.acting);
+    step(actions, happened);
+    spent(found.stepping);
+    following = happened.obs;
+    for (std::int64_t i = 0; i < all; ++i) {
+      if (happened.done[static_cast<std::size_t>(i)] == 0) continue;
+      std::copy_n(happened.final_obs.data() + i * inputs, inputs, following.data() + i * inputs);
+    }
+    march.remember(k, happened, following.data());
+    march.count(happened, found);
+    spent(found.remembering);
+    if (task.trusting != nullptr) {
+      task.trusting->note(
+          k, {task.obs, following.data(), happened.reward.data(), happened.terminated.data()});
+    }
+    std::copy(happened.obs.begin(), happened.obs.end(), task.obs);
+    spent(found.trusting);
+  }
+  return found;
+}
+
+}  // namespace socialgrid::learning

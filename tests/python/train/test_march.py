@@ -1,0 +1,103 @@
+"""Steps that are taken in one compiled call are those that are taken one by one, bit for bit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from socialgrid.config import from_dict, load_preset
+from socialgrid.models import kernels
+from socialgrid.train import make_trainer
+from socialgrid.train.off_policy.march import March
+
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "alone": ("none", {}),
+    "alone, three copies": ("none", {"env": {"num_envs": 3}}),
+    "peers": ("peers", {}),
+    "peers, three copies": ("peers", {"env": {"num_envs": 3}}),
+    "three groups": ("peers", {"players": {"groups": 3}}),
+    "trust, of what came": (
+        "peers",
+        {"social": {"peers": {"advice": ["trust"], "advantage": False, "trust_rate": 0.1}}},
+    ),
+    "agent values, of three": (
+        "peers",
+        {
+            "players": {"kinds": ["learner"] * 3},
+            "social": {"peers": {"advice": ["agent-values"], "trust_rate": 0.5}},
+        },
+    ),
+    "critic": ("peers", {"social": {"peers": {"advice": ["critic"]}}}),
+    "greedy, by the largest": (
+        "peers",
+        {"social": {"peers": {"choice": "greedy", "normalise": "largest", "follow_steps": 3}}},
+    ),
+    "in some epochs, from a small buffer": (
+        "peers",
+        {
+            "env": {"num_envs": 2},
+            "social": {
+                "peers": {
+                    "epoch_steps": 70,
+                    "solo_ratio": 1.0,
+                    "trust_buffer": 33,
+                    "trust_samples": 4,
+                    "follow_steps": 5,
+                }
+            },
+        },
+    ),
+    "a small memory, by priority": (
+        "peers",
+        {"algorithm": {"buffer_size": 150, "prioritised": True, "train_interval": 4}},
+    ),
+}
+
+
+def trained(folder: Path, arm: str, rows: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of a short run, and everything that a continuation would need."""
+    social, changes = ARMS[arm]
+    common: dict[str, Any] = {
+        "run": {"threads": 1, "device": "cpu", "total_steps": 10_000},
+        "env": {"num_threads": 1, "rollout_steps": 75},
+        "algorithm": {"hidden": [16, 16], "batch_size": 16, "learning_starts": 50},
+        "evaluation": {"interval": 100, "episodes": 2},
+    }
+    for name, table in changes.items():
+        common[name] = common.get(name, {}) | table
+    preset = load_preset("room-mini").choose("dqn", () if social == "none" else (social,))
+    trainer = make_trainer(from_dict(common, preset), folder)
+    trainer.begin()
+    found = []
+    for _ in range(rows):
+        row = trainer.step()
+        kept = {name: x for name, x in row.items() if "second" not in name and name != "time"}
+        found.append(kept)
+    state = {**trainer.arrays(), **trainer.counters(), **trainer.learner.meta()}
+    state |= {name: x.numpy() for name, x in trainer.learner.tensors().items()}
+    return found, state
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_no_bit_tells_how_steps_were_taken(
+    arm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
+    taken = []
+    march = March.__call__
+
+    def counted(self: March, steps: int, *rest: Any, **more: Any) -> Any:
+        taken.append(steps)
+        return march(self, steps, *rest, **more)
+
+    monkeypatch.setattr(March, "__call__", counted)
+    rows, state = trained(tmp_path / "march", arm, 5)
+    assert len(taken) < sum(taken) == 5 * 75
+    monkeypatch.setattr(March, "possible", False)
+    rows_before, state_before = trained(tmp_path / "walk", arm, 5)
+    assert sum(taken) == 5 * 75
+    assert str(rows) == str(rows_before)
+    assert state.keys() == state_before.keys()
+    for name, x in state.items():
+        assert np.array_equal(x, state_before[name]), name
