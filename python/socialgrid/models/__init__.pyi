@@ -20,6 +20,7 @@ from socialgrid.models.encoders import from_patches as from_patches
 from socialgrid.models.encoders import to_patches as to_patches
 from socialgrid.models.finite import NonFiniteError as NonFiniteError
 from socialgrid.models.flat_parameters import FlatParameters as FlatParameters
+from socialgrid.models.footprint import footprint_of as footprint_of
 from socialgrid.models.heads import chosen_log_prob as chosen_log_prob
 from socialgrid.models.layers import StackedConv as StackedConv
 from socialgrid.models.layers import StackedLinear as StackedLinear

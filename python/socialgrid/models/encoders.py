@@ -271,21 +271,31 @@ class Encoder(nn.Module):
         return flat
 
     def _of_all_tiles(self, views: Tensor, rows: slice) -> lookup.Layers | None:
-        """What a table of all tiles stands for where kernels on cards look it up: the first layer
-        of single cells alone where views have fewer windows than there are tiles.
-        """
+        """What a table of all tiles stands for where kernels on cards look it up."""
+        window = self.window_of_tables(views.shape[1]) if views.dim() == 3 else 0
+        if window == 0:
+            return None
+        if isinstance(self.first, CellConv) or window > 1:
+            return self._layers(rows)
         first, shape = self.first, (self.spec.rows, self.spec.cols)
-        if views.dim() != 3 or not choice.usable(next(self.parameters())):
-            return None
-        if isinstance(first, CellConv) or len(self.convs) > 0:
-            layers = self._layers(rows)
-            edge = layers.weight.shape[2] - 1
-            if views.shape[1] * (shape[0] - edge) * (shape[1] - edge) >= len(first.atlas):
-                return layers
-        if isinstance(first, CellConv):
-            return None
         weight, bias = first.weight[rows, :, None, None], first.bias[rows]
         return lookup.Layers(None, weight, bias, first.negative_slope, shape, first.atlas)
+
+    def window_of_tables(self, count: int) -> int:
+        """Cells along the window of tables of all tiles for so many views of an agent: 1 where they
+        have fewer windows of the next layer than there are tiles; 0: there are none.
+        """
+        first = self.first
+        if not choice.usable(next(self.parameters())):
+            return 0
+        if isinstance(first, CellConv) or len(self.convs) > 0:
+            conv = first.conv if isinstance(first, CellConv) else self.convs[0]
+            assert isinstance(conv, StackedConv)
+            kernel = conv.weight.shape[2]
+            windows = (self.spec.rows - kernel + 1) * (self.spec.cols - kernel + 1)
+            if count * windows >= len(first.atlas):
+                return kernel
+        return 0 if isinstance(first, CellConv) else 1
 
     def _by_look_up(self, views: Tensor, dtype: torch.dtype) -> bool:
         """Whether the first convolution over several cells may be a table of tiles."""

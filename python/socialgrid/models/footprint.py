@@ -18,6 +18,9 @@ from socialgrid.models.layers import StackedConv, StackedLinear
 from socialgrid.models.recurrent import StackedLSTM
 
 _SINGLE, _LONG = 4, 8  # bytes of float32 and of int64
+_TABLES = 4  # as made, as looked up in, its gradient, and the last piece of each tile
+_SORTED = 2 * _SINGLE + 2 * _LONG  # of a cell, sorted by tile: keys and places
+_PIECE = 256  # cells that are added at a time (look_ups.PIECE, which needs Triton)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def held_by(*tensors: Tensor) -> int:
     return sum(x.numel() * x.element_size() for x in tensors)
 
 
-def footprint(network: nn.Module, views: int, dtype: torch.dtype = torch.float32) -> Footprint:
+def footprint_of(network: nn.Module, views: int, dtype: torch.dtype = torch.float32) -> Footprint:
     """What a network makes of a view.
 
     Args:
@@ -117,32 +120,60 @@ def _of_encoder(encoder: Encoder, views: int, width: int) -> Footprint:
     cells, pixels = spec.rows * spec.cols, 3 * spec.tile_size**2
     convs = [one for one in encoder.convs if isinstance(one, StackedConv)]
     rows, cols = spec.rows, spec.cols
+    tiles, agents = len(encoder.first.atlas), len(next(encoder.parameters()))
+    window = encoder.window_of_tables(views) if tiles else 0
+    alone = isinstance(encoder.first, TileConv) and window < 2  # no table does for the next layer
     if isinstance(encoder.first, CellConv):
-        kept += cells * pixels * width
+        kept += 0 if window else cells * pixels * width
         convs = [encoder.first.conv, *convs]
-    else:
+    elif alone:
         outputs = encoder.first.weight.shape[1]
         kept += cells * outputs * width
         of_pixels = cells * pixels * width
-        forward.append(cells * outputs * width + (0 if len(encoder.first.atlas) else of_pixels))
-        back.append(cells * outputs * width + of_pixels)
+        forward.append(cells * outputs * width + (0 if tiles else of_pixels))
+        back.append(cells * outputs * width + (0 if window else of_pixels))
     matrices = [0]
     for i, conv in enumerate(convs):
         one = _Conv.of(conv.weight, rows, cols, views)
         edge = conv.weight.shape[2] - 1
         rows, cols = rows - edge, cols - edge
         kept += one.small * width
+        if i == 0 and window and not alone:  # by tables
+            back.append(2 * one.small * width)
+            continue
         forward.append((one.windows_of_large + one.small) * width)
         back.append((one.windows_of_large + 2 * one.small) * width)
         if i or not isinstance(encoder.first, CellConv):  # nobody learns views
             back.append((one.windows_of_small + one.small + one.large) * width)
         matrices.append(one.matrix * width)
-    tiles, agents = len(encoder.first.atlas), len(next(encoder.parameters()))
+    if window:
+        looked = _of_look_up(encoder, agents, window)
+        back.append(back[0] + looked.passing)
+        return Footprint(kept, max(forward + back), max(forward, default=0), looked.tables)
     by_tile = pixels
     if isinstance(encoder.first, TileConv):
         by_tile += agents * encoder.first.weight.shape[1]
     tables = max(tiles * (pixels + by_tile * width), *matrices)
     return Footprint(kept, max(forward + back), max(forward), tables)
+
+
+def _of_look_up(encoder: Encoder, agents: int, window: int) -> Footprint:
+    """Of tables of what every tile adds at every place of a window, which cards look up: there and
+    back, in float32 whatever is looked up in, with sums of pieces of each tile's cells.
+    """
+    tiles, first = len(encoder.first.atlas), encoder.first
+    weight = first.conv.weight if isinstance(first, CellConv) else first.weight
+    if isinstance(first, TileConv) and window > 1:
+        (weight, *_) = encoder.convs[0].parameters()
+    outputs, inputs = weight.shape[1], weight.shape[-1]
+    table, cells = agents * tiles * window**2 * outputs, encoder.spec.rows * encoder.spec.cols
+    of_piece = window * window * outputs * _SINGLE
+    return Footprint(
+        0,
+        cells * (_SORTED + -(-of_piece // _PIECE)),
+        0,
+        _TABLES * table * _SINGLE + 2 * agents * tiles * inputs * _SINGLE,
+    )
 
 
 def _of_decoder(decoder: Decoder, views: int, width: int) -> Footprint:

@@ -7,14 +7,22 @@ import torch
 from tests.python.pretend import DEVICE, Pretend
 
 from socialgrid.config import UsageError, from_dict, load_preset
-from socialgrid.train import GIB, Need, fit, make_trainer, need_off_policy, need_on_policy
+from socialgrid.train import (
+    GIB,
+    Need,
+    fit,
+    make_trainer,
+    need_of_adviser,
+    need_off_policy,
+    need_on_policy,
+)
 
 THREE = {"players": {"kinds": ["learner"] * 3}}
 FEW = {"algorithm": {"learning_starts": 64, "gradient_steps": 2, "buffer_size": 2000}}
 
 
-def config_of(preset, envs, steps, *, by=None, social=None, sequences=0, length=12, **changes):
-    base = load_preset(preset).choose(by, social)
+def config_of(preset, envs, steps, *, by=None, mechanisms=None, sequences=0, length=12, **changes):
+    base = load_preset(preset).choose(by, mechanisms)
     data = {
         "run": {"threads": 1, "device": "cpu", "precision": "float32"},
         "env": {"num_envs": envs, "rollout_steps": steps, "num_threads": 1},
@@ -41,13 +49,20 @@ CASES = {
     "full": config_of("goal-cycle", 4, 24, sequences=4, **THREE),
     "full, larger": config_of("goal-cycle", 8, 48, sequences=16, **THREE),
     "harvest ppo": config_of("harvest-ppo", 4, 24, sequences=4),
-    "harvest ppo moa": config_of("harvest-ppo", 4, 24, sequences=4, social=["moa"]),
+    "harvest ppo moa": config_of("harvest-ppo", 4, 24, sequences=4, mechanisms=["moa"]),
     "harvest a3c": config_of("harvest", 4, 24),
-    "harvest a3c moa": config_of("harvest", 4, 24, social=["moa"]),
+    "harvest a3c moa": config_of("harvest", 4, 24, mechanisms=["moa"]),
     "dqn": config_of("room-mini", 2, 100, by="dqn", **FEW),
-    "dqn stack": config_of("room-mini", 2, 100, by="dqn", social=["peers"], **STACK),
+    "dqn stack": config_of("room-mini", 2, 100, by="dqn", mechanisms=["peers"], **STACK),
     "dqn tiles": config_of("goal-cycle-mini", 2, 100, by="dqn", **FEW),
-    "sac stack": config_of("room-mini", 2, 100, by="sac", social=["peers"], **STACK),
+    "dqn lectr": config_of(
+        *("room-mini", 2, 100),
+        by="dqn",
+        mechanisms=["lectr"],
+        **STACK,
+        social={"lectr": {"batch_size": 64, "buffer_size": 4000, "learning_starts": 64}},
+    ),
+    "sac stack": config_of("room-mini", 2, 100, by="sac", mechanisms=["peers"], **STACK),
     "sac": config_of("pendulum-mini", 2, 100, **FEW),
     "td3": config_of("pendulum-mini", 2, 100, by="td3", **FEW),
     "recurrent dqn": config_of("goal-cycle-mini", 2, 200, by="recurrent-dqn", **FEW),
@@ -66,7 +81,8 @@ def pretended(monkeypatch):
 def need_of(trainer):
     learner, env = trainer.learner, trainer.config.env
     if trainer.config.regime.name == "off-policy":
-        return need_off_policy(learner, learner.config.batch_size)
+        own = need_off_policy(learner, learner.config.batch_size)
+        return Need.added([own, need_of_adviser(trainer.adviser)])
     sizes = env.num_envs, env.rollout_steps
     return need_on_policy(learner, learner.config, trainer.worlds.env, *sizes)
 

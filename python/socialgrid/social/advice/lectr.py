@@ -126,6 +126,11 @@ class LeCTR(Exchanges):
         self._decided: tuple[Tensor, Tensor] | None = None
         self._tally = Tally(_NUMBERS, agents, self.device)
 
+    @property
+    def trained(self) -> Mapping[str, Trained]:
+        """Networks with what trains them, by name."""
+        return self._trained
+
     @torch.no_grad()
     def __call__(self, proposals: Proposals, obs: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Adviser``."""

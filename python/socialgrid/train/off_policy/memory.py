@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from socialgrid.algos.off_policy.mixed import MixedLearner
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.off_policy.options import RecurrentDQNConfig
-from socialgrid.models.footprint import footprint, held_by
+from socialgrid.models.footprint import footprint_of, held_by
 from socialgrid.train.memory import Need, fit
 from socialgrid.train.off_policy.learner import AnyOffPolicyLearner
 
@@ -16,14 +16,17 @@ _BATCH = "algorithm.batch_size"
 _SINGLE = 4  # bytes of float32
 _PRIORITY = 8  # bytes of a transition
 _REST = 6  # bytes of a transition: its reward, and how it ended
+_TWICE = 2  # ReLUs of advising networks are kept beside what they are of
 _NUMBERS = 24  # float32 numbers of a sample: rewards, values, targets, errors
 
 
-def fit_off_policy(learner: AnyOffPolicyLearner) -> str:
+def fit_off_policy(learner: AnyOffPolicyLearner, adviser: object = None) -> str:
     """See whether a run fits, and say what it takes; see ``train.memory.fit``.
 
     Args:
         learner: of the run, its replay memory reserved.
+        adviser: of the run; what it trains and remembers counts if it tells of them, see
+            ``need_of_adviser``.
 
     Raises:
         UsageError: it does not fit.
@@ -35,9 +38,31 @@ def fit_off_policy(learner: AnyOffPolicyLearner) -> str:
         needs = [
             need_off_policy(part, others.get(_BATCH, part.config.batch_size)) for part in parts
         ]
-        return Need.added(needs)
+        return Need.added([*needs, need_of_adviser(adviser)])
 
     return fit(supposing, {_BATCH: asked}, learner.device)
+
+
+def need_of_adviser(adviser: object) -> Need:
+    """Bytes on the device of networks that learn to advise, their memory and a gradient step; of
+    ``trained``, ``replay`` and ``config.batch_size`` of an adviser that has them.
+    """
+    trained, replay = getattr(adviser, "trained", None), getattr(adviser, "replay", None)
+    if trained is None or replay is None:
+        return Need(0, 0, 0, 0)
+    blocks = [held_by(part.flat.block) for part in trained.values()]
+    moving = [part.target_flat for part in trained.values() if part.target_flat is not part.flat]
+    kept = held_by(*replay.kept.values())
+    batch = adviser.config.batch_size  # type: ignore[attr-defined]
+    agents, capacity = replay.kept["obs"].shape[:2]
+    views = [footprint_of(part.network, batch) for part in trained.values()]
+    sample = 2 * kept // (agents * capacity) + max(_TWICE * one.kept for one in views)
+    return Need(
+        networks=3 * sum(blocks) + held_by(*(flat.block for flat in moving)),
+        optimiser=2 * sum(blocks),
+        experience=kept if replay.kept_on.type != "cpu" else 0,
+        update=agents * batch * sample,
+    )
 
 
 def need_off_policy(learner: OffPolicyLearner, batch_size: int) -> Need:
@@ -55,7 +80,7 @@ def need_off_policy(learner: OffPolicyLearner, batch_size: int) -> Need:
     length = 1
     if isinstance(learner.config, RecurrentDQNConfig):
         length = learner.config.burn_in + learner.config.sequence_length + 1
-    views = [footprint(part.network, batch_size * length) for part in trained]
+    views = [footprint_of(part.network, batch_size * length) for part in trained]
     computed = sum(one.kept for one in views) + max(one.passing for one in views)
     tables = sum(one.tables for one in views)
     samples = learner.num_agents * batch_size * length

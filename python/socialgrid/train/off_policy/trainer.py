@@ -64,9 +64,9 @@ class OffPolicyTrainer(Run):
         self.learner = build_off_policy_learner(
             config, spec, self.device, run_dir / "dumps", begun=self.begun
         )
-        self.memory = fit_off_policy(self.learner)
         self._scripted: dict[tuple[int, int], ScriptedAdviser] = {}
         self.adviser = self._make_adviser()
+        self.memory = fit_off_policy(self.learner, self.adviser)
         advised = config.adviser or AdviserOptions()
         self._panel = Panel(
             self.learner,

@@ -11,7 +11,7 @@ from torch import nn
 from socialgrid.algos.options import MinibatchConfig, OnPolicyConfig
 from socialgrid.config import TrainConfig
 from socialgrid.models.captured import repeated
-from socialgrid.models.footprint import footprint, held_by
+from socialgrid.models.footprint import footprint_of, held_by
 from socialgrid.models.recall import piece_length
 from socialgrid.models.recurrent import StackedLSTM
 from socialgrid.train.memory import Need, fit
@@ -75,13 +75,13 @@ def need_on_policy(
     experience = steps * (agents * batch + of_world)
 
     of_agent = _views_of_gradient(learner, config, num_envs, num_steps)
-    view = footprint(network, of_agent, network.dtype)
+    view = footprint_of(network, of_agent, network.dtype)
     loss = decisions * (_LOSS * network.spec.num_actions * _SINGLE + 2 * _DECISION)
     drawn = seen + tokens + 2 * _LONG + _FLAGS + loss
     views = agents * of_agent
     gradient = view.tables + views * (view.kept + view.passing + drawn)
     block = min(num_steps, max(1, piece_length(network, agents, num_envs))) * num_envs
-    again = footprint(network, block, network.dtype)
+    again = footprint_of(network, block, network.dtype)
     refresh = again.tables + agents * block * (max(again.forward, 2 * _recalled(network)) + seen)
     judging = 3 * agents * steps * sum(_recalled(one) for one in network.branches.values())
 
