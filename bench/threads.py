@@ -7,7 +7,7 @@ Both train presets as ``socialgrid-train`` does, update by update, and take turn
 else the machine does falls on all alike. Batches are shorter where a preset's are long, with as
 many gradient passes for every step and as many sequences in a minibatch.
 
-What of an update is neither in a shard nor in the simulator is serial: with it the second table
+What of an update is neither in a shard nor in playing is serial: with it the second table
 says how many times as fast sixteen cores can be at most, if nothing else stands in their way
 (memory, and the interpreter's lock).
 """
@@ -79,8 +79,9 @@ class Training:
         self.updates = 1
         self.wall: list[float] = []  # seconds an update
         self.cpu: list[float] = []
-        self.shared = 0.0  # CPU seconds in shards and in the simulator
+        self.shared = 0.0  # CPU seconds in shards, in playing and in the simulator
         self._count(self.run.learner.workers, "map")
+        self._count(self.run.collector, "play_at_once")
         self._count(self.run.worlds, "send")
         self._count(self.run.worlds, "recv")
         self.turn()

@@ -23,4 +23,5 @@ PYBIND11_MODULE(_core_of_main, module) {
   socialgrid::bindings::register_tools(module);
   socialgrid::bindings::register_players(module);
   socialgrid::bindings::register_learning(module);
+  socialgrid::bindings::register_collecting(module);
 }

@@ -1,4 +1,6 @@
 // Minds of scripted players for Python, which owns what they remember: arrays by name.
+#include "bindings/players.hpp"
+
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
@@ -163,21 +165,26 @@ class PyMind {
 
   void bind(const py::dict& memory) { held_ = Held(*mind_, memory); }
 
+  Playing playing() const {
+    if (held_.memory().known == nullptr) throw std::runtime_error("bind() comes first");
+    return {*mind_, held_.memory()};
+  }
+
   py::object act(const py::object& batch, std::uint64_t calls) const {
-    require_memory();
+    const Playing own = playing();
     auto actions = aligned_array<std::int32_t>({static_cast<py::ssize_t>(mind_->role().num_envs)});
     std::int32_t* const out = actions.mutable_data();
     bool roomy = false;
     between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps) {
-      roomy = has_room(worlds, maps);
-      if (roomy) mind_->act({worlds, maps, held_.memory(), calls}, out);
+      roomy = own.has_room(worlds, maps);
+      if (roomy) mind_->act({worlds, maps, own.memory, calls}, out);
     });
     return roomy ? py::object(actions) : py::none();
   }
 
   bool observe(const py::object& batch, std::uint64_t calls, const py::object& rewards,
                const py::object& done) const {
-    require_memory();
+    const Playing own = playing();
     const auto envs = static_cast<py::ssize_t>(mind_->role().num_envs);
     const auto agents = static_cast<py::ssize_t>(mind_->role().num_agents);
     const py::array earned = array_of(rewards, "reward", py::dtype::of<float>(), {envs, agents});
@@ -186,22 +193,13 @@ class PyMind {
     const auto* over_data = static_cast<const std::uint8_t*>(over.data());
     bool roomy = false;
     between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps) {
-      roomy = has_room(worlds, maps);
-      if (roomy) mind_->observe({worlds, maps, held_.memory(), calls}, earned_data, over_data);
+      roomy = own.has_room(worlds, maps);
+      if (roomy) mind_->observe({worlds, maps, own.memory, calls}, earned_data, over_data);
     });
     return roomy;
   }
 
  private:
-  void require_memory() const {
-    if (held_.memory().known == nullptr) throw std::runtime_error("bind() comes first");
-  }
-
-  bool has_room(BatchEnv& worlds, players::MapStore& maps) const {
-    mind_->check(worlds);
-    return held_.memory().slots >= mind_->slots(worlds, maps);
-  }
-
   std::unique_ptr<const Mind> mind_;
   Held held_;
 };
@@ -243,6 +241,8 @@ py::array room_advice(const py::array& obs, bool opposite, std::uint64_t seed, s
 }
 
 }  // namespace
+
+Playing playing(py::handle mind) { return mind.cast<const PyMind&>().playing(); }
 
 void register_players(py::module_& module) {
   py::class_<PyMind>(module, "Mind", "How a scripted player chooses; see socialgrid.players.")

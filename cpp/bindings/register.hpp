@@ -10,5 +10,6 @@ void register_batch(pybind11::module_& module);
 void register_tools(pybind11::module_& module);
 void register_players(pybind11::module_& module);
 void register_learning(pybind11::module_& module);
+void register_collecting(pybind11::module_& module);
 
 }  // namespace socialgrid::bindings

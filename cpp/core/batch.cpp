@@ -40,10 +40,9 @@ BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int n
   }
   const WorldMarks first_marks{.content = any_number(), .restart = any_number()};
   for (auto& copy : marks_) copy.assign(num_envs_, first_marks);
+  current_.assign(num_envs_, 0);
   for (int thread = 0; thread < pool_.num_threads(); ++thread) {
-    Workspace& workspace = workspaces_.emplace_back();
-    workspace.scratch = observer_->make_scratch();
-    workspace.visible.resize(num_agents() * num_agents());
+    workspaces_.push_back(make_workspace());
   }
   for (std::size_t env = 0; env < num_envs_; ++env) {
     World world = this->world(env);
@@ -51,6 +50,17 @@ BatchEnv::BatchEnv(std::shared_ptr<const Game> game, std::size_t num_envs, int n
     world.header().stream.seed = seed_;
     world.header().stream.stream = first_env_index_ + env;
   }
+}
+
+BatchEnv::Workspace BatchEnv::make_workspace() const {
+  Workspace workspace;
+  workspace.scratch = observer_->make_scratch();
+  workspace.visible.resize(num_agents() * num_agents());
+  return workspace;
+}
+
+void BatchEnv::turn_over() {
+  for (std::uint8_t& which : current_) which ^= 1;
 }
 
 template <typename Fn>
@@ -61,24 +71,18 @@ void BatchEnv::for_each_env(Fn fn) {
   const std::size_t share = (kAgentsPerRange + num_agents() - 1) / num_agents();
   pool_.parallel_for(num_envs_, share, [&](std::size_t begin, std::size_t end, int thread) {
     for (std::size_t env = begin; env < end; ++env) {
-      try {
-        fn(env, workspaces_[static_cast<std::size_t>(thread)]);
-      } catch (const std::bad_alloc&) {
-        throw;  // no fault of the environment's
-      } catch (const std::exception& error) {
-        throw EnvStepError(env, error.what());
-      }
+      tell_of_faults(env, [&] { fn(env, workspaces_[static_cast<std::size_t>(thread)]); });
     }
   });
 }
 
 template <typename StreamOf>
 void BatchEnv::restart(StreamOf stream_of, const ObserveBuffers& out, Mask mask) {
-  const int next = 1 - current_;
   for_each_env([&](std::size_t env, Workspace& workspace) {
+    const int now = current_[env], next = 1 - now;
     World world(spec().shape, block(next, env));
-    std::memcpy(block(next, env), block(current_, env), spec().shape.bytes());
-    marks_[next][env] = marks_[current_][env];
+    std::memcpy(block(next, env), block(now, env), spec().shape.bytes());
+    marks_[next][env] = marks_[now][env];
     if (mask.empty() || mask[env] != 0) {
       marks_[next][env].replaced();
       world.header().stream = stream_of(env, world.header().stream);
@@ -87,7 +91,7 @@ void BatchEnv::restart(StreamOf stream_of, const ObserveBuffers& out, Mask mask)
     }
     write_views(world, env, out, workspace);
   });
-  current_ = next;
+  turn_over();
   is_reset_ = true;
 }
 
@@ -158,17 +162,18 @@ void BatchEnv::step(std::span<const std::int32_t> actions, const StepBuffers& ou
     if (env == failing) throw std::runtime_error("injected failure");
     step_one(env, actions.subspan(env * agents, agents), out, workspace);
   });
-  current_ = 1 - current_;
+  turn_over();
 }
 
 void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,
                         const StepBuffers& out, Workspace& workspace) {
   const std::size_t agents = num_agents();
   const std::size_t first = env * agents;
-  World world(spec().shape, block(1 - current_, env));
-  std::memcpy(world.block().data(), block_of(current_, env), spec().shape.bytes());
-  WorldMarks& marks = marks_[1 - current_][env];
-  marks = marks_[current_][env];
+  const int now = current_[env];
+  World world(spec().shape, block(1 - now, env));
+  std::memcpy(world.block().data(), block_of(now, env), spec().shape.bytes());
+  WorldMarks& marks = marks_[1 - now][env];
+  marks = marks_[now][env];
   if (is_finished(env)) {
     begin_next_episode(world, marks);
     write_nothing_happened(env, out);
@@ -265,7 +270,7 @@ void BatchEnv::write_glyphs(std::size_t env, std::uint8_t* out) const {
 void BatchEnv::set_layout(std::size_t env, const Layout& layout) {
   World target = world(env);
   game_->apply_layout(target, layout, autoreset_ != Autoreset::kSameStep);
-  marks_[current_][env].replaced();
+  marks_[current_[env]][env].replaced();
 }
 
 std::vector<std::uint8_t> BatchEnv::render(std::size_t env, int tile_size) const {

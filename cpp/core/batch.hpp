@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -146,15 +147,16 @@ class BatchEnv {
   // For others' work on the worlds between two steps.
   ThreadPool& pool() { return pool_; }
 
-  const WorldMarks& marks(std::size_t env) const { return marks_[current_][env]; }
+  const WorldMarks& marks(std::size_t env) const { return marks_[current_[env]][env]; }
 
-  World world(std::size_t env) { return {spec().shape, block(current_, env)}; }
+  World world(std::size_t env) { return {spec().shape, block(current_[env], env)}; }
   // Read-only by convention: World views do not own.
   World world(std::size_t env) const {
-    return {spec().shape, const_cast<std::byte*>(block_of(current_, env))};
+    return {spec().shape, const_cast<std::byte*>(block_of(current_[env], env))};
   }
 
  private:
+  friend class Excursion;
   static constexpr std::size_t kNoEnv = ~std::size_t{0};
 
   struct alignas(64) Workspace {  // one per thread
@@ -177,8 +179,22 @@ class BatchEnv {
   void begin_next_episode(World& world, WorldMarks& marks) const;
   void write_views(const World& world, std::size_t env, const ObserveBuffers& out,
                    Workspace& workspace) const;
+  // Throws EnvStepError where fn() is at fault.
+  template <typename Fn>
+  static void tell_of_faults(std::size_t env, Fn fn) {
+    try {
+      fn();
+    } catch (const std::bad_alloc&) {
+      throw;  // no fault of the environment's
+    } catch (const std::exception& error) {
+      throw EnvStepError(env, error.what());
+    }
+  }
   template <typename Fn>
   void for_each_env(Fn fn);
+  Workspace make_workspace() const;
+  // The other copies become the current ones.
+  void turn_over();
 
   std::shared_ptr<const Game> game_;
   std::unique_ptr<const Observer> observer_;
@@ -192,7 +208,7 @@ class BatchEnv {
   // all environments have succeeded.
   std::vector<std::byte> worlds_[2];
   std::vector<WorldMarks> marks_[2];
-  int current_ = 0;
+  std::vector<std::uint8_t> current_;  // [E] all equal, but in the middle of an excursion
   std::vector<Workspace> workspaces_;
   ThreadPool pool_;
 };

@@ -180,7 +180,7 @@ std::vector<std::byte> BatchEnv::snapshot() const {
                 .is_reset = is_reset_ ? 1u : 0u,
                 .autoreset = static_cast<std::uint32_t>(autoreset_)};
   std::copy(std::begin(kMagic), std::end(kMagic), header.magic);
-  return put_together(header, identity(spec(), num_envs_), worlds_[current_]);
+  return put_together(header, identity(spec(), num_envs_), worlds_[current_.front()]);
 }
 
 void BatchEnv::restore(std::span<const std::byte> bytes) {
@@ -191,7 +191,7 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
                         printable(opened.identity, 2000) + "], this batch is [" +
                         printable(identity(spec(), num_envs_), 2000) + "]");
   }
-  if (header.world_bytes != worlds_[current_].size()) {
+  if (header.world_bytes != worlds_[current_.front()].size()) {
     throw SnapshotError("the snapshot's worlds have the wrong size");
   }
   std::vector<std::byte> worlds(opened.worlds.begin(), opened.worlds.end());
@@ -215,8 +215,8 @@ void BatchEnv::restore(std::span<const std::byte> bytes) {
                           " is impossible: " + error.what());
     }
   }
-  worlds_[current_] = std::move(worlds);
-  for (WorldMarks& marks : marks_[current_]) marks.replaced();
+  worlds_[current_.front()] = std::move(worlds);
+  for (WorldMarks& marks : marks_[current_.front()]) marks.replaced();
   seed_ = header.seed;
   first_env_index_ = header.first_env_index;
   is_reset_ = header.is_reset != 0;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <stdexcept>
 #include <utility>
 
 namespace socialgrid::players {
@@ -164,6 +166,19 @@ void DistanceMaps::refresh(BatchEnv& batch) {
       });
 }
 
+void DistanceMaps::refresh(const BatchEnv& batch, Envs only) {
+  std::optional<Scratch> scratch;
+  for (std::size_t env = only.begin; env < only.end; ++env) {
+    const std::uint64_t content = batch.marks(env).content;
+    if (content == content_[env]) continue;
+    const World world = batch.world(env);
+    if (count_targets(world) > slots_) throw std::logic_error("more targets than ever before");
+    if (!scratch) scratch.emplace(rows_, cols_);
+    measure(world, env, *scratch);
+    content_[env] = content;
+  }
+}
+
 void DistanceMaps::measure(const World& world, std::size_t env, Scratch& scratch) {
   const std::span<const Tile> cells = world.cells();
   std::size_t count = 0, spare = 0;
@@ -261,16 +276,28 @@ void DistanceMaps::expect(std::size_t env, std::size_t slot, Position from) cons
 #endif
 }
 
-DistanceMaps& MapStore::of(BatchEnv& batch, const Terrain& terrain, std::size_t slots) {
+DistanceMaps* MapStore::find(const Terrain& terrain) const {
   const auto found = std::find_if(maps_.begin(), maps_.end(),
                                   [&](const auto& maps) { return maps->terrain() == terrain; });
-  DistanceMaps& maps =
-      found != maps_.end()
-          ? **found
-          : *maps_.emplace_back(std::make_unique<DistanceMaps>(batch, terrain, slots));
-  maps.make_room(slots);
-  maps.refresh(batch);
-  return maps;
+  return found != maps_.end() ? found->get() : nullptr;
+}
+
+DistanceMaps& MapStore::of(BatchEnv& batch, const Terrain& terrain, std::size_t slots) {
+  DistanceMaps* maps = find(terrain);
+  if (maps == nullptr) {
+    maps = maps_.emplace_back(std::make_unique<DistanceMaps>(batch, terrain, slots)).get();
+  }
+  maps->make_room(slots);
+  maps->refresh(batch);
+  return *maps;
+}
+
+DistanceMaps& MapStore::of(const BatchEnv& batch, const Terrain& terrain, std::size_t slots,
+                           Envs only) {
+  DistanceMaps* maps = find(terrain);
+  if (maps == nullptr || maps->slots() < slots) throw std::logic_error("maps that nobody made");
+  maps->refresh(batch, only);
+  return *maps;
 }
 
 }  // namespace socialgrid::players

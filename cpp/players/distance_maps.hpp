@@ -32,6 +32,11 @@ struct Lead {
   std::int32_t action = kNoop;       // the first of them
 };
 
+// Environments of a batch from one on, up to another.
+struct Envs {
+  std::size_t begin, end;
+};
+
 // Distances to every target cell of every environment of one batch. Targets are numbered in
 // row-major order; a number is a slot.
 class DistanceMaps {
@@ -45,6 +50,8 @@ class DistanceMaps {
 
   // Measures the worlds whose content has changed since.
   void refresh(BatchEnv& batch);
+  // Of some of them, in the calling thread. Throws std::logic_error where there is no room.
+  void refresh(const BatchEnv& batch, Envs only);
 
   std::size_t count(std::size_t env) const { return counts_[env]; }
   Position position(std::size_t env, std::size_t slot) const {
@@ -119,8 +126,13 @@ class MapStore {
  public:
   // Up to date, with room for so many targets at least.
   DistanceMaps& of(BatchEnv& batch, const Terrain& terrain, std::size_t slots);
+  // Up to date for some environments; different threads may ask for different ones. Throws
+  // std::logic_error where nobody has asked for all environments before.
+  DistanceMaps& of(const BatchEnv& batch, const Terrain& terrain, std::size_t slots, Envs only);
 
  private:
+  DistanceMaps* find(const Terrain& terrain) const;
+
   std::vector<std::unique_ptr<DistanceMaps>> maps_;
 };
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -79,6 +80,24 @@ struct Call {
   MapStore& maps;
   const Memory& memory;
   std::uint64_t number;  // how many came before
+  // Only of these environments, in the calling thread: they are apart from the others, for all of
+  // which there has been a call before. Otherwise of all, in the batch's threads.
+  std::optional<Envs> only = {};
+
+  int threads() const { return only ? 1 : batch.num_threads(); }
+  // Calls fn(begin, end, thread) on ranges of at least `share` environments.
+  template <typename Fn>
+  void share_out(std::size_t share, Fn fn) const {
+    if (only) {
+      fn(only->begin, only->end, 0);
+    } else {
+      batch.pool().parallel_for(batch.num_envs(), share, fn);
+    }
+  }
+  // Maps of the environments, up to date.
+  DistanceMaps& maps_of(const Terrain& terrain, std::size_t slots) const {
+    return only ? maps.of(batch, terrain, slots, *only) : maps.of(batch, terrain, slots);
+  }
 };
 
 // One environment as an agent finds it.
@@ -159,36 +178,35 @@ void Mind::play(const Call& call, std::int32_t* actions, Choose choose, Expect e
   const Draws blocked = draws(call, kBlocked), side = draws(call, kBlockedAction);
   const auto count = static_cast<std::uint64_t>(role_.num_actions);
   const std::int32_t idle = std::min(role_.idle_action, role_.num_actions - 1);
-  call.batch.pool().parallel_for(
-      role_.num_envs, kShare, [&](std::size_t begin, std::size_t end, int thread) {
-        for (std::size_t env = begin; env < end; ++env) {
-          const auto mark = static_cast<std::int64_t>(batch.marks(env).restart);
-          if (memory.restart[env] >= 0 && memory.restart[env] != mark) forget(memory, env);
-          memory.restart[env] = mark;
-          if (env + kSoon < end) {
-            const World next = batch.world(env + kSoon);
-            const Agent& agent = next.agents()[role_.agent];
-            expect(Seen{next, env + kSoon, agent.position(), agent.dir});
-          }
-          const World world = batch.world(env);
-          const Agent& agent = world.agents()[role_.agent];
-          std::int32_t action = choose(Seen{world, env, agent.position(), agent.dir}, thread);
-          if (role_.can_block) {
-            const std::uint64_t at = global(env);
-            action = past_others(memory, env, agent, action, blocked.word(at), side.word(at));
-          }
-          if (role_.error_rate > 0 && as_unit(errs.word(global(env))) < role_.error_rate) {
-            action = as_choice(error.word(global(env)), count);
-          }
-          if (!agent.active()) action = idle;
-          memory.pos[2 * env] = agent.row;
-          memory.pos[2 * env + 1] = agent.col;
-          memory.dir[env] = agent.dir;
-          memory.action[env] = action;
-          memory.known[env] = agent.active() ? 1 : 0;
-          actions[env] = action;
-        }
-      });
+  call.share_out(kShare, [&](std::size_t begin, std::size_t end, int thread) {
+    for (std::size_t env = begin; env < end; ++env) {
+      const auto mark = static_cast<std::int64_t>(batch.marks(env).restart);
+      if (memory.restart[env] >= 0 && memory.restart[env] != mark) forget(memory, env);
+      memory.restart[env] = mark;
+      if (env + kSoon < end) {
+        const World next = batch.world(env + kSoon);
+        const Agent& agent = next.agents()[role_.agent];
+        expect(Seen{next, env + kSoon, agent.position(), agent.dir});
+      }
+      const World world = batch.world(env);
+      const Agent& agent = world.agents()[role_.agent];
+      std::int32_t action = choose(Seen{world, env, agent.position(), agent.dir}, thread);
+      if (role_.can_block) {
+        const std::uint64_t at = global(env);
+        action = past_others(memory, env, agent, action, blocked.word(at), side.word(at));
+      }
+      if (role_.error_rate > 0 && as_unit(errs.word(global(env))) < role_.error_rate) {
+        action = as_choice(error.word(global(env)), count);
+      }
+      if (!agent.active()) action = idle;
+      memory.pos[2 * env] = agent.row;
+      memory.pos[2 * env + 1] = agent.col;
+      memory.dir[env] = agent.dir;
+      memory.action[env] = action;
+      memory.known[env] = agent.active() ? 1 : 0;
+      actions[env] = action;
+    }
+  });
 }
 
 template <typename Learn>
@@ -196,17 +214,15 @@ void Mind::take_in(const Call& call, const std::uint8_t* done, Learn learn) cons
   const BatchEnv& batch = call.batch;
   const Memory& memory = call.memory;
   constexpr std::size_t kMuchLess = 8 * kShare;
-  call.batch.pool().parallel_for(
-      role_.num_envs, kMuchLess, [&](std::size_t begin, std::size_t end, int) {
-        for (std::size_t env = begin; env < end; ++env) {
-          const auto mark = static_cast<std::int64_t>(batch.marks(env).restart);
-          const bool over =
-              done[env] != 0 || (memory.restart[env] >= 0 && memory.restart[env] != mark);
-          learn(env, over);
-          if (over) forget(memory, env);
-          memory.restart[env] = mark;
-        }
-      });
+  call.share_out(kMuchLess, [&](std::size_t begin, std::size_t end, int) {
+    for (std::size_t env = begin; env < end; ++env) {
+      const auto mark = static_cast<std::int64_t>(batch.marks(env).restart);
+      const bool over = done[env] != 0 || (memory.restart[env] >= 0 && memory.restart[env] != mark);
+      learn(env, over);
+      if (over) forget(memory, env);
+      memory.restart[env] = mark;
+    }
+  });
 }
 
 }  // namespace socialgrid::players

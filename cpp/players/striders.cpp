@@ -45,7 +45,7 @@ class Strider : public Mind {
     const GameSpec& spec = call.batch.spec();
     const Board board(spec.shape.rows, spec.shape.cols);
     std::vector<Desk<Sets>> desks;
-    for (int thread = 0; thread < call.batch.num_threads(); ++thread) desks.emplace_back(board);
+    for (int thread = 0; thread < call.threads(); ++thread) desks.emplace_back(board);
     const std::vector<Tile> walls = tiles_of(spec, solid);
     play(call, actions, [&](const Seen& seen, int thread) {
       Desk<Sets>& desk = desks[static_cast<std::size_t>(thread)];

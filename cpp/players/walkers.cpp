@@ -39,7 +39,7 @@ class CycleExpert final : public Walker {
   }
 
   void act(const Call& call, std::int32_t* actions) const override {
-    DistanceMaps& maps = call.maps.of(call.batch, cycle(), tiles_);
+    DistanceMaps& maps = call.maps_of(cycle(), tiles_);
     const Field<std::int32_t> last_tile = field(call.batch, "last_tile");
     const auto wanted = [&](const Seen& seen) {
       return Wanted(maps, seen.env, seen.world.field(last_tile)[role().agent]);
@@ -112,7 +112,7 @@ class TrialAndError final : public Walker {
   }
 
   void act(const Call& call, std::int32_t* actions) const override {
-    DistanceMaps& maps = call.maps.of(call.batch, cycle(), Mind::slots());
+    DistanceMaps& maps = call.maps_of(cycle(), Mind::slots());
     std::int64_t* const goals = call.memory.longs(kGoal);
     const auto goal_of = [&](std::size_t env) {
       return static_cast<std::size_t>(std::max<std::int64_t>(goals[env], 0));
@@ -134,7 +134,7 @@ class TrialAndError final : public Walker {
   }
 
   void observe(const Call& call, const float* rewards, const std::uint8_t* done) const override {
-    DistanceMaps& maps = call.maps.of(call.batch, cycle(), Mind::slots());
+    DistanceMaps& maps = call.maps_of(cycle(), Mind::slots());
     const BatchEnv& batch = call.batch;
     take_in(call, done, [&](std::size_t env, bool over) {
       if (over || call.memory.known[env] == 0) return;
@@ -215,7 +215,7 @@ class GoalExpert final : public Walker {
   GoalExpert(Role role, std::size_t goals) : Walker(std::move(role), {}), goals_(goals) {}
 
   void act(const Call& call, std::int32_t* actions) const override {
-    DistanceMaps& maps = call.maps.of(call.batch, {"G", ".", ".G"}, goals_);
+    DistanceMaps& maps = call.maps_of({"G", ".", ".G"}, goals_);
     play(
         call, actions,
         [&](const Seen& seen, int) {
@@ -241,9 +241,9 @@ class DoorKeyExpert final : public Walker {
   }
 
   void act(const Call& call, std::int32_t* actions) const override {
-    DistanceMaps& key = call.maps.of(call.batch, {"K", ".", ".D"}, 1);
-    DistanceMaps& door = call.maps.of(call.batch, {"D", ".", "."}, 1);
-    DistanceMaps& goal = call.maps.of(call.batch, {"G", ".D", ".DG"}, goals_);
+    DistanceMaps& key = call.maps_of({"K", ".", ".D"}, 1);
+    DistanceMaps& door = call.maps_of({"D", ".", "."}, 1);
+    DistanceMaps& goal = call.maps_of({"G", ".D", ".DG"}, goals_);
     const Field<std::int32_t> carries = field(call.batch, "carrying");
     std::array<bool, 256> is_key{};
     for (const Thing& thing : call.batch.spec().agent_fields[carries.index].things) {

@@ -233,6 +233,20 @@ class Acting:
     def load(self, parameters: Sequence[int]) -> None: ...
     def act(self, tables: Sequence[tuple[int, int, int]], begin: int, end: int) -> None: ...
 
+def collect(
+    acting: Acting,
+    batch: BatchEnv,
+    learners: Sequence[int],
+    scripted: Sequence[tuple[Mind, int]],
+    steps: int,
+    written: Sequence[tuple[int, int]],
+    decided: Sequence[Sequence[tuple[int, int]]],
+    memory: int,
+    state_size: int,
+    final_obs: int,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], float, float] | None: ...
+
 class BatchEnv:
     def __init__(
         self,

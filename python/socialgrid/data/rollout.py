@@ -181,7 +181,7 @@ class Rollout:
         }
         self.state = learner(state_size)
         self._final_scratch = host(*lead, *self.obs_shape, dtype=obs_type)
-        self._final_rows: list[tuple[int, Tensor, Tensor]] = []
+        self._final_rows: list[tuple[Tensor, Tensor]] = []  # [F, 2] among all, [F, N, ...]
         self._first_env = 0
 
     @property
@@ -350,13 +350,23 @@ class Rollout:
         torch.mul(self.reward[t], ~done[:, None], out=self.last_rewards[t + 1])
         if bool(done.any()):
             envs = done.nonzero().squeeze(1)
-            self._final_rows.append((t, envs + self._first_env, self._final_scratch[envs]))
+            when = torch.stack((torch.full_like(envs, t), envs), 1)
+            self.keep_last_views(when, self._final_scratch[envs])
+
+    def keep_last_views(self, when: Tensor, views: Tensor) -> None:
+        """Keep the last views of episodes that have ended, those of earlier steps first.
+
+        Args:
+            when: step and environment, int64 ``[F, 2]``.
+            views: ``[F, N, *obs_shape]``.
+        """
+        self._final_rows.append((when + torch.tensor([0, self._first_env]), views))
 
     @property
     def final_index(self) -> Tensor:
         """int64 ``[F, 2]``: step and environment of every episode end."""
-        rows = [torch.stack((torch.full_like(envs, t), envs), 1) for t, envs, _ in self._final_rows]
-        index = torch.cat(rows) if rows else torch.zeros((0, 2), dtype=torch.int64)
+        nothing = torch.zeros((0, 2), dtype=torch.int64)
+        index = torch.cat([nothing, *(when for when, _ in self._final_rows)])
         index = index - torch.tensor([0, self._first_env])
         return index[self._own_rows(index[:, 1])]
 
@@ -368,7 +378,7 @@ class Rollout:
     def final_obs(self) -> Tensor:
         """``[F, N, *obs_shape]``: last views of the episodes in ``final_index``."""
         rows = [
-            views[self._own_rows(envs - self._first_env)] for _, envs, views in self._final_rows
+            views[self._own_rows(when[:, 1] - self._first_env)] for when, views in self._final_rows
         ]
         if not rows:
             return self.obs.new_zeros((0, self.num_agents, *self.obs_shape))

@@ -119,7 +119,7 @@ class Acting:
             _check("tokens", tokens, (*lead[::-1], columns), torch.int16)
         given = [obs, state, reset, *uniform.values()] + ([] if tokens is None else [tokens])
         alone = all(x.device.type == "cpu" for x in given)
-        compiled = self._ready(obs) if alone else None
+        compiled = self.ready(obs) if alone else None
         new = state.new_empty
         step = Step(
             {
@@ -144,8 +144,8 @@ class Acting:
         work = partial(_act, compiled, tables, (obs, state, reset, heard, uniform))
         return dataclasses.replace(step, work=work, compiled=True)
 
-    def _ready(self, obs: Tensor) -> _core.Acting | None:
-        """What acts on such views with the present weights, or nothing."""
+    def ready(self, obs: Tensor) -> _core.Acting | None:
+        """What acts on such views, on the CPU, with the present weights; or nothing."""
         if obs.dtype not in (torch.uint8, torch.uint16, torch.int16):
             return None
         width = 0 if self.model.spec.atlas is None else obs.element_size()

@@ -69,7 +69,7 @@ class CorePlayer(Player):
     def act(self, env: VecEnv, obs: object, info: Mapping[str, Any]) -> NDArray[np.int32]:  # noqa: D102
         self._check(env)
         while (action := self._mind.act(env._core, self._calls)) is None:
-            self._make_room(env)
+            self.make_room(env)
         self._calls += 1
         return action
 
@@ -80,7 +80,16 @@ class CorePlayer(Player):
             rewards = np.sign(rewards).astype(np.float32)
         done = np.ascontiguousarray(info["done"], dtype=np.bool_)
         while not self._mind.observe(env._core, self._calls, rewards, done):
-            self._make_room(env)
+            self.make_room(env)
+
+    @property
+    def calls(self) -> tuple[_core.Mind, int]:
+        """The mind, and how often it was called: for whoever calls it without Python."""
+        return self._mind, self._calls
+
+    def went_on(self, steps: int) -> None:
+        """Take note of steps for which the mind was called so."""
+        self._calls += steps
 
     def forget(self, env_mask: NDArray[np.bool_]) -> None:  # noqa: D102
         super().forget(env_mask)
@@ -103,8 +112,8 @@ class CorePlayer(Player):
             }
         )
 
-    def _make_room(self, env: VecEnv) -> None:
-        """Where a world has more targets than there was room for, as a layout may."""
+    def make_room(self, env: VecEnv) -> None:
+        """Where a world has more targets than there was room for, as a layout may have."""
         more = self._mind.slots_in(env._core) - self._slots
         for name, _, rank, fallback in self._mind.columns():
             wider = ((0, 0), *[(0, more)] * rank)

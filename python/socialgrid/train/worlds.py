@@ -14,6 +14,7 @@ import socialgrid
 from socialgrid._core import BoundOut
 from socialgrid.config import Player, TrainConfig, UsageError, about
 from socialgrid.players import Team, make_player
+from socialgrid.players.core_player import CorePlayer
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +45,17 @@ class Part:
     def rows(self) -> slice:
         """Where its environments lie in the batch."""
         return slice(self.first, self.first + self.env.num_envs)
+
+    def minds(self) -> list[CorePlayer] | None:
+        """Who plays beside learners, if they do nothing in a step but what the core does."""
+        if self.solo:
+            return []
+        found = [player for player in self.team.players if isinstance(player, CorePlayer)]
+        whole = len(found) == len(self.team.players) and type(self.team) is Team
+        for player in found:
+            own = (type(player).act, type(player).observe)
+            whole = whole and own == (CorePlayer.act, CorePlayer.observe)
+        return found if whole else None
 
     def reset(self) -> Array:
         """Start new episodes. Returns their first views ``[E, N, ...]``."""

@@ -1,6 +1,5 @@
 """Two halves take turns; an accelerator always has the other half to act for."""
 
-import contextlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -70,12 +69,11 @@ def test_who_waits_for_what(halves, later):
     rollout = SimpleNamespace(
         num_steps=STEPS, agents=[0], part=lambda first, count: parts[first // ENVS]
     )
-    timed = lambda name: contextlib.nullcontext()  # noqa: E731
-    collector = Collector(learner, worlds, rollout, 5 * ENVS, timed)
+    collector = Collector(learner, worlds, rollout, 5 * ENVS)
     for _ in range(2):
         told.clear()
         collector.memory = collector.new_memory()
-        collector.play(0)
+        collector.play_by_steps(range(STEPS))
         assert len(told) == 4 * STEPS * halves
         for name in names:
             own = [one.split() for one in told if one.split()[1][0] == name]

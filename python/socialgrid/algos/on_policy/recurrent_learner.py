@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from socialgrid import _core
 from socialgrid.algos.learner import ActOutput
 from socialgrid.algos.on_policy.going import Snapshot
 from socialgrid.algos.on_policy.losses import Losses
@@ -158,6 +159,15 @@ class RecurrentLearner(Losses, Generic[Config]):
         parts = [slice(first, first + share) for first in range(0, len(obs), share)]
         self.workers.map(made.run, parts, self.device)
         return ActOutput(made.decisions, made.before, made.tokens, state=made.after)
+
+    def acts_alone(self, obs: Tensor) -> _core.Acting | None:
+        """What acts in step after step on views like these, all by itself; nothing where Python has
+        a part in each step: on accelerators, without kernels, and where something is heard.
+        """
+        whole = getattr(self.act, "__func__", None) is RecurrentLearner.act
+        if not whole or self.hearing.columns or self.device.type != "cpu":
+            return None
+        return self._acting.ready(obs)
 
     def _act_there(
         self,

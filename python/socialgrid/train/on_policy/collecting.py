@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from socialgrid import _core
 from socialgrid.algos.learner import ActOutput
 from socialgrid.data.rollout import Rollout
 from socialgrid.train.on_policy.learner import AnyLearner
-from socialgrid.train.worlds import Worlds
+from socialgrid.train.worlds import Part, Worlds
 
-Timed = Callable[[str], AbstractContextManager[None]]
+Array = npt.NDArray[Any]
+
+Given = tuple[int, int]  # an address, and the distance of steps
 
 
 @dataclass(frozen=True)
@@ -29,17 +37,17 @@ class _Acting:
 class Collector:
     """Plays in the environments of a run, and fills a rollout.
 
+    Where nothing in Python has a part in a step, a whole batch is one call of the core, in which
+    environments go their ways without waiting for each other; otherwise it goes step by step. The
+    numbers are the same.
+
     Attributes:
         memory: of the agents of each half, float32 ``[E, A, S]``; empty before ``start``.
+        seconds: what the last batch took, by name.
     """
 
     def __init__(
-        self,
-        learner: AnyLearner,
-        worlds: Worlds,
-        rollout: Rollout,
-        first_env: int,
-        timed: Timed,
+        self, learner: AnyLearner, worlds: Worlds, rollout: Rollout, first_env: int
     ) -> None:
         """Nobody plays yet.
 
@@ -48,11 +56,11 @@ class Collector:
             worlds: where they play.
             rollout: of all environments.
             first_env: index of the first environment among those of the run.
-            timed: what counts time under a name.
         """
         self.learner, self.worlds, self.rollout = learner, worlds, rollout
         self.memory: list[Tensor] = []
-        self._first_env, self._timed = first_env, timed
+        self.seconds: dict[str, float] = {}
+        self._first_env = first_env
         self._acting: _Acting | None = None
         self._rows = [slice(half[0].rows.start, half[-1].rows.stop) for half in worlds.halves]
         self._parts = [rollout.part(rows.start, rows.stop - rows.start) for rows in self._rows]
@@ -83,8 +91,109 @@ class Collector:
             first_step: number of its first step among those of the environments; actions are
                 drawn by it.
         """
-        count = self.rollout.num_steps
-        steps = range(first_step, first_step + count)
+        self.seconds = {}
+        steps = range(first_step, first_step + self.rollout.num_steps)
+        compiled = self._alone()
+        if compiled is not None:
+            self.play_at_once(compiled, steps)
+        else:
+            self.play_by_steps(steps)
+
+    def _alone(self) -> _core.Acting | None:
+        """What acts where Python has a part in no step, neither of learners nor of players."""
+        learner, rollout, parts = self.learner, self.rollout, self.worlds.parts
+        agents = rollout.agents
+        apart = {later - sooner for sooner, later in itertools.pairwise(agents)}
+        if len(apart) > 1 or min(apart, default=1) < 1:
+            return None
+        if any(part.minds() is None for part in parts):
+            return None
+        return learner.acts_alone(rollout.obs[0])
+
+    def play_at_once(self, acting: _core.Acting, steps: range) -> None:
+        """Play a batch in which ``acting`` chooses."""
+        start = time.perf_counter()
+        threads = max(self.learner.workers.count(self.learner.device), self.worlds.env.num_threads)
+        memory = [x.clone() for x in self.memory]
+        ends = []
+        share = np.zeros(2)
+        for half, first in enumerate(self._rows):
+            for part in self.worlds.halves[half]:
+                rows = slice(part.rows.start - first.start, part.rows.stop - first.start)
+                own = self._parts[half].part(rows.start, part.env.num_envs)
+                when, views, *seconds = self._collect(
+                    acting, part, own, memory[half][rows], steps, threads
+                )
+                ends.append((when + np.array([0, part.first]), views))
+                share += seconds
+        self.memory = memory
+        self._keep_last_views(ends)
+        took = time.perf_counter() - start
+        share /= share.sum()
+        self.seconds = {"act": took * float(share[0]), "simulate": took * float(share[1])}
+
+    def _collect(
+        self,
+        acting: _core.Acting,
+        part: Part,
+        own: Rollout,
+        memory: Tensor,
+        steps: range,
+        threads: int,
+    ) -> tuple[Array, Array, float, float]:
+        """Play in some environments; see ``_core.collect``."""
+        first = self._first_env + part.first
+        drawn = self.learner.draw(steps, range(first, first + own.num_envs))
+        views = own.obs.element_size()
+        written = [
+            (own.obs.data_ptr(), own.obs.stride(0) * views),
+            *map(_given, (own.reward, own.terminated, own.truncated, own.done, own.active)),
+            *map(_given, (own.reset, own.last_actions, own.visible, own.events, own.taken)),
+            *map(_given, (own.last_rewards, own.state)),
+        ]
+        decided = [
+            [*map(_given, (made.choice, made.log_prob, made.value, drawn[name]))]
+            for name, made in own.decisions.items()
+        ]
+        final = own.slot(0)["final_obs"].data_ptr()
+        players = part.minds() or []
+        while True:
+            found = _core.collect(
+                acting,
+                part.env._core,
+                self.rollout.agents,
+                [player.calls for player in players],
+                own.num_steps,
+                written,
+                decided,
+                memory.data_ptr(),
+                memory.shape[-1],
+                final,
+                threads,
+            )
+            if found is not None:
+                break
+            for player in players:
+                player.make_room(part.env)
+        for player in players:
+            player.went_on(own.num_steps)
+        part.info = {"active": own.active[-1].numpy(), "done": own.done[-1].numpy()}
+        return found
+
+    def _keep_last_views(self, ends: list[tuple[Array, Array]]) -> None:
+        """Keep those of all parts, in the order in which they are found step by step."""
+        rollout = self.rollout
+        when = np.concatenate([when for when, _ in ends])
+        order = np.lexsort((when[:, 1], when[:, 0]))
+        if len(order):
+            views = torch.from_numpy(np.concatenate([views for _, views in ends])[order])
+            shape = (len(order), rollout.num_agents, *rollout.obs_shape)
+            rollout.keep_last_views(
+                torch.from_numpy(when[order]), views.view(rollout.obs.dtype).view(shape)
+            )
+
+    def play_by_steps(self, steps: range) -> None:
+        """Play a batch with Python between steps."""
         drawn = []
         for rows in self._rows:
             with self._timed("act"):
@@ -93,14 +202,14 @@ class Collector:
         halves = range(len(self._parts))
         for half in halves:
             self._act(half, 0, drawn[half])
-        for t in range(count):
+        for t in range(len(steps)):
             for half in halves:
-                if t + 1 == count or (self._acting and self._acting.half == half):
+                if t + 1 == len(steps) or (self._acting and self._acting.half == half):
                     self._settle()
                 with self._timed("simulate"):
                     self.worlds.recv(half)
                 self._parts[half].finish_step(t)
-                if t + 1 < count:
+                if t + 1 < len(steps):
                     self._act(half, t + 1, drawn[half])
 
     def _act(self, half: int, t: int, drawn: Mapping[str, Tensor]) -> None:
@@ -136,3 +245,13 @@ class Collector:
         with self._timed("simulate"):
             worlds.send(half, worlds.actions, self._slots[half][t])
         part.take(t, torch.from_numpy(worlds.actions[rows]))
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - start
+
+
+def _given(x: Tensor) -> Given:
+    return x.data_ptr(), x.stride(0)

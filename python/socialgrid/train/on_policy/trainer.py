@@ -44,6 +44,7 @@ class Trainer(Run):
         num_envs: environments of this process.
         worlds: these.
         rollout: the batch collected last.
+        collector: plays.
         phase: what the schedules say of the worlds.
         builds: how often the worlds were made anew.
     """
@@ -88,7 +89,7 @@ class Trainer(Run):
         self.rollout = build_rollout(
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
-        self._playing = self._collector()
+        self.collector = self._make_collector()
         # Of the episodes that go on: returns, and whether the agent was in play in them.
         self._returns = np.zeros((self.num_envs, len(self.names)), np.float64)
         self._played = np.zeros(self._returns.shape, np.bool_)
@@ -128,17 +129,17 @@ class Trainer(Run):
             for rank in range(size)
         ]
 
-    def _collector(self) -> Collector:
-        return Collector(self.learner, self.worlds, self.rollout, self.first_env, self._timed)
+    def _make_collector(self) -> Collector:
+        return Collector(self.learner, self.worlds, self.rollout, self.first_env)
 
     def begin(self) -> None:
         """See ``Run``."""
-        if not self._playing.memory:
+        if not self.collector.memory:
             self.start()
 
     def start(self) -> None:
         """Begin new episodes in all environments."""
-        self._playing.start()
+        self.collector.start()
         self.learner.load_carried({})
         self._returns[:] = 0
         self._played[:] = False
@@ -153,7 +154,7 @@ class Trainer(Run):
         self.builds += 1
         self.worlds.close()
         self.worlds = self._build_worlds()
-        self._playing = self._collector()
+        self.collector = self._make_collector()
         self.start()
         return True
 
@@ -169,7 +170,7 @@ class Trainer(Run):
         arrays |= {f"episodes/{name}": sums for name, sums in self._episodes.get_state().items()}
         arrays |= {f"carried/{name}": x.numpy() for name, x in self.learner.carried().items()}
         arrays["returns"], arrays["played"] = self._returns, self._played
-        for half, memory in enumerate(self._playing.memory):
+        for half, memory in enumerate(self.collector.memory):
             arrays[f"memory/{half}"] = memory.cpu().numpy()
         if self.ranks.size == 1:
             return arrays
@@ -193,7 +194,7 @@ class Trainer(Run):
             self.worlds.close()
             self.phase = phase
             self.worlds = self._build_worlds()
-            self._playing = self._collector()
+            self.collector = self._make_collector()
         if self.ranks.size > 1:
             whole, own = self._extents()
             arrays = share(arrays, whole, own[self.ranks.rank])
@@ -206,9 +207,9 @@ class Trainer(Run):
         reset = carried.pop("reset")
         rollout.begin(**carried)
         rollout.reset[0].copy_(reset)
-        self._playing.memory = [
+        self.collector.memory = [
             _tensor_like(arrays[f"memory/{half}"], memory)
-            for half, memory in enumerate(self._playing.new_memory())
+            for half, memory in enumerate(self.collector.new_memory())
         ]
         self._returns[:], self._played[:] = arrays["returns"], arrays["played"]
         self._episodes.set_state(named(arrays, "episodes/"))
@@ -218,7 +219,8 @@ class Trainer(Run):
 
     def collect(self) -> list[Ended]:
         """Play one batch; returns the episodes that ended in it, by step and environment."""
-        self._playing.play(self.played_before())
+        self.collector.play(self.played_before())
+        self._clock |= self.collector.seconds
         return self._count()
 
     def played_before(self) -> int:
