@@ -25,6 +25,7 @@ from socialgrid.models.weight_gradients import weight_gradient
 
 PIECE = 1024
 _ALL = slice(None)
+_READ_AT_ONCE = 8  # numbers of 16 bits
 
 
 def to_patches(obs: Tensor, spec: ViewSpec) -> Tensor:
@@ -100,20 +101,23 @@ class _TileConvolve(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> Tensor:
         weight, bias = weight.to(dtype), bias.to(dtype)
-        agents, count, cells = views.shape[:3]
+        (agents, count, cells), inputs = views.shape[:3], weight.shape[2]
         if views.dim() == 3:
             tiles = atlas.to(dtype).expand(agents, -1, -1)
             table = F.leaky_relu_(products(tiles, weight, bias), slope)
             numbers = views.flatten(1).int()
             found = [F.embedding(numbers[a], table[a]) for a in range(agents)]
             out = found[0][None] if agents == 1 else torch.stack(found)
-        elif choice.usable(weight):
-            out = activation.bend_(products(views.flatten(1, 2).to(dtype), weight), bias, slope)
         else:
-            out = products(views.flatten(1, 2).to(dtype), weight, bias)
-            F.leaky_relu_(out, slope)
+            pixels = _pixels(views, dtype)
+            if pixels.shape[2] > inputs:
+                weight = F.pad(weight, (0, pixels.shape[2] - inputs))
+            if choice.usable(weight):
+                out = activation.bend_(products(pixels, weight), bias, slope)
+            else:
+                out = F.leaky_relu_(products(pixels, weight, bias), slope)
         ctx.save_for_backward(views, atlas, out)
-        ctx.slope = slope
+        ctx.slope, ctx.inputs = slope, inputs
         return out.view(agents, count, cells, -1)
 
     @staticmethod
@@ -121,14 +125,27 @@ class _TileConvolve(torch.autograd.Function):
         views, atlas, out = ctx.saved_tensors
         grad, d_bias = activation.unbend(grads[0].reshape(out.shape), out, ctx.slope)
         if views.dim() == 3:
-            patches = F.embedding(views.flatten(1).int(), atlas.to(out.dtype))
+            patches = F.embedding(views.flatten(1).int(), _pixels(atlas[None, None], out.dtype)[0])
         else:
-            patches = views.flatten(1, 2).to(out.dtype)
+            patches = _pixels(views, out.dtype)
         if grad.device.type == "cpu":
             weight = products(grad.mT, patches.mT).float()
         else:
-            weight = weight_gradient(grad, patches)
+            weight = weight_gradient(grad, patches)[..., : ctx.inputs].contiguous()
         return None, None, weight, d_bias, None, None
+
+
+def _pixels(views: Tensor, dtype: torch.dtype) -> Tensor:
+    """Pixels ``[A, N, cells, K]`` as rows ``[A, N * cells, K]`` of numbers; on accelerators, whose
+    fast products read 16 bytes at a time, with zeros behind them up to a multiple of 8.
+    """
+    rows = views.flatten(1, 2)
+    missing = 0 if rows.device.type == "cpu" else -rows.shape[2] % _READ_AT_ONCE
+    if not missing:
+        return rows.to(dtype)
+    wider = rows.new_zeros((*rows.shape[:2], rows.shape[2] + missing), dtype=dtype)
+    wider[..., : rows.shape[2]] = rows
+    return wider
 
 
 class CellConv(nn.Module):

@@ -129,7 +129,7 @@ def _of_encoder(encoder: Encoder, views: int, width: int) -> Footprint:
     elif alone:
         outputs = encoder.first.weight.shape[1]
         kept += cells * outputs * width
-        of_pixels = cells * pixels * width
+        of_pixels = cells * (-(-pixels // 8) * 8) * width  # with zeros, see encoders
         forward.append(cells * outputs * width + (0 if tiles else of_pixels))
         back.append(cells * outputs * width + (0 if window else of_pixels))
     matrices = [0]

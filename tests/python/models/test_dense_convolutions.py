@@ -1,10 +1,12 @@
 """Convolutions as one matrix: the same as windows, chosen where they are worth it."""
 
+import numpy as np
 import pytest
 import torch
+from tests.python.pretend import DEVICE, Pretend
 
+from socialgrid.models import Encoder, ModelConfig, ViewSpec, encoders, layers
 from socialgrid.models import dense_convolutions as dense
-from socialgrid.models import layers
 
 SHAPES = [  # agents, images, rows, columns, inputs, outputs, kernel
     (1, 1, 2, 2, 1, 1, 2),
@@ -60,3 +62,38 @@ def test_which_are_worth_it():
     assert not dense.worthwhile(128, 7, 7, 3, 5 * 5 * 64), "a step of few environments"
     assert not dense.worthwhile(32_000, 15, 15, 3, 13 * 13 * 6), "25 times the multiplications"
     assert not dense.worthwhile(32_000, 2, 2, 1, 4), "windows are the image"
+
+
+@pytest.mark.parametrize("atlas", [False, True])
+@pytest.mark.parametrize("channels", [(6,), (6, 5)])
+def test_pixels_of_cells_are_read_eight_at_a_time(atlas, channels, monkeypatch):
+    """Accelerators have zeros behind the 27 pixels of a cell: the same features and gradients."""
+    rng = np.random.default_rng(0)
+    tiles = rng.integers(0, 255, (20, 3, 3, 3), np.uint8) if atlas else None
+    spec = ViewSpec(4, 4, 3, (3, 3), atlas=tiles)
+    shape = (2, 10, 16) if atlas else (2, 10, 16, 27)
+    views = torch.from_numpy(rng.integers(0, 20, shape)).to(torch.int16 if atlas else torch.uint8)
+    seen = []
+
+    def noted(grad, x):
+        seen.append(x.shape[-1])
+        return torch.bmm(grad.mT, x)
+
+    monkeypatch.setattr(encoders, "weight_gradient", noted)
+
+    def computed(device):
+        gens = [torch.Generator().manual_seed(a) for a in range(2)]
+        config = ModelConfig(channels=channels, kernel=2, features=(4,), memory=6)
+        encoder = Encoder(gens, spec, config).to(device)
+        out = encoder(views.to(device), torch.float32)
+        grads = torch.autograd.grad(out.square().sum(), [*encoder.parameters()])
+        return [x.detach().cpu() for x in (out, *grads)]
+
+    here = computed("cpu")
+    assert not seen
+    with Pretend():
+        there = computed(DEVICE)
+    assert seen == [32]
+    for x, y in zip(here, there, strict=True):
+        assert x.shape == y.shape
+        torch.testing.assert_close(y, x, rtol=1e-4, atol=1e-5)
