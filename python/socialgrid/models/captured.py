@@ -172,7 +172,11 @@ class Captured(Generic[T]):
         if self._engine is None:
             return self._function()
         if self._found is None:
-            self._found = (self._function(),)
+            found = self._function()
+            for x in _tensors(found):
+                # What gradients go through stays on the stream that it was made on.
+                assert not x.requires_grad, "a phase returned what has a gradient"
+            self._found = (found,)
         elif self._recording is None:
             self._recording = self._record(self._engine, *self._found)
             self._recording.repeat()

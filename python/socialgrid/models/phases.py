@@ -1,8 +1,9 @@
-"""Functions of tensors that an accelerator repeats by itself."""
+"""Phases by name: what an accelerator repeats by itself, made anew when that is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,21 +11,37 @@ from torch import Tensor
 from socialgrid.data.exchange import Board, sent
 from socialgrid.models.captured import Captured
 
-_MOST = 16  # phases of one device; what is asked with other shapes is computed as it comes
+T = TypeVar("T")
+_MOST = 16  # functions of tensors on one device; those of further shapes are computed as they come
 
 
 class Phases:
-    """Functions on one device, each a phase (see ``captured``) for every set of shapes it is given.
+    """What is repeated on one device, each a phase (see ``captured``) by its name.
 
-    On a CPU they are called as they are.
+    On a CPU everything is called as it is.
     """
 
     def __init__(self, device: torch.device) -> None:
         """Nothing is known yet."""
         self._device = device
-        self._known: dict[Hashable, tuple[Board, Captured[Tensor]]] = {}
+        self._known: dict[Hashable, tuple[object, Captured[Any]]] = {}
+        self._boards: dict[Hashable, Board] = {}
 
-    def __call__(self, name: Hashable, work: Callable[..., Tensor], *given: Tensor) -> Tensor:
+    def run(self, name: Hashable, function: Callable[[], T], baked: object = None) -> T:
+        """Do the work of a phase.
+
+        Args:
+            name: tells it from others.
+            function: does it. The one that came first is repeated as long as ``baked`` is the same.
+            baked: all that may change and that is no memory which stays.
+        """
+        known = self._known.get(name)
+        if known is None or known[0] != baked:
+            known = self._known[name] = (baked, Captured(function, self._device))
+        found: T = known[1]()
+        return found
+
+    def apply(self, name: Hashable, work: Callable[..., Tensor], *given: Tensor) -> Tensor:
         """``work(*given)``, a new tensor, whose operations hang on ``name`` and on shapes alone.
 
         Args:
@@ -37,12 +54,13 @@ class Phases:
             return work(*given)
         kinds = {str(i): (tuple(x.shape), x.dtype) for i, x in enumerate(given)}
         key = name, *kinds.values()
-        if key not in self._known and len(self._known) >= _MOST:
-            return work(*sent(device, *given))
-        if key not in self._known:
-            board = Board(kinds, device)
-            places = [board[name] for name in kinds]
-            self._known[key] = board, Captured(lambda: work(*places), device)
-        board, phase = self._known[key]
+        if key not in self._boards:
+            if len(self._boards) >= _MOST:
+                return work(*sent(device, *given))
+            self._boards[key] = Board(kinds, device)
+        board = self._boards[key]
         board.write({str(i): x for i, x in enumerate(given)})
-        return phase().clone()
+        return self.run(key, lambda: work(*(board[name] for name in kinds))).clone()
+
+    def __deepcopy__(self, memo: object) -> Phases:
+        return Phases(self._device)

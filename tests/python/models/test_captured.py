@@ -108,7 +108,7 @@ def test_gradients_and_steps_in_place_are_recorded(device):
 
 
 REFUSED = {
-    "waits": lambda x: float(x.sum()),
+    "waits": lambda x: x * float(x.sum()),
     "copies back": lambda x: x.cpu(),
     "copies from the host": lambda x: x + torch.tensor([1.0, 2.0, 3.0], device=DEVICE),
     "memory that is not pinned": lambda x: x + torch.ones(3).to(DEVICE),
@@ -153,9 +153,11 @@ def test_what_a_phase_returns_outlasts_other_phases_and_nothing_else_does(device
 
 def test_it_returns_tensors(device):
     phase = Captured(object, DEVICE)
-    phase()
     with pytest.raises(TypeError, match="a phase returned object"):
         phase()
+    weight = torch.ones(3, device=DEVICE, requires_grad=True)
+    with pytest.raises(AssertionError, match="has a gradient"):
+        Captured(lambda: weight * 2.0, DEVICE)()
 
 
 def test_the_host_does_its_part_between_two_graphs(device):

@@ -77,7 +77,9 @@ class DQN(CompiledLearner):
     @torch.no_grad()
     def values(self, obs: Tensor) -> Tensor:
         """See ``OffPolicyLearner``: the best action's value, seen at one look."""
-        return self._phases("best", lambda seen: self._q(seen)[0].amax(-1), self._as_kept(obs))
+        return self._phases.apply(
+            "best", lambda seen: self._q(seen)[0].amax(-1), self._as_kept(obs)
+        )
 
     def exploration(self) -> tuple[dict[str, Any], dict[str, float]]:
         """What decides who explores its own tasks in the next steps: arrays and numbers as compiled

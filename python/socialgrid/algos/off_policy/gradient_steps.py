@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from socialgrid.algos.off_policy.experience import UPDATE_NOISE, Drawn, Experience
 from socialgrid.data.exchange import fetched, sent
 from socialgrid.data.sum_tree import priority_dtype
-from socialgrid.models.captured import Captured
-from socialgrid.models.far_steps import Failure, FarSteps, Key, Planned
+from socialgrid.models.far_steps import Failure, FarSteps, Planned
 from socialgrid.models.finite import all_finite
 from socialgrid.models.trained import Trained
 
@@ -30,7 +29,6 @@ class GradientSteps(Experience):
     """
 
     _far: FarSteps | None = None
-    _steps_there: dict[tuple[Key, bool], Captured[None]]
     _far_now: Planned | None = None
     """On an accelerator, the gradient step that is being computed."""
 
@@ -98,34 +96,29 @@ class GradientSteps(Experience):
         if far is None or not far.fits(plan):
             kinds = {name: (tuple(x.shape), x.dtype) for name, x in memory.items()}
             far = self._far = FarSteps(self._trained, plan, kinds)
-            self._steps_there = {}
         far.begin(plan, self.config.tau, memory)
         self._count_updates(begun, updates, 0)
         for k, step in enumerate(plan):
             self._count_updates(begun, updates, k + 1)
-            self._far_now = step
-            try:
-                self._phase_of(step.key)()
-            finally:
-                self._far_now = None
+            self._take_far_step(far, step)
         outcome = far.finish(plan, *fetched(far.record))
         if outcome.failure is not None:
             self._count_updates(begun, updates, outcome.failure.step + 1)
             self._fail(plan[outcome.failure.step], outcome.failure)
         return {name: _mean(x) for name, x in outcome.numbers.items()}
 
-    def _phase_of(self, key: Key) -> Callable[[], None]:
-        """What takes a gradient step of a kind: the device repeats it by itself, where it has all
-        that the step needs.
+    def _take_far_step(self, far: FarSteps, step: Planned) -> None:
+        """One gradient step of an update: the device repeats it by itself, where it has all that
+        the step needs.
         """
-        assert self._far is not None, "it is planned"
-        step = partial(self._far_step, self._far)
-        if self.replay.kept_on.type == "cpu":
-            return step
-        kind = key, self.replay.cut
-        if kind not in self._steps_there:
-            self._steps_there[kind] = Captured(step, self.device)
-        return self._steps_there[kind]
+        self._far_now, work = step, partial(self._far_step, far)
+        try:
+            if self.replay.kept_on.type == "cpu":
+                work()
+            else:
+                self._phases.run(("step", step.key, self.replay.cut), work, far)
+        finally:
+            self._far_now = None
 
     def _count_updates(self, begun: Sequence[int], updates: int, steps: int) -> None:
         """So many gradient steps of this update have been begun."""

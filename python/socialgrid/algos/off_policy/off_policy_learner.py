@@ -110,7 +110,7 @@ class OffPolicyLearner(GradientSteps):
         Returns:
             float32 ``[A, M, K]``, the minimum over the critics.
         """
-        return self._phases("values", self._q_values, self._as_kept(obs), actions)
+        return self._phases.apply("values", self._q_values, self._as_kept(obs), actions)
 
     def values(self, obs: Tensor) -> Tensor:
         """Q_i(s, pi_i(s)) without exploration, float32 ``[A, M]``; ``obs`` as of ``propose``."""
@@ -147,8 +147,8 @@ class OffPolicyLearner(GradientSteps):
     def _act(self, obs: Tensor, explore: bool, rows: Tensor | None) -> Tensor:
         """Actions of the networks in the task's units, exploring or not; see ``propose``."""
         if not explore:
-            return self._phases("act", self._choose, obs)
-        return self._phases("explore", self._choose, obs, *self._chance(obs.shape[1], rows))
+            return self._phases.apply("act", self._choose, obs)
+        return self._phases.apply("explore", self._choose, obs, *self._chance(obs.shape[1], rows))
 
     def _uniform(self, kind: int, count: int, rows: Tensor | None, *shape: int) -> Tensor:
         """Numbers in [0, 1) for a decision, ``[A, count, *shape]`` on the CPU; ``rows`` as of

@@ -110,7 +110,7 @@ class RecurrentDQN(OffPolicyLearner):
         kept, next_obs = as_signed(obs), as_signed(next_obs)
         self._check_step(reward, kept, next_obs)
         truncated = truncated & ~terminated
-        before = self._phases("remember", self._move_on, self._as_kept(obs))
+        before = self._phases.apply("remember", self._move_on, self._as_kept(obs))
         ended = terminated, truncated
         self.replay.add(
             *(kept, self._reset, before, action, reward, next_obs, *ended, in_play)

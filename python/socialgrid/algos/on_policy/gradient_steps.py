@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.going import Going, Snapshot
-from socialgrid.algos.on_policy.repeated import Repeated
 from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.ranks import ALONE, Ranks, raise_first
@@ -22,6 +21,7 @@ from socialgrid.data.standing import Standing
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam, clip_gradients
 from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.phases import Phases
 from socialgrid.models.recall import piece_length
 from socialgrid.models.shard_lessons import Lesson, teach
 from socialgrid.social.mechanism import Mechanism
@@ -85,7 +85,7 @@ class GradientSteps(StackedLearner):
     ranks: Ranks = ALONE
     snapshot: Snapshot
     standing: Standing
-    phases: Repeated
+    phases: Phases
     asks: bool
     """Whether the device is asked what came out as soon as that matters. A CPU is: agents that have
     stopped are left out, and what is not finite is found where it is. Asking an accelerator means

@@ -15,7 +15,6 @@ from socialgrid import _core
 from socialgrid.algos.learner import ActOutput
 from socialgrid.algos.on_policy.going import Snapshot
 from socialgrid.algos.on_policy.losses import Losses
-from socialgrid.algos.on_policy.repeated import Repeated
 from socialgrid.algos.on_policy.resident import Resident
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.workers import Workers
@@ -27,6 +26,7 @@ from socialgrid.models.adam import StackedAdam
 from socialgrid.models.config import ModelConfig, Precision
 from socialgrid.models.encoders import from_patches
 from socialgrid.models.hearing import Before, Hearing
+from socialgrid.models.phases import Phases
 from socialgrid.models.spec import ViewSpec
 from socialgrid.social.auxiliary import ViewLoss
 from socialgrid.social.mechanism import make_mechanisms
@@ -105,7 +105,7 @@ class RecurrentLearner(Losses, Generic[Config]):
         )
         self.snapshot = Snapshot(self.model, self.optimiser)
         self.asks = self.device.type in ("cpu", "mps")
-        self.standing, self.phases = Standing(stays=not self.asks), Repeated(self.device)
+        self.standing, self.phases = Standing(stays=not self.asks), Phases(self.device)
         self._unsound = torch.zeros((), dtype=torch.bool, device=self.device)
         self.workers = Workers()
         self._acting = Acting(self.model)

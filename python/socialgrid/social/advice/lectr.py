@@ -49,7 +49,6 @@ from torch import Tensor
 
 from socialgrid.data.exchange import fetched, sent
 from socialgrid.data.replay import Replay, Transitions
-from socialgrid.models.captured import Captured
 from socialgrid.models.draws import AgentDraws
 from socialgrid.models.far_steps import FarSteps, Planned
 from socialgrid.models.finite import NonFiniteError
@@ -143,7 +142,7 @@ class LeCTR(Exchanges):
         self._decisions += 1
         intended = proposals.of(self.members.own_places[:, None].expand(-1, copies))
         given = seen, drawn.transpose(1, 2), intended
-        action, followed, outcome = self._phases("decide", self._decide, *given)
+        action, followed, outcome = self._phases.apply("decide", self._decide, *given)
         self._decided = seen, outcome
         action, followed = self._read(action, followed)
         return action, followed
@@ -385,15 +384,15 @@ class LeCTR(Exchanges):
         plan = [Planned(places, None, stepping, everybody) for places in drawn]
         self._read()  # what came of those before
         if self._far is None:
-            far = self._far = FarSteps(self._trained, plan, {})
-            self._step_there = Captured(lambda: self._far_step(far), self.device)
-        self._far.begin(plan, self.config.tau, {})
+            self._far = FarSteps(self._trained, plan, {})
+        far = self._far
+        far.begin(plan, self.config.tau, {})
         for step in plan:
             self.updates += 1
             if self.replay.kept_on.type == "cpu":
-                self._far_step(self._far, step.draw)
+                self._far_step(far, step.draw)
             else:
-                self._step_there()
+                self._phases.run("step", lambda: self._far_step(far), far)
         self._under_way = plan
 
     def _far_step(self, far: FarSteps, places: Tensor | None = None) -> None:
