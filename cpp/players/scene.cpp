@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -46,6 +47,31 @@ void draw_all_back(const std::uint64_t* SOCIALGRID_RESTRICT from,
   for (std::size_t i = 0; i < words; ++i) to[i] = from[i] | (shift(from, i) & has[i] & way[i]);
 }
 
+// The cells of `way` for which one at least, two and all three of what `shifts` look at are in
+// `from`. The masks are of the cells that have one there.
+void count_all_beside(const std::uint64_t* SOCIALGRID_RESTRICT from,
+                      const std::uint64_t* SOCIALGRID_RESTRICT way,
+                      std::array<const std::uint64_t*, 3> has, std::array<Shift, 3> shifts,
+                      std::size_t words, std::uint64_t* SOCIALGRID_RESTRICT one,
+                      std::uint64_t* SOCIALGRID_RESTRICT two,
+                      std::uint64_t* SOCIALGRID_RESTRICT three) {
+  for (std::size_t i = 0; i < words; ++i) {
+    const std::uint64_t a = shifts[0](from, i) & has[0][i];
+    const std::uint64_t b = shifts[1](from, i) & has[1][i];
+    const std::uint64_t c = shifts[2](from, i) & has[2][i];
+    one[i] = (a | b | c) & way[i];
+    two[i] = ((a & b) | (a & c) | (b & c)) & way[i];
+    three[i] = a & b & c & way[i];
+  }
+}
+
+constexpr std::uint64_t kTop = std::uint64_t{1} << 63;
+
+std::uint64_t first_bits(int count) {
+  if (count <= 0) return 0;
+  return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+}
+
 // As std::popcount, which is a call where the instruction may be missing.
 std::size_t bits_of(std::uint64_t word) {
   word -= word >> 1 & 0x5555555555555555u;
@@ -62,20 +88,43 @@ Board::Board(int rows, int cols)
       words_((static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols) + 63) / 64),
       pad_((static_cast<std::size_t>(kReach) * (static_cast<std::size_t>(cols) + 1)) / 64 + 2) {
   for (auto& having : having_) having.assign(words_, 0);
-  for (int first = 0; first < rows * cols; first += 64) {
-    rows_of_word_.push_back({first / cols, std::min((first + 63) / cols, rows - 1)});
-  }
   for (int row = 0; row < rows; ++row) {
     for (int col = 0; col < cols; ++col) {
-      const std::size_t cell = row_of_.size();
-      row_of_.push_back(static_cast<std::uint8_t>(row));
-      col_of_.push_back(static_cast<std::uint8_t>(col));
+      const std::size_t cell = number({row, col});
       for (int columns = -kReach; columns <= kReach; ++columns) {
         if (col + columns < 0 || col + columns >= cols) continue;
         having_[columns + kReach][cell / 64] |= std::uint64_t{1} << (cell % 64);
       }
     }
   }
+}
+
+Near Board::nearest(const Cells& set, Position to, int most) const {
+  const int above = std::min(most, to.row), below = std::min(most, rows_ - 1 - to.row);
+  // Steps and cell in one number. Without branches: where the nearest is, is hard to foretell.
+  std::uint64_t best = static_cast<std::uint64_t>(most + 1) << 16;
+  for (int begin = 0; begin < cols_; begin += 64) {
+    const std::uint64_t all = first_bits(cols_ - begin), before = first_bits(to.col - begin);
+    const auto look = [&](int row, int off) {
+      const std::size_t cell = number({row, begin}), bit = cell % 64;
+      const std::uint64_t* const at = set.data() + cell / 64;
+      const std::uint64_t cells = ((at[0] >> bit) | ((at[1] << 1) << (63 - bit))) & all;
+      const std::uint64_t left = cells & before, right = cells & ~before;
+      const int last = 63 - std::countl_zero(left | 1), first = std::countr_zero(right | kTop);
+      const auto key = [&](int steps, int col, std::uint64_t found) {
+        const auto known =
+            static_cast<std::uint64_t>(off + steps) << 16 | (cell + static_cast<std::size_t>(col));
+        return found == 0 ? ~std::uint64_t{0} : known;
+      };
+      best = std::min(best, key(to.col - begin - last, last, left));
+      best = std::min(best, key(begin + first - to.col, first, right));
+    };
+    const auto further = [&](int off) { return off <= static_cast<int>(best >> 16); };
+    if (most >= 0) look(to.row, 0);
+    for (int off = 1; off <= above && further(off); ++off) look(to.row - off, off);
+    for (int off = 1; off <= below && further(off); ++off) look(to.row + off, off);
+  }
+  return {static_cast<int>(best >> 16), best & 0xffff};
 }
 
 void Cells::clear() { std::fill(words_.begin(), words_.end(), 0); }
@@ -126,6 +175,13 @@ void Scene::find(const World& world, const std::vector<Tile>& tiles, Cells& out)
   out[out.size() - 1] &= board_->all()[out.size() - 1];
 }
 
+std::size_t Scene::count(const World& world, const std::vector<Tile>& tiles) {
+  const std::span<const Tile> cells = world.cells();
+  std::size_t found = 0;
+  for (const Tile tile : tiles) found += count_of(cells.data(), cells.size(), tile);
+  return found;
+}
+
 void Scene::look(const World& world, std::size_t agent, const std::vector<Tile>& solid) {
   const std::span<const Agent> agents = world.agents();
   // An agent that is out of play may be nowhere: any cell will do.
@@ -145,6 +201,14 @@ void Scene::look(const World& world, std::size_t agent, const std::vector<Tile>&
 void Scene::draw_back(const Cells& set, int direction, const Cells& way, Cells& out) const {
   draw_all_back(set.data(), way.data(), board_->having(kColStep[direction]), shifts_[direction],
                 set.size(), out.data());
+}
+
+void Scene::count_beside(const Cells& set, int direction, const Cells& way, Cells* at_least) const {
+  const int right = (direction + 1) & 3, left = (direction + 3) & 3;
+  const auto has = [&](int side) { return board_->having(kColStep[side]); };
+  count_all_beside(set.data(), way.data(), {has(direction), has(right), has(left)},
+                   {shifts_[direction], shifts_[right], shifts_[left]}, set.size(),
+                   at_least[0].data(), at_least[1].data(), at_least[2].data());
 }
 
 std::int32_t Scene::walk(const Cells& targets, std::uint64_t word, const Cells* avoid) {

@@ -3,7 +3,6 @@
 // step to step (other agents, apples better left alone), so nothing is kept between steps.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -19,6 +18,14 @@ inline constexpr std::int32_t kStay = 4, kUse = 7, kClean = 8;
 // The first action of turning towards a direction, by its quarter turns clockwise from the heading.
 inline constexpr std::int32_t kTurnTowards[] = {kStay, 5, 5, 6};
 
+class Cells;
+
+// A cell, and how many steps off it is where nothing is in the way.
+struct Near {
+  int steps = 0;
+  std::size_t cell = 0;
+};
+
 // A grid's shape.
 class Board {
  public:
@@ -32,16 +39,9 @@ class Board {
     return static_cast<std::size_t>(p.row) * static_cast<std::size_t>(cols_) +
            static_cast<std::size_t>(p.col);
   }
-  // Fewest steps between two cells where nothing is in the way.
-  int steps(std::size_t cell, Position to) const {
-    const int row = row_of_[cell] - to.row, col = col_of_[cell] - to.col;
-    return (row < 0 ? -row : row) + (col < 0 ? -col : col);
-  }
-  // How many rows off a row the nearest of a word's cells is.
-  int rows_off(std::size_t word, int row) const {
-    const auto [first, last] = rows_of_word_[word];
-    return std::max({first - row, row - last, 0});
-  }
+  // The cell of a set with the fewest steps to a place, of equals the first; more than `most` steps
+  // where there is none so near.
+  Near nearest(const Cells& set, Position to, int most) const;
   bool contains(Position p) const {
     return p.row >= 0 && p.col >= 0 && p.row < rows_ && p.col < cols_;
   }
@@ -56,11 +56,6 @@ class Board {
  private:
   int rows_, cols_;
   std::size_t words_, pad_;
-  std::vector<std::uint8_t> row_of_, col_of_;
-  struct Rows {
-    int first, last;
-  };
-  std::vector<Rows> rows_of_word_;
   std::vector<std::uint64_t> having_[2 * kReach + 1];
 };
 
@@ -122,14 +117,14 @@ class Scene {
   void look(const World& world, std::size_t agent, const std::vector<Tile>& solid);
   // The cells of the world that hold one of the tiles.
   void find(const World& world, const std::vector<Tile>& tiles, Cells& out) const;
-  // For each cell of `set` and of a direction: whether the one a step further on is in it. Word i.
-  std::uint64_t beside(const Cells& set, int direction, std::size_t i) const {
-    const int columns = kColStep[direction];
-    return shifts_[direction](set.data(), i) & board_->having(columns)[i];
-  }
+  // How many cells of the world hold one of the tiles.
+  static std::size_t count(const World& world, const std::vector<Tile>& tiles);
 
   // Adds to `set`, in `out`, the cells of `way` for which the one a step further on is in it.
   void draw_back(const Cells& set, int direction, const Cells& way, Cells& out) const;
+  // The cells of `way` that have one at least, two and three of those ahead, to the right and to
+  // the left in `set`: three sets.
+  void count_beside(const Cells& set, int direction, const Cells& way, Cells* at_least) const;
 
   // The next action on the way to the nearest target, round the other agents. Where the others
   // leave no way it goes towards the target all the same, and half of the time anywhere, so that

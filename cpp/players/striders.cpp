@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -28,6 +29,16 @@ class Strider : public Mind {
   }
 
  protected:
+  // Calls for memory that is read soon.
+  static void call_for(std::span<const Tile> cells) {
+#if defined(__GNUC__)
+    constexpr std::size_t kLine = 64;
+    for (std::size_t at = 0; at < cells.size(); at += kLine) __builtin_prefetch(&cells[at]);
+#else
+    static_cast<void>(cells);
+#endif
+  }
+
   // What a thread works with: a scene, and as many sets of cells as `Sets`.
   template <std::size_t Sets>
   struct Desk {
@@ -47,11 +58,12 @@ class Strider : public Mind {
     std::vector<Desk<Sets>> desks;
     for (int thread = 0; thread < call.threads(); ++thread) desks.emplace_back(board);
     const std::vector<Tile> walls = tiles_of(spec, solid);
-    play(call, actions, [&](const Seen& seen, int thread) {
+    const auto play_one = [&](const Seen& seen, int thread) {
       Desk<Sets>& desk = desks[static_cast<std::size_t>(thread)];
       desk.scene.look(seen.world, role().agent, walls);
       return choose(desk, seen);
-    });
+    };
+    play(call, actions, play_one, [](const Seen& soon) { call_for(soon.world.cells()); });
   }
 };
 
@@ -217,8 +229,7 @@ class Cleaner final : public Strider {
     stride<kSets>(call, actions, "@", [&](Desk<kSets>& desk, const Seen& seen) {
       Scene& scene = desk.scene;
       Cells &waste = desk.cells[kWaste], &targets = desk.cells[kTargets];
-      scene.find(seen.world, river_tiles, targets);
-      const std::size_t river = targets.count();
+      const std::size_t river = Scene::count(seen.world, river_tiles);
       scene.find(seen.world, waste_tiles, waste);
       const std::size_t dirt = waste.count();
       const double share =
@@ -243,7 +254,7 @@ class Cleaner final : public Strider {
   }
 
  private:
-  enum { kWaste, kTargets, kFree, kDirty, kRay, kNextRay, kSets };
+  enum { kWaste, kTargets, kFree, kDirty, kRay, kNextRay, kOne, kTwo, kThree, kSets };
   static constexpr int kBeamLength = 5;
 
   // Where to shoot the cleaning beam from, and which way.
@@ -253,18 +264,19 @@ class Cleaner final : public Strider {
     std::size_t cell = 0;
     int towards = 0;
 
-    bool better_than(const Shot& other) const {
-      return waste * other.actions > other.waste * actions;
-    }
-    bool as_good_as(const Shot& other) const {
-      return waste * other.actions == other.waste * actions;
-    }
+    // More waste for an action; of equals the first by direction, then by cell.
     bool comes_before(const Shot& other) const {
-      return better_than(other) || (as_good_as(other) && towards < other.towards);
+      const int more = waste * other.actions - other.waste * actions;
+      if (more != 0) return more > 0;
+      return towards != other.towards ? towards < other.towards : cell < other.cell;
+    }
+    // How many actions another one may take that cleans so much and is as good.
+    int most_actions(int other_waste) const {
+      return waste == 0 ? 4 * kMaxSide : other_waste * actions / waste;
     }
   };
 
-  // The most waste for an action; of equals the first by direction, then by cell.
+  // The shot that comes before all others.
   static Shot best_shot(Desk<kSets>& desk) {
     const Scene& scene = desk.scene;
     const Board& board = scene.board();
@@ -275,51 +287,39 @@ class Cleaner final : public Strider {
       dirty[i] = desk.cells[kWaste][i] & free[i];
     }
     Shot best;
+    const std::size_t own = board.number(scene.own());
     for (int quarter = 0; quarter < 4; ++quarter) {
       constexpr int kTurns[] = {0, 1, 2, 1};  // actions that it takes, by quarter turns clockwise
       const int turns = kTurns[quarter], towards = (scene.direction() + quarter) & 3;
       if (!Shot{3, turns + 1, 0, towards}.comes_before(best)) continue;
       // Whether a ray that starts in a cell meets waste, with nothing in between.
       Cells *ray = &desk.cells[kRay], *next = &desk.cells[kNextRay];
-      std::copy_n(dirty.data(), words, ray->data());
-      for (int length = 1; length < kBeamLength; ++length) {
+      scene.draw_back(dirty, towards, free, *ray);
+      for (int length = 2; length < kBeamLength; ++length) {
         scene.draw_back(*ray, towards, free, *next);
         std::swap(ray, next);
       }
-      Shot here{0, 1, 0, towards};
-      const auto own_word = static_cast<std::ptrdiff_t>(board.number(scene.own()) / 64);
-      // From the words around the agent outward, so that most of the others need no look.
-      for (std::ptrdiff_t k = 0, last = static_cast<std::ptrdiff_t>(words); k < 2 * last; ++k) {
-        const std::ptrdiff_t word = own_word + (k % 2 == 0 ? k / 2 : -(k + 1) / 2);
-        if (word < 0 || word >= last) continue;
-        const auto i = static_cast<std::size_t>(word);
-        const int least = board.rows_off(i, scene.own().row) + turns + 1;
-        const auto may_do = [&](int waste) {
-          const Shot shot{waste, least, 0, towards};
-          return shot.comes_before(best) && !here.better_than(shot);
-        };
-        if (!may_do(3)) continue;
-        const std::uint64_t a = scene.beside(*ray, towards, i);
-        const std::uint64_t b = scene.beside(*ray, (towards + 1) & 3, i);
-        const std::uint64_t c = scene.beside(*ray, (towards + 3) & 3, i);
-        const std::uint64_t two = (a & b) | (a & c) | (b & c), three = a & b & c;
-        const std::uint64_t exactly[] = {(a | b | c) & ~two, two & ~three, three};
-        for (int waste = 3; waste >= 1; --waste) {
-          std::uint64_t rest = exactly[waste - 1] & free[i];
-          if (rest == 0 || !may_do(waste)) continue;
-          // The nearest cell, of equals the first.
-          std::uint64_t nearest = ~std::uint64_t{0};
-          for (; rest != 0; rest &= rest - 1) {
-            const std::size_t cell = i * 64 + static_cast<std::size_t>(std::countr_zero(rest));
-            const auto steps = static_cast<std::uint64_t>(board.steps(cell, scene.own()));
-            nearest = std::min<std::uint64_t>(nearest, steps << 32 | cell);
-          }
-          const std::size_t cell = nearest & 0xffffffff;
-          const Shot shot{waste, static_cast<int>(nearest >> 32) + turns + 1, cell, towards};
-          if (shot.better_than(here) || (shot.as_good_as(here) && cell < here.cell)) here = shot;
+      Cells* const at_least = &desk.cells[kOne];
+      scene.count_beside(*ray, towards, free, at_least);
+      const auto consider = [&](int waste, int steps, std::size_t cell) {
+        const Shot shot{waste, steps + turns + 1, cell, towards};
+        if (shot.comes_before(best)) best = shot;
+      };
+      // From where it stands: that leaves less to look for elsewhere.
+      for (int waste = 1; waste <= 3; ++waste) {
+        if (at_least[waste - 1].contains(own)) consider(waste, 0, own);
+      }
+      // A cell that does for more than `waste` is found for that, too, and comes before this shot.
+      for (const int waste : {1, 3, 2}) {
+        // Where nothing is so near that three rays would do, there is nothing for any number.
+        const int most = best.most_actions(waste == 2 ? 2 : 3) - turns - 1;
+        const Near found = board.nearest(at_least[waste - 1], scene.own(), most);
+        if (found.steps <= most) {
+          consider(waste, found.steps, found.cell);
+        } else if (waste == 1) {
+          break;
         }
       }
-      if (here.comes_before(best)) best = here;
     }
     return best;
   }

@@ -1,7 +1,9 @@
-// Which of 64 cells hold a tile, as bits: bit i is cells[i].
+// Which of 64 cells hold a tile, as bits: bit i is cells[i]; and how many of any number of cells.
 #pragma once
 
+#include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -43,6 +45,27 @@ inline std::uint64_t tile_bits(const Tile* cells, Tile tile) {
 #else
   return tile_bits_portable(cells, tile);
 #endif
+}
+
+// How many of `count` cells hold a tile.
+inline std::size_t count_of(const Tile* cells, std::size_t count, Tile tile) {
+  std::size_t found = 0, at = 0;
+#ifdef SOCIALGRID_TILE_BITS_SSE2
+  const __m128i wanted = _mm_set1_epi8(static_cast<char>(tile));
+  while (count - at >= 16) {
+    // In bytes, for as long as they cannot overflow.
+    const std::size_t end = at + std::min<std::size_t>((count - at) / 16, 255) * 16;
+    __m128i counts = _mm_setzero_si128();
+    for (; at < end; at += 16) {
+      const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(cells + at));
+      counts = _mm_sub_epi8(counts, _mm_cmpeq_epi8(some, wanted));
+    }
+    const __m128i sums = _mm_sad_epu8(counts, _mm_setzero_si128());
+    found += static_cast<std::size_t>(_mm_extract_epi16(sums, 0) + _mm_extract_epi16(sums, 4));
+  }
+#endif
+  for (; at < count; ++at) found += cells[at] == tile ? 1 : 0;
+  return found;
 }
 
 }  // namespace socialgrid::players

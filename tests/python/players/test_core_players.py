@@ -300,6 +300,24 @@ def test_any_sense_of_duty(begin, until):
     assert_alike(found, expected)
 
 
+@pytest.mark.parametrize("walls", ["much", "none"])
+@pytest.mark.parametrize("shape", [(3, 200), (12, 64), (9, 65), (60, 5), (1, 30), (40, 1)])
+def test_cleaners_on_boards_of_any_shape(shape, walls):
+    rng = np.random.default_rng(shape)
+    weights = [0.3, 0.2, 0.2, 0.05, 0.1, 0.15] if walls == "much" else [0.4, 0.3, 0.2, 0, 0.1, 0]
+    cells = rng.choice(list("HR BP@"), size=shape, p=weights)
+    cells.flat[:4] = list("PPPH")
+    game_map = ["".join(row) for row in cells]
+    env = make("Cleanup-v0", {"map": game_map, "waste_spawn_probability": 0.3}, 3)
+    env.reset()
+    found, expected = (
+        Team([maker("cleaner", env, agent, 1, begin=0.1, until=0.02) for agent in (0, 2)])
+        for maker in (make_player, make_twin)
+    )
+    watch(env, found, expected, 80, rng)
+    assert_alike(found, expected)
+
+
 def test_options_that_a_player_does_not_have_are_refused():
     for game in socialgrid.list_games():
         env = socialgrid.make_vec(game)
