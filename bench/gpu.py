@@ -51,6 +51,7 @@ parser.add_argument("--no-tests", action="store_true", help="tables only")
 parser.add_argument("--graphs", default="on", choices=("on", "off"), help="whether phases repeat")
 
 TESTS = (
+    "tests/python/accelerator/test_captured_there.py",
     "tests/python/accelerator/test_graphs.py",
     "tests/python/models/triton",
     "tests/python/accelerator/test_parity.py",

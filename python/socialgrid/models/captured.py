@@ -95,6 +95,7 @@ class CudaGraphs:
     def __init__(self) -> None:
         """There are none yet."""
         self._sharing: dict[int, WeakSet[torch.cuda.CUDAGraph]] = {}
+        self._spoilt: list[_Graphs] = []
 
     @contextlib.contextmanager
     def recording(self, device: torch.device) -> Iterator[Recording]:
@@ -110,8 +111,13 @@ class CudaGraphs:
                 try:
                     yield made
                 except BaseException:
-                    with contextlib.suppress(RuntimeError):  # which says that it is spoilt
+                    try:
                         made.end()
+                    except RuntimeError:  # which says that it is spoilt
+                        # PyTorch still takes it to be recorded: it goes on asking the graph which
+                        # memory is for it, and gives the pool to no other.
+                        self._spoilt.append(made)
+                        sharing.clear()
                     raise
                 made.end()
             except RuntimeError as error:

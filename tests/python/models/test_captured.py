@@ -227,7 +227,7 @@ class Cuda:
     """In the place of ``torch.cuda``: tells of what it is asked for."""
 
     def __init__(self, monkeypatch, *, spoilt=False):
-        self.told, self.stream, self.pools = [], "default", 0
+        self.told, self.stream, self.pools, self.spoilt = [], "default", 0, spoilt
         cuda = self
 
         class Graph:
@@ -251,7 +251,7 @@ class Cuda:
                 cuda.told.append(f"begin {self.graph.number} in pool {self.own}")
 
             def __exit__(self, *error):
-                if spoilt:
+                if cuda.spoilt:
                     raise RuntimeError("operation failed due to a previous error during capture")
                 self.graph.own = self.own
                 cuda.told.append("end")
@@ -310,6 +310,10 @@ def test_whoever_cannot_record_leaves_nothing_behind(monkeypatch, error):
         if len(calls) > 1:
             raise error("not permitted")
 
+    before = Captured(lambda: None, CUDA)
+    cuda.spoilt = False
+    before(), before()
+    cuda.spoilt = True
     captured = Captured(phase, CUDA)
     captured()
     for _ in range(2):
@@ -322,3 +326,9 @@ def test_whoever_cannot_record_leaves_nothing_behind(monkeypatch, error):
     ran = []
     apart(lambda: ran.append(1))
     assert ran, "nothing is being recorded"
+    cuda.spoilt = False
+    after = Captured(lambda: None, CUDA)
+    after(), after()
+    assert cuda.told[-3:] == ["begin 3 in pool 3", "end", "replay 3"], "not in a spoilt pool"
+    before()
+    assert cuda.told[-1] == "replay 0"
