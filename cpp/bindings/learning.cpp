@@ -169,6 +169,7 @@ void register_learning(py::module_& module) {
   add_decoding(kernels);
   add_actor_critic(kernels);
   add_lesson(kernels);
+  add_recall(kernels);
   add_shards(kernels);
   add_march(kernels);
   add_acting(module);

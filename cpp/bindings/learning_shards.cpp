@@ -1,19 +1,14 @@
 // What is learnt from, and what is made of, shards of a recorded batch where they lie: see
 // learning.cpp.
-#include <pybind11/stl.h>
-
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstdint>
-#include <exception>
 #include <memory>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
 
-#include "given_lesson.hpp"
+#include "given_network.hpp"
 #include "kernels.hpp"
 #include "learning.hpp"
 #include "lesson.hpp"
@@ -34,156 +29,7 @@ using learning::LessonGrads;
 using learning::Recorded;
 using learning::TreeSum;
 
-// Address of a mask or 0; clip and so on, see GivenDecision; layers of policy and value.
-using NetworkDecision = std::tuple<std::uintptr_t, std::array<double, 4>, GivenLayers, GivenLayers>;
-// Whether it is the following view; coefficient and slope; actions; layers.
-using NetworkPrediction = std::tuple<bool, std::array<double, 2>, std::int64_t, GivenLayers>;
-// Addresses of atlas and of packed weights of the memory, forward and back; rows, cols, pixels,
-// bytes of a tile's number, tiles, features, hidden; whether the first layer is of cells; layers
-// that see; channels; decisions; predictions; parameters, and numbers of an agent in each.
-using GivenNetwork = std::tuple<std::array<std::uintptr_t, 3>, std::array<std::int64_t, 7>, bool,
-                                GivenLayers, GivenChannels, std::vector<NetworkDecision>,
-                                std::vector<NetworkPrediction>, Addresses, Sizes>;
-// Steps, environments, agents, bytes of a view, numbers of a state, decisions, columns of tokens.
-using BatchSizes = std::array<std::int64_t, 7>;
-// Addresses of views, states, flags, choices, numbers, tokens.
-using BatchAddresses = std::array<std::uintptr_t, 6>;
-
-Recorded recorded_of(const BatchAddresses& where, const BatchSizes& n) {
-  Recorded r;
-  r.steps = n[0];
-  r.envs = n[1];
-  r.agents = n[2];
-  r.views = at<const std::uint8_t>(where[0]);
-  r.view = n[3];
-  r.state = at<float>(where[1]);
-  r.state_size = n[4];
-  r.flags = at<const std::uint8_t>(where[2]);
-  r.choices = at<const std::int64_t>(where[3]);
-  r.numbers = at<const float>(where[4]);
-  r.decisions = n[5];
-  r.tokens = at<const std::int16_t>(where[5]);
-  r.columns = n[6];
-  return r;
-}
-
-template <typename T>
-std::uintptr_t address(const std::vector<T>& x, std::size_t offset = 0) {
-  return reinterpret_cast<std::uintptr_t>(x.data() + offset);
-}
-
-class Network {
- public:
-  Network(const Kernels& kernels, const GivenNetwork& given)
-      : parameters_(std::get<7>(given)),
-        apart_(std::get<8>(given)),
-        lesson_{
-            kernels, {}, {}, std::get<2>(given), layers_of(std::get<3>(given)), std::get<4>(given),
-            {},      {}, {}} {
-    const auto& where = std::get<0>(given);
-    const auto& n = std::get<1>(given);
-    lesson_.where = {0, where[0], 0, 0, 0, 0, where[1], where[2], 0};
-    lesson_.n = {1, 0, 0, n[0], n[1], n[2], n[3], n[4], 0, n[5], n[6], 0, 0, 0, 0};
-    lesson_.zeros.resize(static_cast<std::size_t>(n[6]));
-    for (const auto& [mask, constants, policy, value] : std::get<5>(given)) {
-      GivenDecision d;
-      std::get<0>(d)[5] = mask;
-      std::get<2>(d) = constants;
-      std::get<3>(d) = policy;
-      std::get<4>(d) = value;
-      lesson_.decisions.push_back(d);
-    }
-    for (const auto& [following, constants, actions, layers] : std::get<6>(given)) {
-      following_.push_back(following);
-      lesson_.predictions.push_back({{}, constants, actions, layers});
-    }
-  }
-
-  // Whether it looks at the view after the last step.
-  bool ahead() const {
-    return std::find(following_.begin(), following_.end(), true) != following_.end();
-  }
-  std::int64_t rows() const {
-    return static_cast<std::int64_t>(1 + 5 * lesson_.decisions.size() + following_.size());
-  }
-
-  // On rows of some steps of some sequences that were gathered, which have to stay.
-  Lesson of(std::int64_t agent, const Gathered& g, std::int64_t steps, std::int64_t sequences,
-            std::int64_t state_size, std::int64_t view) const {
-    GivenLesson own = lesson_;
-    own.where[0] = address(g.views);
-    own.where[2] = address(g.tokens);
-    own.where[3] = address(g.reset);
-    own.where[4] = address(g.state);
-    own.where[5] = address(g.state, static_cast<std::size_t>(own.n[10]));
-    own.n[1] = steps;
-    own.n[2] = sequences;
-    own.n[12] = own.n[14] = state_size;
-    const auto decisions = static_cast<std::int64_t>(own.decisions.size());
-    for (std::size_t i = 0; i < own.decisions.size(); ++i) {
-      auto& [from, apart, constants, policy, value] = own.decisions[i];
-      from = {
-          address(g.choices, i),         address(g.numbers, 3 * i), address(g.numbers, 3 * i + 1),
-          address(g.numbers, 3 * i + 2), address(g.weight),         from[5]};
-      apart = {decisions, 3 * decisions};
-    }
-    for (std::size_t i = 0; i < own.predictions.size(); ++i) {
-      auto& from = std::get<0>(own.predictions[i]);
-      const std::int64_t before = following_[i] ? sequences * view : 0;
-      from[0] = address(g.views, static_cast<std::size_t>(before));
-      from[1] = following_[i] ? address(g.next_weight) : address(g.weight);
-    }
-    Lesson lesson = own.of(agent, 0, {parameters_, apart_, agent});
-    lesson.memory.zeros = lesson_.zeros.data();  // which stay
-    return lesson;
-  }
-
-  // Gradients one after the other, in the order of the parameters.
-  LessonGrads grads(float* to) const {
-    Addresses where;
-    for (const std::int64_t count : apart_) {
-      where.push_back(reinterpret_cast<std::uintptr_t>(to));
-      to += count;
-    }
-    return lesson_.grads_of({where, Sizes(where.size()), 0});
-  }
-  const Sizes& apart() const { return apart_; }
-
- private:
-  const Addresses parameters_;
-  const Sizes apart_;
-  GivenLesson lesson_;
-  std::vector<bool> following_;
-};
-
-// Calls work(i, desk) for all i below `count`, each of several threads with a desk of its own, in
-// this order; false as soon as that says so. The first error, in this order, is thrown on.
-template <typename Desk, typename Work>
-bool all_of_them(std::int64_t count, int threads, const Work& work) {
-  std::atomic<std::int64_t> next{0};
-  std::atomic<bool> fine{true};
-  std::vector<std::exception_ptr> failed(static_cast<std::size_t>(count));
-  const auto some = [&] {
-    Desk desk;
-    for (std::int64_t i = next++; i < count && fine; i = next++) {
-      try {
-        if (!work(i, desk)) fine = false;
-      } catch (...) {
-        failed[static_cast<std::size_t>(i)] = std::current_exception();
-      }
-    }
-  };
-  std::vector<std::thread> others;
-  for (std::int64_t i = 1; i < std::min<std::int64_t>(threads, count); ++i) {
-    others.emplace_back(some);
-  }
-  some();
-  for (std::thread& other : others) other.join();
-  for (const std::exception_ptr& error : failed) {
-    if (error) std::rethrow_exception(error);
-  }
-  return fine;
-}
+constexpr double kProductsOfAStep = 30.0;  // that take as long as Adam does for a number
 
 // What belongs to one shard: where its batch lies; first steps and environments of sequences
 // [agents, sequences].
@@ -222,8 +68,7 @@ bool learn_shards(const Kernels& kernels, const GivenNetwork& given, const Batch
     const Recorded recorded = recorded_of(addresses, batch);
     gather(recorded, columns[static_cast<std::size_t>(agent)], s, scales[0], scales[agents],
            network.ahead(), desk);
-    const Lesson lesson =
-        network.of(agent, desk, length, s.count, recorded.state_size, recorded.view);
+    const Lesson lesson = network.of(agent, desk, length, s.count, recorded);
     const LessonGrads own = network.grads(to + rows);
     Learnt learnt;
     if (!learning::learn_from(kernels, lesson, &own, learnt)) return false;
@@ -257,9 +102,47 @@ bool learn_shards(const Kernels& kernels, const GivenNetwork& given, const Batch
   });
 }
 
+// Steps of Adam. Addresses of parameters, gradients and both moments of every part of a network,
+// and numbers of an agent in it; of every agent that takes a step its place among the moments, its
+// row, its steps, this one included, and its rate.
+void descend_parts(const Kernels& kernels, const std::vector<std::array<std::uintptr_t, 4>>& parts,
+                   const Sizes& apart, const std::vector<std::array<double, 4>>& agents,
+                   const std::array<double, 3>& constants, int threads) {
+  const Unlocked unlocked;
+  const auto count = static_cast<std::int64_t>(parts.size());
+  const auto steps = static_cast<std::int64_t>(agents.size());
+  double numbers = 0.0;
+  for (const std::int64_t own : apart) numbers += static_cast<double>(own * steps);
+  struct Nothing {};
+  all_of_them<Nothing>(count * steps, worthwhile(threads, kProductsOfAStep * numbers),
+                       [&](std::int64_t i, Nothing&) {
+                         const auto part = static_cast<std::size_t>(i % count);
+                         const auto& [agent, row, taken, rate] =
+                             agents[static_cast<std::size_t>(i / count)];
+                         const std::int64_t own = apart[part];
+                         const std::int64_t place = static_cast<std::int64_t>(agent) * own;
+                         const auto& [values, grads, first, second] = parts[part];
+                         learning::Descent d;
+                         d.count = own;
+                         d.values = at<float>(values, static_cast<std::int64_t>(row) * own);
+                         d.grads = at<const float>(grads, static_cast<std::int64_t>(row) * own);
+                         d.first = at<float>(first, place);
+                         d.second = at<float>(second, place);
+                         d.beta1 = constants[0];
+                         d.beta2 = constants[1];
+                         d.eps = constants[2];
+                         d.steps = taken;
+                         d.rate = rate;
+                         kernels.descend(d);
+                         return true;
+                       });
+}
+
 }  // namespace
 
 void add_shards(py::class_<Kernels>& kernels) {
+  kernels.def("descend_parts", &descend_parts, py::arg("parts"), py::arg("apart"),
+              py::arg("agents"), py::arg("constants"), py::arg("threads"));
   kernels.def("learn_shards", &learn_shards, py::arg("network"), py::arg("batch"),
               py::arg("shards"), py::arg("columns"), py::arg("sizes"), py::arg("where"),
               py::arg("grads"), py::arg("threads"));

@@ -35,7 +35,9 @@ float policy_loss(const Judgement& j, std::int64_t row, float log_prob, float we
   losses.policy -= static_cast<double>((bounded < gain ? bounded : gain) * weight);
   losses.divergence -= static_cast<double>(change * weight);
   losses.share += ratio != within ? static_cast<double>(weight) : 0.0;
-  return bounded < gain ? 0.0f : -gain * weight;
+  // Where the ratio is beyond all numbers the derivative is none, as it is by automatic
+  // differentiation, whichever of the two counts.
+  return bounded < gain ? 0.0f * ratio : -gain * weight;
 }
 
 }  // namespace

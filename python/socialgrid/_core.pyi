@@ -161,6 +161,35 @@ class Kernels:
         grads: Sequence[int],
         threads: int,
     ) -> bool: ...
+    def descend_parts(
+        self,
+        parts: Sequence[Sequence[int]],
+        apart: Sequence[int],
+        agents: Sequence[tuple[float, float, float, float]],
+        constants: tuple[float, float, float],
+        threads: int,
+    ) -> None: ...
+    def refresh(
+        self,
+        network: tuple[Any, ...],
+        batch: Sequence[int],
+        where: Sequence[int],
+        columns: Sequence[int],
+        block: int,
+        values: Sequence[int],
+        log_probs: int,
+        threads: int,
+    ) -> bool: ...
+    def foresee(
+        self,
+        network: tuple[Any, ...],
+        batch: Sequence[int],
+        where: Sequence[int],
+        columns: Sequence[int],
+        ends_at: Sequence[int],
+        ends: int,
+        threads: int,
+    ) -> bool: ...
     def learn_q(
         self,
         arrays: dict[str, NDArray[Any]],

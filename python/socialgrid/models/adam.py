@@ -71,6 +71,8 @@ class StackedAdam:
         named = [(name, p) for name, p in module.named_parameters() if p.grad is not None]
         if not named:
             return
+        if self._descended(named, agents, rows):
+            return
         counts = self.steps.to(named[0][1].device, torch.float32)
         alike: dict[float, list[tuple[int, int]]] = {}
         for agent, row in zip(agents, rows, strict=True):
@@ -102,6 +104,30 @@ class StackedAdam:
             )
         # That operator does not tell: what was computed from parameters is out of date now.
         torch.autograd.graph.increment_version([p for _, p in named])
+
+    def _descended(
+        self, named: Sequence[tuple[str, nn.Parameter]], agents: Sequence[int], rows: Sequence[int]
+    ) -> bool:
+        """``step`` by the compiled kernels; False: there are none for these parameters."""
+        parts = [
+            (p, p.grad.contiguous(), self.first[name], self.second[name])
+            for name, p in named
+            if p.grad is not None
+        ]
+        every = [x for part in parts for x in part]
+        if not kernels.usable(*every) or not all(x.is_contiguous() for x in every):
+            return False
+        assert kernels.KERNELS is not None
+        steps, rates = self.steps.tolist(), self.rate.tolist()
+        kernels.KERNELS.descend_parts(
+            [kernels.addresses(*part) for part in parts],
+            [p[0].numel() for _, p in named],
+            [(a, row, steps[a], rates[a]) for a, row in zip(agents, rows, strict=True)],
+            (*self.betas, self.eps),
+            kernels.threads(),
+        )
+        torch.autograd.graph.increment_version([p for _, p in named])
+        return True
 
     def bring_rates(self) -> None:
         """Bring the rates to the device, for ``step_where``, if they are not there."""

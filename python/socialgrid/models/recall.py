@@ -10,6 +10,7 @@ from torch import Tensor
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import SequenceBatch, agent_columns
 from socialgrid.data.standing import Standing
+from socialgrid.models import recalling
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.heads import chosen_log_prob
 from socialgrid.models.hearing import Before
@@ -87,6 +88,9 @@ class Recall(SequenceBatch):
         columns = agent_columns(agents)
         count, width = len(agents), self.num_envs
         block = max(1, piece_length(model, count, width))
+        found = self.values["action"].new_empty((self.num_steps, width, count)) if policy else None
+        if recalling.refresh(model, self, agents, block, found):
+            return found
         own = (slice(None), slice(None), columns)
         views, action = self.views[own], self.action[own].permute(2, 0, 1)
         reset = self.reset[own].permute(2, 0, 1)
@@ -132,36 +136,49 @@ class Recall(SequenceBatch):
 
     @torch.no_grad()
     def bootstrap(
-        self, model: ActorCritic, agents: Sequence[int], decision: str = "action"
-    ) -> tuple[Tensor, Tensor]:
+        self, model: ActorCritic, agents: Sequence[int]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
         """Values of what the stored steps do not show, from stored memories.
 
         Args:
             model: network of these agents only, in this order.
             agents: columns.
-            decision: whose values.
 
         Returns:
-            estimates of the views after the last step, ``[E, len(agents)]``, and of the last
-            views of finished episodes, ``[T, E, len(agents)]`` (0 where no episode ended).
+            by decision, estimates of the views after the last step, ``[E, len(agents)]``, and of
+            the last views of finished episodes, ``[T, E, len(agents)]`` (0 where no episode ended).
         """
-        columns = agent_columns(agents)
-        heads = model.heads[decision]
+        ends = recalling.Ends(
+            *(self.last_tokens, self.final_index, self.final_views, self.final_tokens)
+        )
+        known = recalling.foresee(model, self, agents, ends)
+        if known is None:
+            known = self._foreseen(model, agents)
+        found = {}
+        for name, (last, final) in known.items():
+            whole = torch.cat((final, final.new_zeros((1, len(agents)))))
+            whole = whole.index_select(0, self.final_slots.flatten())
+            found[name] = last, whole.view(*self.final_slots.shape, -1)
+        return found
 
-        def value(t: Tensor, e: Tensor, views: Tensor, tokens: Tensor) -> Tensor:
+    def _foreseen(
+        self, model: ActorCritic, agents: Sequence[int]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Values after the last steps and at the ends of episodes, layer by layer."""
+        columns = agent_columns(agents)
+
+        def values(t: Tensor, e: Tensor, views: Tensor, tokens: Tensor) -> list[Tensor]:
             core = self._core_after(model, columns, t, e, views, tokens)
-            return heads.value(core).transpose(0, 1)
+            return [heads.value(core).transpose(0, 1) for heads in model.heads.values()]
 
         every = torch.arange(self.num_envs, device=self.views.device)
         end = torch.full_like(every, self.num_steps - 1)
-        last = value(end, every, self.views[-1], self.last_tokens)
-        nothing = last.new_zeros((1, len(agents)))
+        last = values(end, every, self.views[-1], self.last_tokens)
+        final = [x.new_empty((0, len(agents))) for x in last]
         if len(self.final_index):
             t, e = self.final_index.unbind(1)
-            found = value(t, e, self.final_views, self.final_tokens)
-            nothing = torch.cat((found, nothing))
-        final = nothing.index_select(0, self.final_slots.flatten())
-        return last, final.view(*self.final_slots.shape, -1)
+            final = values(t, e, self.final_views, self.final_tokens)
+        return dict(zip(model.heads, zip(last, final, strict=True), strict=True))
 
     @torch.no_grad()
     def last_state(self, model: ActorCritic) -> Tensor:

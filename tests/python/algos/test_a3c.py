@@ -134,7 +134,7 @@ def test_a_time_limit_bootstraps_and_a_termination_does_not():
         rollout = second_rollout(learner, env, 7)
         batch, reward = estimated(learner, rollout), rollout.own(rollout.reward)
         target = batch.decisions["action"].target
-        _, final = batch.bootstrap(learner.model, [0, 1])
+        _, final = batch.bootstrap(learner.model, [0, 1])["action"]
         t, e = rollout.final_index[0]
         expected = reward[t, e] + (0.0 if ends_by_termination else 0.9) * final[t, e]
         assert final[t, e].abs().min() > 1e-4

@@ -319,7 +319,7 @@ def test_time_limits_bootstrap_with_the_last_view_and_terminations_do_not():
         env.ends_by_termination = by_termination
         rollout = experience(learner, env)
         batch = estimated(learner, rollout)
-        last, final = batch.bootstrap(learner.model, [0, 1])
+        last, final = batch.bootstrap(learner.model, [0, 1])["action"]
         assert rollout.done.any()
         following = next_values(
             rollout.decisions["action"].value, last, rollout.terminated, rollout.truncated, final
@@ -361,7 +361,7 @@ def test_options_of_the_public_code():
     )
     rollout = experience(learner, env)
     batch = estimated(learner, rollout)
-    last, _final = batch.bootstrap(learner.model, [0, 1])
+    last, _final = batch.bootstrap(learner.model, [0, 1])["action"]
     # One step before the end of the batch both are sums of one term.
     t = -1
     inside = ~rollout.done[t]

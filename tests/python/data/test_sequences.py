@@ -89,7 +89,7 @@ def test_bootstrap_values_are_those_of_acting_on(case):
         going_on = torch.zeros(state.shape[:2], dtype=torch.bool)
         return learner.act(obs, state, going_on, greedy=True).decisions["action"].value
 
-    last, final = batch.bootstrap(learner.model, [0, 1, 2])
+    last, final = batch.bootstrap(learner.model, [0, 1, 2])["action"]
     state = learner.initial_state(5)
     seen = torch.zeros_like(final)
     for t in range(rollout.num_steps):

@@ -211,8 +211,9 @@ class Judging(GradientSteps):
             if refresh:
                 part.refresh(network, members)
             mask, sums = part.mask[..., columns], []
+            after = part.bootstrap(network, members)
             for name, reward in part.rewards.items():
-                last, final = part.bootstrap(network, members, name)
+                last, final = after[name]
                 value = part.values[name][..., columns]
                 following = next_values(
                     value, last, part.terminated[..., columns], part.truncated[..., columns], final

@@ -1,0 +1,89 @@
+// Networks, and shards of a recorded batch, as they are given from Python.
+#pragma once
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "given_lesson.hpp"
+#include "lesson.hpp"
+#include "recorded.hpp"
+
+namespace socialgrid::bindings {
+
+// Address of a mask or 0; clip and so on, see GivenDecision; layers of policy and value.
+using NetworkDecision = std::tuple<std::uintptr_t, std::array<double, 4>, GivenLayers, GivenLayers>;
+// Whether it is the following view; coefficient and slope; actions; layers.
+using NetworkPrediction = std::tuple<bool, std::array<double, 2>, std::int64_t, GivenLayers>;
+// Addresses of atlas and of packed weights of the memory, forward and back; rows, cols, pixels,
+// bytes of a tile's number, tiles, features, hidden; whether the first layer is of cells; layers
+// that see; channels; decisions; predictions; parameters, and numbers of an agent in each.
+using GivenNetwork = std::tuple<std::array<std::uintptr_t, 3>, std::array<std::int64_t, 7>, bool,
+                                GivenLayers, GivenChannels, std::vector<NetworkDecision>,
+                                std::vector<NetworkPrediction>, Addresses, Sizes>;
+// Steps, environments, agents, bytes of a view, numbers of a state, decisions, columns of tokens.
+using BatchSizes = std::array<std::int64_t, 7>;
+// Addresses of views, states, flags, choices, numbers, tokens.
+using BatchAddresses = std::array<std::uintptr_t, 6>;
+
+learning::Recorded recorded_of(const BatchAddresses& where, const BatchSizes& n);
+
+class Network {
+ public:
+  Network(const learning::Kernels& kernels, const GivenNetwork& given);
+
+  // Whether it looks at the view after the last step.
+  bool ahead() const;
+  // Numbers that are told of a lesson.
+  std::int64_t rows() const;
+  // On rows of some steps of some sequences that were gathered, which have to stay.
+  learning::Lesson of(std::int64_t agent, const learning::Gathered& gathered, std::int64_t steps,
+                      std::int64_t sequences, const learning::Recorded& recorded) const;
+  // Gradients one after the other, in the order of the parameters.
+  learning::LessonGrads grads(float* to) const;
+  const Sizes& apart() const { return apart_; }
+
+ private:
+  const Addresses parameters_;
+  const Sizes apart_;
+  GivenLesson lesson_;
+  std::vector<bool> following_;
+};
+
+// Calls work(i, desk) for all i below `count`, each of several threads with a desk of its own, in
+// this order; false as soon as that says so. The first error, in this order, is thrown on.
+template <typename Desk, typename Work>
+bool all_of_them(std::int64_t count, int threads, const Work& work) {
+  std::atomic<std::int64_t> next{0};
+  std::atomic<bool> fine{true};
+  std::vector<std::exception_ptr> failed(static_cast<std::size_t>(count));
+  const auto some = [&] {
+    Desk desk;
+    for (std::int64_t i = next++; i < count && fine; i = next++) {
+      try {
+        if (!work(i, desk)) fine = false;
+      } catch (...) {
+        failed[static_cast<std::size_t>(i)] = std::current_exception();
+      }
+    }
+  };
+  std::vector<std::thread> others;
+  for (std::int64_t i = 1; i < std::min<std::int64_t>(threads, count); ++i) {
+    others.emplace_back(some);
+  }
+  some();
+  for (std::thread& other : others) other.join();
+  for (const std::exception_ptr& error : failed) {
+    if (error) std::rethrow_exception(error);
+  }
+  return fine;
+}
+
+}  // namespace socialgrid::bindings

@@ -1,0 +1,154 @@
+// What networks make of a recorded batch where it lies: see learning.cpp.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "given_network.hpp"
+#include "kernels.hpp"
+#include "learning.hpp"
+#include "recall.hpp"
+#include "unlocked.hpp"
+
+namespace py = pybind11;
+
+namespace socialgrid::bindings {
+namespace {
+
+using learning::Gathered;
+using learning::Kernels;
+using learning::Lesson;
+using learning::Memory;
+using learning::Recorded;
+using learning::Seen;
+
+// Memories before the steps after `first`, of one agent; zeros where they are reset.
+void keep(const Recorded& r, std::int64_t agent, std::int64_t first, const Memory& memory) {
+  const std::int64_t hidden = memory.unroll.hidden;
+  const float *h = memory.h.data(), *c = memory.c.data();
+  const std::int64_t last = std::min(first + memory.unroll.steps, r.steps - 1);
+  for (std::int64_t step = first + 1; step <= last; ++step) {
+    for (std::int64_t env = 0; env < r.envs; ++env, h += hidden, c += hidden) {
+      const std::int64_t row = r.row(step, env, agent);
+      float* to = r.state + row * r.state_size;
+      if (r.flags[3 * row] != 0) {
+        std::fill_n(to, r.state_size, 0.0f);
+      } else {
+        std::copy_n(c, hidden, std::copy_n(h, hidden, to));
+      }
+    }
+  }
+}
+
+// Memories and values [steps, envs, agents] of each decision, of agents in some columns of a batch,
+// some steps at a time; log-probabilities [steps, envs, columns] of actions unless that address is
+// 0. False where views have too many different tiles: what was there before the first step still
+// is, and all else is to be done again.
+bool refresh(const Kernels& kernels, const GivenNetwork& given, const BatchSizes& batch,
+             const BatchAddresses& where, const Sizes& columns, std::int64_t block,
+             const Addresses& values, std::uintptr_t log_probs, int threads) {
+  const Unlocked unlocked;
+  const Network network(kernels, given);
+  const Recorded r = recorded_of(where, batch);
+  const auto agents = static_cast<std::int64_t>(columns.size());
+  std::vector<std::int64_t> envs(static_cast<std::size_t>(r.envs));
+  std::iota(envs.begin(), envs.end(), 0);
+  return all_of_them<Gathered>(agents, threads, [&](std::int64_t agent, Gathered& desk) {
+    const std::int64_t column = columns[static_cast<std::size_t>(agent)];
+    for (std::int64_t first = 0; first < r.steps; first += block) {
+      const std::vector<std::int64_t> starts(envs.size(), first);
+      learning::Sequences s;
+      s.starts = starts.data();
+      s.envs = envs.data();
+      s.count = r.envs;
+      s.length = std::min(block, r.steps - first);
+      gather(r, column, s, 0.0f, 0.0f, false, desk);
+      const Lesson lesson = network.of(agent, desk, s.length, s.count, r);
+      Seen seen(kernels, lesson.sight, false);
+      if (!seen.known()) return false;
+      const Memory memory = remember(kernels, lesson, seen, false);
+      keep(r, column, first, memory);
+      const std::int64_t rows = s.length * s.count;
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        value_rows(kernels, lesson.decisions[i].value, memory.h.data(), rows,
+                   at<float>(values[i], r.row(first, 0, column)), r.agents);
+      }
+      if (log_probs == 0) continue;
+      learning::Deciding deciding = lesson.decisions.front();
+      deciding.core = memory.h.data();
+      log_prob_rows(kernels, deciding, rows, at<float>(log_probs, first * r.envs * agents + agent),
+                    agents);
+    }
+    return true;
+  });
+}
+
+// Values of views that come after steps (t, e): [decisions, envs, columns] of those after the last
+// step, and [decisions, ends, columns] of last views of episodes. Addresses of tokens [envs,
+// agents, ...] after the last step, of the ends' steps and environments [ends, 2], views and tokens
+// [ends, agents, ...], and of both results. False as above.
+bool foresee(const Kernels& kernels, const GivenNetwork& given, const BatchSizes& batch,
+             const BatchAddresses& where, const Sizes& columns,
+             const std::array<std::uintptr_t, 6>& ends_at, std::int64_t ends, int threads) {
+  const Unlocked unlocked;
+  const Network network(kernels, given);
+  const Recorded r = recorded_of(where, batch);
+  const auto agents = static_cast<std::int64_t>(columns.size());
+  const std::int64_t count = r.envs + ends;
+  const auto* index = at<const std::int64_t>(ends_at[1]);
+  return all_of_them<Gathered>(agents, threads, [&](std::int64_t agent, Gathered& desk) {
+    const std::int64_t column = columns[static_cast<std::size_t>(agent)];
+    const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+    desk.views.resize(size(2 * count * r.view));
+    desk.reset.assign(size(2 * count), 0);
+    desk.tokens.resize(size(2 * count * r.columns));
+    desk.state.resize(size(count * r.state_size));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const bool end = i >= r.envs;
+      const std::int64_t other = (end ? i - r.envs : i) * r.agents + column;
+      const std::int64_t step = end ? index[2 * (i - r.envs)] : r.steps - 1;
+      const std::int64_t row = r.row(step, end ? index[2 * (i - r.envs) + 1] : i, column);
+      const std::uint8_t* views =
+          end ? at<const std::uint8_t>(ends_at[2]) : r.views + r.row(r.steps, 0, 0) * r.view;
+      const auto* tokens = at<const std::int16_t>(ends_at[end ? 3 : 0]);
+      std::copy_n(r.views + row * r.view, r.view, desk.views.data() + i * r.view);
+      std::copy_n(views + other * r.view, r.view, desk.views.data() + (count + i) * r.view);
+      std::copy_n(r.tokens + row * r.columns, r.columns, desk.tokens.data() + i * r.columns);
+      std::copy_n(tokens + other * r.columns, r.columns,
+                  desk.tokens.data() + (count + i) * r.columns);
+      std::copy_n(r.state + row * r.state_size, r.state_size, desk.state.data() + i * r.state_size);
+      desk.reset[size(i)] = r.flags[3 * row];
+    }
+    const Lesson lesson = network.of(agent, desk, 2, count, r);
+    Seen seen(kernels, lesson.sight, false);
+    if (!seen.known()) return false;
+    const Memory memory = remember(kernels, lesson, seen, false);
+    const float* after = memory.h.data() + count * memory.unroll.hidden;
+    std::vector<float> values(size(count));
+    for (std::size_t i = 0; i < lesson.decisions.size(); ++i) {
+      value_rows(kernels, lesson.decisions[i].value, after, count, values.data(), 1);
+      const auto place = static_cast<std::int64_t>(i);
+      for (std::int64_t k = 0; k < r.envs; ++k) {
+        *at<float>(ends_at[4], (place * r.envs + k) * agents + agent) = values[size(k)];
+      }
+      for (std::int64_t k = 0; k < ends; ++k) {
+        *at<float>(ends_at[5], (place * ends + k) * agents + agent) = values[size(r.envs + k)];
+      }
+    }
+    return true;
+  });
+}
+
+}  // namespace
+
+void add_recall(py::class_<Kernels>& kernels) {
+  kernels
+      .def("refresh", &refresh, py::arg("network"), py::arg("batch"), py::arg("where"),
+           py::arg("columns"), py::arg("block"), py::arg("values"), py::arg("log_probs"),
+           py::arg("threads"))
+      .def("foresee", &foresee, py::arg("network"), py::arg("batch"), py::arg("where"),
+           py::arg("columns"), py::arg("ends_at"), py::arg("ends"), py::arg("threads"));
+}
+
+}  // namespace socialgrid::bindings
