@@ -8,10 +8,10 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <thread>
 #include <tuple>
 #include <vector>
 
+#include "crew.hpp"
 #include "given_lesson.hpp"
 #include "lesson.hpp"
 #include "recorded.hpp"
@@ -64,7 +64,8 @@ bool all_of_them(std::int64_t count, int threads, const Work& work) {
   std::atomic<std::int64_t> next{0};
   std::atomic<bool> fine{true};
   std::vector<std::exception_ptr> failed(static_cast<std::size_t>(count));
-  const auto some = [&] {
+  const auto most = static_cast<int>(std::min<std::int64_t>(threads, count));
+  learning::side_by_side(most, [&](int) {
     Desk desk;
     for (std::int64_t i = next++; i < count && fine; i = next++) {
       try {
@@ -73,13 +74,7 @@ bool all_of_them(std::int64_t count, int threads, const Work& work) {
         failed[static_cast<std::size_t>(i)] = std::current_exception();
       }
     }
-  };
-  std::vector<std::thread> others;
-  for (std::int64_t i = 1; i < std::min<std::int64_t>(threads, count); ++i) {
-    others.emplace_back(some);
-  }
-  some();
-  for (std::thread& other : others) other.join();
+  });
   for (const std::exception_ptr& error : failed) {
     if (error) std::rethrow_exception(error);
   }

@@ -236,9 +236,11 @@ void encode(const Kernels& kernels, const std::array<std::uintptr_t, 3>& where,
     products +=
         static_cast<double>(e.first.count * layer.pixels()) * static_cast<double>(layer.weights());
   }
+  const learning::ReadyLayers ready =
+      learning::ready_layers(kernels, e.layers, e.weights, e.biases, false);
   share(1, e.first.count, worthwhile(threads, products),
         [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-          learning::encode(kernels, e, at<float>(features), begin, end);
+          learning::encode(kernels, e, ready, at<float>(features), begin, end);
         });
 }
 
@@ -264,7 +266,9 @@ void encode_back(const Kernels& kernels, const std::array<std::uintptr_t, 3>& wh
     g.weights.push_back(at<float>(grads.at(2 * i)));
     g.biases.push_back(at<float>(grads.at(2 * i + 1)));
   }
-  learning::encode_back(kernels, e, g);
+  const learning::ReadyLayers ready =
+      learning::ready_layers(kernels, e.layers, e.weights, e.biases, true);
+  learning::encode_back(kernels, e, ready, g);
   copy_rows(g.table, padded, at<float>(back[2]), e.first.outputs, entries);
   copy_rows(g.bias, padded, at<float>(back[3]), e.first.outputs, 1);
 }

@@ -56,6 +56,7 @@ bool refresh(const Kernels& kernels, const GivenNetwork& given, const BatchSizes
   std::iota(envs.begin(), envs.end(), 0);
   return all_of_them<Gathered>(agents, threads, [&](std::int64_t agent, Gathered& desk) {
     const std::int64_t column = columns[static_cast<std::size_t>(agent)];
+    learning::ReadyLayers ready;
     for (std::int64_t first = 0; first < r.steps; first += block) {
       const std::vector<std::int64_t> starts(envs.size(), first);
       learning::Sequences s;
@@ -64,7 +65,9 @@ bool refresh(const Kernels& kernels, const GivenNetwork& given, const BatchSizes
       s.count = r.envs;
       s.length = std::min(block, r.steps - first);
       gather(r, column, s, 0.0f, 0.0f, false, desk);
-      const Lesson lesson = network.of(agent, desk, s.length, s.count, r);
+      Lesson lesson = network.of(agent, desk, s.length, s.count, r);
+      if (first == 0) ready = learning::ready_layers(kernels, lesson.sight, false);
+      lesson.sight.ready = &ready;
       Seen seen(kernels, lesson.sight, false);
       if (!seen.known()) return false;
       const Memory memory = remember(kernels, lesson, seen, false);

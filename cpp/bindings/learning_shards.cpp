@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -56,6 +57,8 @@ bool learn_shards(const Kernels& kernels, const GivenNetwork& given, const Batch
   for (std::int64_t a = 0; a < agents; ++a) {
     sums.push_back(std::make_unique<TreeSum>(count, numbers));
   }
+  std::vector<std::once_flag> begun(columns.size());
+  std::vector<learning::ReadyLayers> ready(columns.size());  // of every agent
   const auto learn = [&](std::int64_t agent, const GivenShard& shard, std::int64_t first,
                          Gathered& desk, float* to) {
     const auto& [addresses, starts, envs] = shard;
@@ -68,7 +71,11 @@ bool learn_shards(const Kernels& kernels, const GivenNetwork& given, const Batch
     const Recorded recorded = recorded_of(addresses, batch);
     gather(recorded, columns[static_cast<std::size_t>(agent)], s, scales[0], scales[agents],
            network.ahead(), desk);
-    const Lesson lesson = network.of(agent, desk, length, s.count, recorded);
+    Lesson lesson = network.of(agent, desk, length, s.count, recorded);
+    const auto at_agent = static_cast<std::size_t>(agent);
+    std::call_once(begun[at_agent],
+                   [&] { ready[at_agent] = learning::ready_layers(kernels, lesson.sight, true); });
+    lesson.sight.ready = &ready[at_agent];
     const LessonGrads own = network.grads(to + rows);
     Learnt learnt;
     if (!learning::learn_from(kernels, lesson, &own, learnt)) return false;

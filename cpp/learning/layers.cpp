@@ -26,14 +26,6 @@ LookUp part_of(const LookUp& whole, std::int64_t first, std::int64_t count, floa
   return part;
 }
 
-std::vector<Ready> ready_layers(const Kernels& kernels, const Encoding& e) {
-  std::vector<Ready> found;
-  for (std::size_t i = 0; i < e.layers.size(); ++i) {
-    found.push_back(ready(kernels, e.layers[i], e.weights[i], e.biases[i]));
-  }
-  return found;
-}
-
 void add(const Numbers& from, std::int64_t count, float* to) {
   for (std::int64_t i = 0; i < count; ++i) to[i] += from.data()[i];
 }
@@ -71,15 +63,29 @@ Ready ready(const Kernels& kernels, const Layer& layer, const float* weight, con
   return found;
 }
 
+ReadyLayers ready_layers(const Kernels& kernels, const std::vector<Layer>& layers,
+                         const std::vector<const float*>& weights,
+                         const std::vector<const float*>& biases, bool back) {
+  ReadyLayers found;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    found.forward.push_back(ready(kernels, layers[i], weights[i], biases[i]));
+    if (!back) continue;
+    const Images images = layers[i].images();
+    found.back.push_back(Numbers::unset(kernels.packed_taps(images, true)));
+    kernels.pack_taps(images, weights[i], true, found.back.back().data());
+  }
+  return found;
+}
+
 std::int64_t piece_of(std::int64_t widest) {
   return std::max(kPiece / widest / kBlock * kBlock, kBlock);
 }
 
-void encode(const Kernels& kernels, const Encoding& e, float* features, std::int64_t begin,
-            std::int64_t end) {
+void encode(const Kernels& kernels, const Encoding& e, const ReadyLayers& ready, float* features,
+            std::int64_t begin, std::int64_t end) {
   const std::int64_t widest = widest_of(e), piece = piece_of(widest);
   const std::int64_t width = e.layers.back().outputs;
-  const std::vector<Ready> layers = ready_layers(kernels, e);
+  const std::vector<Ready>& layers = ready.forward;
   Numbers image(piece * widest), next(piece * widest);
   for (std::int64_t first = begin; first < end; first += piece) {
     const std::int64_t count = std::min(piece, end - first);
@@ -93,20 +99,18 @@ void encode(const Kernels& kernels, const Encoding& e, float* features, std::int
   }
 }
 
-void encode_back(const Kernels& kernels, const Encoding& e, const EncodingGrads& grads) {
+void encode_back(const Kernels& kernels, const Encoding& e, const ReadyLayers& ready,
+                 const EncodingGrads& grads) {
   const std::int64_t widest = widest_of(e), piece = piece_of(widest);
   const std::int64_t width = e.layers.back().outputs;
   const std::size_t depth = e.layers.size();
-  const std::vector<Ready> layers = ready_layers(kernels, e);
+  const std::vector<Ready>& layers = ready.forward;
   // What the look-up and all layers but the last make of a piece, and gradients of two layers.
   std::vector<Numbers> results;
   Numbers grad(piece * widest), before(piece * widest), sums(widest);
-  std::vector<Numbers> turned, transposed;
+  std::vector<Numbers> transposed;
   for (std::size_t i = 0; i < depth; ++i) {
     results.emplace_back(piece * widest);
-    const Images images = e.layers[i].images();
-    turned.emplace_back(kernels.packed_taps(images, true));
-    kernels.pack_taps(images, e.weights[i], true, turned.back().data());
     transposed.emplace_back(e.layers[i].weights());
   }
   LookUpBack back;
@@ -146,7 +150,7 @@ void encode_back(const Kernels& kernels, const Encoding& e, const EncodingGrads&
       images.onto = true;
       images.to = transposed[i].data();
       kernels.tap_gradients(images, 0, layer.kernel * layer.kernel * layer.inputs);
-      images.packed = turned[i].data();
+      images.packed = ready.back[i].data();
       images.slope = 1.0f;
       images.tanh = false;
       images.to = grad.data();

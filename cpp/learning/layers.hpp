@@ -43,9 +43,19 @@ struct Encoding {
   std::vector<const float*> weights, biases;
 };
 
-// Features [count, outputs of the last layer] of the views `begin` to `end`.
-void encode(const Kernels& kernels, const Encoding& encoding, float* features, std::int64_t begin,
-            std::int64_t end);
+// Layers with their weights in the orders in which kernels read them, forward and, if wanted, back.
+struct ReadyLayers {
+  std::vector<Ready> forward;
+  std::vector<Numbers> back;
+};
+ReadyLayers ready_layers(const Kernels& kernels, const std::vector<Layer>& layers,
+                         const std::vector<const float*>& weights,
+                         const std::vector<const float*>& biases, bool back);
+
+// Features [count, outputs of the last layer] of the views `begin` to `end`; `ready` has the layers
+// after the look-up.
+void encode(const Kernels& kernels, const Encoding& encoding, const ReadyLayers& ready,
+            float* features, std::int64_t begin, std::int64_t end);
 
 // From gradients of all features to those of the table, as it lies, of its bias [padded outputs],
 // of weights and of biases, which are all zero before.
@@ -55,6 +65,7 @@ struct EncodingGrads {
   float *table = nullptr, *bias = nullptr;
   std::vector<float*> weights, biases;
 };
-void encode_back(const Kernels& kernels, const Encoding& encoding, const EncodingGrads& grads);
+void encode_back(const Kernels& kernels, const Encoding& encoding, const ReadyLayers& ready,
+                 const EncodingGrads& grads);
 
 }  // namespace socialgrid::learning

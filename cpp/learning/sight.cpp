@@ -18,6 +18,13 @@ std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
+ReadyLayers ready_layers(const Kernels& kernels, const Sight& sight, bool back) {
+  const std::int64_t from = sight.of_cells ? 2 : 1;
+  return ready_layers(kernels, {sight.layers.begin() + from, sight.layers.end()},
+                      {sight.weights.begin() + from, sight.weights.end()},
+                      {sight.biases.begin() + from, sight.biases.end()}, back);
+}
+
 Seen::Seen(const Kernels& kernels, const Sight& sight, bool back)
     : kernels_(kernels), sight_(sight), back_(back) {
   const Layer& window = sight.layers[sight.of_cells ? 1 : 0];
@@ -56,6 +63,8 @@ Seen::Seen(const Kernels& kernels, const Sight& sight, bool back)
     encoding_.weights.push_back(sight.weights[i]);
     encoding_.biases.push_back(sight.biases[i]);
   }
+  if (sight.ready == nullptr) own_ = ready_layers(kernels, sight, back);
+  ready_ = sight.ready == nullptr ? &own_ : sight.ready;
 }
 
 void Seen::read_tiles(const std::vector<std::int64_t>& first) {
@@ -122,7 +131,7 @@ Head Seen::make_table() const {
 void Seen::features(float* to, std::int64_t row) {
   const std::int64_t width = encoding_.layers.back().outputs;
   features_.resize(views_ * width);
-  encode(kernels_, encoding_, features_.data(), 0, views_);
+  encode(kernels_, encoding_, *ready_, features_.data(), 0, views_);
   for (std::int64_t n = 0; n < sight_.count; ++n) {
     const std::int64_t view = place_.empty() ? n : place_[index(n)];
     std::copy_n(features_.data() + view * width, width, to + n * row);
@@ -148,7 +157,7 @@ void Seen::back(const float* grad, std::int64_t row, const SightGrads& grads) {
     g.weights.push_back(grads.weights[i]);
     g.biases.push_back(grads.biases[i]);
   }
-  encode_back(kernels_, encoding_, g);
+  encode_back(kernels_, encoding_, *ready_, g);
   std::copy_n(bias.data(), window.outputs, grads.biases[from - 1]);
   table_[0].back(pixels_.data(), table.data(), tiles_, nullptr, false);
   Numbers turned(places_ * padded_ * window.inputs), unused(places_ * padded_);

@@ -19,7 +19,11 @@ struct Sight {
   bool of_cells = false;
   std::vector<Layer> layers;
   std::vector<const float*> weights, biases;
+  const ReadyLayers* ready = nullptr;  // `ready_layers` of it, if somebody has them
 };
+
+// The layers after that of windows.
+ReadyLayers ready_layers(const Kernels& kernels, const Sight& sight, bool back);
 
 struct SightGrads {
   std::vector<float*> weights, biases;
@@ -53,6 +57,8 @@ class Seen {
   Numbers pixels_, window_, zeros_, bias_, features_;
   std::vector<Head> table_;  // one, if tiles are known
   Encoding encoding_;
+  ReadyLayers own_;  // unless somebody has them
+  const ReadyLayers* ready_ = nullptr;
 };
 
 }  // namespace socialgrid::learning

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -19,7 +18,7 @@ class TreeSum {
   TreeSum(std::int64_t places, std::int64_t count)
       : count_(count),
         leaves_(static_cast<std::size_t>(places)),
-        nodes_(new Node[static_cast<std::size_t>(places)]) {
+        nodes_(static_cast<std::size_t>(places)) {
     plant(0, places, {});
   }
 
@@ -68,7 +67,7 @@ class TreeSum {
 
   std::int64_t count_, planted_ = 0;
   std::vector<Above> leaves_;
-  std::unique_ptr<Node[]> nodes_;
+  std::vector<Node> nodes_;
   Numbers whole_;
 };
 

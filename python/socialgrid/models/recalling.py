@@ -21,6 +21,7 @@ from socialgrid.models.shard_lessons import (
     batch_addresses,
     batch_sizes,
     given_network,
+    packed,
     usable,
 )
 
@@ -69,8 +70,9 @@ def refresh(
     if plan is None:
         return False
     assert kernels.KERNELS is not None
+    memory = packed(network)
     return kernels.KERNELS.refresh(
-        given_network(network, plan, _values_of(network), part.views),
+        given_network(network, plan, _values_of(network), part.views, memory),
         *(batch_sizes(part), batch_addresses(part)),
         *([*members], block),
         kernels.addresses(*(part.values[name] for name in network.heads)),
@@ -106,8 +108,9 @@ def foresee(
     heads, agents = [*network.heads], len(members)
     last = torch.empty((len(heads), part.num_envs, agents))
     final = torch.empty((len(heads), len(ends.index), agents))
+    memory = packed(network)
     done = kernels.KERNELS.foresee(
-        given_network(network, plan, _values_of(network), part.views),
+        given_network(network, plan, _values_of(network), part.views, memory),
         *(batch_sizes(part), batch_addresses(part), [*members]),
         kernels.addresses(*given, last, final),
         len(ends.index),

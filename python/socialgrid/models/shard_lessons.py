@@ -110,8 +110,9 @@ def teach(
         for s, e in zip(sequences.starts, sequences.envs, strict=True)
     ]
     first, size = grads.data_ptr(), grads.element_size()
+    memory = packed(network)
     done = kernels.KERNELS.learn_shards(
-        given_network(network, plan, lesson, parts[0].views),
+        given_network(network, plan, lesson, parts[0].views, memory),
         batch_sizes(parts[0]),
         [
             (batch_addresses(part), starts.data_ptr(), envs.data_ptr())
@@ -128,12 +129,26 @@ def teach(
     return Taught(found, plan.parameters, grads)
 
 
+def packed(network: ActorCritic) -> list[Tensor]:
+    """Weights of a network's memory as kernels read them, forward and backward. Another thread may
+    have them made again at the same time.
+    """
+    return [network.lstm.packed(backward) for backward in (False, True)]
+
+
 def given_network(
-    network: ActorCritic, plan: Plan, lesson: Lesson, views: Tensor
+    network: ActorCritic, plan: Plan, lesson: Lesson, views: Tensor, packed: Sequence[Tensor]
 ) -> tuple[Any, ...]:
-    """A network as kernels are told of it, who read views like these."""
+    """A network as kernels are told of it, who read views like these.
+
+    Args:
+        network: the network.
+        plan: how it is put together.
+        lesson: what is learnt of it.
+        views: some.
+        packed: its memory's weights, see ``packed``, which the caller holds on to.
+    """
     spec, atlas = network.spec, network.encoder.first.atlas
-    packed = [network.lstm.packed(backward) for backward in (False, True)]
     decisions = []
     for name, terms in lesson.terms.items():
         clip = terms.clip if terms.kind == "clipped" else -1.0

@@ -11,8 +11,6 @@ from tests.python.algos.tiny import Buttons, experience
 from socialgrid import _core
 from socialgrid.models import NonFiniteError, kernels, recalling
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SETS = _core.kernel_sets()
 
 

@@ -16,8 +16,6 @@ from socialgrid.social import (
     VisibleActionsOptions,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 MODEL = ModelConfig(channels=(6, 5), kernel=2, features=(12,), memory=16, heads=(8,))
 SOCIAL = {
     "nothing": (),
