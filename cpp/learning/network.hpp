@@ -70,6 +70,9 @@ class DenseNetwork {
   DenseNetwork(const DenseNetwork&) = delete;
   DenseNetwork& operator=(const DenseNetwork&) = delete;
 
+  // From now on there are so many samples.
+  void take(std::int64_t samples) { own_.count = samples; }
+
   // Sample by sample, from [batch, inputs] to [batch, outputs].
   const float* see(const float* x, float* out, float* room, bool kept) {
     own_.by_unit = false;

@@ -182,13 +182,16 @@ Lanes sum_of(const float* row, std::int64_t length) {
   return found;
 }
 
-constexpr int place(int half, bool high, int lane) {
-  const int within = lane % (2 * half), base = lane - within + within % half + (high ? half : 0);
-  return within < half ? base : base + kLanes;
+// Of pieces of `half` numbers: every first one of the first vector and every second one of the
+// second, where they are; or, crossed, the others, each in the place of its neighbour.
+constexpr int place(int half, bool crossed, int lane) {
+  const bool first = lane % (2 * half) < half;
+  const int from = !crossed ? lane : first ? lane + half : lane - half;
+  return first ? from : from + kLanes;
 }
-template <int Half, bool High, int... Lane>
+template <int Half, bool Crossed, int... Lane>
 SOCIALGRID_INLINE Lanes mixed(Lanes a, Lanes b, std::integer_sequence<int, Lane...>) {
-  return __builtin_shufflevector(a, b, place(Half, High, Lane)...);
+  return __builtin_shufflevector(a, b, place(Half, Crossed, Lane)...);
 }
 // The sums of kLanes vectors, in their order, in the first.
 template <int Half = kLanes / 2>

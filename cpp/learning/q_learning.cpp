@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "distinct.hpp"
 #include "network.hpp"
 
 namespace socialgrid::learning {
@@ -14,7 +15,7 @@ namespace {
 // What one step of one agent needs, and no other after it.
 struct Desk {
   Scratch obs, next_obs, values, following, grad, room, spare;
-  std::vector<std::int64_t> best;
+  std::vector<std::int64_t> best, number, first;
 
   Desk(const Kernels& kernels, const QLearning& task)
       : obs(task.batch * task.sizes.front()),
@@ -24,7 +25,9 @@ struct Desk {
         grad(task.batch * task.sizes.back()),
         room(room_of(kernels, task.sizes, task.batch)),
         spare(room_of(kernels, task.sizes, task.batch)),
-        best(static_cast<std::size_t>(task.batch)) {}
+        best(static_cast<std::size_t>(task.batch)),
+        number(best.size()),
+        first(best.size()) {}
 };
 
 // One agent while it learns, at a desk that it shares with others.
@@ -55,11 +58,15 @@ class Learner {
     gather(stored_.next_obs, drawn, desk_.next_obs.data());
     const float *next_obs = desk_.next_obs.data(), *following = desk_.following.data();
     float *values = desk_.values.data(), *spare = desk_.spare.data();
+    const std::int64_t known = keep_distinct(desk_.next_obs.data());
+    target_.take(known);
     target_.see(next_obs, desk_.following.data(), spare, false);
+    network_.take(known);
     const float* judge = task_.is_double ? network_.see(next_obs, values, spare, false) : following;
-    for (std::int64_t b = 0; b < task_.batch; ++b) {
-      desk_.best[static_cast<std::size_t>(b)] = largest(judge + b * actions_);
+    for (std::int64_t b = 0; b < known; ++b) {
+      desk_.best[static_cast<std::size_t>(b)] = b * actions_ + largest(judge + b * actions_);
     }
+    network_.take(task_.batch);
     network_.see(desk_.obs.data(), values, desk_.room.data(), true);
     const float gamma = static_cast<float>(task_.rules.gamma);
     const float share = 1.0f / static_cast<float>(task_.batch);
@@ -68,7 +75,8 @@ class Learner {
     double loss = 0.0, error = 0.0;
     for (std::int64_t b = 0; b < task_.batch; ++b) {
       const std::int64_t place = drawn[b], at = b * actions_ + stored_.choice[place];
-      const float bootstrap = following[b * actions_ + desk_.best[static_cast<std::size_t>(b)]];
+      const auto next = static_cast<std::size_t>(desk_.number[static_cast<std::size_t>(b)]);
+      const float bootstrap = following[desk_.best[next]];
       const float goes_on = stored_.terminated[place] != 0 ? 0.0f : gamma;
       const float difference = values[at] - (stored_.reward[place] + goes_on * bootstrap);
       const float size = std::abs(difference);
@@ -107,6 +115,19 @@ class Learner {
     for (std::int64_t b = 0; b < task_.batch; ++b) {
       std::memcpy(to + b * inputs_, from + drawn[b] * inputs_, size);
     }
+  }
+
+  // Of rows that are the same one stays, in the order in which they come; returns how many do.
+  std::int64_t keep_distinct(float* rows) {
+    const auto size = static_cast<std::size_t>(inputs_) * sizeof(float);
+    const std::int64_t known = distinct(reinterpret_cast<const std::uint8_t*>(rows), task_.batch,
+                                        static_cast<std::int64_t>(size), task_.batch,
+                                        desk_.number.data(), desk_.first.data());
+    for (std::int64_t i = 0; i < known; ++i) {
+      std::memmove(rows + i * inputs_, rows + desk_.first[static_cast<std::size_t>(i)] * inputs_,
+                   size);
+    }
+    return known;
   }
 
   // The first of the largest; what is no number counts as that.

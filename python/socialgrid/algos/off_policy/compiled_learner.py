@@ -37,6 +37,8 @@ class CompiledLearner(OffPolicyLearner):
     """
 
     known_to_kernels: ClassVar[bool]
+    _sees: bool | None = None
+    """Whether networks look at views; None: not asked yet."""
 
     @abstractmethod
     def _compiled_steps(self, batches: Batches) -> Steps:
@@ -45,12 +47,14 @@ class CompiledLearner(OffPolicyLearner):
     def _compiles(self) -> bool:
         """Whether kernels can work on these vectors and networks, and are wanted."""
         parts = self._trained.values()
-        views = any("torso." in name for p in parts for name, _ in p.network.named_parameters())
+        if self._sees is None:
+            named = (name for p in parts for name, _ in p.network.named_parameters())
+            self._sees = any("torso." in name for name in named)
         blocks = (part.flat.block for part in parts)
         # Priorities of agents who do not learn are those of networks that no kernel looks at.
         known = not self.config.prioritised or self._learners == self._now
         own = known and self._learns_as_compiled()
-        return own and not views and kernels.usable(self.replay.kept["obs"], *blocks)
+        return own and not self._sees and kernels.usable(self.replay.kept["obs"], *blocks)
 
     def _learns_as_compiled(self) -> bool:
         kind = type(self)

@@ -162,25 +162,28 @@ class PeerAdviser:
 
         ``judged``: what the critic gives to the proposals, if it has been asked.
         """
-        advice, members = self.config.advice, self.members
-        total = torch.zeros(members.num_agents, obs.shape[1], members.size)
+        advice, members, copies = self.config.advice, self.members, obs.shape[1]
+        terms = []
         if "critic" in advice:
             if judged is None:
                 actions = proposals.everybody().transpose(1, 2)
                 judged = self._critic.q_values(obs, actions).cpu()
-            total += self._scaled(judged)
+            terms.append(judged)
         if "trust" in advice:
-            total += self._scaled(self.trust)[:, None]
+            terms.append(self.trust[:, None].expand(-1, copies, -1))
         if "agent-values" in advice:
-            shared = self._scaled(self.agent_values).repeat_interleave(len(members.owners), 0)
-            total += shared[:, None]
-        return total
+            shared = self.agent_values.repeat_interleave(len(members.owners), 0)
+            terms.append(shared[:, None].expand(-1, copies, -1))
+        if not terms:
+            return torch.zeros(members.num_agents, copies, members.size)
+        first, *others = self._scaled(torch.stack(terms))
+        return sum(others, first)
 
-    def _scaled(self, term: Tensor) -> Tensor:
-        """One term over the members (last axis) as it is added to the others."""
+    def _scaled(self, terms: Tensor) -> Tensor:
+        """Terms over the members (last axis) as they are added up."""
         if self.config.normalise == "largest":
-            return by_largest(term)
-        return term if len(self.config.advice) == 1 else by_range(term)
+            return by_largest(terms)
+        return terms if len(terms) == 1 else by_range(terms)
 
     def probabilities(
         self, proposals: Proposals, obs: Tensor, judged: Tensor | None = None
