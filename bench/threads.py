@@ -5,7 +5,8 @@
 
 Both train presets as ``socialgrid-train`` does, update by update, and take turns, so that whatever
 else the machine does falls on all alike. Batches are shorter where a preset's are long, with as
-many gradient passes for every step and as many sequences in a minibatch.
+many gradient passes for every step and as many sequences in a minibatch. Off-policy learners have
+no shards: agents are what threads share, and a row of metrics stands for an update.
 
 What of an update is neither in a shard nor in playing is serial: with it the second table
 says how many times as fast sixteen cores can be at most, if nothing else stands in their way
@@ -27,7 +28,7 @@ from typing import Any
 
 from socialgrid.commands.allocation import keep_freed_memory
 from socialgrid.config import TrainConfig, from_dict, load_preset
-from socialgrid.train import make_trainer
+from socialgrid.train import OffPolicyTrainer, make_trainer
 
 _FULL = {"num_minibatches": 5, "kl_target": None, "kl_hard_limit": 1e9}
 # By name: preset, algorithm, mechanisms, and what is changed of it.
@@ -52,6 +53,15 @@ CASES: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     ),
     "harvest a3c": ("harvest", "a3c", (), {"algorithm": {"workers": 1}}),
     "harvest a3c, moa": ("harvest", "a3c", ("moa",), {"algorithm": {"workers": 1}}),
+    "room-21 dqn": ("room-21", "dqn", (), {"evaluation": {"interval": 0}}),
+    "room-21 dqn, two peers": ("room-21", "dqn", ("peers",), {"evaluation": {"interval": 0}}),
+    "pendulum-mini sac, two peers": (
+        "pendulum-mini",
+        "sac",
+        ("peers",),
+        # More threads of a Gymnasium task are processes.
+        {"evaluation": {"interval": 0}, "env": {"num_threads": 1}},
+    ),
 }
 _SECONDS = 4.0  # of updates that count as one turn, at least
 
@@ -61,13 +71,15 @@ def config_of(case: str, *, shards: int = 0, threads: int = 1, quick: bool = Fal
     preset, algorithm, social, changes = CASES[case]
     changes = {name: dict(table) for name, table in changes.items()}
     changes["run"] = {"threads": threads, "device": "cpu", "total_steps": 1 << 40}
-    changes.setdefault("env", {})["num_threads"] = threads
-    changes.setdefault("algorithm", {})["shards"] = shards
+    changes.setdefault("env", {}).setdefault("num_threads", threads)
+    chosen = load_preset(preset).choose(algorithm, social)
+    if hasattr(chosen.algorithm, "shards"):
+        changes.setdefault("algorithm", {})["shards"] = shards
     if quick:
         changes["env"] |= {"num_envs": 16, "rollout_steps": 20}
         if algorithm == "ppo":
             changes["algorithm"] |= {"num_minibatches": 2, "minibatch_sequences": 16}
-    return from_dict(changes, load_preset(preset).choose(algorithm, social))
+    return from_dict(changes, chosen)
 
 
 class Training:
@@ -80,10 +92,16 @@ class Training:
         self.wall: list[float] = []  # seconds an update
         self.cpu: list[float] = []
         self.shared = 0.0  # CPU seconds in shards, in playing and in the simulator
-        self._count(self.run.learner.workers, "map")
-        self._count(self.run.collector, "play_at_once")
-        self._count(self.run.worlds, "send")
-        self._count(self.run.worlds, "recv")
+        learner = self.run.learner
+        if isinstance(self.run, OffPolicyTrainer):
+            self.agents = learner.num_agents
+            self._count(learner, "update")
+        else:
+            self.agents = len(self.run.slots)
+            self._count(learner.workers, "map")
+            self._count(self.run.collector, "play_at_once")
+            self._count(self.run.worlds, "send")
+            self._count(self.run.worlds, "recv")
         self.turn()
         self.updates = max(1, round(_SECONDS / self.wall.pop()))
         self.cpu.clear()
@@ -146,8 +164,10 @@ def measure(case: str, runs: list[tuple[int, int]], repeats: int, quick: bool) -
         for (_, threads), training in zip(runs, trainings, strict=True):
             config, wall = training.run.config, statistics.median(training.wall)
             env = config.env
-            shards = config.algorithm.shards_of(env.num_envs, env.rollout_steps)
-            steps = env.num_envs * env.rollout_steps * len(training.run.slots)
+            shards = training.agents
+            if hasattr(config.algorithm, "shards_of"):
+                shards = config.algorithm.shards_of(env.num_envs, env.rollout_steps)
+            steps = env.num_envs * env.rollout_steps * training.agents
             cpu = statistics.median(training.cpu)
             speed = steps / wall
             rows.append(Row(case, shards, threads, wall, cpu, speed, training.serial))
@@ -178,7 +198,7 @@ def _alone(case: str, repeats: int, quick: bool, count: int, meeting: Path) -> N
             training.turn()
         training_wall = statistics.median(training.wall)
         training.turn()  # the others may still count
-    steps = config.env.num_envs * config.env.rollout_steps * len(training.run.slots)
+    steps = config.env.num_envs * config.env.rollout_steps * training.agents
     print(json.dumps(steps / training_wall))
 
 

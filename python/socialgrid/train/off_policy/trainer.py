@@ -53,7 +53,6 @@ class OffPolicyTrainer(Run):
             UsageError: an option does not fit the task, the players or the machine.
         """
         super().__init__(config, run_dir)
-        use_threads(self.threads)
         self.device, roster = settle_on(config.run.device), config.roster
         self.members = Members(roster.groups, len(roster.players), roster.slots)
         env = config.env
@@ -279,6 +278,7 @@ class OffPolicyTrainer(Run):
 
         A signal ends the row earlier; then the next one has what is missing.
         """
+        use_threads(self.threads)  # runs may take turns in a process
         start = time.perf_counter()
         self._clock = {}
         self._forget_row()
