@@ -176,8 +176,11 @@ class PeerAdviser:
             terms.append(shared[:, None].expand(-1, copies, -1))
         if not terms:
             return torch.zeros(members.num_agents, copies, members.size)
-        first, *others = self._scaled(torch.stack(terms))
-        return sum(others, first)
+        total: Tensor
+        total, *others = self._scaled(torch.stack(terms)).unbind()
+        for term in others:
+            total = total + term
+        return total
 
     def _scaled(self, terms: Tensor) -> Tensor:
         """Terms over the members (last axis) as they are added up."""
