@@ -49,25 +49,32 @@ class Engine(Protocol):
         ...
 
 
+class _Pool:
+    """Memory that graphs share; it ends with the last of them, and its handle with it."""
+
+    def __init__(self) -> None:
+        self.handle: Any = torch.cuda.graph_pool_handle()
+        self.graphs: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
+
+
 class _Graphs:
     """CUDA graphs, one after the other, with work of the host in between."""
 
-    def __init__(self, sharing: WeakSet[torch.cuda.CUDAGraph]) -> None:
-        self._sharing = sharing
+    def __init__(self, pool: _Pool) -> None:
+        self._pool = pool
         self._steps: list[Callable[[], None]] = []
 
     def begin(self) -> None:
         self._graph: Any = torch.cuda.CUDAGraph()
-        # A pool ends with the last of its graphs, and its handle with it: one that lives is asked.
-        other = next(iter(self._sharing), None)
-        pool = None if other is None else other.pool()
         # Threads that take no part (nccl has one that asks for events) do not spoil it.
-        self._way = torch.cuda.graph(self._graph, pool, capture_error_mode="thread_local")
+        self._way = torch.cuda.graph(
+            self._graph, self._pool.handle, capture_error_mode="thread_local"
+        )
         self._way.__enter__()
 
     def end(self) -> None:
         self._way.__exit__(None, None, None)
-        self._sharing.add(self._graph)
+        self._pool.graphs.add(self._graph)
         self._steps.append(self._graph.replay)
 
     def cut(self, work: Callable[[], None]) -> None:
@@ -94,15 +101,17 @@ class CudaGraphs:
 
     def __init__(self) -> None:
         """There are none yet."""
-        self._sharing: dict[int, WeakSet[torch.cuda.CUDAGraph]] = {}
+        self._pools: dict[int, _Pool] = {}
         self._spoilt: list[_Graphs] = []
 
     @contextlib.contextmanager
     def recording(self, device: torch.device) -> Iterator[Recording]:
         """See ``Engine``."""
         with torch.cuda.device(device):
-            sharing = self._sharing.setdefault(torch.cuda.current_device(), WeakSet())
-            made, stream = _Graphs(sharing), torch.cuda.current_stream()
+            number, stream = torch.cuda.current_device(), torch.cuda.current_stream()
+            if number not in self._pools or not self._pools[number].graphs:
+                self._pools[number] = _Pool()
+            made = _Graphs(self._pools[number])
             gc.collect()  # what is freed while a graph is recorded may spoil it
             collects = gc.isenabled()
             gc.disable()
@@ -114,10 +123,7 @@ class CudaGraphs:
                     try:
                         made.end()
                     except RuntimeError:  # which says that it is spoilt
-                        # PyTorch still takes it to be recorded: it goes on asking the graph which
-                        # memory is for it, and gives the pool to no other.
-                        self._spoilt.append(made)
-                        sharing.clear()
+                        self._leave(number, made)
                     raise
                 made.end()
             except RuntimeError as error:
@@ -129,6 +135,15 @@ class CudaGraphs:
                 torch.cuda.set_stream(stream)  # PyTorch does not go back from what failed
                 if collects:
                     gc.enable()
+
+    def _leave(self, number: int, made: _Graphs) -> None:
+        """Have PyTorch no longer take what failed to be recorded: it would neither give memory back
+        to the device nor the pool to another graph, and it may still ask the graph.
+        """
+        pool = self._pools.pop(number)
+        with contextlib.suppress(RuntimeError):  # it has come that far
+            torch._C._cuda_endAllocateToPool(number, pool.handle)
+        self._spoilt.append(made)
 
     def mark(self, device: torch.device) -> Callable[[], None]:
         """See ``Engine``."""

@@ -228,12 +228,9 @@ class Cuda:
 
     def __init__(self, monkeypatch, *, spoilt=False):
         self.told, self.stream, self.pools, self.spoilt = [], "default", 0, spoilt
-        cuda = self
+        self.ended, cuda = [], self
 
         class Graph:
-            def pool(self):
-                return self.own
-
             def replay(self):
                 cuda.told.append(f"replay {self.number}")
 
@@ -244,21 +241,26 @@ class Cuda:
 
             def __enter__(self):
                 cuda.stream = "side"
-                if self.own is None:
-                    cuda.pools += 1
-                    self.own = cuda.pools
                 self.graph.number = sum(one.startswith("begin") for one in cuda.told)
                 cuda.told.append(f"begin {self.graph.number} in pool {self.own}")
 
             def __exit__(self, *error):
                 if cuda.spoilt:
                     raise RuntimeError("operation failed due to a previous error during capture")
-                self.graph.own = self.own
                 cuda.told.append("end")
                 cuda.stream = "default"
 
+        def handle():
+            self.pools += 1
+            return self.pools
+
+        def end_pool(device, pool):
+            self.ended.append(pool)
+
+        monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end_pool, raising=False)
         for name, stand in {
             "CUDAGraph": Graph,
+            "graph_pool_handle": handle,
             "graph": Way,
             "device": lambda device: contextlib.nullcontext(),
             "current_device": lambda: 0,
@@ -326,6 +328,7 @@ def test_whoever_cannot_record_leaves_nothing_behind(monkeypatch, error):
     ran = []
     apart(lambda: ran.append(1))
     assert ran, "nothing is being recorded"
+    assert cuda.ended == [1, 2], "PyTorch does not take them to be recorded any more"
     cuda.spoilt = False
     after = Captured(lambda: None, CUDA)
     after(), after()
