@@ -372,12 +372,14 @@ def without(what: str, row: Row) -> Row:
     switch, (name, call) = _SWITCHES[what], row
 
     def run() -> None:
-        before = os.environ.get(switch, "on")
+        before = os.environ.get(switch)
         os.environ[switch] = "off"
         try:
             call()
         finally:
-            os.environ[switch] = before
+            del os.environ[switch]
+            if before is not None:
+                os.environ[switch] = before
 
     return f"{name}, without {what}", run
 
