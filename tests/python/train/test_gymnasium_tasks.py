@@ -440,6 +440,26 @@ def test_walker_without_graphics_names_the_setting(monkeypatch):
         next(tasks("Walker2d-v5", 1, 1).frames(lambda obs: obs))
 
 
+def test_triton_can_be_loaded_after_a_walker_was_drawn():
+    pytest.importorskip("mujoco")
+    pytest.importorskip("triton")
+    program = (
+        "import torch\n"
+        "from socialgrid.config import UsageError\n"
+        "from socialgrid.train import GymnasiumTasks\n"
+        "made = GymnasiumTasks('Walker2d-v5', 1, 1, {}, seed=0)\n"
+        "try:\n"
+        "    next(made.frames(lambda obs: torch.ones(1, 1, 6)))\n"
+        "except UsageError:\n"  # this machine has no graphics
+        "    pass\n"
+        "import os, triton.language\n"
+        "os._exit(7)\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 7, done.stderr
+
+
 @pytest.mark.parametrize("name", ["halfcheetah", "walker2d", "hopper", "ant"])
 def test_mujoco_presets_are_as_published(name):
     preset = load_preset(name)

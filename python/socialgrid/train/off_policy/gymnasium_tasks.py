@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import math
@@ -190,6 +191,8 @@ class GymnasiumTasks:
         """
         if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
             os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo itself would look for a display
+        if self._by_mujoco:
+            _load_triton()
         options = {**self._options, "render_mode": "rgb_array"}
         env = _refusable(self.env_id, lambda: make_copy(self._env_spec, options, check=False))
         try:
@@ -205,6 +208,10 @@ class GymnasiumTasks:
         finally:
             env.close()
 
+    @property
+    def _by_mujoco(self) -> bool:
+        return "mujoco" in str(self._env_spec.entry_point)
+
     def _picture(self, env: Copy) -> Image:
         try:
             picture = np.asarray(env.render(), np.uint8)
@@ -212,7 +219,7 @@ class GymnasiumTasks:
             reason = str(error).partition("\n")[0] or type(error).__name__
             hint = (
                 "; without a display MuJoCo needs MUJOCO_GL=egl or osmesa and that library"
-                if "mujoco" in str(self._env_spec.entry_point)
+                if self._by_mujoco
                 else ""
             )
             raise UsageError(f"{self.env_id} cannot be drawn: {reason}{hint}") from None
@@ -250,6 +257,16 @@ def find_env(env_id: str) -> EnvSpec:
             f"gymnasium:{env_id}: {name!r} is not registered with Gymnasium"
             f"{nearest(name, gymnasium.registry)}; module:id imports the module that registers it"
         ) from None
+
+
+def _load_triton() -> None:
+    """Load Triton, if it is here, before what draws MuJoCo's pictures in software.
+
+    That loads an LLVM for everybody, whose functions Triton's library, which PyTorch may load any
+    time, would take for those of its own LLVM if it came later; the process would end.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module("triton._C.libtriton")
 
 
 def _refusable(env_id: str, make: Callable[[], Copy]) -> Copy:
