@@ -19,6 +19,7 @@ from socialgrid.config import TrainConfig
 from socialgrid.config.closing import ConditionConfig
 from socialgrid.config.course import Course
 from socialgrid.config.errors import UsageError
+from socialgrid.measures import names
 from socialgrid.report.console import number
 from socialgrid.report.figures import new_figure, save_figure
 from socialgrid.report.metrics_file import finite, read_metrics
@@ -188,8 +189,8 @@ def write_closing(path: Path, config: TrainConfig, closing: Closing, rows: Seque
 
 
 def draw_moments(config: TrainConfig, closing: Closing, path: Path) -> Path | None:
-    """Draw when the box was opened and how influence went along an episode (Jaques et al. 2019,
-    figures 12 and 13).
+    """Draw how influence went along an episode (Jaques et al. 2019, figure 13) and, where the game
+    counts steps in which something happens, as the opening of a box, when that was (figure 12).
 
     Returns:
         the PNG; ``None`` where no influence was measured.
@@ -200,30 +201,36 @@ def draw_moments(config: TrainConfig, closing: Closing, path: Path) -> Path | No
     played = closing.episodes
     if played.influence is None:
         return None
-    slots = config.roster.slots
     influence = played.influence.sum(-1)  # [T, E, A]
     steps = np.arange(1, len(influence) + 1)
-    opened = np.array([episode.get("box_step", math.nan) for episode in played.outcomes])
-    boxes = "box_step" in played.outcomes[0]
-    figure = new_figure(7, 6.4 if boxes else 3.4)
-    if boxes:
-        axes = figure.add_subplot(2, 1, 1)
-        counts = np.array([np.count_nonzero(opened == step) for step in steps])
-        axes.bar(steps, counts / len(opened), color="C0", label="opened first in this step")
-        axes.plot(steps, counts.cumsum() / len(opened), "C1", label="opened until this step")
-        axes.set_title(f"share of {len(opened)} sampled episodes", fontsize=10)
+    when = {
+        names.measure(name).moment: np.array([one.get(name, math.nan) for one in played.outcomes])
+        for name in played.outcomes[0]
+        if names.measure(name).moment
+    }
+    figure = new_figure(7, 3.4 + 3.0 * len(when))
+    rows = len(when) + 1
+    for row, (moment, found) in enumerate(when.items(), 1):
+        axes = figure.add_subplot(rows, 1, row)
+        counts = np.array([np.count_nonzero(found == step) for step in steps])
+        axes.bar(steps, counts / len(found), color="C0", label="in this step")
+        axes.plot(steps, counts.cumsum() / len(found), "C1", label="until this step")
+        axes.set_title(f"{moment}: share of {len(found)} sampled episodes", fontsize=10)
         axes.legend(fontsize=8)
-    axes = figure.add_subplot(2, 1, 2) if boxes else figure.add_subplot(1, 1, 1)
-    shown = int(np.flatnonzero(np.isfinite(opened))[0]) if np.isfinite(opened).any() else 0
-    for agent, slot in enumerate(slots):
+    axes = figure.add_subplot(rows, 1, rows)
+    # An episode in which all that there is to mark happened, if there is one.
+    whole = np.isfinite(np.array([*when.values()])).all(0) if when else np.zeros(1)
+    shown = int(whole.argmax())
+    for agent, slot in enumerate(config.roster.slots):
         if not influence[..., agent].any():
             continue
         axes.plot(steps, influence[:, shown, agent], f"C{agent}",
                   label=f"agent{slot}, one episode")  # fmt: skip
         axes.plot(steps, influence[..., agent].mean(1), f"C{agent}:",
                   label=f"agent{slot}, mean of all")  # fmt: skip
-    if np.isfinite(opened[shown]):
-        axes.axvline(opened[shown], color="0.5", linestyle="--", label="the box opens")
+    for moment, found in when.items():
+        if np.isfinite(found[shown]):
+            axes.axvline(found[shown], color="0.5", linestyle="--", label=moment)
     axes.set_title("influence on the others, nats", fontsize=10)
     axes.set_xlabel("step of the episode")
     if axes.get_legend_handles_labels()[0]:

@@ -24,5 +24,6 @@ from socialgrid.measures.intervals import interval_over_runs as interval_over_ru
 from socialgrid.measures.intervals import method as method
 from socialgrid.measures.names import KINDS as KINDS
 from socialgrid.measures.names import Place as Place
+from socialgrid.measures.names import Values as Values
 from socialgrid.measures.names import declare as declare
 from socialgrid.measures.names import measure as measure

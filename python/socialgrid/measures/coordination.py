@@ -23,10 +23,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from socialgrid.measures.names import Values, declare
+
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+
+declare("speaker_consistency", values=Values.SHARE)
+declare("influenced_reward_correlation", values=Values.CORRELATION)
 
 
 def joint_counts(first: Array, second: Array, num_first: int, num_second: int) -> Counts:

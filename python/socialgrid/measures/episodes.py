@@ -15,51 +15,57 @@ common-pool resource appropriation", section 2.2, and of Jaques et al. (2019), s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from socialgrid.measures.intervals import Bounds
-from socialgrid.measures.names import Place, declare
+from socialgrid.measures.names import Place, Values, declare, measure
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-declare("length", place=Place.FILE)
+declare("length", place=Place.FILE, values=Values.STEP)
 declare(
-    "collective_return", "collective return per episode", place=Place.LINE, digits=2, compared=True
+    "collective_return",
+    "collective return per episode",
+    place=Place.LINE,
+    digits=2,
+    compared=True,
+    values=Values.ANY,
 )
-declare("equality", "equality of returns (1 - Gini)", place=Place.LINE, digits=2)
-declare("return_x_equality", "collective return x equality")
-declare("sustainability", "sustainability (mean step of collecting)")
-declare("peace", "peace (share of steps without a hit)")
+declare(
+    "equality", "equality of returns (1 - Gini)", place=Place.LINE, digits=2, values=Values.SHARE
+)
+declare("return_x_equality", "collective return x equality", values=Values.ANY)
+declare("sustainability", "sustainability (mean step of collecting)", values=Values.STEP)
+declare("peace", "peace (share of steps without a hit)", values=Values.SHARE)
 declare("apples", "apples eaten per episode")
 declare("cleaned", "waste cells cleaned per episode")
 declare("shots", "fire beams per episode")
 declare("hits", "hits per episode")
-declare("box_opened", "share of episodes in which the box was opened")
-declare("box_step", "step in which the box was opened")
+declare("box_opened", "share of episodes in which the box was opened", values=Values.SHARE)
+declare("box_step", "step in which the box was opened", values=Values.STEP, moment="the box opens")
 
 
-def bounds_of(metric: str, max_steps: int, divergence: str = "kl") -> Bounds:
+def bounds_of(metric: str, max_steps: int, unbounded: Collection[str] = ()) -> Bounds:
     """What values a metric can have: of episodes, of coordination, or a game's count of events.
 
     Args:
-        metric: its name.
+        metric: its name; one that nobody has declared is a count.
         max_steps: steps of an episode at most.
-        divergence: that influence is measured by; pointwise mutual information has either sign.
+        unbounded: names of those that can have any value in this run, whatever is declared.
     """
-    if metric in ("equality", "peace", "box_opened", "speaker_consistency"):
-        return Bounds(0.0, 1.0)
-    if metric == "influenced_reward_correlation":
-        return Bounds(-1.0, 1.0)
-    if metric in ("length", "box_step", "sustainability"):
-        return Bounds(0.0, float(max_steps))
-    if "return" in metric or (metric == "influence" and divergence == "pmi"):
-        return Bounds()
-    return Bounds(0.0)  # counts, mutual information, divergences
+    values = Values.ANY if metric in unbounded else measure(metric).values
+    return {
+        Values.COUNT: Bounds(0.0),
+        Values.SHARE: Bounds(0.0, 1.0),
+        Values.STEP: Bounds(0.0, float(max_steps)),
+        Values.CORRELATION: Bounds(-1.0, 1.0),
+        Values.ANY: Bounds(),
+    }[values]
 
 
 def gini(returns: npt.ArrayLike) -> Floats:

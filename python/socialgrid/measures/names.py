@@ -20,7 +20,7 @@ say of the name; a name that nobody declares is shown as it is, in TensorBoard a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 KINDS = ("agents", "pairs", "groups", "members")
 
@@ -38,6 +38,16 @@ class Place(IntEnum):
     """The console's line."""
 
 
+class Values(Enum):
+    """What values a number can have."""
+
+    COUNT = "0 or more"
+    SHARE = "0 to 1"
+    STEP = "0 to the steps of an episode"
+    CORRELATION = "-1 to 1"
+    ANY = "any"
+
+
 @dataclass(frozen=True)
 class Measure:
     """What there is to say of a name.
@@ -48,6 +58,9 @@ class Measure:
         place: where it is shown.
         digits: after the point, in the console.
         compared: curves from elsewhere are drawn beside it.
+        values: what it can be.
+        moment: what happens in the step of an episode that it is, as "the box opens"; empty where
+            it is no step, or not one to be marked in pictures.
     """
 
     title: str
@@ -55,6 +68,8 @@ class Measure:
     place: Place = Place.PANEL
     digits: int = 4
     compared: bool = False
+    values: Values = Values.COUNT
+    moment: str = ""
 
     @property
     def heading(self) -> str:
@@ -73,12 +88,14 @@ def declare(
     *,
     digits: int = 4,
     compared: bool = False,
+    values: Values = Values.COUNT,
+    moment: str = "",
 ) -> None:
     """Say what a name in rows of metrics stands for; see ``Measure``.
 
     The last one to declare a name is right.
     """
-    _DECLARED[name] = Measure(title or words(name), unit, place, digits, compared)
+    _DECLARED[name] = Measure(title or words(name), unit, place, digits, compared, values, moment)
 
 
 def measure(name: str) -> Measure:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ class Evaluation:
 
 def outcomes_of(
     seeds: Sequence[Sequence[Mapping[str, float]]],
-    limits: tuple[int, str],
+    limits: tuple[int, Collection[str]],
     *,
     whole: bool = False,
 ) -> tuple[Outcome, ...]:

@@ -138,6 +138,10 @@ class InfluenceOptions(MechanismOptions):
         if self.influence_clip is not None and self.influence_clip <= 0:
             raise ValueError(f"influence_clip {self.influence_clip}: must be positive, or none")
 
+    def unbounded(self) -> tuple[str, ...]:
+        """See ``MechanismOptions``: pointwise mutual information has either sign."""
+        return ("influence",) if self.divergence == "pmi" else ()
+
     def beta(self, env_steps: float) -> float:
         """Weight of the influence reward after so many environment steps."""
         if self.curriculum == 0:

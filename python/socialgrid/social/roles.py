@@ -42,6 +42,10 @@ class MechanismOptions:
         """Options that count for nothing beside the other values, and why."""
         return {}
 
+    def unbounded(self) -> tuple[str, ...]:
+        """Names of its numbers that can have any value by these options, whatever is declared."""
+        return ()
+
 
 MECHANISMS: dict[str, type[MechanismOptions]] = {}
 """All mechanisms by name, in the order in which they change rewards."""
@@ -93,6 +97,11 @@ class Chosen:
     def names(self) -> tuple[str, ...]:
         """What is chosen."""
         return tuple(one.name for one in self.options)
+
+    @property
+    def unbounded(self) -> tuple[str, ...]:
+        """Names of their numbers that can have any value, whatever is declared of them."""
+        return tuple(name for one in self.options for name in one.unbounded())
 
     def of_role(self, role: str) -> MechanismOptions | None:
         """The first one with a role."""

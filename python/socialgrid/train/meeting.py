@@ -12,7 +12,6 @@ import numpy.typing as npt
 from socialgrid.config import TrainConfig
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report.evaluation import Evaluation, Outcome, Result, outcomes_of
-from socialgrid.social.roles import INFLUENCE
 from socialgrid.train.cast import Seat, at_home, companies, eyes_of, seats_of
 from socialgrid.train.company import Company
 from socialgrid.train.device import choose_device
@@ -139,8 +138,7 @@ def evaluate_seats(
         Outcome(metric, tuple(tuple(np.mean(each, 0).tolist()) for each in by_seed.values()))
         for metric, by_seed in returns.items()
     ]
-    influence = config.social.of_role(INFLUENCE)
-    limits = (env.max_steps, str(getattr(influence, "divergence", "kl")))
+    limits = (env.max_steps, config.social.unbounded)
     return Evaluation(
         tuple(results),
         (*own_returns, *outcomes_of(episodes, limits), *outcomes_of(moments, limits, whole=True)),

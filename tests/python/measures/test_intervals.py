@@ -9,12 +9,14 @@ import torch
 from socialgrid.measures import (
     FEW_RUNS,
     Bounds,
+    Values,
     bounds_of,
     confidence_interval,
+    declare,
     interval_over_runs,
     method,
 )
-from socialgrid.social import divergence
+from socialgrid.social import CommOptions, divergence
 
 SHARE = Bounds(0.0, 1.0)
 
@@ -132,6 +134,10 @@ def test_metrics_know_their_bounds():
     assert bounds_of("box_step", 50) == Bounds(0.0, 50.0)
     assert bounds_of("influenced_reward_correlation", 50) == Bounds(-1.0, 1.0)
     assert bounds_of("influence", 50) == bounds_of("apples", 50) == Bounds(0.0)
-    for name in ("collective_return", "return_x_equality", "learners_return", "mean_return"):
+    for name in ("collective_return", "return_x_equality"):
         assert bounds_of(name, 50) == Bounds()
-    assert bounds_of("influence", 50, "pmi") == Bounds()
+    assert bounds_of("influence", 50, CommOptions(divergence="pmi").unbounded()) == Bounds()
+    assert bounds_of("influence", 50, CommOptions().unbounded()) == Bounds(0.0)
+    assert bounds_of("shells", 50) == Bounds(0.0)  # which nobody has declared
+    declare("test_of_bounds", values=Values.SHARE)
+    assert bounds_of("test_of_bounds", 50) == SHARE
