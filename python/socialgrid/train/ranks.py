@@ -163,7 +163,9 @@ class Group(Ranks):
         return first.decode(errors="replace") == own
 
     def close(self) -> None:
-        """See ``Ranks``."""
+        """See ``Ranks``: who asks the store must have done so before rank 0 takes it along."""
+        self._ask(lambda: self._store.set(_left(self.rank), "1"), None)
+        self._rest()
         with contextlib.suppress(RuntimeError, LostRankError):
             self.gather(None)
         with contextlib.suppress(RuntimeError):

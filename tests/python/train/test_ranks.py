@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -45,8 +46,21 @@ SMALL = (
 )
 
 
+PARTING = """
+import os, time
+import torch.distributed as dist
+from socialgrid.config import place_in
+from socialgrid.train import Group
+group = Group(place_in(os.environ))
+if group.rank == 1:
+    end = dist.destroy_process_group
+    dist.destroy_process_group = lambda: (time.sleep(3), end())
+group.close()
+"""
+
+
 @contextlib.contextmanager
-def ranks(size, *words, folder, **environment):
+def ranks(size, *words, folder, started_by=None, **environment):
     """The processes of a run, as a launcher starts them; none is left behind."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -63,8 +77,8 @@ def ranks(size, *words, folder, **environment):
             with (folder / f"out-{rank}").open("w") as out:
                 started.append(
                     subprocess.Popen(
-                        command("train", *words), stdout=out, stderr=subprocess.STDOUT,
-                        cwd=folder, env=common | {"RANK": str(rank)},
+                        started_by or command("train", *words), cwd=folder,
+                        stdout=out, stderr=subprocess.STDOUT, env=common | {"RANK": str(rank)},
                     )
                 )  # fmt: skip
         yield started
@@ -81,9 +95,9 @@ def alone(preset, *words, run_dir):
     assert create_run(config, run_dir).train(Silent()) == 0
 
 
-def together(size, *words, folder, **environment):
+def together(size, *words, folder, **options):
     """A run in ranks, to its end; returns what rank 0 printed."""
-    with ranks(size, *words, folder=folder, **environment) as started:
+    with ranks(size, *words, folder=folder, **options) as started:
         codes = [process.wait(timeout=120) for process in started]
     told = [(folder / f"out-{rank}").read_text() for rank in range(size)]
     assert codes == [0] * size, told
@@ -132,6 +146,11 @@ def test_plain_pytorch_in_two_ranks_gives_what_one_process_gives(tmp_path):
         given = (*words, "--run_dir", name)
         together(size, *given, folder=tmp_path, SOCIALGRID_KERNELS="off")
     same_end(tmp_path / "one", tmp_path / "two")
+
+
+def test_who_leaves_last_misses_nothing_that_the_first_took_along(tmp_path):
+    """Rank 0 keeps the store; one that asked it for anything later would complain."""
+    assert together(2, folder=tmp_path, started_by=[sys.executable, "-c", PARTING]) == ""
 
 
 class Echo(Group):
