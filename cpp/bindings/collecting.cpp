@@ -160,12 +160,13 @@ class Collecting {
 
   void collect(Excursion& excursion, std::size_t begin, std::size_t end) {
     Excursion::Range range(excursion, begin, end);
+    learning::Acting::Desk desk(company_.acting);
     std::vector<Ended> ended;
     std::vector<std::byte> views;
     Clock::duration acting{}, stepping{};
     for (std::size_t t = 0; t < steps_; ++t) {
       const Clock::time_point start = Clock::now();
-      choose(t, begin, end);
+      choose(desk, t, begin, end);
       const Clock::time_point chosen = Clock::now();
       step(range, t, begin, end);
       for (std::size_t env = begin; env < end; ++env) {
@@ -185,7 +186,7 @@ class Collecting {
     last_views_.push_back(std::move(views));
   }
 
-  void choose(std::size_t t, std::size_t begin, std::size_t end) {
+  void choose(learning::Acting::Desk& desk, std::size_t t, std::size_t begin, std::size_t end) {
     const std::size_t agents = batch_.num_agents(), own = company_.learners.size();
     const auto first = static_cast<std::int64_t>(company_.learners.front());
     const auto apart =
@@ -206,7 +207,7 @@ class Collecting {
                            {one.log_prob[t], a, 1},
                            {one.value[t], a, 1}});
     }
-    company_.acting.act(s, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));
+    company_.acting.act(s, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end), desk);
     std::int32_t* taken = written_.taken[t];
     std::fill(taken + begin * agents, taken + end * agents, 0);
     for (Scripted& one : company_.scripted) {

@@ -6,13 +6,15 @@
 #include <string>
 #include <utility>
 
-#include "distinct.hpp"
+#include "met.hpp"
 
 namespace socialgrid::learning {
 namespace {
 
 constexpr std::int64_t kGroup = 256;  // environments at a time, of which views may be shared
-constexpr int kPatience = 15;  // how often not to look for views that are the same, after none were
+// Where hardly any views have been met before, how often not to look for them, and after how many.
+constexpr int kPatience = 15;
+constexpr std::int64_t kFew = 4 * kGroup;
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -30,20 +32,28 @@ struct Acting::Packed {
 struct Acting::Workspace {
   explicit Workspace(const Acting& acting);
 
-  // What each agent's first layer makes of tiles.
+  // What each agent makes of tiles, by its first layer, and of views.
   struct Known {
+    explicit Known(Met views) : met(std::move(views)) {}
+
+    void forget() {
+      count = 0;
+      met.clear();
+    }
+
     Numbers table;
     std::int64_t room = 0, count = 0;
+    Met met;
+    int patience = 0;
   };
 
   std::int64_t version = 0;
   Tiles tiles;
   std::vector<Known> known;
-  std::vector<int> patience;
-  std::vector<std::uint16_t> cells, distinct;
-  std::vector<std::int64_t> place, first;
+  std::vector<std::uint16_t> cells;
+  std::vector<std::int64_t> place;
   Numbers image, next;      // of a piece
-  Numbers features, x;      // of a group
+  Numbers x;                // of a group
   Numbers h, c, zeros;      // of a group
   Numbers hidden, further;  // of a group, in deciders
   Numbers scratch;
@@ -51,19 +61,15 @@ struct Acting::Workspace {
   std::vector<std::int32_t> heard;
 };
 
-Acting::Workspace::Workspace(const Acting& acting)
-    : tiles(acting.network_.views),
-      known(index(acting.network_.agents)),
-      patience(index(acting.network_.agents)) {
+Acting::Workspace::Workspace(const Acting& acting) : tiles(acting.network_.views) {
   const Network& n = acting.network_;
-  const std::int64_t group = kGroup * n.views.cells();
-  cells.resize(index(group));
-  distinct.resize(index(group));
+  for (std::int64_t agent = 0; agent < n.agents; ++agent) {
+    known.emplace_back(Met(n.views.cells(), n.features, kFew));
+  }
+  cells.resize(index(kGroup * n.views.cells()));
   place.resize(index(kGroup));
-  first.resize(index(kGroup));
   image.resize(acting.piece_ * acting.widest_);
   next.resize(acting.piece_ * acting.widest_);
-  features.resize(kGroup * n.features);
   x.resize(kGroup * n.features);
   h.resize(kGroup * n.memory);
   c.resize(kGroup * n.memory);
@@ -162,26 +168,36 @@ std::unique_ptr<Acting::Workspace> Acting::borrow() {
   }
   if (!found) found = std::make_unique<Workspace>(*this);
   if (found->version != version_) {
-    for (Workspace::Known& known : found->known) known.count = 0;
+    for (Workspace::Known& known : found->known) known.forget();
     found->version = version_;
   }
   return found;
 }
 
+Acting::Desk::Desk(Acting& acting) : acting_(acting), workspace_(acting.borrow()) {}
+
+Acting::Desk::~Desk() {
+  const std::lock_guard<std::mutex> lock(acting_.mutex_);
+  acting_.idle_.push_back(std::move(workspace_));
+}
+
 void Acting::act(const Step& step, std::int64_t begin, std::int64_t end) {
-  std::unique_ptr<Workspace> w = borrow();
+  Desk desk(*this);
+  act(step, begin, end, desk);
+}
+
+void Acting::act(const Step& step, std::int64_t begin, std::int64_t end, Desk& desk) {
+  Workspace& w = *desk.workspace_;
   for (std::int64_t first = begin; first < end; first += kGroup) {
     const std::int64_t last = std::min(end, first + kGroup);
     for (std::int64_t agent = 0; agent < leaders_; ++agent) {
-      run(*w, step, Turn{agent, false, false}, first, last);
+      run(w, step, Turn{agent, false, false}, first, last);
     }
     for (std::int64_t agent = 0; agent < network_.agents; ++agent) {
       const bool led = agent < leaders_;
-      if (!led || hears_leaders(agent)) run(*w, step, Turn{agent, true, led}, first, last);
+      if (!led || hears_leaders(agent)) run(w, step, Turn{agent, true, led}, first, last);
     }
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
-  idle_.push_back(std::move(w));
 }
 
 // Whether it is told what leaders do, which have acted before.
@@ -202,38 +218,33 @@ void Acting::run(Workspace& w, const Step& s, Turn turn, std::int64_t begin, std
       begin += count;
     } else {
       w.tiles.clear();
-      for (Workspace::Known& known : w.known) known.count = 0;
+      for (Workspace::Known& known : w.known) known.forget();
     }
   }
 }
 
-// From numbers of tiles to features in `x`; of views that are the same only once.
+// From numbers of tiles to features in `x`; of views that were met with these weights only once.
 void Acting::encode(Workspace& w, std::int64_t agent, std::int64_t count) {
   learn_tiles(w, agent);
   const std::int64_t cells = network_.views.cells(), width = network_.features;
-  int& patience = w.patience[index(agent)];
-  std::int64_t found = count;
-  if (patience > 0) {
-    --patience;
-  } else {
-    const auto* rows = reinterpret_cast<const std::uint8_t*>(w.cells.data());
-    found = learning::distinct(rows, count, 2 * cells, count, w.place.data(), w.first.data());
-    if (10 * found > 9 * count) {
-      found = count;
-      patience = kPatience;
-    }
-  }
-  if (found == count) {
+  Workspace::Known& known = w.known[index(agent)];
+  if (known.patience > 0) {
+    --known.patience;
     encode_views(w, agent, w.cells.data(), count, w.x.data());
     return;
   }
-  for (std::int64_t i = 0; i < found; ++i) {
-    std::copy_n(w.cells.data() + w.first[index(i)] * cells, cells, w.distinct.data() + i * cells);
-  }
-  encode_views(w, agent, w.distinct.data(), found, w.features.data());
+  Met& met = known.met;
+  if (met.room() < count) met.clear();
+  const std::int64_t before = met.count();
   for (std::int64_t i = 0; i < count; ++i) {
-    std::copy_n(w.features.data() + w.place[index(i)] * width, width, w.x.data() + i * width);
+    w.place[index(i)] = met.number(w.cells.data() + i * cells);
   }
+  const std::int64_t added = met.count() - before;
+  encode_views(w, agent, met.view(before), added, met.features(before));
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::copy_n(met.features(w.place[index(i)]), width, w.x.data() + i * width);
+  }
+  if (before >= kFew && 10 * added > 9 * count) known.patience = kPatience;
 }
 
 // What the first layer makes of tiles that the agent has not met with these weights.

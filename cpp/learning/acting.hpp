@@ -81,8 +81,11 @@ class Acting {
   // Packs them; not while anybody acts.
   void load(const std::vector<const float*>& parameters);
 
+  // Where one thread acts. It keeps what was made of views as long as the weights are the same.
+  class Desk;
   // Environments `begin` to `end`. Throws std::out_of_range where a view or a token is of nothing;
   // what is written by then has no meaning.
+  void act(const Step& step, std::int64_t begin, std::int64_t end, Desk& desk);
   void act(const Step& step, std::int64_t begin, std::int64_t end);
 
  private:
@@ -115,6 +118,21 @@ class Acting {
   std::vector<Packed> packed_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> idle_;
+};
+
+class Acting::Desk {
+ public:
+  // Nobody loads weights as long as it is there.
+  explicit Desk(Acting& acting);
+  ~Desk();
+  Desk(const Desk&) = delete;
+  Desk& operator=(const Desk&) = delete;
+
+ private:
+  friend class Acting;
+
+  Acting& acting_;
+  std::unique_ptr<Workspace> workspace_;
 };
 
 }  // namespace socialgrid::learning
