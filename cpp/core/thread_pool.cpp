@@ -80,7 +80,25 @@ void ThreadPool::stop() {
 
 void ThreadPool::parallel_for(std::size_t count, std::size_t share, const RangeFn& fn) {
   const std::size_t shares = (count + share - 1) / share;
-  const std::size_t threads = std::min(shares, static_cast<std::size_t>(num_threads_));
+  run(count, share, std::min(shares, static_cast<std::size_t>(num_threads_)), fn);
+}
+
+void ThreadPool::share_out(std::size_t count, std::size_t little, const RangeFn& fn) {
+  if (num_threads_ == 1) {
+    if (count > 0) fn(0, count, 0);
+    return;
+  }
+  // Calls come by twos and threes between others' long work, too; these are not to wake anybody.
+  constexpr int kManyAtOnce = 8;
+  const bool at_once = std::chrono::steady_clock::now() - ended_ < kSpinTime;
+  at_once_ = at_once ? std::min(at_once_ + 1, kManyAtOnce) : 0;
+  const std::size_t least = at_once_ == kManyAtOnce ? little : kSleeper * little;
+  run(count, little, std::min(count / least, static_cast<std::size_t>(num_threads_)), fn);
+  ended_ = std::chrono::steady_clock::now();
+}
+
+// In so many threads.
+void ThreadPool::run(std::size_t count, std::size_t share, std::size_t threads, const RangeFn& fn) {
   if (threads <= 1) {
     if (count > 0) fn(0, count, 0);
     return;

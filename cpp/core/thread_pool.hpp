@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +36,12 @@ class ThreadPool {
   // but the last: less would not be worth another thread.
   void parallel_for(std::size_t count, std::size_t share, const RangeFn& fn);
 
+  // The same in as many threads as pay, for work of which `little` items take some 5 us. Workers
+  // that were called a moment ago again and again wait awake, and that much is worth each of them.
+  // To wake one takes longer than that: without kSleeper times as much for each, it pays for none.
+  void share_out(std::size_t count, std::size_t little, const RangeFn& fn);
+  static constexpr std::size_t kSleeper = 10;
+
  private:
   // One parallel_for. A worker that wakes late holds on to an old job and finds nothing in it.
   struct Job {
@@ -49,10 +56,14 @@ class ThreadPool {
   };
 
   void stop();
+  void run(std::size_t count, std::size_t share, std::size_t threads, const RangeFn& fn);
   void worker(int thread);
   static void work_on(Job& job, int thread);
 
   int num_threads_;
+  // Of share_out(): calls that each came right after the one before, and when the last one ended.
+  int at_once_ = 0;
+  std::chrono::steady_clock::time_point ended_{};
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;

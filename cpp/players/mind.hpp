@@ -85,13 +85,13 @@ struct Call {
   std::optional<Envs> only = {};
 
   int threads() const { return only ? 1 : batch.num_threads(); }
-  // Calls fn(begin, end, thread) on ranges of at least `share` environments.
+  // Calls fn(begin, end, thread) on ranges of environments, of which `little` are little work.
   template <typename Fn>
-  void share_out(std::size_t share, Fn fn) const {
+  void share_out(std::size_t little, Fn fn) const {
     if (only) {
       fn(only->begin, only->end, 0);
     } else {
-      batch.pool().parallel_for(batch.num_envs(), share, fn);
+      batch.pool().share_out(batch.num_envs(), little, fn);
     }
   }
   // Maps of the environments, up to date.
@@ -131,7 +131,7 @@ class Mind {
   virtual void observe(const Call& call, const float* rewards, const std::uint8_t* done) const;
 
  protected:
-  static constexpr std::size_t kShare = 128;  // environments that are worth waking a thread for
+  static constexpr std::size_t kLittle = 32;  // environments whose choices are little work
 
   Draws draws(const Call& call, std::uint64_t purpose) const {
     return {role_.seed, role_.agent, call.number, purpose};
@@ -178,7 +178,7 @@ void Mind::play(const Call& call, std::int32_t* actions, Choose choose, Expect e
   const Draws blocked = draws(call, kBlocked), side = draws(call, kBlockedAction);
   const auto count = static_cast<std::uint64_t>(role_.num_actions);
   const std::int32_t idle = std::min(role_.idle_action, role_.num_actions - 1);
-  call.share_out(kShare, [&](std::size_t begin, std::size_t end, int thread) {
+  call.share_out(kLittle, [&](std::size_t begin, std::size_t end, int thread) {
     for (std::size_t env = begin; env < end; ++env) {
       const auto mark = static_cast<std::int64_t>(batch.marks(env).restart);
       if (memory.restart[env] >= 0 && memory.restart[env] != mark) forget(memory, env);
@@ -213,8 +213,7 @@ template <typename Learn>
 void Mind::take_in(const Call& call, const std::uint8_t* done, Learn learn) const {
   const BatchEnv& batch = call.batch;
   const Memory& memory = call.memory;
-  constexpr std::size_t kMuchLess = 8 * kShare;
-  call.share_out(kMuchLess, [&](std::size_t begin, std::size_t end, int) {
+  call.share_out(8 * kLittle, [&](std::size_t begin, std::size_t end, int) {
     for (std::size_t env = begin; env < end; ++env) {
       const auto mark = static_cast<std::int64_t>(batch.marks(env).restart);
       const bool over = done[env] != 0 || (memory.restart[env] >= 0 && memory.restart[env] != mark);

@@ -36,7 +36,8 @@ def make_vec(
         game: a name from :func:`socialgrid.list_games`.
         num_envs: environments in the batch, E.
         num_threads: threads that step them; 0: one for each core that the process may use (its
-            affinity and its control group's quota count). Results do not depend on it.
+            affinity and its control group's quota count). Results do not depend on it. A step uses
+            as many of them as its work is worth waking; of a small batch, only the caller's.
         seed: names the random streams together with each environment's index.
         first_env_index: index of the first environment. Batches that split one range of indices
             produce together what a single batch produces.

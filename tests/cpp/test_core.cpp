@@ -1,12 +1,14 @@
 // Checks of the core that Python cannot reach, or that should not need Python to run.
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <functional>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/batch.hpp"
@@ -101,6 +103,33 @@ void a_pool_covers_everything_once_and_survives_errors() {
       });
       CHECK(message == "fifty");
     }
+  }
+}
+
+void a_pool_wakes_nobody_for_little() {
+  constexpr std::size_t kFew = 2 * ThreadPool::kSleeper - 1;
+  ThreadPool pool(3);
+  const auto ranges_of = [&](std::size_t count, std::size_t little) {
+    std::atomic<std::size_t> items{0}, ranges{0}, others{0};
+    pool.share_out(count, little, [&](std::size_t begin, std::size_t end, int thread) {
+      items += end - begin;
+      others += thread != 0 ? 1 : 0;
+      ++ranges;
+    });
+    CHECK(items == count);
+    if (ranges == 1) CHECK(others == 0);
+    return ranges.load();
+  };
+  CHECK(ranges_of(0, 5) == 0);
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    CHECK(ranges_of(kFew * 5, 5) == 1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    CHECK(ranges_of((kFew + 1) * 5, 5) > 1);
+    // Work that follows at once is shared, too, but for the smallest.
+    std::size_t tries = 0;
+    while (ranges_of(kFew, 1) == 1) CHECK(++tries < 100000);
+    CHECK(ranges_of(1, 1) == 1);
   }
 }
 
@@ -256,6 +285,7 @@ int main() {
   a_stream_continues_from_its_state();
   maps_name_line_and_column();
   a_pool_covers_everything_once_and_survives_errors();
+  a_pool_wakes_nobody_for_little();
   sight_agrees_with_the_slow_flood_in_every_lane();
   distances_count_turns_and_steps();
   a_failed_step_leaves_the_whole_batch_as_it_was();
