@@ -48,7 +48,7 @@ struct Steps {
 // What is written of T steps of E environments with N agents, of which A learn: see Rollout. Of
 // each step everything lies without gaps.
 struct Written {
-  static constexpr std::size_t kCount = 13;
+  static constexpr std::size_t kCount = 14;
 
   explicit Written(const std::array<GivenSteps, kCount>& g)
       : obs(g[0]),
@@ -63,7 +63,8 @@ struct Written {
         events(g[9]),
         taken(g[10]),
         last_rewards(g[11]),
-        before(g[12]) {}
+        before(g[12]),
+        told(g[13]) {}
 
   Steps<std::byte> obs;              // [T + 1, E, N, ...], its items are bytes
   Steps<float> reward;               // [T, E, N]
@@ -78,6 +79,7 @@ struct Written {
   Steps<std::int32_t> taken;         // [T, E, N]
   Steps<float> last_rewards;         // [T + 1, E, N]
   Steps<float> before;               // [T, E, A, S]
+  Steps<std::int16_t> told;          // [T, E, A, K]
 };
 
 // A decision: choices, log-probabilities and values [T, E, A], drawn by numbers [T, A, E].
@@ -102,11 +104,20 @@ struct Scripted {
   std::vector<std::int32_t> actions;  // [E]
 };
 
+// What all learners hear, in so many columns: nothing before leaders act, everybody's last actions,
+// or what all learners chose last of a further decision.
+struct Channel {
+  enum Kind : std::int64_t { kSilence, kActions, kChoices };
+  Kind kind;
+  std::int64_t which, columns;
+};
+
 // Whoever plays a batch on.
 struct Company {
   learning::Acting& acting;
   std::vector<std::size_t> learners;  // [A] their places among the agents, evenly spaced
   std::vector<Scripted> scripted;
+  std::vector<Channel> channels;
 };
 
 class Collecting {
@@ -123,7 +134,13 @@ class Collecting {
         memory_(memory),
         state_(state_size),
         final_obs_(final_obs),
-        views_(batch.num_agents() * batch.observer().bytes_per_agent()) {}
+        views_(batch.num_agents() * batch.observer().bytes_per_agent()) {
+    for (const Channel& channel : company.channels) columns_ += channel.columns;
+    if (columns_ == 0) return;
+    const std::size_t rows = batch.num_envs() * company.learners.size();
+    after_.resize(rows * static_cast<std::size_t>(state_size));
+    tokens_.resize(rows * static_cast<std::size_t>(columns_));
+  }
 
   // Nothing has changed in worlds if it throws.
   void run(int threads) {
@@ -178,6 +195,10 @@ class Collecting {
       acting += chosen - start;
       stepping += Clock::now() - chosen;
     }
+    if (!after_.empty() && steps_ % 2 == 1) {
+      const std::size_t row = company_.learners.size() * static_cast<std::size_t>(state_);
+      std::copy_n(after_.data() + begin * row, (end - begin) * row, memory_ + begin * row);
+    }
     acting_ += std::chrono::nanoseconds(acting).count();
     stepping_ += std::chrono::nanoseconds(stepping).count();
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -198,9 +219,18 @@ class Collecting {
     const auto* seen = reinterpret_cast<const std::uint8_t*>(written_.obs[t]);
     s.views = {seen + first * bytes, n * bytes, apart * bytes};
     s.reset = {written_.reset[t] + first, n, apart};
-    s.state = {memory_, a * state_, state_};
+    // Who acts twice in a step finds the state of before it the second time, too.
+    float *state = memory_, *after = memory_;
+    if (!after_.empty()) {
+      after = after_.data();
+      if (t % 2 == 1) std::swap(state, after);
+      hear(state, t, begin, end);
+      s.tokens = {tokens_.data(), a * columns_, columns_};
+      s.told = {written_.told[t], a * columns_, columns_};
+    }
+    s.state = {state, a * state_, state_};
     s.before = {written_.before[t], a * state_, state_};
-    s.after = {memory_, a * state_, state_};
+    s.after = {after, a * state_, state_};
     for (const Deciding& one : decisions_) {
       s.decided.push_back({{one.uniform[t], 1, envs},
                            {one.choice[t], a, 1},
@@ -222,6 +252,31 @@ class Collecting {
       for (std::size_t i = 0; i < own; ++i) {
         taken[env * agents + company_.learners[i]] =
             static_cast<std::int32_t>(choice[env * own + i]);
+      }
+    }
+  }
+
+  void hear(const float* state, std::size_t t, std::size_t begin, std::size_t end) {
+    const std::size_t agents = batch_.num_agents(), own = company_.learners.size();
+    const auto further = state_ - static_cast<std::int64_t>(decisions_.size()) + 1;
+    std::int16_t* token = tokens_.data() + begin * own * static_cast<std::size_t>(columns_);
+    for (std::size_t env = begin; env < end; ++env) {
+      const std::int32_t* actions = written_.last_actions[t] + env * agents;
+      const std::uint8_t* reset = written_.reset[t] + env * agents;
+      const float* states = state + static_cast<std::int64_t>(env * own) * state_ + further;
+      for (const std::size_t slot : company_.learners) {
+        for (const Channel& channel : company_.channels) {
+          for (std::int64_t i = 0; i < channel.columns; ++i) {
+            std::int64_t found = -1;
+            const auto column = static_cast<std::size_t>(i);
+            if (channel.kind == Channel::kActions && column != slot) {
+              found = actions[column];
+            } else if (channel.kind == Channel::kChoices && reset[company_.learners[column]] == 0) {
+              found = static_cast<std::int64_t>(states[i * state_ + channel.which]) - 1;
+            }
+            *token++ = static_cast<std::int16_t>(found);
+          }
+        }
       }
     }
   }
@@ -267,6 +322,9 @@ class Collecting {
   const std::int64_t state_;
   std::byte* const final_obs_;
   const std::size_t views_;
+  std::int64_t columns_ = 0;          // that a learner hears
+  std::vector<float> after_;          // where something is heard: states after even steps
+  std::vector<std::int16_t> tokens_;  // [E, A, K]
   std::mutex mutex_;
   std::vector<Ended> ended_;
   std::vector<std::vector<std::byte>> last_views_;  // by range
@@ -277,7 +335,8 @@ class Collecting {
 py::object collect(learning::Acting& acting, const py::object& batch,
                    const std::vector<std::size_t>& learners,
                    const std::vector<std::pair<py::object, std::uint64_t>>& scripted,
-                   std::size_t steps, const std::array<GivenSteps, Written::kCount>& given,
+                   const std::vector<std::array<std::int64_t, 3>>& heard, std::size_t steps,
+                   const std::array<GivenSteps, Written::kCount>& given,
                    const std::vector<std::array<GivenSteps, 4>>& decided, std::uintptr_t memory,
                    std::int64_t state_size, std::uintptr_t final_obs, int threads) {
   if (decided.size() != acting.deciders()) {
@@ -286,7 +345,10 @@ py::object collect(learning::Acting& acting, const py::object& batch,
   }
   const Written written(given);
   const std::vector<Deciding> decisions(decided.begin(), decided.end());
-  Company company{acting, learners, {}};
+  Company company{acting, learners, {}, {}};
+  for (const auto& [kind, which, columns] : heard) {
+    company.channels.push_back({static_cast<Channel::Kind>(kind), which, columns});
+  }
   for (const auto& [mind, calls] : scripted) {
     company.scripted.push_back({playing(mind), calls, {}});
   }
@@ -326,8 +388,9 @@ py::object collect(learning::Acting& acting, const py::object& batch,
 
 void register_collecting(py::module_& module) {
   module.def("collect", &collect, py::arg("acting"), py::arg("batch"), py::arg("learners"),
-             py::arg("scripted"), py::arg("steps"), py::arg("written"), py::arg("decided"),
-             py::arg("memory"), py::arg("state_size"), py::arg("final_obs"), py::arg("threads"));
+             py::arg("scripted"), py::arg("heard"), py::arg("steps"), py::arg("written"),
+             py::arg("decided"), py::arg("memory"), py::arg("state_size"), py::arg("final_obs"),
+             py::arg("threads"));
 }
 
 }  // namespace socialgrid::bindings

@@ -267,6 +267,7 @@ def collect(
     batch: BatchEnv,
     learners: Sequence[int],
     scripted: Sequence[tuple[Mind, int]],
+    heard: Sequence[tuple[int, int, int]],
     steps: int,
     written: Sequence[tuple[int, int]],
     decided: Sequence[Sequence[tuple[int, int]]],

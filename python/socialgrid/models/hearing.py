@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -39,11 +40,16 @@ class Channel(ABC):
         symbols: values that a token may have.
         leaders: number of the learner's agents, the first ones, that act before the others; what
             they do in this very step is heard in these columns.
+        compiled: what ``tokens`` comes to, so that compiled steps need not ask: "silence",
+            "actions" (everybody's last ones; the own column is silent) or "choices" (what all
+            agents of the learner, the own included, chose last of the decision ``name``); "":
+            something else.
     """
 
     columns: int
     symbols: int
     leaders: int = 0
+    compiled: ClassVar[str] = ""
 
     @abstractmethod
     def tokens(self, before: Before) -> Tensor:
@@ -73,6 +79,28 @@ class Hearing:
             ValueError: something that a channel tells of is not known.
         """
         return torch.cat([channel.tokens(before) for channel in self.channels], -1)
+
+    def compiled(self, further: Sequence[str]) -> list[tuple[int, int, int]] | None:
+        """How compiled steps hear the same; nothing where only ``tokens`` knows.
+
+        Args:
+            further: names of what is decided besides actions.
+
+        Returns:
+            of each channel what it tells of (0 nothing, 1 actions, 2 choices), of which further
+            decision, and in how many columns.
+        """
+        found = []
+        for channel in self.channels:
+            # What a class says of its tokens does not hold for one that makes others.
+            kinds = [vars(one) for one in type(channel).__mro__ if "tokens" in vars(one)]
+            kind = kinds[0].get("compiled", "")
+            if kind not in ("silence", "actions", "choices"):
+                return None
+            which = list(further).index(vars(channel)["name"]) if kind == "choices" else 0
+            number = ("silence", "actions", "choices").index(kind)
+            found.append((number, which, channel.columns))
+        return found
 
     def tell(self, tokens: Tensor, action: Tensor) -> Tensor:
         """Tokens ``[A, E, K]`` in which all others know what leaders do now.

@@ -15,6 +15,8 @@ from socialgrid.social.mechanism import Mechanism
 class LastActions(Channel):
     """The last action of every agent of the world; an agent's own column is silent."""
 
+    compiled = "actions"
+
     def __init__(self, spec: ViewSpec) -> None:
         self.slots = spec.slots
         self.columns, self.symbols = spec.world_agents, max(spec.world_action_counts)

@@ -187,10 +187,35 @@ def test_every_player_of_a_game_beside_a_learner(game, tmp_path):
     twins(config, tmp_path, 2)
 
 
-def test_what_is_heard_takes_python(tmp_path):
+@pytest.mark.parametrize("algorithm", ["a3c", "ppo"])
+@pytest.mark.parametrize("social", [("influence",), ("comm",), ("visible-actions",), ("moa",)])
+@pytest.mark.parametrize("steps", [6, 7])
+def test_what_is_heard(algorithm, social, steps, tmp_path):
+    quick = dict(QUICK)
+    if algorithm == "a3c":
+        quick["algorithm"] = {"workers": 1}
+    quick["env"] = {**QUICK["env"], "rollout_steps": steps, "options": {"max_steps": 5}}
+    quick["algorithm"] = {**quick["algorithm"], "shards": 1}
+    if algorithm == "ppo":
+        quick["algorithm"]["sequence_length"] = steps
+    preset = load_preset("cleanup-mini").choose(algorithm, social)
+    twins(from_dict(quick, preset), tmp_path, 3)
+
+
+def test_what_only_python_knows_is_asked(tmp_path):
     quick = {**QUICK, "algorithm": {"workers": 1}}
-    config = from_dict(quick, load_preset("cleanup-mini").choose("a3c", ("influence",)))
-    twins(config, tmp_path, 1, at_once=False)
+    preset = load_preset("cleanup-mini").choose("a3c", ("visible-actions",))
+    run = Spied(from_dict(quick, preset), tmp_path / "a")
+    (channel,) = run.run.learner.hearing.channels
+
+    class Louder(type(channel)):
+        def tokens(self, before):
+            return super().tokens(before)
+
+    run.step()
+    channel.__class__ = Louder
+    run.step()
+    assert run.at_once == 1
 
 
 def test_no_kernels_take_python(tmp_path, monkeypatch):

@@ -162,12 +162,17 @@ class RecurrentLearner(Losses, Generic[Config]):
 
     def acts_alone(self, obs: Tensor) -> _core.Acting | None:
         """What acts in step after step on views like these, all by itself; nothing where Python has
-        a part in each step: on accelerators, without kernels, and where something is heard.
+        a part in each step: on accelerators, without kernels, and where something is heard that
+        only Python knows.
         """
         whole = getattr(self.act, "__func__", None) is RecurrentLearner.act
-        if not whole or self.hearing.columns or self.device.type != "cpu":
+        if not whole or self.device.type != "cpu" or self.heard_alone() is None:
             return None
         return self._acting.ready(obs)
+
+    def heard_alone(self) -> list[tuple[int, int, int]] | None:
+        """What is heard in such steps, see ``Hearing.compiled``."""
+        return self.hearing.compiled(tuple(self.model.further))
 
     def _act_there(
         self,

@@ -28,6 +28,8 @@ from socialgrid.social.influence.listening import Listening
 class LastMessages(Channel):
     """The last message of every agent of the learner, the own included."""
 
+    compiled = "choices"
+
     def __init__(self, name: str, agents: int, vocabulary: int) -> None:
         self.name, self.columns, self.symbols = name, agents, vocabulary
 

@@ -98,6 +98,8 @@ class Influence(Mechanism):
 class LeadersNow(Channel):
     """What each influencer does in this very step; silent for the influencers themselves."""
 
+    compiled = "silence"
+
     def __init__(self, spec: ViewSpec, leaders: int) -> None:
         self.agents, self.leaders, self.columns = spec.num_agents, leaders, leaders
         self.symbols = max(spec.world_action_counts)

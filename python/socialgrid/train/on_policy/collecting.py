@@ -149,7 +149,7 @@ class Collector:
             (own.obs.data_ptr(), own.obs.stride(0) * views),
             *map(_given, (own.reward, own.terminated, own.truncated, own.done, own.active)),
             *map(_given, (own.reset, own.last_actions, own.visible, own.events, own.taken)),
-            *map(_given, (own.last_rewards, own.state)),
+            *map(_given, (own.last_rewards, own.state, own.tokens)),
         ]
         decided = [
             [*map(_given, (made.choice, made.log_prob, made.value, drawn[name]))]
@@ -163,6 +163,7 @@ class Collector:
                 part.env._core,
                 self.rollout.agents,
                 [player.calls for player in players],
+                self.learner.heard_alone() or [],
                 own.num_steps,
                 written,
                 decided,
