@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from socialgrid.models import kernels
 from socialgrid.models.flat_parameters import FlatParameters
+from socialgrid.models.walks import named_parameters
 
 
 class StackedAdam:
@@ -68,7 +69,7 @@ class StackedAdam:
         """
         self.steps[list(agents)] += 1
         beta1, beta2 = self.betas
-        named = [(name, p) for name, p in module.named_parameters() if p.grad is not None]
+        named = [(name, p) for name, p in named_parameters(module) if p.grad is not None]
         if not named:
             return
         if self._descended(named, agents, rows):

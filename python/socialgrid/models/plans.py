@@ -15,6 +15,7 @@ from socialgrid.models.deciding import layers_of_head
 from socialgrid.models.decoder import Decoder
 from socialgrid.models.encoders import CellConv
 from socialgrid.models.encoding import Layer, layers_of
+from socialgrid.models.walks import named_parameters
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ _PLANS: WeakKeyDictionary[ActorCritic, dict[int, _Made]] = WeakKeyDictionary()
 
 def plan_of(network: ActorCritic, decoders: Sequence[Decoder] = ()) -> Plan | None:
     """How a network and decoders of its branches are put together; None: not as kernels know it."""
-    now: list[nn.Module | nn.Parameter] = [*network.parameters(), *decoders]
+    now: list[nn.Module | nn.Parameter] = [*(p for _, p in named_parameters(network)), *decoders]
     plans = _PLANS.setdefault(network, {})
     made_for, plan = plans.get(len(decoders), ([], None))
     if len(now) != len(made_for) or any(x is not y for x, y in zip(now, made_for, strict=True)):

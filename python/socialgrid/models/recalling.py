@@ -124,7 +124,7 @@ def _plan(network: ActorCritic, part: SequenceBatch) -> Plan | None:
     if plan is None or not usable(network, plan, [part]):
         return None
     values = [x for name in network.heads if (x := part.values.get(name)) is not None]
-    fits = len(values) == len(network.heads) == len(part.decisions)
+    fits = len(values) == len(network.heads) and [*part.decisions] == [*network.heads]
     dense = all(x.dtype == torch.float32 and x.is_contiguous() for x in values)
     return plan if fits and dense else None
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from socialgrid.models import StackedAdam, clip_gradients
+from socialgrid.models import StackedAdam, clip_gradients, walks
 
 
 class Net(nn.Module):
@@ -117,3 +117,16 @@ def test_clipping_scales_a_gradient_that_two_parameters_share_once():
     torch.testing.assert_close(norms, torch.full((3,), 24.0).sqrt())
     for p in (net.b, other):
         torch.testing.assert_close(p.grad, torch.full((3, 3), 2 / 24**0.5))
+
+
+def test_parameters_and_modules_that_are_replaced_are_found():
+    net = nn.ModuleDict({"a": Net(), "b": Net()})
+    assert walks.named_parameters(net) == [*net.named_parameters()]
+    net["a"].b = nn.Parameter(torch.zeros(3, 1))
+    assert walks.named_parameters(net)[1][1] is net["a"].b
+    net["b"] = Net(2)
+    assert [p for _, p in walks.named_parameters(net)] == [*net.parameters()]
+    net["b"].register_parameter("c", nn.Parameter(torch.zeros(2, 1)))
+    del net["a"]
+    assert [p for _, p in walks.named_parameters(net)] == [*net.parameters()]
+    assert [name for name, _ in walks.named_parameters(net)] == ["b.a", "b.b", "b.c"]
