@@ -17,7 +17,8 @@ class StepInfo(dict[str, NDArray[Any]]):
 
     ``final_obs`` is zero but for episodes that ended, and few ask for it, so that a step leaves its
     zeros out: they are written when the dict is first asked for the entry, or for all entries.
-    Copies and pickles are plain dicts, and so is ``dict(info)``.
+    Copies and pickles are plain dicts, and so is ``dict(info)``, for libraries that ask for that
+    very type, as those do that look for arrays in nested containers (pytrees).
     """
 
     __slots__ = ("unread",)
@@ -45,7 +46,9 @@ def _completed_first(name: str, always: bool) -> Callable[..., Any]:
 
     def call(self: StepInfo, *args: Any, **named: Any) -> Any:
         if always or args[:1] == (_LAST,):
-            self.complete()
+            for one in (self, *args):
+                if isinstance(one, StepInfo):
+                    one.complete()
         return method(self, *args, **named)
 
     call.__name__, call.__doc__ = name, method.__doc__

@@ -255,7 +255,8 @@ class VecEnv:
             int32 [E, A]; where the game has :attr:`event_names`, ``events`` uint8 [E, A, K], how
             often each happened to each agent in this step. The dict writes the zeros of
             ``final_obs`` when it is first asked for it, or for all of its entries: who asks only
-            where ``done`` has any steps faster.
+            where ``done`` has any steps faster. It is no dict by its very type: ``dict(info)`` is,
+            for libraries to which a subclass is an array.
 
         Raises:
             ActionError: an action is out of range; names environment, agent, value and range.

@@ -119,6 +119,19 @@ def test_it_is_a_dict_with_that_entry():
     assert info == {}
 
 
+def test_two_that_have_not_been_asked_are_compared_whole():
+    one, other = (spoiled().step(ACTIONS)[4] for _ in range(2))
+    entries = dict(other)
+    one.clear()
+    one.update(entries)
+    other = type(other)({name: entries[name] for name in entries if name != "final_obs"})
+    other.unread = entries["final_obs"]
+    assert one == other
+    other.unread = entries["final_obs"]
+    del other["final_obs"]
+    assert one != other
+
+
 def test_zeros_are_written_only_for_who_asks():
     info = spoiled().step(ACTIONS)[4]
     assert not info["done"].any()
