@@ -117,19 +117,14 @@ class CudaGraphs:
             gc.disable()
             try:
                 made.begin()
-                try:
-                    yield made
-                except BaseException:
-                    try:
-                        made.end()
-                    except RuntimeError:  # which says that it is spoilt
-                        self._leave(number, made)
-                    raise
+                yield made
                 made.end()
-            except RuntimeError as error:
-                error.add_note(
-                    "It was being recorded as a CUDA graph; SOCIALGRID_GRAPHS=off does without."
-                )
+            except BaseException as error:
+                self._leave(number, made)
+                if isinstance(error, RuntimeError):
+                    error.add_note(
+                        "It was being recorded as a CUDA graph; SOCIALGRID_GRAPHS=off does without."
+                    )
                 raise
             finally:
                 torch.cuda.set_stream(stream)  # PyTorch does not go back from what failed
@@ -141,7 +136,9 @@ class CudaGraphs:
         to the device nor the pool to another graph, and it may still ask the graph.
         """
         pool = self._pools.pop(number)
-        with contextlib.suppress(RuntimeError):  # it has come that far
+        with contextlib.suppress(RuntimeError):  # it says once more that it is spoilt
+            made.end()
+        with contextlib.suppress(RuntimeError):  # nothing is recorded there any more
             torch._C._cuda_endAllocateToPool(number, pool.handle)
         self._spoilt.append(made)
 
