@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from socialgrid.data.exchange import sent
@@ -179,6 +182,14 @@ class Replay:
         for kept, x in zip(self.kept.values(), happened, strict=True):
             kept.flatten(0, 1)[rows] = x.to(kept.dtype)
         self.move_on(in_play.sum(1).tolist())
+
+    @cached_property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What is stored, as compiled kernels are given it, where it lies on the CPU: the same
+        memory, each observation a row of numbers.
+        """
+        kept = {name: x.flatten(2) if "obs" in name else x for name, x in self.kept.items()}
+        return {name: x.numpy() for name, x in kept.items()}
 
     @property
     def next_places(self) -> tuple[int, ...]:

@@ -32,7 +32,23 @@ def squashed_log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (normal - 2.0 * (math.log(2.0) - x - F.softplus(-2.0 * x))).sum(-1)
 
 
-class GaussianPolicy(nn.Module):
+class _Policy(nn.Module):
+    """A perceptron behind a torso; without ``outputs`` its last hidden layer is the result."""
+
+    def __init__(
+        self,
+        generators: Sequence[torch.Generator],
+        task: TaskSpec,
+        model: ModelConfig,
+        hidden: tuple[int, ...],
+        outputs: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.torso = Torso(generators, task, model)
+        self.body = StackedMLP(generators, self.torso.size, hidden, outputs)
+
+
+class GaussianPolicy(_Policy):
     """tanh of a Gaussian whose mean and deviation depend on the observation (SAC)."""
 
     def __init__(
@@ -42,9 +58,7 @@ class GaussianPolicy(nn.Module):
         model: ModelConfig,
         hidden: tuple[int, ...],
     ) -> None:
-        super().__init__()
-        self.torso = Torso(generators, task, model)
-        self.body = StackedMLP(generators, self.torso.size, hidden)
+        super().__init__(generators, task, model, hidden)
         self.mean = StackedLinear(generators, self.body.size, task.action_size)
         self.log_std = StackedLinear(generators, self.body.size, task.action_size)
         self.noise_shape: tuple[int, ...] = (task.action_size,)
@@ -67,7 +81,7 @@ class GaussianPolicy(nn.Module):
         return x.tanh(), squashed_log_prob(x, mean, std)
 
 
-class StateDependentPolicy(nn.Module):
+class StateDependentPolicy(_Policy):
     """tanh of a Gaussian whose noise is a function of the state (gSDE, Raffin et al. 2022).
 
     With features z(s) of the last hidden layer and a matrix ``theta`` [latent, D] of independent
@@ -84,9 +98,7 @@ class StateDependentPolicy(nn.Module):
         hidden: tuple[int, ...],
         log_std_init: float,
     ) -> None:
-        super().__init__()
-        self.torso = Torso(generators, task, model)
-        self.body = StackedMLP(generators, self.torso.size, hidden)
+        super().__init__(generators, task, model, hidden)
         self.mean = StackedLinear(generators, self.body.size, task.action_size)
         self.noise_shape: tuple[int, ...] = (self.body.size, task.action_size)
         shape = (len(generators), *self.noise_shape)
@@ -116,7 +128,7 @@ class StateDependentPolicy(nn.Module):
         return x.tanh(), squashed_log_prob(x, mean, std)
 
 
-class DeterministicPolicy(nn.Module):
+class DeterministicPolicy(_Policy):
     """tanh of a perceptron (TD3)."""
 
     def __init__(
@@ -126,16 +138,14 @@ class DeterministicPolicy(nn.Module):
         model: ModelConfig,
         hidden: tuple[int, ...],
     ) -> None:
-        super().__init__()
-        self.torso = Torso(generators, task, model)
-        self.body = StackedMLP(generators, self.torso.size, hidden, task.action_size)
+        super().__init__(generators, task, model, hidden, task.action_size)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Actions ``[A, N, D]`` in [-1, 1] for observations ``[A, N, *obs_shape]``."""
         return torch.tanh(self.body(self.torso(obs)))
 
 
-class CategoricalPolicy(nn.Module):
+class CategoricalPolicy(_Policy):
     """Probabilities of discrete actions (discrete SAC)."""
 
     def __init__(
@@ -145,9 +155,7 @@ class CategoricalPolicy(nn.Module):
         model: ModelConfig,
         hidden: tuple[int, ...],
     ) -> None:
-        super().__init__()
-        self.torso = Torso(generators, task, model)
-        self.body = StackedMLP(generators, self.torso.size, hidden, task.num_actions)
+        super().__init__(generators, task, model, hidden, task.num_actions)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Log-probabilities ``[A, N, num_actions]`` for ``[A, N, *obs_shape]``."""

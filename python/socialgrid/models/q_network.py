@@ -13,7 +13,30 @@ from socialgrid.models.recurrent import StackedLSTM
 from socialgrid.models.task_spec import TaskSpec
 
 
-class QNetwork(nn.Module):
+class _Heads(nn.Module):
+    """One or several perceptrons behind one torso."""
+
+    def __init__(
+        self,
+        generators: Sequence[torch.Generator],
+        task: TaskSpec,
+        model: ModelConfig,
+        hidden: tuple[int, ...],
+        heads: int,
+        *,
+        beside: int = 0,
+        outputs: int,
+    ) -> None:
+        """``beside``: numbers that heads read besides the torso's."""
+        super().__init__()
+        self.torso = Torso(generators, task, model)
+        inputs = self.torso.size + beside
+        self.heads = nn.ModuleList(
+            StackedMLP(generators, inputs, hidden, outputs) for _ in range(heads)
+        )
+
+
+class QNetwork(_Heads):
     """Q(s, .) of all discrete actions, by one or several heads on one torso."""
 
     def __init__(
@@ -24,11 +47,7 @@ class QNetwork(nn.Module):
         hidden: tuple[int, ...],
         heads: int = 1,
     ) -> None:
-        super().__init__()
-        self.torso = Torso(generators, task, model)
-        self.heads = nn.ModuleList(
-            StackedMLP(generators, self.torso.size, hidden, task.num_actions) for _ in range(heads)
-        )
+        super().__init__(generators, task, model, hidden, heads, outputs=task.num_actions)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Observations ``[A, N, *obs_shape]`` to values ``[heads, A, N, num_actions]``."""
@@ -36,7 +55,7 @@ class QNetwork(nn.Module):
         return torch.stack([head(features) for head in self.heads])
 
 
-class Critic(nn.Module):
+class Critic(_Heads):
     """Q(s, a) of given continuous actions, by several heads on one torso."""
 
     def __init__(
@@ -47,10 +66,8 @@ class Critic(nn.Module):
         hidden: tuple[int, ...],
         heads: int = 2,
     ) -> None:
-        super().__init__()
-        self.torso = Torso(generators, task, model)
-        inputs = self.torso.size + task.action_size
-        self.heads = nn.ModuleList(StackedMLP(generators, inputs, hidden, 1) for _ in range(heads))
+        own = {"beside": task.action_size, "outputs": 1}
+        super().__init__(generators, task, model, hidden, heads, **own)
 
     def forward(self, obs: Tensor, action: Tensor, first: int | None = None) -> Tensor:
         """Values ``[heads, A, N]``, of the first few heads if so wanted.

@@ -46,7 +46,7 @@ def take_steps(
     assert kernels.KERNELS is not None
     arrays = taking_steps.memory_arrays(replay, batches)
     if noise is not None:
-        arrays["noise"] = noise
+        arrays["noise"] = noise.numpy()
     for name, part in parts.items():
         arrays |= taking_steps.part_arrays(name, part)
     without = {"policy_delay": 1, "target_noise": 0.0, "target_noise_clip": 0.0}
@@ -54,7 +54,7 @@ def take_steps(
     learnt = {"critics": config.critics, "learns_temperature": "temperature" in parts}
     failing, who, where, gradient, sums = kernels.KERNELS.learn_actor_critic(
         policy,
-        taking_steps.as_arrays(arrays),
+        arrays,
         config.hidden,
         taking_steps.common_numbers(config) | without | learnt | dict(numbers),
         batches.learners,
@@ -70,4 +70,4 @@ def take_steps(
     names = ("critic_loss", "td_error", "actor_loss", "entropy", "temperature")
     counts = (done, done, *[found[5]] * 3)
     means = {n: (x / k).float() for n, x, k in zip(names, found, counts, strict=False)}
-    return Steps(done, failed, means, arrays.get("errors", torch.empty(0)))
+    return Steps(done, failed, means, taking_steps.errors_of(arrays))

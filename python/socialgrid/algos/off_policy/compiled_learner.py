@@ -119,6 +119,8 @@ class CompiledLearner(OffPolicyLearner):
 
     def _of_learners(self, numbers: Tensor) -> Tensor:
         """Their numbers among those of all agents, ``[A]``; NaN of others."""
+        if len(self._learners) == self.num_agents:
+            return numbers
         found = torch.full((self.num_agents,), torch.nan)
         found[self._learners] = numbers
         return found

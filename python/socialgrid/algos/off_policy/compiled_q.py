@@ -27,7 +27,7 @@ def take_steps(
     assert kernels.KERNELS is not None
     arrays = taking_steps.memory_arrays(replay, batches) | taking_steps.part_arrays("q", part)
     failing, who, gradient, sums = kernels.KERNELS.learn_q(
-        taking_steps.as_arrays(arrays),
+        arrays,
         config.hidden,
         taking_steps.common_numbers(config) | {"double": config.double, "num_actions": num_actions},
         batches.learners,
@@ -41,5 +41,4 @@ def take_steps(
         done, failed = failing, (what, batches.learners[who])
     found = torch.tensor(sums, dtype=torch.float64).view(len(batches.learners), 2)
     loss, error = (found / done).float().T
-    errors = arrays.get("errors", torch.empty(0))
-    return Steps(done, failed, {"loss": loss, "td_error": error}, errors)
+    return Steps(done, failed, {"loss": loss, "td_error": error}, taking_steps.errors_of(arrays))

@@ -49,30 +49,29 @@ class Steps:
     errors: Tensor
 
 
-def memory_arrays(replay: Replay, batches: Batches) -> dict[str, Tensor]:
+def memory_arrays(replay: Replay, batches: Batches) -> dict[str, Any]:
     """What kernels learn from, and "errors" where there are weights to be written again."""
-    found = {name: replay.kept[name] for name in ("action", "reward", "terminated")}
-    found |= {name: replay.kept[name].flatten(2) for name in ("obs", "next_obs")}
-    found["places"] = batches.places.contiguous()
+    found = {name: x for name, x in replay.arrays.items() if name != "truncated"}
+    found["places"] = batches.places.contiguous().numpy()
     if batches.weight is not None:
         weight = batches.weight.contiguous()
-        found |= {"weight": weight, "errors": torch.empty_like(weight)}
+        found |= {"weight": weight.numpy(), "errors": torch.empty_like(weight).numpy()}
     return found
 
 
-def part_arrays(name: str, part: Trained) -> dict[str, Tensor]:
+def errors_of(arrays: Mapping[str, Any]) -> Tensor:
+    """Temporal differences that kernels have written; empty where they were not wanted."""
+    return torch.from_numpy(arrays["errors"]) if "errors" in arrays else torch.empty(0)
+
+
+def part_arrays(name: str, part: Trained) -> dict[str, Any]:
     """What kernels train of a network."""
     optimiser = part.optimiser
     found = {"values": part.flat.block, "steps": optimiser.steps, "rate": optimiser.rate}
     found |= {"first": optimiser.first["block"], "second": optimiser.second["block"]}
     if part.target is not part.network:
         found["target"] = part.target_flat.block
-    return {f"{name}/{key}": x for key, x in found.items()}
-
-
-def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The same memory for the kernels."""
-    return {name: x.detach().numpy() for name, x in tensors.items()}
+    return {f"{name}/{key}": x.detach().numpy() for key, x in found.items()}
 
 
 def changed(*parts: Trained) -> None:

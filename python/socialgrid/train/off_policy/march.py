@@ -82,8 +82,8 @@ class March:
         learner, adviser = self._learner, self._adviser if advised else None
         part, config = learner.trained["q"], learner.config
         arrays: dict[str, Any] = {"obs": obs, "returns": returns, "played": played}
-        arrays |= {f"memory/{name}": x for name, x in learner.replay.kept.items()}
-        arrays |= {"values": part.flat.block, "next": torch.tensor(learner.replay.next_places)}
+        arrays |= {f"memory/{name}": x for name, x in learner.replay.arrays.items()}
+        arrays |= {"values": part.flat.block, "next": np.array(learner.replay.next_places)}
         numbers: dict[str, float] = {"steps": steps, "num_actions": learner.task.num_actions}
         if adviser is None:
             more, words = learner.exploration()
