@@ -3,7 +3,7 @@
 from socialgrid.data.exchange import Board as Board
 from socialgrid.data.exchange import fetched as fetched
 from socialgrid.data.exchange import sent as sent
-from socialgrid.data.replay import Priorities as Priorities
+from socialgrid.data.priorities import Priorities as Priorities
 from socialgrid.data.replay import Replay as Replay
 from socialgrid.data.replay import Transitions as Transitions
 from socialgrid.data.replay import storage_device as storage_device

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from socialgrid.data.exchange import sent
-from socialgrid.data.replay import (
+from socialgrid.data.priorities import (
     Priorities,
     importance,
     in_shares,
     largest_at_first,
     raise_priorities,
-    storage_device,
 )
+from socialgrid.data.replay import storage_device
 from socialgrid.data.sum_tree import SumTree, priority_dtype
 
 

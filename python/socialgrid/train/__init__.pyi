@@ -25,6 +25,7 @@ from socialgrid.train.off_policy.gymnasium_tasks import GymnasiumTasks as Gymnas
 from socialgrid.train.off_policy.learner import build_off_policy_learner as build_off_policy_learner
 from socialgrid.train.off_policy.make_tasks import make_tasks as make_tasks
 from socialgrid.train.off_policy.make_tasks import shares_worlds as shares_worlds
+from socialgrid.train.off_policy.march import March as March
 from socialgrid.train.off_policy.memory import need_of_adviser as need_of_adviser
 from socialgrid.train.off_policy.memory import need_off_policy as need_off_policy
 from socialgrid.train.off_policy.tasks import OwnGames as OwnGames

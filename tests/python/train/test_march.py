@@ -8,8 +8,7 @@ import pytest
 
 from socialgrid.config import from_dict, load_preset
 from socialgrid.models import kernels
-from socialgrid.train import make_trainer
-from socialgrid.train.off_policy.march import March
+from socialgrid.train import March, make_trainer
 
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "alone": ("none", {}),

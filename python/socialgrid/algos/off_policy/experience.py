@@ -12,7 +12,8 @@ from torch import Tensor
 from socialgrid.algos.options import OffPolicyConfig
 from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.data.exchange import sent
-from socialgrid.data.replay import Priorities, Replay, Transitions
+from socialgrid.data.priorities import Priorities
+from socialgrid.data.replay import Replay, Transitions
 from socialgrid.data.rollout import as_signed
 from socialgrid.data.sequence_replay import Sequences
 from socialgrid.models.config import ModelConfig

@@ -12,7 +12,7 @@ from socialgrid.algos.off_policy.dqn import chosen, weighted_mean
 from socialgrid.algos.off_policy.experience import EXPLORES
 from socialgrid.algos.off_policy.off_policy_learner import Actor, OffPolicyLearner
 from socialgrid.algos.options import RecurrentDQNConfig
-from socialgrid.data.replay import Priorities
+from socialgrid.data.priorities import Priorities
 from socialgrid.data.rollout import as_signed
 from socialgrid.data.sequence_replay import SequenceReplay, Sequences
 from socialgrid.models.q_network import RecurrentQNetwork
