@@ -152,8 +152,8 @@ class PyBatch {
   void between_steps(const BetweenSteps& work) {
     const Use use(*this);
     require_reset("act");
-    const Unlocked unlocked;
-    work(*batch_, maps_);
+    Unlocked unlocked;
+    work(*batch_, maps_, unlocked);
   }
 
   void inject_failure(const py::object& env) {

@@ -9,7 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -20,6 +22,7 @@
 #include "bindings/batch.hpp"
 #include "bindings/players.hpp"
 #include "bindings/register.hpp"
+#include "bindings/unlocked.hpp"
 #include "core/excursion.hpp"
 #include "core/thread_pool.hpp"
 #include "learning.hpp"
@@ -82,7 +85,8 @@ struct Written {
   Steps<std::int16_t> told;          // [T, E, A, K]
 };
 
-// A decision: choices, log-probabilities and values [T, E, A], drawn by numbers [T, A, E].
+// A decision: choices, log-probabilities and values [T, E, A], drawn by numbers [T, A, E], or the
+// most probable where there are none.
 struct Deciding {
   explicit Deciding(const std::array<GivenSteps, 4>& g)
       : choice(g[0]), log_prob(g[1]), value(g[2]), uniform(g[3]) {}
@@ -142,21 +146,24 @@ class Collecting {
     tokens_.resize(rows * static_cast<std::size_t>(columns_));
   }
 
-  // Nothing has changed in worlds if it throws.
-  void run(int threads) {
-    for (Scripted& one : company_.scripted) {  // for all at once: the first time makes maps
-      one.own.mind.act({batch_, maps_, one.own.memory, one.calls}, one.actions.data());
-    }
-    Excursion excursion(batch_);
+  // Nothing has changed in worlds if it throws. Of several environments that fail it tells of the
+  // one that is the first to do so, step by step, whatever the number of threads.
+  void run(int threads, Signals& signals) {
     const std::size_t envs = batch_.num_envs();
     const auto crew = static_cast<std::size_t>(std::max(threads, 1));
     // As many for each thread, and not more at a time than agents act in at a time.
     const std::size_t rounds = (envs + crew * kMost - 1) / (crew * kMost);
     const std::size_t share = (envs + crew * rounds - 1) / (crew * rounds);
     ThreadPool pool(static_cast<int>(std::min(crew, (envs + share - 1) / share)));
+    Excursion excursion(batch_);
+    for (Scripted& one : company_.scripted) {  // for all at once: the first time makes maps
+      one.own.mind.act({batch_, maps_, one.own.memory, one.calls}, one.actions.data());
+    }
     pool.parallel_for(envs, share, [&](std::size_t begin, std::size_t end, int) {
-      collect(excursion, begin, end);
+      collect(excursion, begin, end, signals);
     });
+    signals.rethrow();
+    if (error_) std::rethrow_exception(error_);
     excursion.stay();
     std::sort(ended_.begin(), ended_.end(), [](const Ended& a, const Ended& b) {
       return std::pair(a.step, a.env) < std::pair(b.step, b.env);
@@ -175,13 +182,29 @@ class Collecting {
  private:
   static constexpr std::size_t kMost = 256;
 
-  void collect(Excursion& excursion, std::size_t begin, std::size_t end) {
+  // Goes on no further than others whose step failed, who may not have been the first to do so.
+  void collect(Excursion& excursion, std::size_t begin, std::size_t end, Signals& signals) {
+    std::size_t t = 0;
+    try {
+      play(excursion, begin, end, signals, t);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (error_ && std::pair(t, begin) > failed_) return;
+      error_ = std::current_exception();
+      failed_ = {t, begin};
+      reach_ = t + 1;
+    }
+  }
+
+  void play(Excursion& excursion, std::size_t begin, std::size_t end, Signals& signals,
+            std::size_t& t) {
     Excursion::Range range(excursion, begin, end);
     learning::Acting::Desk desk(company_.acting);
     std::vector<Ended> ended;
     std::vector<std::byte> views;
     Clock::duration acting{}, stepping{};
-    for (std::size_t t = 0; t < steps_; ++t) {
+    for (; t < reach_; ++t) {
+      if (signals.given_up()) return;
       const Clock::time_point start = Clock::now();
       choose(desk, t, begin, end);
       const Clock::time_point chosen = Clock::now();
@@ -326,6 +349,9 @@ class Collecting {
   std::vector<float> after_;          // where something is heard: states after even steps
   std::vector<std::int16_t> tokens_;  // [E, A, K]
   std::mutex mutex_;
+  std::exception_ptr error_;                      // of the first failure
+  std::pair<std::size_t, std::size_t> failed_{};  // its step, and the first environment there
+  std::atomic<std::size_t> reach_{steps_};        // the first step that is in vain
   std::vector<Ended> ended_;
   std::vector<std::vector<std::byte>> last_views_;  // by range
   std::atomic<std::int64_t> acting_{0}, stepping_{0};
@@ -343,6 +369,10 @@ py::object collect(learning::Acting& acting, const py::object& batch,
     throw py::value_error("collect: " + std::to_string(decided.size()) + " decisions, expected " +
                           std::to_string(acting.deciders()));
   }
+  if (learners.size() != acting.agents()) {
+    throw py::value_error("collect: " + std::to_string(learners.size()) + " learners, expected " +
+                          std::to_string(acting.agents()));
+  }
   const Written written(given);
   const std::vector<Deciding> decisions(decided.begin(), decided.end());
   Company company{acting, learners, {}, {}};
@@ -352,36 +382,33 @@ py::object collect(learning::Acting& acting, const py::object& batch,
   for (const auto& [mind, calls] : scripted) {
     company.scripted.push_back({playing(mind), calls, {}});
   }
-  std::vector<std::int64_t> index;
-  std::vector<std::byte> views;
-  std::size_t bytes = 0;
-  std::pair<double, double> seconds;
+  std::optional<Collecting> collecting;
   bool roomy = true;
-  between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps) {
+  between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps, Unlocked& unlocked) {
     for (Scripted& one : company.scripted) {
       roomy = roomy && one.own.has_room(worlds, maps);
       one.actions.resize(worlds.num_envs());
     }
     if (!roomy) return;
-    Collecting collecting(worlds, maps, company, steps, written, decisions, at<float>(memory),
-                          state_size, at<std::byte>(final_obs));
-    collecting.run(threads);
-    bytes = collecting.bytes_of_views();
-    for (const Ended& one : collecting.ended()) {
-      index.push_back(static_cast<std::int64_t>(one.step));
-      index.push_back(static_cast<std::int64_t>(one.env));
-      const std::byte* own = collecting.last_views(one);
-      views.insert(views.end(), own, own + bytes);
-    }
-    seconds = {collecting.seconds_acting(), collecting.seconds_stepping()};
+    collecting.emplace(worlds, maps, company, steps, written, decisions, at<float>(memory),
+                       state_size, at<std::byte>(final_obs));
+    Signals signals(unlocked);
+    collecting->run(threads, signals);
   });
   if (!roomy) return py::none();
-  const auto ends = static_cast<py::ssize_t>(index.size() / 2);
+  const std::size_t bytes = collecting->bytes_of_views();
+  const auto ends = static_cast<py::ssize_t>(collecting->ended().size());
   auto where = aligned_array<std::int64_t>({ends, 2});
-  std::copy(index.begin(), index.end(), where.mutable_data());
   auto last = aligned_array<std::uint8_t>({ends, static_cast<py::ssize_t>(bytes)});
-  if (ends > 0) std::memcpy(last.mutable_data(), views.data(), views.size());
-  return py::make_tuple(where, last, seconds.first, seconds.second);
+  std::int64_t* place = where.mutable_data();
+  std::uint8_t* views = last.mutable_data();
+  for (const Ended& one : collecting->ended()) {
+    *place++ = static_cast<std::int64_t>(one.step);
+    *place++ = static_cast<std::int64_t>(one.env);
+    std::memcpy(views, collecting->last_views(one), bytes);
+    views += bytes;
+  }
+  return py::make_tuple(where, last, collecting->seconds_acting(), collecting->seconds_stepping());
 }
 
 }  // namespace

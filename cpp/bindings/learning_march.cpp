@@ -211,7 +211,7 @@ py::tuple march(const Kernels& kernels, const py::handle& batch, const py::dict&
   if (all.learns) trusting.emplace(kernels, task.networks, all.trust);
   task.trusting = trusting ? &*trusting : nullptr;
   Marched found;
-  between_steps(batch, [&](BatchEnv& env, players::MapStore&) {
+  between_steps(batch, [&](BatchEnv& env, players::MapStore&, Unlocked&) {
     const auto envs = static_cast<std::size_t>(task.agents * task.copies);
     const auto inputs = static_cast<std::size_t>(task.networks.sizes.front());
     const Observer& observer = env.observer();

@@ -156,7 +156,7 @@ class PyMind {
 
   std::size_t slots_in(const py::object& batch) const {
     std::size_t slots = 0;
-    between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps) {
+    between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps, Unlocked&) {
       mind_->check(worlds);
       slots = mind_->slots(worlds, maps);
     });
@@ -175,7 +175,7 @@ class PyMind {
     auto actions = aligned_array<std::int32_t>({static_cast<py::ssize_t>(mind_->role().num_envs)});
     std::int32_t* const out = actions.mutable_data();
     bool roomy = false;
-    between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps) {
+    between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps, Unlocked&) {
       roomy = own.has_room(worlds, maps);
       if (roomy) mind_->act({worlds, maps, own.memory, calls}, out);
     });
@@ -192,7 +192,7 @@ class PyMind {
     const auto* earned_data = static_cast<const float*>(earned.data());
     const auto* over_data = static_cast<const std::uint8_t*>(over.data());
     bool roomy = false;
-    between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps) {
+    between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps, Unlocked&) {
       roomy = own.has_room(worlds, maps);
       if (roomy) mind_->observe({worlds, maps, own.memory, calls}, earned_data, over_data);
     });

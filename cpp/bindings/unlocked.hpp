@@ -3,7 +3,9 @@
 
 #include <pybind11/pybind11.h>
 
+#include <atomic>
 #include <chrono>
+#include <exception>
 #include <thread>
 
 namespace socialgrid::bindings {
@@ -15,18 +17,64 @@ namespace socialgrid::bindings {
 class Unlocked {
  public:
   Unlocked() : state_(PyEval_SaveThread()) {}
-  ~Unlocked() {
+  ~Unlocked() { lock(); }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+
+  // Answers the signals that have come, as Python does between steps of its own. Returns what their
+  // handlers raised, if anything. For the thread that released the lock.
+  std::exception_ptr answer_signals() {
+    lock();
+    std::exception_ptr raised;
+    if (PyErr_CheckSignals() != 0) {
+      raised = std::make_exception_ptr(pybind11::error_already_set());
+    }
+    state_ = PyEval_SaveThread();
+    return raised;
+  }
+
+ private:
+  void lock() {
     try {
       PyEval_RestoreThread(state_);
     } catch (...) {
       for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
     }
   }
-  Unlocked(const Unlocked&) = delete;
-  Unlocked& operator=(const Unlocked&) = delete;
+
+  PyThreadState* state_;
+};
+
+// Lets a handler of signals end a long call, in which several threads may work.
+class Signals {
+ public:
+  explicit Signals(Unlocked& unlocked) : unlocked_(unlocked) {}
+
+  // Whether to give up; every thread asks this often. The one that made this answers signals
+  // meanwhile.
+  bool given_up() {
+    if (!given_up_ && std::this_thread::get_id() == caller_ && Clock::now() >= next_) {
+      raised_ = unlocked_.answer_signals();
+      next_ = Clock::now() + kPause;
+      given_up_ = raised_ != nullptr;
+    }
+    return given_up_;
+  }
+
+  // After all threads have ended: throws what a handler raised.
+  void rethrow() const {
+    if (raised_) std::rethrow_exception(raised_);
+  }
 
  private:
-  PyThreadState* state_;
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds kPause{50};
+
+  Unlocked& unlocked_;
+  const std::thread::id caller_ = std::this_thread::get_id();
+  Clock::time_point next_ = Clock::now() + kPause;
+  std::exception_ptr raised_;
+  std::atomic<bool> given_up_{false};
 };
 
 }  // namespace socialgrid::bindings

@@ -7,13 +7,12 @@
 
 namespace socialgrid {
 
-Excursion::Excursion(BatchEnv& batch)
-    : batch_(batch),
-      failing_(std::exchange(batch.failing_env_, BatchEnv::kNoEnv)),
-      worlds_(batch.worlds_[batch.current_.front()]) {
+Excursion::Excursion(BatchEnv& batch) : batch_(batch), failing_(batch.failing_env_) {
   if (batch.autoreset() != Autoreset::kSameStep) {
     throw std::invalid_argument("an excursion needs environments that restart by themselves");
   }
+  worlds_ = batch.worlds_[batch.current_.front()];
+  batch.failing_env_ = BatchEnv::kNoEnv;
 }
 
 Excursion::~Excursion() {

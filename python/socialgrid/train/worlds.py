@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from socialgrid._core import BoundOut
 from socialgrid.config import Player, TrainConfig, UsageError, about
 from socialgrid.players import Team, make_player
 from socialgrid.players.core_player import CorePlayer
+from socialgrid.vec_env import VecEnv
 
 Array = npt.NDArray[Any]
 
@@ -47,14 +49,15 @@ class Part:
         return slice(self.first, self.first + self.env.num_envs)
 
     def minds(self) -> list[CorePlayer] | None:
-        """Who plays beside learners, if they do nothing in a step but what the core does."""
+        """Who plays beside learners, if nobody does anything in a step but what the core does."""
+        if type(self.env) is not VecEnv or not untouched(self.env, VecEnv, "send", "recv"):
+            return None
         if self.solo:
             return []
         found = [player for player in self.team.players if isinstance(player, CorePlayer)]
-        whole = len(found) == len(self.team.players) and type(self.team) is Team
-        for player in found:
-            own = (type(player).act, type(player).observe)
-            whole = whole and own == (CorePlayer.act, CorePlayer.observe)
+        team = type(self.team) is Team and untouched(self.team, Team, "act", "observe")
+        whole = team and len(found) == len(self.team.players)
+        whole = whole and all(untouched(one, CorePlayer, "act", "observe") for one in found)
         return found if whole else None
 
     def reset(self) -> Array:
@@ -233,12 +236,18 @@ class Worlds:
             if self.scripted and not part.solo:
                 part.team.observe(part.env, np.asarray(reward), part.info)
 
+    def give_up(self) -> None:
+        """Let steps that have been started end, whatever becomes of them."""
+        for part in self.parts:
+            with contextlib.suppress(RuntimeError):  # there is none, or it failed
+                part.env.recv()
+
     def get_state(self) -> dict[str, Array]:
         """Snapshot of simulators and scripted players, plain arrays by name."""
         state: dict[str, Array] = {}
         for i, part in enumerate(self.parts):
             state[f"{i}/env"] = np.frombuffer(part.env.get_state(), np.uint8)
-            state[f"{i}/active"] = np.asarray(part.info["active"])
+            state[f"{i}/active"] = np.array(part.info["active"])
             for name, array in part.team.get_state().items():
                 state[f"{i}/team/{name}"] = array
         return state
@@ -264,6 +273,13 @@ class Worlds:
         """Stop the simulators' threads."""
         for part in self.parts:
             part.env.close()
+
+
+def untouched(one: object, kind: type, *methods: str) -> bool:
+    """Whether an object has methods as its kind has them, neither inherited nor set otherwise."""
+    return all(
+        getattr(getattr(one, name), "__func__", None) is getattr(kind, name) for name in methods
+    )
 
 
 def _make_team(kinds: Sequence[str | None], env: Any, seed: int) -> Team:

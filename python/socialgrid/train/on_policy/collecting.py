@@ -18,7 +18,7 @@ from socialgrid import _core
 from socialgrid.algos.learner import ActOutput
 from socialgrid.data.rollout import Rollout
 from socialgrid.train.on_policy.learner import AnyLearner
-from socialgrid.train.worlds import Part, Worlds
+from socialgrid.train.worlds import Part, Worlds, untouched
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +39,7 @@ class Collector:
 
     Where nothing in Python has a part in a step, a whole batch is one call of the core, in which
     environments go their ways without waiting for each other; otherwise it goes step by step. The
-    numbers are the same.
+    numbers are the same. Where such a call ends with an error, or by a signal, nobody has moved.
 
     Attributes:
         memory: of the agents of each half, float32 ``[E, A, S]``; empty before ``start``.
@@ -64,10 +64,7 @@ class Collector:
         self._acting: _Acting | None = None
         self._rows = [slice(half[0].rows.start, half[-1].rows.stop) for half in worlds.halves]
         self._parts = [rollout.part(rows.start, rows.stop - rows.start) for rows in self._rows]
-        self._slots = [
-            [worlds.bind(half, part.slot(t)) for t in range(rollout.num_steps)]
-            for half, part in enumerate(self._parts)
-        ]
+        self._slots: list[list[list[_core.BoundOut]]] = []  # by half and step
 
     def start(self) -> None:
         """Begin new episodes in all environments."""
@@ -104,17 +101,37 @@ class Collector:
         learner, rollout, parts = self.learner, self.rollout, self.worlds.parts
         agents = rollout.agents
         apart = {later - sooner for sooner, later in itertools.pairwise(agents)}
-        if len(apart) > 1 or min(apart, default=1) < 1:
+        if len(apart) > 1 or min(apart, default=1) < 1 or len(agents) != learner.num_agents:
+            return None
+        recording = untouched(rollout, Rollout, "record", "take", "finish_step", "keep_last_views")
+        if not recording or not untouched(self.worlds, Worlds, "send", "recv"):
             return None
         if any(part.minds() is None for part in parts):
             return None
         return learner.acts_alone(rollout.obs[0])
 
     def play_at_once(self, acting: _core.Acting, steps: range) -> None:
-        """Play a batch in which ``acting`` chooses."""
+        """Play a batch in which ``acting`` chooses.
+
+        Raises:
+            ValueError: numbers to draw by or memories are not as the learner's own are.
+        """
+        before, memory = self.worlds.get_state(), self.memory
+        try:
+            self._play_all(acting, steps)
+        except BaseException:  # of a signal, too
+            self.memory = memory
+            self.worlds.set_state(before)
+            raise
+
+    def _play_all(self, acting: _core.Acting, steps: range) -> None:
+        """Play everywhere; some have moved and others not if this fails."""
         start = time.perf_counter()
         threads = max(self.learner.workers.count(self.learner.device), self.worlds.env.num_threads)
-        memory = [x.clone() for x in self.memory]
+        state = (self.rollout.num_learners, self.rollout.state.shape[-1])
+        for own, x in zip(self._parts, self.memory, strict=True):
+            _check("memory", x, (own.num_envs, *state))
+        memory = [x.clone(memory_format=torch.contiguous_format) for x in self.memory]
         ends = []
         share = np.zeros(2)
         for half, first in enumerate(self._rows):
@@ -144,6 +161,9 @@ class Collector:
         """Play in some environments; see ``_core.collect``."""
         first = self._first_env + part.first
         drawn = self.learner.draw(steps, range(first, first + own.num_envs))
+        for name, x in drawn.items():
+            _check(f"uniform numbers of {name}", x, (len(steps), own.num_learners, own.num_envs))
+        drawn = {name: x.contiguous() for name, x in drawn.items()}
         views = own.obs.element_size()
         written = [
             (own.obs.data_ptr(), own.obs.stride(0) * views),
@@ -152,7 +172,7 @@ class Collector:
             *map(_given, (own.last_rewards, own.state, own.tokens)),
         ]
         decided = [
-            [*map(_given, (made.choice, made.log_prob, made.value, drawn[name]))]
+            [*map(_given, (made.choice, made.log_prob, made.value, drawn.get(name)))]
             for name, made in own.decisions.items()
         ]
         final = own.slot(0)["final_obs"].data_ptr()
@@ -184,17 +204,35 @@ class Collector:
     def _keep_last_views(self, ends: list[tuple[Array, Array]]) -> None:
         """Keep those of all parts, in the order in which they are found step by step."""
         rollout = self.rollout
-        when = np.concatenate([when for when, _ in ends])
-        order = np.lexsort((when[:, 1], when[:, 0]))
-        if len(order):
-            views = torch.from_numpy(np.concatenate([views for _, views in ends])[order])
-            shape = (len(order), rollout.num_agents, *rollout.obs_shape)
+        when, last = ends[0]
+        if len(ends) > 1:  # otherwise they are in order
+            when = np.concatenate([when for when, _ in ends])
+            order = np.lexsort((when[:, 1], when[:, 0]))
+            when = when[order]
+            last = np.concatenate([views for _, views in ends])[order]
+        if len(when):
+            views = torch.from_numpy(last)
+            shape = (len(when), rollout.num_agents, *rollout.obs_shape)
             rollout.keep_last_views(
-                torch.from_numpy(when[order]), views.view(rollout.obs.dtype).view(shape)
+                torch.from_numpy(when), views.view(rollout.obs.dtype).view(shape)
             )
 
     def play_by_steps(self, steps: range) -> None:
-        """Play a batch with Python between steps."""
+        """Play a batch with Python between steps; a failure ends steps that are under way."""
+        self._acting = None
+        try:
+            self._play_steps(steps)
+        except BaseException:  # of a signal, too
+            self._acting = None
+            self.worlds.give_up()
+            raise
+
+    def _play_steps(self, steps: range) -> None:
+        if not self._slots:
+            self._slots = [
+                [self.worlds.bind(half, part.slot(t)) for t in range(len(steps))]
+                for half, part in enumerate(self._parts)
+            ]
         drawn = []
         for rows in self._rows:
             with self._timed("act"):
@@ -254,5 +292,14 @@ class Collector:
         self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - start
 
 
-def _given(x: Tensor) -> Given:
-    return x.data_ptr(), x.stride(0)
+def _given(x: Tensor | None) -> Given:
+    return (0, 0) if x is None else (x.data_ptr(), x.stride(0))
+
+
+def _check(what: str, x: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse what the core would read as something else."""
+    if tuple(x.shape) != shape or x.dtype != torch.float32 or x.device.type != "cpu":
+        raise ValueError(
+            f"acting: {what} {x.dtype} {tuple(x.shape)} on {x.device}, expected {torch.float32} "
+            f"{shape} on cpu"
+        )
