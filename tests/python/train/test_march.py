@@ -100,3 +100,53 @@ def test_no_bit_tells_how_steps_were_taken(
     assert state.keys() == state_before.keys()
     for name, x in state.items():
         assert np.array_equal(x, state_before[name]), name
+
+
+def test_what_does_not_fit_is_refused_before_anything_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[Any] = []
+
+    class Listening:
+        """Kernels that tell what they are given to march with."""
+
+        def __init__(self, own: Any) -> None:
+            self._own = own
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "march":
+                return self.march
+            return getattr(self._own, name)
+
+        def march(self, *words: Any) -> Any:
+            given.append(words)
+            return self._own.march(*words)
+
+    own = kernels.chosen(None)
+    assert own is not None
+    monkeypatch.setattr(kernels, "KERNELS", Listening(own))
+    trained(tmp_path / "run", "peers", 2)
+    batch, arrays, hidden, numbers, threads = given[-1]
+    assert "advisers" in arrays
+    before = {name: x.copy() for name, x in arrays.items()}
+    wrong: list[tuple[str, Any, str]] = [
+        ("followed", arrays["followed"] + 9, "member (9|10)"),
+        ("advisers", arrays["advisers"] + 7, "adviser (7|8)"),
+        ("next", arrays["next"] + 10**9, "place in the memory"),
+        ("obs", arrays["obs"][:, :, :3].copy(), "values"),
+        ("trust", arrays["trust"][:, :1].copy(), "trust|agent_values"),
+    ]
+    for name, x, match in wrong:
+        with pytest.raises(ValueError, match=match):
+            own.march(batch, {**arrays, name: x}, hidden, numbers, threads)
+    more: list[tuple[str, float, str]] = [
+        ("steps", 0, "1 to"),
+        ("num_actions", 3, "values"),
+        ("stored", 10**6, "steps in the buffer"),
+        ("owners", 3, "whole ones"),
+    ]
+    for name, number, match in more:
+        with pytest.raises(ValueError, match=match):
+            own.march(batch, arrays, hidden, {**numbers, name: number}, threads)
+    for name, x in before.items():
+        assert arrays[name].tobytes() == x.tobytes(), name
