@@ -1,11 +1,9 @@
-"""What an installed socialgrid consists of: files, symbols, dependencies; and sdist to wheel."""
+"""What an installed socialgrid consists of: files, symbols, dependencies."""
 
 import re
 import subprocess
 import sys
-import tarfile
 import tomllib
-import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -141,67 +139,3 @@ def test_constraints_cover_what_the_requirements_pull_in():
     visit("socialgrid", ("test",))
     assert {"torch", "pytest"} <= seen
     assert seen - set(pins) == set()
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sdist")
-    program = f"from scikit_build_core.build import build_sdist as b; print(b({str(folder)!r}))"
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
-    (archive,) = folder.glob("socialgrid-*.tar.gz")
-    return archive
-
-
-def test_the_sdist_holds_the_sources_and_nothing_built(sdist):
-    with tarfile.open(sdist) as archive:
-        paths = {name.partition("/")[2] for name in archive.getnames()}
-    for path in (
-        "CMakeLists.txt",
-        "LICENSE",
-        "README.md",
-        "CHANGELOG.md",
-        "constraints.txt",
-        "cpp/bindings/module.cpp",
-        "cpp/core/batch.hpp",
-        "python/socialgrid/_core.pyi",
-        "python/socialgrid/py.typed",
-        "tests/python/test_packaging.py",
-    ):
-        assert path in paths
-    built = re.compile(r"(^|/)(build|\.venv|__pycache__)/|\.(so|pyd|o|a)$")
-    assert [path for path in paths if built.search(path)] == []
-
-
-@pytest.mark.slow
-def test_a_wheel_builds_from_the_sdist_and_steps(sdist, tmp_path):
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
-    (source,) = tmp_path.glob("socialgrid-*")
-    dist = tmp_path / "dist"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    offline = ["--no-build-isolation", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "wheel", "-q", *offline, "-w", str(dist), str(source)], check=True)
-    (wheel,) = dist.glob("socialgrid-*.whl")
-
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    package_files = {
-        path.relative_to(ROOT / "python").as_posix()
-        for path in (ROOT / "python" / "socialgrid").rglob("*")
-        if path.is_file() and path.suffix not in {".pyc", ".so", ".pyd"}
-    }
-    assert package_files - set(names) == set()
-    assert sum(name.startswith("socialgrid/_core.") for name in names) == 2  # extension and stub
-
-    # The wheel's files, then this environment's packages; -S keeps editable installs out.
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-    program = f"""
-import runpy, sys
-sys.path[:0] = [{str(tmp_path / "site")!r}]
-sys.path += {[path for path in sys.path if path.endswith("site-packages")]!r}
-import socialgrid
-assert socialgrid.__file__.startswith({str(tmp_path)!r}), socialgrid.__file__
-runpy.run_path({str(ROOT / "tests" / "wheel_smoke.py")!r})
-"""
-    subprocess.run([sys.executable, "-S", "-c", program], cwd=tmp_path, check=True)
