@@ -257,7 +257,8 @@ class Cuda:
         def end_pool(device, pool):
             self.ended.append(pool)
 
-        monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end_pool, raising=False)
+        name = "_cuda_endAllocateToPool"  # PyTorch's own
+        monkeypatch.setattr(torch._C, name, end_pool, raising=False)
         for name, stand in {
             "CUDAGraph": Graph,
             "graph_pool_handle": handle,
