@@ -417,13 +417,15 @@ void play(Dice& dice) {
   std::optional<Player> a, b;
   // Small batches are stepped by one thread, whatever their number of threads.
   const bool large = dice.chance(0.5);
-  const auto num_envs =
-      static_cast<std::size_t>(large ? dice.between(100, 400) : dice.between(1, 40));
+  auto num_envs = static_cast<std::size_t>(dice.between(1, 40));
   const std::uint64_t seed = dice.below(1u << 31), first = dice.below(1u << 31);
   constexpr int kThreads[] = {1, 2, 3, 8};
   try {
     game = std::make_shared<FaultyGame>(make_game(entry.name, random_config(entry, dice)));
     mode = dice.pick(game->obs_modes());
+    // So many agents are worth waking a second thread for, and more.
+    const int agents = mode == ObsMode::kVector ? 5200 : 1300;
+    if (large) num_envs += static_cast<std::size_t>(agents / game->spec().shape.num_agents);
     a.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode, autoreset);
     b.emplace(game, num_envs, dice.pick(kThreads), seed, first, mode, autoreset);
   } catch (const ConfigError&) {

@@ -229,8 +229,9 @@ def test_arrays_and_layouts_of_all_games_have_what_the_grids_have(game):
 @every_case
 def test_any_number_of_threads_gives_the_same_bytes(game, config):
     digests = set()
-    # A thread takes part only for 64 views or more.
-    num_envs = 8 * 64 // config.get("num_agents", 1) + 33
+    # A thread is woken for 640 views or more, four times as many where they are coordinates.
+    views = 4 * 640 if make(game, config).obs_mode == "vector" else 640
+    num_envs = 2 * views // config.get("num_agents", 1) + 33
     for num_threads in (1, 2, 8):
         env = make(game, config, num_envs=num_envs, num_threads=num_threads)
         env.reset()
@@ -576,8 +577,8 @@ def test_ctrl_c_is_answered_at_once(kind, num_threads):
 @pytest.mark.parametrize("num_threads", [1, 2, 8])
 def test_a_failing_environment_fails_the_step_and_nothing_else(num_threads, split):
     config = {"max_steps": 12}
-    env = make("GoalCycle-v0", config, num_envs=200, num_threads=num_threads)
-    twin = make("GoalCycle-v0", config, num_envs=200)
+    env = make("GoalCycle-v0", config, num_envs=500, num_threads=num_threads)
+    twin = make("GoalCycle-v0", config, num_envs=500)
 
     def send_and_recv(actions):
         env.send(actions)
@@ -590,8 +591,8 @@ def test_a_failing_environment_fails_the_step_and_nothing_else(num_threads, spli
         if number % 7 == 3:
             before = env.get_state()
             # The first, one in the middle or the last environment fails.
-            env.inject_failure([0, 117, 199][number % 3])
-            with pytest.raises(socialgrid.EnvStepError, match=r"environment (0|117|199)\b"):
+            env.inject_failure([0, 217, 499][number % 3])
+            with pytest.raises(socialgrid.EnvStepError, match=r"environment (0|217|499)\b"):
                 step(actions)
             assert env.get_state() == before
         assert_same(step(actions), twin.step(actions))

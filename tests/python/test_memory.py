@@ -258,9 +258,9 @@ def test_a_length_of_seeds_is_compared_before_any_is_read():
 DAEMON = """
 import sys, threading, time
 import numpy as np, socialgrid
-env = socialgrid.make_vec("Harvest-v0", num_envs=64, num_threads={threads})
+env = socialgrid.make_vec("Harvest-v0", num_envs=300, num_threads={threads})
 env.reset()
-actions = np.zeros((64, env.num_agents), int)
+actions = np.zeros((300, env.num_agents), int)
 def act():
     while True:
         {call}
