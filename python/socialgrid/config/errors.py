@@ -38,7 +38,8 @@ def lacking(error: RuntimeError) -> str | None:
         return f"out of memory: no {int(size[1]):,} bytes for one tensor"
     if type(error).__name__ == "OutOfMemoryError" or "Storage size calculation overflowed" in text:
         return f"out of memory: {text.partition(chr(10))[0]}"
-    return text if "threads could be started" in text else None
+    threads = ("threads could be started", "can't start new thread")  # ours, Python's
+    return text if any(words in text for words in threads) else None
 
 
 def check_encodable(name: str, text: str) -> None:

@@ -254,5 +254,8 @@ def test_bounds_lacking_memory_and_near_names_cost_a_line(tmp_path, capsys):
         error = capsys.readouterr().err
         assert said in error
         assert error.count("\n") == 1
+    for said in ("only 2 of 3 threads could be started: none left", "can't start new thread"):
+        assert errors.lacking(RuntimeError(said)) == said
+    assert errors.lacking(RuntimeError("the size of a thread must match")) is None
     assert errors.closest("Foo-v0", ["Room-v0", "Pong-v5"]) is None
     assert errors.closest("Pendulm-v1", ["Room-v0", "Pendulum-v1"]) == "Pendulum-v1"
