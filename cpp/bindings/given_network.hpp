@@ -15,6 +15,7 @@
 #include "given_lesson.hpp"
 #include "lesson.hpp"
 #include "recorded.hpp"
+#include "unlocked.hpp"
 
 namespace socialgrid::bindings {
 
@@ -58,16 +59,18 @@ class Network {
 };
 
 // Calls work(i, desk) for all i below `count`, each of several threads with a desk of its own, in
-// this order; false as soon as that says so. The first error, in this order, is thrown on.
+// this order; false as soon as that says so. The first error, in this order, is thrown on, and what
+// a handler of signals raises, which ends the work, unless nobody is to ask for it.
 template <typename Desk, typename Work>
-bool all_of_them(std::int64_t count, int threads, const Work& work) {
+bool all_of_them(std::int64_t count, int threads, Signals* signals, const Work& work) {
   std::atomic<std::int64_t> next{0};
   std::atomic<bool> fine{true};
   std::vector<std::exception_ptr> failed(static_cast<std::size_t>(count));
+  const auto given_up = [&] { return signals != nullptr && signals->given_up(); };
   const auto most = static_cast<int>(std::min<std::int64_t>(threads, count));
   learning::side_by_side(most, [&](int) {
     Desk desk;
-    for (std::int64_t i = next++; i < count && fine; i = next++) {
+    for (std::int64_t i = next++; i < count && fine && !given_up(); i = next++) {
       try {
         if (!work(i, desk)) fine = false;
       } catch (...) {
@@ -75,6 +78,7 @@ bool all_of_them(std::int64_t count, int threads, const Work& work) {
       }
     }
   });
+  if (signals != nullptr) signals->rethrow();
   for (const std::exception_ptr& error : failed) {
     if (error) std::rethrow_exception(error);
   }

@@ -48,16 +48,18 @@ void keep(const Recorded& r, std::int64_t agent, std::int64_t first, const Memor
 bool refresh(const Kernels& kernels, const GivenNetwork& given, const BatchSizes& batch,
              const BatchAddresses& where, const Sizes& columns, std::int64_t block,
              const Addresses& values, std::uintptr_t log_probs, int threads) {
-  const Unlocked unlocked;
+  Unlocked unlocked;
+  Signals signals(unlocked);
   const Network network(kernels, given);
   const Recorded r = recorded_of(where, batch);
   const auto agents = static_cast<std::int64_t>(columns.size());
   std::vector<std::int64_t> envs(static_cast<std::size_t>(r.envs));
   std::iota(envs.begin(), envs.end(), 0);
-  return all_of_them<Gathered>(agents, threads, [&](std::int64_t agent, Gathered& desk) {
+  return all_of_them<Gathered>(agents, threads, &signals, [&](std::int64_t agent, Gathered& desk) {
     const std::int64_t column = columns[static_cast<std::size_t>(agent)];
     learning::ReadyLayers ready;
     for (std::int64_t first = 0; first < r.steps; first += block) {
+      if (signals.given_up()) return false;
       const std::vector<std::int64_t> starts(envs.size(), first);
       learning::Sequences s;
       s.starts = starts.data();
@@ -94,13 +96,14 @@ bool refresh(const Kernels& kernels, const GivenNetwork& given, const BatchSizes
 bool foresee(const Kernels& kernels, const GivenNetwork& given, const BatchSizes& batch,
              const BatchAddresses& where, const Sizes& columns,
              const std::array<std::uintptr_t, 6>& ends_at, std::int64_t ends, int threads) {
-  const Unlocked unlocked;
+  Unlocked unlocked;
+  Signals signals(unlocked);
   const Network network(kernels, given);
   const Recorded r = recorded_of(where, batch);
   const auto agents = static_cast<std::int64_t>(columns.size());
   const std::int64_t count = r.envs + ends;
   const auto* index = at<const std::int64_t>(ends_at[1]);
-  return all_of_them<Gathered>(agents, threads, [&](std::int64_t agent, Gathered& desk) {
+  return all_of_them<Gathered>(agents, threads, &signals, [&](std::int64_t agent, Gathered& desk) {
     const std::int64_t column = columns[static_cast<std::size_t>(agent)];
     const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
     desk.views.resize(size(2 * count * r.view));

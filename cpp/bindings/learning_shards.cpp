@@ -45,7 +45,8 @@ bool learn_shards(const Kernels& kernels, const GivenNetwork& given, const Batch
                   const std::vector<GivenShard>& shards, const Sizes& columns,
                   const std::array<std::int64_t, 3>& sizes,
                   const std::array<std::uintptr_t, 2>& where, const Addresses& grads, int threads) {
-  const Unlocked unlocked;
+  Unlocked unlocked;
+  Signals signals(unlocked);
   const Network network(kernels, given);
   const auto agents = static_cast<std::int64_t>(columns.size());
   const auto count = static_cast<std::int64_t>(shards.size());
@@ -94,24 +95,26 @@ bool learn_shards(const Kernels& kernels, const GivenNetwork& given, const Batch
     }
   };
   // An agent's shards one after the other: few sums are on their way at a time.
-  return all_of_them<Gathered>(agents * count, threads, [&](std::int64_t i, Gathered& desk) {
-    const std::int64_t agent = i / count, k = i % count;
-    const GivenShard& shard = shards[static_cast<std::size_t>(k)];
-    Numbers own = Numbers::unset(numbers);
-    if (!learn(agent, shard, 0, desk, own.data())) return false;
-    for (std::int64_t first = piece; first < sequences; first += piece) {
-      Numbers more = Numbers::unset(numbers);
-      if (!learn(agent, shard, first, desk, more.data())) return false;
-      for (std::int64_t j = 0; j < numbers; ++j) own.data()[j] += more.data()[j];
-    }
-    if (sums[static_cast<std::size_t>(agent)]->put(k, std::move(own))) put(agent);
-    return true;
-  });
+  return all_of_them<Gathered>(
+      agents * count, threads, &signals, [&](std::int64_t i, Gathered& desk) {
+        const std::int64_t agent = i / count, k = i % count;
+        const GivenShard& shard = shards[static_cast<std::size_t>(k)];
+        Numbers own = Numbers::unset(numbers);
+        if (!learn(agent, shard, 0, desk, own.data())) return false;
+        for (std::int64_t first = piece; first < sequences; first += piece) {
+          if (signals.given_up()) return false;
+          Numbers more = Numbers::unset(numbers);
+          if (!learn(agent, shard, first, desk, more.data())) return false;
+          for (std::int64_t j = 0; j < numbers; ++j) own.data()[j] += more.data()[j];
+        }
+        if (sums[static_cast<std::size_t>(agent)]->put(k, std::move(own))) put(agent);
+        return true;
+      });
 }
 
 // Steps of Adam. Addresses of parameters, gradients and both moments of every part of a network,
 // and numbers of an agent in it; of every agent that takes a step its place among the moments, its
-// row, its steps, this one included, and its rate.
+// row, its steps, this one included, and its rate. All of them, whatever signals come.
 void descend_parts(const Kernels& kernels, const std::vector<std::array<std::uintptr_t, 4>>& parts,
                    const Sizes& apart, const std::vector<std::array<double, 4>>& agents,
                    const std::array<double, 3>& constants, int threads) {
@@ -121,7 +124,7 @@ void descend_parts(const Kernels& kernels, const std::vector<std::array<std::uin
   double numbers = 0.0;
   for (const std::int64_t own : apart) numbers += static_cast<double>(own * steps);
   struct Nothing {};
-  all_of_them<Nothing>(count * steps, worthwhile(threads, kProductsOfAStep * numbers),
+  all_of_them<Nothing>(count * steps, worthwhile(threads, kProductsOfAStep * numbers), nullptr,
                        [&](std::int64_t i, Nothing&) {
                          const auto part = static_cast<std::size_t>(i % count);
                          const auto& [agent, row, taken, rate] =

@@ -102,9 +102,10 @@ def teach(
         return None
     assert kernels.KERNELS is not None
     agents, count = len(sequences.members), sequences.starts[0].shape[1]
-    found = torch.empty((1 + INGREDIENTS * len(lesson.terms) + len(lesson.predictions), agents))
-    grads = torch.empty(agents * sum(plan.sizes))
-    scales = (1.0 / sequences.counts.clamp(min=1)).contiguous()
+    rows = 1 + INGREDIENTS * len(lesson.terms) + len(lesson.predictions)
+    found = torch.empty((rows, agents), dtype=torch.float32)
+    grads = torch.empty(agents * sum(plan.sizes), dtype=torch.float32)
+    scales = (1.0 / sequences.counts.clamp(min=1)).to(torch.float32).contiguous()
     kept = [
         (s.contiguous(), e.contiguous())
         for s, e in zip(sequences.starts, sequences.envs, strict=True)
@@ -192,10 +193,12 @@ def usable(network: ActorCritic, plan: Plan, parts: Sequence[SequenceBatch]) -> 
     numbers = [x for part in parts for x in (part.state, part.judgements)]
     whole = [part.choices for part in parts]
     hearing = [part.tokens for part in parts if network.hearing.columns]
-    dense = (*plan.parameters, *numbers, *whole, *hearing, *(p.views for p in parts))
+    flags = [part.flags for part in parts]
+    dense = (*plan.parameters, *numbers, *whole, *hearing, *flags, *(p.views for p in parts))
     return (
         kernels.usable(*plan.parameters, *numbers)
         and all(x.dtype == torch.int64 for x in whole)
         and all(x.dtype == torch.int16 for x in hearing)
+        and all(x.dtype == torch.bool for x in flags)
         and all(x.is_contiguous() for x in dense)
     )

@@ -49,6 +49,37 @@ finally:
     same = [name for name, x in learner.tensors().items() if torch.equal(x, before[name])]
     print("unchanged" if len(same) == len(before) else "changed")
 """
+SHARDS = """
+from dataclasses import replace
+from tests.python.algos.test_shards import ENVS, KINDS, SHARDS
+from tests.python.algos.tiny import Buttons, experience
+from socialgrid.models import ModelConfig
+MODEL = ModelConfig(channels=(6, 5), kernel=2, features=(12,), memory=16, heads=(8,))
+make, config = KINDS["a3c"]
+env = Buttons(ENVS, 3, horizon=5, recall=True)
+learner = make(env.spec, MODEL, replace(config, shards=SHARDS), seed=1)
+learner.update(experience(learner, env))
+rollout = experience(learner, env)
+before = {name: x.clone() for name, x in learner.tensors().items()}
+
+class Greedy:
+    def __getattr__(self, name):
+        return getattr(KERNELS, name)
+
+    def learn_shards(self, *given):
+        limit(20)
+        try:
+            return KERNELS.learn_shards(*given[:-1], 64)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+
+KERNELS, kernels.KERNELS = kernels.KERNELS, Greedy()
+try:
+    learner.update(rollout)
+finally:
+    same = [name for name, x in learner.tensors().items() if torch.equal(x, before[name])]
+    print("unchanged" if len(same) == len(before) else "changed")
+"""
 
 
 def run(program, *arguments):
@@ -76,3 +107,10 @@ def test_agents_whose_threads_find_no_memory_take_no_step():
     said, error = run(STEPS, 2, 8192, 60)
     assert said == "unchanged\n"
     assert error.startswith("MemoryError: there is not enough memory for what is computed")
+
+
+def test_shards_whose_threads_cannot_be_started_teach_nothing():
+    said, error = run(SHARDS)
+    assert said == "unchanged\n"
+    assert error.startswith("RuntimeError: only ")
+    assert "threads could be started" in error

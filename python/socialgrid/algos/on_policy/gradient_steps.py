@@ -24,6 +24,7 @@ from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.phases import Phases
 from socialgrid.models.recall import piece_length
 from socialgrid.models.shard_lessons import Lesson, teach
+from socialgrid.models.walks import named_parameters
 from socialgrid.social.mechanism import Mechanism
 
 # What numbers are drawn for; decisions have the kinds from 0 on.
@@ -306,6 +307,8 @@ class GradientSteps(StackedLearner):
             self._watch("loss", loss, members, going.flags)
         elif not bool(loss.isfinite().all()):
             self._find_fault(batch, where, network, members, loss_of)
+        for _, p in named_parameters(network):  # some may have gradients that came another way
+            p.grad = None
         for p, grad in zip(parameters, grads, strict=True):
             p.grad = grad
         for mechanism in self.mechanisms:
