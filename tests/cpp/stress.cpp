@@ -25,6 +25,8 @@
 #include <vector>
 
 #include "core/batch.hpp"
+#include "core/excursion.hpp"
+#include "core/thread_pool.hpp"
 #include "grid/distances.hpp"
 #include "scripted.hpp"
 
@@ -241,6 +243,12 @@ class Player {
                          done_.data(), final_obs_.data(), active_.data(), visible_.data(),
                          last_actions_.data(), events_.data()});
   }
+  StepBuffers buffers() {
+    return {obs_.data(),          reward_.data(),    terminated_.data(), truncated_.data(),
+            done_.data(),         final_obs_.data(), active_.data(),     visible_.data(),
+            last_actions_.data(), events_.data()};
+  }
+  void clear_last_views() { std::fill(final_obs_.begin(), final_obs_.end(), std::byte{0}); }
   void tell(Scripted& scripted) { scripted.observe(batch, reward_.data(), done_.data()); }
   bool same_results(const Player& other) const {
     return obs_ == other.obs_ && final_obs_ == other.final_obs_ && reward_ == other.reward_ &&
@@ -534,6 +542,59 @@ void play(Dice& dice) {
   }
 }
 
+// Ranges of environments that go their ways come to where they come step by step, or nowhere.
+void go_on_an_excursion(Dice& dice) {
+  const GameEntry& entry = dice.pick(games());
+  const auto num_envs = static_cast<std::size_t>(dice.between(1, 60));
+  const std::uint64_t seed = dice.below(1u << 31);
+  std::optional<Player> a, b;
+  try {
+    const std::shared_ptr<const Game> game = make_game(entry.name, random_config(entry, dice));
+    const ObsMode mode = dice.pick(game->obs_modes());
+    a.emplace(game, num_envs, 1, seed, 0, mode, Autoreset::kSameStep);
+    b.emplace(game, num_envs, 1, seed, 0, mode, Autoreset::kSameStep);
+    for (Player* one : {&*a, &*b}) one->batch.reset(one->observe_buffers(), {});
+  } catch (const ConfigError&) {
+    ++counts.refused;
+    return;
+  } catch (const EnvStepError&) {
+    ++counts.stopped;
+    return;
+  }
+  ThreadPool pool(dice.between(1, 4));
+  for (int trip = 0; trip < 4; ++trip) {
+    const std::vector<std::byte> before = a->batch.snapshot();
+    std::vector<std::vector<std::int32_t>> actions;
+    for (int t = dice.between(1, 20); t > 0; --t) actions.push_back(random_actions(a->batch, dice));
+    const bool fails = dice.chance(0.3);
+    if (fails) a->batch.inject_failure(dice.below(num_envs));
+    bool failed = false;
+    try {
+      Excursion excursion(a->batch);
+      const auto share = static_cast<std::size_t>(dice.between(1, 20));
+      pool.parallel_for(num_envs, share, [&](std::size_t begin, std::size_t end, int) {
+        Excursion::Range range(excursion, begin, end);
+        for (const auto& chosen : actions) range.step(chosen.data(), a->buffers());
+      });
+      excursion.stay();
+    } catch (const EnvStepError&) {
+      failed = true;
+    }
+    if (failed) {
+      check(a->batch.snapshot() == before, "a failed excursion changed the batch");
+      ++counts.faults;
+      continue;
+    }
+    check(!fails, "an injected failure was lost");
+    for (const auto& chosen : actions) b->step(chosen);
+    counts.steps += 2 * num_envs * actions.size();
+    check(a->batch.snapshot() == b->batch.snapshot(), "an excursion came to other worlds");
+    a->clear_last_views();
+    b->clear_last_views();
+    check(a->same_results(*b), "an excursion had other results");
+  }
+}
+
 void share_out_work(Dice& dice) {
   ThreadPool pool(dice.between(1, 8));
   for (int round = dice.between(0, 30); round > 0; --round) {
@@ -589,6 +650,7 @@ void run_scenario(std::uint64_t seed, std::uint64_t scenario) {
   if (kind == 0) return share_out_work(dice);
   if (kind == 1) return leave_a_task_running(dice);
   if (kind == 2) return measure_distances(dice);
+  if (kind == 3) return go_on_an_excursion(dice);
   play(dice);
 }
 
