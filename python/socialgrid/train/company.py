@@ -22,8 +22,13 @@ class Company(Protocol):
 
     seats: tuple[int, ...]
 
-    def begin(self, num_envs: int) -> None:
-        """Forget everything: new episodes begin in so many worlds."""
+    def begin(self, num_envs: int, first_step: int = 0) -> None:
+        """Forget everything: new episodes begin in so many worlds.
+
+        Args:
+            num_envs: worlds.
+            first_step: number of the first step: where it is another, samples are, too.
+        """
         ...
 
     def act(self, obs: Tensor, reset: Tensor, last: Mapping[str, Tensor], greedy: bool) -> Tensor:

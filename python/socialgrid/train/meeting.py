@@ -17,7 +17,7 @@ from socialgrid.train.company import Company
 from socialgrid.train.device import choose_device
 from socialgrid.train.on_policy.company import Recurrent
 from socialgrid.train.on_policy.evaluation import Played, coordination, play_episodes
-from socialgrid.train.seeds import EVALUATED_WORLDS, derived_seed
+from socialgrid.train.seeds import EVALUATED_DRAWS, EVALUATED_WORLDS, derived_seed
 from socialgrid.train.worlds import can_be_absent, phase_at, worlds_to_play
 
 Array = npt.NDArray[Any]
@@ -57,6 +57,7 @@ def play_seats(
         of_game = {**rest, "hide": hidden} if any(hidden) else rest
     group: list[Company] = []
     for seed in options.seeds:
+        first_step = derived_seed(seed, EVALUATED_DRAWS) >> 1  # samples of a seed are its own
         for condition, present in conditions:
             worlds = worlds_to_play(
                 config,
@@ -70,9 +71,13 @@ def play_seats(
                 group = group or companies(seats, worlds.env, device)
                 first = group[0]
                 if recorded and isinstance(first, Recurrent):
-                    played = play_episodes(worlds, first.learner, first.seats, options.greedy)
+                    played = play_episodes(
+                        worlds, first.learner, first.seats, options.greedy, first_step=first_step
+                    )
                 else:
-                    played = play_episodes(worlds, None, (), options.greedy, group)
+                    played = play_episodes(
+                        worlds, None, (), options.greedy, group, first_step=first_step
+                    )
             finally:
                 worlds.close()
             yield seed, condition, played, worlds.env

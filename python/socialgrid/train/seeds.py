@@ -9,6 +9,7 @@ REBUILT_WORLDS = 1  # by how often the worlds of an on-policy run were made anew
 EVALUATED_WORLDS = 2
 FILM = 3
 PREDICTIONS = 4
+EVALUATED_DRAWS = 7
 WORKER_WORLDS = 6  # by worker, the environment steps at which it began, how often made anew
 CLOSING_WORLDS = 5
 EVALUATIONS = 5  # of an off-policy run that goes on, by their number

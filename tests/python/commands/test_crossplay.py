@@ -86,10 +86,11 @@ def by_hand(*agents):
         players.append([learner, learner.initial_state(E)])
     obs, reset = torch.from_numpy(first.obs), torch.ones(E, 1, dtype=torch.bool)
     returns, going = np.zeros((E, 2)), np.ones(E, bool)
-    for _ in range(env.max_steps):
+    first_step = derived_seed(4, 7) >> 1  # the draws of a seed of evaluations are its own
+    for step in range(first_step, first_step + env.max_steps):
         actions = np.zeros((E, 2), np.int32)
         for seat, player in enumerate(players):
-            out = player[0].act(obs[:, [seat]], player[1], reset)
+            out = player[0].act(obs[:, [seat]], player[1], reset, step=step)
             player[1] = out.state
             actions[:, seat] = out.action[:, 0].numpy()
         seen, reward, _, _, info = env.step(actions)

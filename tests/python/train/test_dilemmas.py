@@ -354,6 +354,19 @@ def test_long_episodes_are_played_in_stretches_with_the_same_result(finished):
     assert [len(one.actions) for one in played] == [20, 18]
 
 
+def test_samples_of_another_first_step_are_others(finished):
+    run = load_config(finished / "plain")
+    played = []
+    for first_step in (0, 2**61, 2**61):
+        worlds = Worlds(run.env.game, 3, [None] * 3, Phase(run.env.options, 0), seed=7)
+        learner = build_learner(run, worlds.env, torch.device("cpu"))
+        played.append(play_episodes(worlds, learner, (0, 1, 2), False, first_step=first_step))
+        worlds.close()
+    one, other, again = (each.actions for each in played)
+    assert (one != other).mean() > 0.3
+    np.testing.assert_array_equal(other, again)
+
+
 def test_box_trapped_tells_when_the_box_was_opened(tmp_path):
     line = "--game BoxTrapped-v0 --players learner,learner --rollout-steps 50 --social moa"
     base = load_preset("box-trapped")

@@ -27,7 +27,7 @@ class ValueBased:
         """
         self._learners, self.seats = list(learners), tuple(seats)
 
-    def begin(self, num_envs: int) -> None:
+    def begin(self, num_envs: int, first_step: int = 0) -> None:
         """See ``Company``."""
         self._actors: list[Actor] = [learner.actor() for learner in self._learners]
 

@@ -33,10 +33,10 @@ class Recurrent:
         """
         self.learner, self.seats, self._hears = learner, tuple(seats), hears
 
-    def begin(self, num_envs: int) -> None:
+    def begin(self, num_envs: int, first_step: int = 0) -> None:
         """See ``Company``."""
         self._memory = self.learner.initial_state(num_envs)
-        self._step = 0
+        self._step = first_step
 
     def act(self, obs: Tensor, reset: Tensor, last: Mapping[str, Tensor], greedy: bool) -> Tensor:
         """See ``Company``."""

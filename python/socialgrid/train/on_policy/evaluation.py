@@ -67,6 +67,7 @@ def play_episodes(
     greedy: bool,
     company: Sequence[Company] = (),
     stretch: int = 128,
+    first_step: int = 0,
 ) -> Played:
     """Play one episode in every environment, all of them at once; see ``Session``.
 
@@ -77,7 +78,9 @@ def play_episodes(
     whole_episodes = learner is not None and any(one.role != AUXILIARY for one in learner.social)
     stretches = 1 if whole_episodes else -(-env.max_steps // stretch)
     length = -(-env.max_steps // stretches)
-    session = Session(worlds, learner, slots, length, greedy=greedy, company=company)
+    session = Session(
+        worlds, learner, slots, length, greedy=greedy, company=company, first_step=first_step
+    )
     metrics = EpisodeMetrics(num_envs, env.num_agents, env.event_names)
     returns = np.zeros((num_envs, env.num_agents))
     outcomes: dict[int, dict[str, float]] = {}

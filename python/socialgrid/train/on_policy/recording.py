@@ -17,7 +17,7 @@ from socialgrid.models.spec import hidden_from
 from socialgrid.train.cast import Seat, companies, eyes_of, seats_of
 from socialgrid.train.device import choose_device
 from socialgrid.train.on_policy.session import Session
-from socialgrid.train.seeds import EVALUATED_WORLDS, derived_seed
+from socialgrid.train.seeds import EVALUATED_DRAWS, EVALUATED_WORLDS, derived_seed
 from socialgrid.train.worlds import Phase, Worlds
 
 _STRETCH = 128  # steps at a time
@@ -62,7 +62,10 @@ def record(
     try:
         env = worlds.env
         company = companies(seats, env, choose_device(options.device))
-        session = Session(worlds, None, (), _STRETCH, greedy=options.greedy, company=company)
+        own = derived_seed(options.seed, EVALUATED_DRAWS) >> 1
+        session = Session(
+            worlds, None, (), _STRETCH, greedy=options.greedy, company=company, first_step=own
+        )
         steps = -(-options.episodes // count) * env.max_steps
         parts: dict[str, list[np.ndarray]] = {}
         for first in range(0, steps, _STRETCH):

@@ -29,6 +29,7 @@ class Session:
         *,
         greedy: bool = False,
         company: Sequence[Company] = (),
+        first_step: int = 0,
     ) -> None:
         """Start new episodes.
 
@@ -39,6 +40,7 @@ class Session:
             num_steps: length of a rollout.
             greedy: the most probable actions instead of samples.
             company: networks in other seats; only their actions are recorded.
+            first_step: number of the first step: where it is another, samples are, too.
         """
         self.worlds, self.learner, self.greedy, self.company = worlds, learner, greedy, company
         self._columns = list(slots)
@@ -60,9 +62,9 @@ class Session:
             torch.from_numpy(first.visible),
         )
         for others in company:
-            others.begin(worlds.num_envs)
+            others.begin(worlds.num_envs, first_step)
         self._started = False
-        self._step = 0
+        self._step = first_step
 
     def play(self) -> Rollout:
         """Play the next steps, on from where the last ones ended."""
