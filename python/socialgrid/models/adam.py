@@ -66,15 +66,20 @@ class StackedAdam:
             module: holds ``.grad``; its row ``rows[i]`` is agent ``agents[i]``.
             agents: who takes a step.
             rows: their rows in ``module``.
+
+        What cannot be stepped is not counted.
         """
+        self._step(module, agents, rows)
         self.steps[list(agents)] += 1
+
+    def _step(self, module: nn.Module, agents: Sequence[int], rows: Sequence[int]) -> None:
         beta1, beta2 = self.betas
         named = [(name, p) for name, p in named_parameters(module) if p.grad is not None]
         if not named:
             return
         if self._descended(named, agents, rows):
             return
-        counts = self.steps.to(named[0][1].device, torch.float32)
+        counts = (self.steps + 1).to(named[0][1].device, torch.float32)
         alike: dict[float, list[tuple[int, int]]] = {}
         for agent, row in zip(agents, rows, strict=True):
             alike.setdefault(float(self.rate[agent]), []).append((agent, row))
@@ -92,7 +97,7 @@ class StackedAdam:
                 if p.grad is not None
             ]
             params, grads, first, second, who = map(list, zip(*each, strict=True))
-            # PyTorch's own Adam in one pass over everything; counts have been raised before.
+            # PyTorch's own Adam in one pass over everything; counts tell of this step, too.
             torch._fused_adam_(
                 *(params, grads, first, second, [], [counts[agent] for agent in who]),
                 lr=rate,
@@ -119,7 +124,7 @@ class StackedAdam:
         if not kernels.usable(*every) or not all(x.is_contiguous() for x in every):
             return False
         assert kernels.KERNELS is not None
-        steps, rates = self.steps.tolist(), self.rate.tolist()
+        steps, rates = (self.steps + 1).tolist(), self.rate.tolist()
         kernels.KERNELS.descend_parts(
             [kernels.addresses(*part) for part in parts],
             [p[0].numel() for _, p in named],
@@ -182,14 +187,14 @@ class StackedAdam:
         block = module.block
         assert kernels.KERNELS is not None
         assert block.grad is not None
-        self.steps[list(agents)] += 1
-        steps, rates = self.steps.tolist(), self.rate.tolist()
+        steps, rates = (self.steps + 1).tolist(), self.rate.tolist()
         kernels.KERNELS.descend(
             kernels.addresses(block, block.grad, self.first["block"], self.second["block"]),
             block.shape[1],
             [(agent, steps[agent], rates[agent], scales[agent]) for agent in agents],
             (*self.betas, self.eps),
         )
+        self.steps[list(agents)] += 1
 
     def take_agent(self, agent: int) -> dict[str, Tensor]:
         """Copies of one agent's moments and count."""

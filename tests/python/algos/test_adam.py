@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from socialgrid.models import StackedAdam, clip_gradients, walks
+from socialgrid.models import StackedAdam, clip_gradients, kernels, walks
 
 
 class Net(nn.Module):
@@ -130,3 +130,23 @@ def test_parameters_and_modules_that_are_replaced_are_found():
     del net["a"]
     assert [p for _, p in walks.named_parameters(net)] == [*net.parameters()]
     assert [name for name, _ in walks.named_parameters(net)] == ["b.a", "b.b", "b.c"]
+
+
+def test_a_step_that_fails_is_not_counted(monkeypatch):
+    net = Net()
+    adam = StackedAdam(net, 3, 0.1, (0.9, 0.999), 1e-8)
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    known = kernels.chosen(None)
+
+    class Broken:
+        def __getattr__(self, name):
+            return getattr(known, name)
+
+        def descend_parts(self, *given):
+            raise RuntimeError("no thread could be started")
+
+    monkeypatch.setattr(kernels, "KERNELS", Broken())
+    with pytest.raises(RuntimeError, match="no thread"):
+        adam.step(net, [0, 2], [0, 2])
+    assert adam.steps.tolist() == [0, 0, 0]
