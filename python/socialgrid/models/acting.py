@@ -64,7 +64,8 @@ class Acting:
     """The compiled acting of a network, with its weights in the order in which kernels read them.
 
     They are packed anew when a parameter has changed. Parameters in memory that other processes
-    share change without telling, so those are packed for every step.
+    share change without telling, so those are packed whenever a
+    step, or a batch of steps in one call, begins.
     """
 
     def __init__(self, model: ActorCritic) -> None:

@@ -92,12 +92,19 @@ class Hearing:
         """
         found = []
         for channel in self.channels:
-            # What a class says of its tokens does not hold for one that makes others.
+            # What a class says of its tokens does not hold for who makes others.
+            if "tokens" in vars(channel):
+                return None
             kinds = [vars(one) for one in type(channel).__mro__ if "tokens" in vars(one)]
             kind = kinds[0].get("compiled", "")
             if kind not in ("silence", "actions", "choices"):
                 return None
-            which = list(further).index(vars(channel)["name"]) if kind == "choices" else 0
+            which = 0
+            if kind == "choices":
+                name = getattr(channel, "name", None)
+                if name not in further:
+                    return None
+                which = further.index(name)
             number = ("silence", "actions", "choices").index(kind)
             found.append((number, which, channel.columns))
         return found

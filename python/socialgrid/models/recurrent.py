@@ -91,13 +91,23 @@ class StackedLSTM(nn.Module):
     def packed(self, backward: bool) -> Tensor:
         """The weights as kernels read them, forward or backward, kept until they change: several
         threads may need them at once.
+
+        Changes through ``.data`` are not seen. Nothing is kept of parameters in memory that other
+        processes share, who change them without telling.
         """
         key, ready = self._key(None), self._ready.get(backward)
-        if ready is None or ready[0] != key:
+        if ready is None or ready[0] != key or self._shared:
             own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
             packed = kernels.Weights(*own).packed(backward=backward)
-            ready = self._ready[backward] = key, packed, [p.detach() for p in own]
+            ready = key, packed, [p.detach() for p in own]
+            if not self._shared:
+                self._ready[backward] = ready
         return ready[1]
+
+    @property
+    def _shared(self) -> bool:
+        own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return any(p.is_shared() for p in own)  # type: ignore[no-untyped-call]
 
     def _key(self, dtype: torch.dtype | None) -> object:
         own = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
@@ -109,11 +119,12 @@ class StackedLSTM(nn.Module):
         tanh(x) = 2 sigmoid(2 x) - 1: with doubled weights of the cell gate, one sigmoid does for
         all gates, and PyTorch's is ten times as fast as its tanh. Doubling is exact.
 
-        They are kept on the CPU only: repeated phases of an accelerator change weights without
-        telling anybody.
+        They are kept on the CPU only, and not of shared parameters: repeated phases of an
+        accelerator, and other processes, change weights without telling anybody.
         """
         key = self._key(dtype)
-        keeping = not torch.is_grad_enabled() and self.bias_ih.device.type == "cpu"
+        there = self.bias_ih.device.type == "cpu" and not self._shared
+        keeping = there and not torch.is_grad_enabled()
         if keeping and self._kept is not None and self._kept[0] == key:
             return self._kept[1]
         double = torch.ones(4 * self.hidden, device=self.bias_ih.device)

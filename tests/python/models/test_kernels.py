@@ -226,3 +226,14 @@ def test_other_types_take_the_slow_path(compiled):
     assert rough.dtype == torch.bfloat16
     with torch.no_grad():
         torch.testing.assert_close(rough.float(), model(x, h, c, reset)[0], rtol=0, atol=0.02)
+
+
+@torch.no_grad()
+def test_what_others_change_in_shared_memory_is_seen(compiled):
+    model, given = stack(2, 3, 5), data(2, 4, 6, 3, 5)[:4]
+    before, _ = model(*given)
+    assert model.packed(False) is model.packed(False), "kept as long as nothing changes"
+    model.share_memory()
+    assert torch.equal(model(*given)[0], before)
+    torch.from_numpy(model.weight_hh.numpy()).mul_(2.0)  # which is not counted
+    assert not torch.equal(model(*given)[0], before)

@@ -218,6 +218,26 @@ def test_what_only_python_knows_is_asked(tmp_path):
     assert run.at_once == 1
 
 
+@pytest.mark.parametrize("social", ["visible-actions", "comm"])
+def test_what_a_channel_makes_itself_is_asked(social, tmp_path):
+    quick = {**QUICK, "algorithm": {"workers": 1}}
+    preset = load_preset("cleanup-mini").choose("a3c", (social,))
+    run, calls = Spied(from_dict(quick, preset), tmp_path / "a"), []
+    run.step()
+    assert run.at_once == 1
+    channel = run.run.learner.model.hearing.channels[-1]
+    tokens = channel.tokens
+
+    def quiet(before):
+        calls.append(1)
+        return torch.full_like(tokens(before), -1)
+
+    channel.tokens = quiet
+    run.step()
+    assert run.at_once == 1
+    assert len(calls) >= QUICK["env"]["rollout_steps"]
+
+
 def test_no_kernels_take_python(tmp_path, monkeypatch):
     run = Spied(tiny(), tmp_path / "a")
     monkeypatch.setattr(kernels, "KERNELS", None)
