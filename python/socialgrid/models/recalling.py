@@ -106,8 +106,8 @@ def foresee(
     given = [x.contiguous() for x in parts]
     assert kernels.KERNELS is not None
     heads, agents = [*network.heads], len(members)
-    last = torch.empty((len(heads), part.num_envs, agents))
-    final = torch.empty((len(heads), len(ends.index), agents))
+    last = torch.empty((len(heads), part.num_envs, agents), dtype=torch.float32)
+    final = torch.empty((len(heads), len(ends.index), agents), dtype=torch.float32)
     memory = packed(network)
     done = kernels.KERNELS.foresee(
         given_network(network, plan, _values_of(network), part.views, memory),
