@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -177,8 +178,12 @@ std::unique_ptr<Acting::Workspace> Acting::borrow() {
 Acting::Desk::Desk(Acting& acting) : acting_(acting), workspace_(acting.borrow()) {}
 
 Acting::Desk::~Desk() {
-  const std::lock_guard<std::mutex> lock(acting_.mutex_);
-  acting_.idle_.push_back(std::move(workspace_));
+  try {
+    const std::lock_guard<std::mutex> lock(acting_.mutex_);
+    acting_.idle_.push_back(std::move(workspace_));
+  } catch (const std::bad_alloc&) {
+    // Whoever comes next makes another.
+  }
 }
 
 void Acting::act(const Step& step, std::int64_t begin, std::int64_t end) {
@@ -254,10 +259,11 @@ void Acting::learn_tiles(Workspace& w, std::int64_t agent) {
   const std::int64_t bytes = network_.views.pixels();
   const std::int64_t entry = own.first.images.outputs;
   if (w.tiles.size() > known.room) {
-    known.room = std::max(2 * known.room, w.tiles.size() + 16);
-    Numbers larger(known.room * entry);
+    const std::int64_t room = std::max(2 * known.room, w.tiles.size() + 16);
+    Numbers larger(room * entry);
     std::copy_n(known.table.data(), known.count * entry, larger.data());
     known.table = std::move(larger);
+    known.room = room;
   }
   while (known.count < w.tiles.size()) {
     const std::int64_t count = std::min(piece_, w.tiles.size() - known.count);
