@@ -202,7 +202,7 @@ StepBuffers buffers_of(Happened& happened, std::vector<std::uint8_t>& bytes,
 // A batch of games for one, each agent's copies of it one behind the other, takes steps: see
 // march.hpp, and train/off_policy/march.py for the arrays and numbers. Returns who finished which
 // episode with which return, the seconds of acting, simulating, remembering and learning whom to
-// trust, and what the buffer of advice holds and where it goes on.
+// trust, what the buffer of advice holds and where it goes on, and what was refused.
 py::tuple march(const Kernels& kernels, const py::handle& batch, const py::dict& given,
                 const std::vector<std::int64_t>& hidden, const py::dict& numbers, int threads) {
   Given all(given, numbers, hidden);
@@ -228,14 +228,14 @@ py::tuple march(const Kernels& kernels, const py::handle& batch, const py::dict&
                               env.step(actions, buffers_of(happened, bytes, last));
                             });
     const auto begin = std::chrono::steady_clock::now();
-    if (trusting) trusting->learn(threads);
+    if (trusting && found.refused.empty()) trusting->learn(threads);
     const auto end = std::chrono::steady_clock::now();
     found.trusting += std::chrono::duration<double>(end - begin).count();
   });
   const auto seconds =
       py::make_tuple(found.acting, found.stepping, found.remembering, found.trusting);
   return py::make_tuple(found.finished, seconds, trusting ? trusting->stored() : 0,
-                        trusting ? trusting->next() : 0);
+                        trusting ? trusting->next() : 0, found.refused);
 }
 
 }  // namespace

@@ -20,6 +20,10 @@ std::int64_t largest(const float* row, std::int64_t count) {
   return found;
 }
 
+bool finite(const float* numbers, std::int64_t count) {
+  return std::all_of(numbers, numbers + count, [](float x) { return std::isfinite(x); });
+}
+
 // A multiple of 2^-24 in [0, 1).
 float uniform(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 
@@ -149,6 +153,11 @@ Marched march(const Kernels& kernels, const Marching& task,
     for (std::int64_t i = 0; i < all; ++i) {
       if (happened.done[static_cast<std::size_t>(i)] == 0) continue;
       std::copy_n(happened.final_obs.data() + i * inputs, inputs, following.data() + i * inputs);
+    }
+    if (!finite(happened.reward.data(), all) || !finite(task.obs, all * inputs) ||
+        !finite(following.data(), all * inputs)) {
+      found.refused = {happened.reward, {task.obs, task.obs + all * inputs}, following};
+      break;
     }
     march.remember(k, happened, following.data());
     march.count(happened, found);

@@ -54,10 +54,14 @@ struct Marching {
 
 struct Marched {
   std::vector<std::pair<std::int64_t, double>> finished;  // agents and returns of their episodes
+  // Of the step that did not go into the memory, for it is not finite, and after which nothing was
+  // done any more: rewards, and observations before and after.
+  std::vector<std::vector<float>> refused;
   double acting = 0.0, stepping = 0.0, remembering = 0.0, trusting = 0.0;  // seconds
 };
 
-// Takes all steps. `step` is told everybody's actions [agents, copies].
+// Takes all steps, up to one with rewards or observations that are not finite. `step` is told
+// everybody's actions [agents, copies].
 Marched march(const Kernels& kernels, const Marching& task,
               const std::function<void(const std::vector<std::int32_t>&, Happened&)>& step);
 

@@ -206,7 +206,7 @@ class Kernels:
         hidden: Sequence[int],
         numbers: dict[str, float],
         threads: int,
-    ) -> tuple[list[tuple[int, float]], tuple[float, ...], int, int]: ...
+    ) -> tuple[list[tuple[int, float]], tuple[float, ...], int, int, list[list[float]]]: ...
     def learn_actor_critic(
         self,
         policy: str,

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from socialgrid.config import from_dict, load_preset
-from socialgrid.models import kernels
-from socialgrid.train import March, make_trainer
+from socialgrid.models import NonFiniteError, kernels
+from socialgrid.social import PeerAdviser
+from socialgrid.train import March, OffPolicyTrainer, make_trainer
 
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "alone": ("none", {}),
@@ -51,11 +52,15 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
         "peers",
         {"algorithm": {"buffer_size": 150, "prioritised": True, "train_interval": 4}},
     ),
+    "a memory of less than a march": (
+        "none",
+        {"env": {"num_envs": 3}, "algorithm": {"buffer_size": 32, "learning_starts": 200}},
+    ),
 }
 
 
-def trained(folder: Path, arm: str, rows: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of a short run, and everything that a continuation would need."""
+def begun(folder: Path, arm: str) -> OffPolicyTrainer:
+    """A short run."""
     social, changes = ARMS[arm]
     common: dict[str, Any] = {
         "run": {"threads": 1, "device": "cpu", "total_steps": 10_000},
@@ -67,7 +72,14 @@ def trained(folder: Path, arm: str, rows: int) -> tuple[list[dict[str, Any]], di
         common[name] = common.get(name, {}) | table
     preset = load_preset("room-mini").choose("dqn", () if social == "none" else (social,))
     trainer = make_trainer(from_dict(common, preset), folder)
+    assert isinstance(trainer, OffPolicyTrainer)
     trainer.begin()
+    return trainer
+
+
+def trained(folder: Path, arm: str, rows: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of a short run, and everything that a continuation would need."""
+    trainer = begun(folder, arm)
     found = []
     for _ in range(rows):
         row = trainer.step()
@@ -93,7 +105,7 @@ def test_no_bit_tells_how_steps_were_taken(
     monkeypatch.setattr(March, "__call__", counted)
     rows, state = trained(tmp_path / "march", arm, 5)
     assert len(taken) < sum(taken) == 5 * 75
-    monkeypatch.setattr(March, "possible", False)
+    monkeypatch.setattr(March, "possible", lambda self, adviser: False)
     rows_before, state_before = trained(tmp_path / "walk", arm, 5)
     assert sum(taken) == 5 * 75
     assert str(rows) == str(rows_before)
@@ -150,3 +162,71 @@ def test_what_does_not_fit_is_refused_before_anything_changes(
             own.march(batch, arrays, hidden, {**numbers, name: number}, threads)
     for name, x in before.items():
         assert arrays[name].tobytes() == x.tobytes(), name
+
+
+def test_marches_end_where_too_much_would_be_drawn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
+    taken = []
+    march = March.__call__
+
+    def counted(self: March, steps: int, *rest: Any) -> Any:
+        taken.append((steps, rest[-1] is not None))
+        return march(self, steps, *rest)
+
+    monkeypatch.setattr(March, "__call__", counted)
+    monkeypatch.setattr(PeerAdviser, "bytes_drawn", lambda self, obs: 1 << 24)
+    trainer = begun(tmp_path, "greedy, by the largest")
+    for _ in range(2):
+        trainer.step()
+    assert max(steps for steps, advised in taken if not advised) > 2
+    assert max(steps for steps, advised in taken if advised) <= 2
+
+
+@pytest.mark.parametrize("what", ["act", "store", "step", "observe", "adviser"])
+def test_what_is_replaced_is_asked(
+    what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
+    trainer, calls = begun(tmp_path, "peers"), []
+    adviser = trainer.adviser
+    assert isinstance(adviser, PeerAdviser)
+    if what == "adviser":
+
+        class Other(PeerAdviser):
+            def observe(self, step: Any) -> None:
+                calls.append(1)
+                super().observe(step)
+
+        other = object.__new__(Other)
+        vars(other).update(vars(adviser))
+        trainer.adviser = other
+    else:
+        owner = {"step": trainer.tasks, "observe": adviser}.get(what, trainer.learner)
+        own = getattr(owner, what)
+
+        def asked(*given: Any) -> Any:
+            calls.append(1)
+            return own(*given)
+
+        monkeypatch.setattr(owner, what, asked)
+    trainer.step()
+    assert len(calls) > 20
+
+
+def test_what_is_not_finite_is_refused_as_step_by_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
+    march = March.__call__
+
+    def spoilt(self: March, steps: int, obs: Any, *rest: Any) -> Any:
+        obs[1, 0, 2] = np.nan
+        return march(self, steps, obs, *rest)
+
+    monkeypatch.setattr(March, "__call__", spoilt)
+    trainer = begun(tmp_path, "peers")
+    with pytest.raises(NonFiniteError, match="non-finite observation in update 0, agent 1"):
+        trainer.step()
+    assert trainer.learner.steps == 0

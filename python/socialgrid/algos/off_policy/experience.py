@@ -139,7 +139,7 @@ class Experience(StackedLearner):
         obs, next_obs = as_signed(obs), as_signed(next_obs)
         if self.task.continuous:
             action = self.task.scaled(action)
-        self._check_step(reward, obs, next_obs, action)
+        self.check_step(reward, obs, next_obs, action)
         ended = terminated, truncated & ~terminated
         self.replay.add(obs, action, reward, next_obs, *ended, in_play)
         self._count_step(in_play)
@@ -154,8 +154,12 @@ class Experience(StackedLearner):
         self.agent_steps = [count + each for count in self.agent_steps]
         self._since_update = [count + each for count in self._since_update]
 
-    def _check_step(self, reward: Tensor, *others: Tensor) -> None:
-        """Raise for what is not finite in rewards, observations before and after, and actions."""
+    def check_step(self, reward: Tensor, *others: Tensor) -> None:
+        """Look at rewards, observations before and after, and actions, each ``[A, E, ...]``.
+
+        Raises:
+            NonFiniteError: something is not finite.
+        """
         names = ("reward", "observation", "observation", "action")
         given = zip(names, (reward, *others), strict=False)
         numbers = [(name, x) for name, x in given if x.is_floating_point()]

@@ -108,7 +108,7 @@ class RecurrentDQN(OffPolicyLearner):
         it is the next step's ``obs``. The memory of who is out of play is empty.
         """
         kept, next_obs = as_signed(obs), as_signed(next_obs)
-        self._check_step(reward, kept, next_obs)
+        self.check_step(reward, kept, next_obs)
         truncated = truncated & ~terminated
         before = self._phases.apply("remember", self._move_on, self._as_kept(obs))
         ended = terminated, truncated

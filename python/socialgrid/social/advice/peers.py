@@ -255,6 +255,13 @@ class PeerAdviser:
         }
         return arrays, numbers
 
+    def bytes_drawn(self, obs: Tensor) -> int:
+        """What is looked at after one step of all copies, who see ``obs``, in bytes."""
+        own, share = self._drawn(set(self.config.advice))
+        # What is seen, two numbers, a place, and a word that it is drawn by.
+        each = 4 * (obs.shape[-1] * (1 + self.config.advantage) + 2) + 8 + 4
+        return obs[..., 0].numel() * (own + share * len(self.members.owners)) * each
+
     def after_steps(
         self, steps: int, arrays: Mapping[str, Any], stored: int, following: int, *, asked: bool
     ) -> None:

@@ -23,6 +23,8 @@ from socialgrid.social.advice.peers import PeerAdviser
 from socialgrid.train.off_policy.learner import AnyOffPolicyLearner
 from socialgrid.train.off_policy.tasks import OwnGames, Tasks
 
+# Of tasks, games, learners and advisers, what a march stands for.
+_METHODS = frozenset({"step", "act", "store", "exploration", "__call__", "observe"})
 _PARTS = ("act", "simulate", "remember", "advise")
 
 
@@ -42,19 +44,24 @@ class Marched:
 class March:
     """Takes steps of a run whose agents are able to."""
 
-    def __init__(self, tasks: OwnGames, learner: DQN, adviser: PeerAdviser | None) -> None:
+    def __init__(self, tasks: OwnGames, learner: DQN, members: Members, *, alone: bool) -> None:
         """See ``march_of``."""
-        self._tasks, self._learner, self._adviser = tasks, learner, adviser
-        members = adviser.members if adviser is not None else Members(1, 1, (0,))
+        self._tasks, self._learner, self._alone = tasks, learner, alone
         self._places = torch.tensor(members.owners)
         # Numbers of agents by group and place.
         self._agents = torch.zeros(members.groups, members.size, dtype=torch.int64)
         self._agents[:, self._places] = members.split(torch.arange(members.num_agents))
         self._group = torch.arange(members.num_agents)[:, None] // len(members.owners)
 
-    @property
-    def possible(self) -> bool:
-        """Whether kernels are there."""
+    def possible(self, adviser: Adviser | None) -> bool:
+        """Whether kernels are there, and do what would be done step by step: nobody has got a
+        method of its own, and whoever decides whom to follow is of those that are known.
+        """
+        if adviser is not None and not (type(adviser) is PeerAdviser and self._alone):
+            return False
+        known = self._tasks, self._tasks.env, self._learner, adviser
+        if any(x is not None and _METHODS & vars(x).keys() for x in known):
+            return False
         block = self._learner.trained["q"].flat.block
         return kernels.usable(block, self._learner.replay.kept["obs"])
 
@@ -65,8 +72,7 @@ class March:
         returns: Tensor,
         played: Tensor,
         chosen: tuple[Tensor, Tensor] | None,
-        *,
-        advised: bool,
+        adviser: PeerAdviser | None,
     ) -> Marched:
         """Take steps, none of which needs an update or a choice of whom to follow before it, but
         for the first, where that has been made.
@@ -77,9 +83,16 @@ class March:
             returns: float64 ``[A, E]`` of the episodes that go on; overwritten.
             played: bool ``[A, E]``, whether those have begun; overwritten.
             chosen: what the adviser said about the first step, if it was asked.
-            advised: whether agents follow each other; otherwise they act alone, and explore.
+            adviser: whom agents follow, and what learns from it; without one they act alone, and
+                explore.
+
+        Raises:
+            NonFiniteError: a reward or an observation is not finite.
+
+        Steps are not taken back: after an exception the run has to end, or to go on from a
+        checkpoint.
         """
-        learner, adviser = self._learner, self._adviser if advised else None
+        learner = self._learner
         part, config = learner.trained["q"], learner.config
         arrays: dict[str, Any] = {"obs": obs, "returns": returns, "played": played}
         arrays |= {f"memory/{name}": x for name, x in learner.replay.arrays.items()}
@@ -95,13 +108,16 @@ class March:
             if chosen is not None:
                 more["first"] = chosen[0]
         assert kernels.KERNELS is not None
-        finished, seconds, stored, following = kernels.KERNELS.march(
+        finished, seconds, stored, following, refused = kernels.KERNELS.march(
             self._tasks.env._core,
             {name: _array(x) for name, x in (arrays | more).items()},
             config.hidden,
             numbers | words,
             kernels.threads(),
         )
+        if refused:
+            reward, before, after = map(torch.tensor, refused)
+            learner.check_step(reward.view_as(returns), before.view_as(obs), after.view_as(obs))
         learner.count_stored(steps)
         if adviser is not None:
             adviser.after_steps(steps, more, stored, following, asked=chosen is not None)
@@ -109,7 +125,7 @@ class March:
 
 
 def march_of(
-    tasks: Tasks, learner: AnyOffPolicyLearner, adviser: Adviser | None, *, alone: bool
+    tasks: Tasks, learner: AnyOffPolicyLearner, members: Members, *, alone: bool
 ) -> March | None:
     """For deep Q-networks on vectors, each in games of its own, alone or with peers of whom all
     have networks and none explores on top of advice.
@@ -117,18 +133,16 @@ def march_of(
     Args:
         tasks: of all agents.
         learner: of all agents.
-        adviser: whom they follow, if anybody.
+        members: who is who in their groups.
         alone: whether networks without noise are all that advisers look at.
     """
     own = type(tasks) is OwnGames and tasks.env.obs_mode == "vector"
     fits = type(learner) is DQN and learner.device.type == "cpu"
-    known = adviser is None or (type(adviser) is PeerAdviser and alone)
-    if not (own and fits and known):
+    if not (own and fits):
         return None
     assert isinstance(tasks, OwnGames)
     assert isinstance(learner, DQN)
-    assert adviser is None or isinstance(adviser, PeerAdviser)
-    return March(tasks, learner, adviser)
+    return March(tasks, learner, members, alone=alone)
 
 
 def _array(x: Tensor | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

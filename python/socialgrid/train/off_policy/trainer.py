@@ -34,6 +34,9 @@ from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run, named, tensors_named
 from socialgrid.train.seeds import derived_seed
 
+_MOST_DRAWN = 1 << 25
+"""Bytes of transitions that are drawn after steps taken in one call, at most."""
+
 
 class OffPolicyTrainer(Run):
     """One training run of off-policy learners.
@@ -75,7 +78,7 @@ class OffPolicyTrainer(Run):
             peers_explore=advised.peers_explore,
         )
         alone = not self._scripted and not advised.explore_when_advised
-        self._march = march_of(self.tasks, self.learner, self.adviser, alone=alone)
+        self._march = march_of(self.tasks, self.learner, self.members, alone=alone)
         self._evaluation_tasks: Tasks | None = None
         self._evaluations = self._epoch = 0
         self._obs: Tensor | None = None
@@ -183,7 +186,7 @@ class OffPolicyTrainer(Run):
         """
         assert self._obs is not None, "nothing has begun"
         steps = 1
-        if self._march is not None and self._march.possible:
+        if self._march is not None and self._march.possible(self.adviser):
             steps = self._march_on(self._march, self._obs, min(most, self._steps_alike()))
         else:
             self._walk(self._obs)
@@ -224,28 +227,33 @@ class OffPolicyTrainer(Run):
                 )
 
     def _steps_alike(self) -> int:
-        """Steps after which an update is due, another epoch begins, or agents begin to ask."""
+        """Steps after which an update is due, another epoch begins, or agents begin to ask, if the
+        memory holds as many, and what is drawn after them is not too much.
+        """
         learner, copies = self.learner, self.tasks.num_envs
         assert isinstance(learner, OffPolicyLearner), "it marches"
         epoch_steps = (self.config.adviser or AdviserOptions()).epoch_steps
         rest = (self._epoch + 1) * epoch_steps - learner.steps
-        found = [learner.steps_until_due(), -(-rest // copies)]
+        found: list[int] = [learner.steps_until_due(), -(-rest // copies)]
+        found.append(learner.replay.capacity // copies)
         if learner.steps <= learner.config.learning_starts:
             found.append((learner.config.learning_starts - learner.steps) // copies + 1)
+        if self._asks and isinstance(self.adviser, PeerAdviser) and self._obs is not None:
+            found.append(_MOST_DRAWN // max(self.adviser.bytes_drawn(self._obs), 1))
         return max(1, min(found))
 
     def _march_on(self, march: March, obs: Tensor, most: int) -> int:
         """Steps up to the next choice of whom to follow; returns how many."""
-        adviser, advised = self.adviser, self._asks
+        adviser = self.adviser if self._asks else None
         steps, chosen, followed = most, None, self._own
-        if advised:
-            assert isinstance(adviser, PeerAdviser), "it marches"
+        assert adviser is None or isinstance(adviser, PeerAdviser), "it marches"
+        if adviser is not None:
             if not adviser.settled:
                 with self._timed("act"):
                     chosen = self._advice(obs)
             steps = min(most, adviser.settled + (chosen is not None))
             followed = adviser.followed
-        found = march(steps, obs, self._returns, self._played, chosen, advised=advised)
+        found = march(steps, obs, self._returns, self._played, chosen, adviser)
         for part, seconds in found.seconds.items():
             self._clock[part] = self._clock.get(part, 0.0) + seconds
         for agent, of_episode in found.finished:
