@@ -57,6 +57,7 @@ TESTS = (
     "tests/python/accelerator/test_parity.py",
 )
 LONGEST = 120  # seconds that a row may take before it is taken to hang
+HOPELESS = 3  # rows with graphs that fail one after the other, before the rest goes without
 FAILED = 3  # what gpu_rows.py ends with after a row that failed, which it has told of
 
 
@@ -128,12 +129,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def run_rows(args: argparse.Namespace) -> None:
     """All rows, by as many processes as it takes."""
-    at, number = args.out / "at.json", 0
-    until = time.time() + left(args)
+    at, number, in_a_row, unborn = args.out / "at.json", 0, 0, 0
+    until, graphs = time.time() + left(args), args.graphs
     while left(args) > 15:
         at.unlink(missing_ok=True)
         words = ["--until", str(until), "--out", str(args.out), "--device", args.device]
-        words += ["--only", args.only, "--graphs", args.graphs, "--at", str(number)]
+        words += ["--only", args.only, "--graphs", graphs, "--at", str(number)]
         words += ["--tiny"] if args.tiny else []
         rows = subprocess.Popen(
             [sys.executable, str(ROOT / "bench" / "gpu_rows.py"), *words], start_new_session=True
@@ -143,8 +144,15 @@ def run_rows(args: argparse.Namespace) -> None:
             return
         if not at.exists():
             print(f"  FAILED before any row: status {rows.returncode}", flush=True)
-            return
+            unborn += 1
+            if unborn > 1:
+                return
+            continue
         failed, name, _ = json.loads(at.read_text())
+        in_a_row = in_a_row + 1 if failed == number else 1
+        if in_a_row >= HOPELESS and graphs == "on":
+            print(f"  {in_a_row} rows in a row failed: the rest without graphs", flush=True)
+            graphs, in_a_row = "off", 0
         if rows.returncode != FAILED:
             print(f"  FAILED {name}: {why}", flush=True)
             write(args.out, row=name, error=why)

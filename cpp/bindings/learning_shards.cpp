@@ -56,7 +56,7 @@ bool learn_shards(const Kernels& kernels, const GivenNetwork& given, const Batch
   for (const std::int64_t one : network.apart()) numbers += one;
   std::vector<std::unique_ptr<TreeSum>> sums;
   for (std::int64_t a = 0; a < agents; ++a) {
-    sums.push_back(std::make_unique<TreeSum>(count, numbers));
+    sums.push_back(std::make_unique<TreeSum>(shards.size(), numbers));
   }
   std::vector<std::once_flag> begun(columns.size());
   std::vector<learning::ReadyLayers> ready(columns.size());  // of every agent

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -15,11 +16,9 @@ namespace socialgrid::learning {
 // places: the first half of them, rounded down, and the rest, and so on.
 class TreeSum {
  public:
-  TreeSum(std::int64_t places, std::int64_t count)
-      : count_(count),
-        leaves_(static_cast<std::size_t>(places)),
-        nodes_(static_cast<std::size_t>(places)) {
-    plant(0, places, {});
+  TreeSum(std::size_t places, std::int64_t count) : count_(count), leaves_(places), nodes_(places) {
+    if (places == 0) throw std::invalid_argument("a sum needs places");
+    plant(0, static_cast<std::int64_t>(places), {});
   }
 
   // Hands in the array of a place; whoever brings the second of two adds them up. True: that was

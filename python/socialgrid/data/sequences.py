@@ -121,12 +121,12 @@ class SequenceBatch:
         def move(x: Tensor) -> Tensor:
             return as_signed(x).to(device, non_blocking=True)
 
-        self.views = put("views", prepare(move(rollout.own(rollout.obs, 2))).contiguous())
+        self.views = put("views", prepare(rollout.own(move(rollout.obs), 2)).contiguous())
         self._take_ends(rollout, prepare, move)
-        self.terminated = put("terminated", move(rollout.own(rollout.terminated)))
-        self.truncated = put("truncated", move(rollout.own(rollout.truncated)))
+        self.terminated = put("terminated", rollout.own(move(rollout.terminated)))
+        self.truncated = put("truncated", rollout.own(move(rollout.truncated)))
         self.done = put("done", move(rollout.done))
-        self.reset = put("reset", move(rollout.own(rollout.reset)))
+        self.reset = put("reset", rollout.own(move(rollout.reset)))
         everyone = move(rollout.active)
         active = rollout.own(everyone)
         comparable = active[:-1] & active[1:] & ~self.done[:, :, None]
@@ -151,7 +151,7 @@ class SequenceBatch:
         self.rewards: dict[str, Tensor] = {}
         self.taken = put("taken", move(rollout.taken).long())
         self.next_taken = put("next_taken", self._next_taken(everyone))
-        self.visible = put("visible", move(rollout.own(rollout.visible, 2)))
+        self.visible = put("visible", rollout.own(move(rollout.visible), 2))
         self.reward = put("reward", move(rollout.reward))
         # What mechanisms keep, [T, E, A or 1, ...]: of every step, and of first steps only.
         self.extras: dict[str, Tensor] = {}

@@ -59,10 +59,10 @@ class SumTree:
             index: int64 ``[A, B]``; an item that occurs twice must have the same priority twice.
             priority: ``[A, B]``, not negative.
         """
-        self._levels[0].scatter_(1, index, priority.to(self.dtype))
+        self._levels[0][self._agent, index] = priority.to(self.dtype)
         for below, level in zip(self._levels, self._levels[1:], strict=False):
             index = index // self._children
-            level.scatter_(1, index, self._below(below, index).sum(-1))
+            level[self._agent, index] = self._below(below, index).sum(-1)
 
     def find(self, mass: Tensor) -> Tensor:
         """The items at which the cumulative priority first exceeds ``mass``.

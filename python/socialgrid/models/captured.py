@@ -109,10 +109,12 @@ class CudaGraphs:
         """See ``Engine``."""
         with torch.cuda.device(device):
             number, stream = torch.cuda.current_device(), torch.cuda.current_stream()
+            # What is freed while a graph is recorded may spoil it, and a pool whose last graph is
+            # freed must not be taken.
+            gc.collect()
             if number not in self._pools or not self._pools[number].graphs:
                 self._pools[number] = _Pool()
             made = _Graphs(self._pools[number])
-            gc.collect()  # what is freed while a graph is recorded may spoil it
             collects = gc.isenabled()
             gc.disable()
             try:

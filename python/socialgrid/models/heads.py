@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from socialgrid.models.layers import StackedLinear
+from socialgrid.models.picking import picked
 
 
 class Head(nn.Module):
@@ -42,4 +43,4 @@ class Head(nn.Module):
 
 def chosen_log_prob(logits: Tensor, action: Tensor) -> Tensor:
     """Log-probability of the actions: ``[..., n]`` and ``[...]`` to ``[...]``."""
-    return logits.log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    return picked(logits.log_softmax(-1), action)

@@ -15,6 +15,7 @@ from socialgrid.algos.off_policy.experience import EXPLORES, RANDOM
 from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.algos.options import DQNConfig
 from socialgrid.data.replay import Transitions
+from socialgrid.models.picking import picked
 from socialgrid.models.q_network import QNetwork
 from socialgrid.models.task_spec import TaskSpec
 
@@ -26,7 +27,7 @@ def weighted_mean(x: Tensor, weight: Tensor | None) -> Tensor:
 
 def chosen(values: Tensor, action: Tensor) -> Tensor:
     """Values ``[..., N, num_actions]`` of the actions int64 ``[..., N]``."""
-    return values.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    return picked(values, action)
 
 
 class DQN(CompiledLearner):

@@ -17,6 +17,7 @@ from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged, Sequences
 from socialgrid.models.adam import clip_gradients
 from socialgrid.models.deciding import compiled
+from socialgrid.models.picking import picked
 from socialgrid.models.recall import piece_length
 from socialgrid.social.mechanism import Totals
 
@@ -229,7 +230,7 @@ class A3C(RecurrentLearner[A3CConfig]):
         self, log_probs: Tensor, made: Judged, weight: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Policy-gradient loss."""
-        log_prob = log_probs.gather(-1, made.choice.flatten(1).unsqueeze(-1)).squeeze(-1)
+        log_prob = picked(log_probs, made.choice.flatten(1))
         return -(log_prob * made.advantage.flatten(1) * weight).sum(1), {}
 
     def _spread(self, values: Tensor, agents: Sequence[int]) -> Tensor:

@@ -15,6 +15,7 @@ from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.ranks import ALONE, Ranks, raise_first
 from socialgrid.algos.stacked_learner import StackedLearner
 from socialgrid.algos.workers import Workers
+from socialgrid.data.exchange import sent
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch, Sequences, agent_columns
 from socialgrid.data.standing import Standing
@@ -227,7 +228,7 @@ class GradientSteps(StackedLearner):
                 )
                 found.append(part.sequences(index, shard, batch.within))
             both = torch.stack([torch.cat(x, -1) for x in zip(*found, strict=True)])
-            starts, envs = both.to(self.device).unbind(0)
+            starts, envs = sent(self.device, both)[0].unbind(0)
             return starts, envs, part.counts(agents, starts, envs, length)
 
         starts, envs, counts = zip(*batch.map(draw), strict=True)

@@ -17,6 +17,7 @@ from socialgrid.data.returns import discounted_returns, gae
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged
 from socialgrid.models.deciding import compiled
+from socialgrid.models.picking import picked
 from socialgrid.models.reading import exact
 from socialgrid.social.mechanism import Totals
 
@@ -189,7 +190,7 @@ class PPO(RecurrentLearner[PPOConfig]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Clipped loss; ``kl``, mean change of log-probability, and share of clipped ratios."""
         limit = self.config.clip
-        chosen = log_probs.gather(-1, made.choice.flatten(1).unsqueeze(-1)).squeeze(-1)
+        chosen = picked(log_probs, made.choice.flatten(1))
         change = chosen - made.log_prob.flatten(1)
         ratio, advantage = change.exp(), made.advantage.flatten(1)
         clipped = ratio.clamp(1.0 - limit, 1.0 + limit)

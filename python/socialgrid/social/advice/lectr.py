@@ -53,6 +53,7 @@ from socialgrid.models.draws import AgentDraws
 from socialgrid.models.far_steps import FarSteps, Planned
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.phases import Phases
+from socialgrid.models.picking import picked
 from socialgrid.models.trained import Trained
 from socialgrid.social.advice.adviser import AdvisedStep, Members, PeerLearner, Proposals
 from socialgrid.social.advice.advising import (
@@ -343,7 +344,7 @@ class LeCTR(Exchanges):
             expected = (self._outcomes(*policies) * values).sum(-1)
             target = batch.reward + self.config.gamma * ~batch.terminated * expected
         values = self.critic(self._inputs(batch.obs)[2])
-        taken = values.gather(-1, batch.action[..., None]).squeeze(-1)
+        taken = picked(values, batch.action)
         return F.smooth_l1_loss(taken, target, reduction="none").mean(1)
 
     def policy_loss(self, batch: Transitions) -> Tensor:
