@@ -20,6 +20,7 @@
 #include "acting.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/batch.hpp"
+#include "bindings/heard.hpp"
 #include "bindings/players.hpp"
 #include "bindings/register.hpp"
 #include "bindings/unlocked.hpp"
@@ -106,14 +107,6 @@ struct Scripted {
   Playing own;
   std::uint64_t calls;
   std::vector<std::int32_t> actions;  // [E]
-};
-
-// What all learners hear, in so many columns: nothing before leaders act, everybody's last actions,
-// or what all learners chose last of a further decision.
-struct Channel {
-  enum Kind : std::int64_t { kSilence, kActions, kChoices };
-  Kind kind;
-  std::int64_t which, columns;
 };
 
 // Whoever plays a batch on.
@@ -385,6 +378,11 @@ py::object collect(learning::Acting& acting, const py::object& batch,
   std::optional<Collecting> collecting;
   bool roomy = true;
   between_steps(batch, [&](BatchEnv& worlds, players::MapStore& maps, Unlocked& unlocked) {
+    check_heard(
+        company.channels,
+        {static_cast<std::int64_t>(worlds.num_agents()), static_cast<std::int64_t>(learners.size()),
+         static_cast<std::int64_t>(decisions.size()) - 1},
+        acting.columns());
     for (Scripted& one : company.scripted) {
       roomy = roomy && one.own.has_room(worlds, maps);
       one.actions.resize(worlds.num_envs());

@@ -78,6 +78,7 @@ class Acting {
   // policy, then value.
   std::size_t parameters() const;
   std::size_t deciders() const { return network_.deciders.size(); }
+  std::int64_t columns() const { return columns_; }  // that are heard
   std::size_t agents() const { return static_cast<std::size_t>(network_.agents); }
   // Packs them; not while anybody acts.
   void load(const std::vector<const float*>& parameters);

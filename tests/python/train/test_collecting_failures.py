@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from types import MethodType
 
 import pytest
-from tests.python.train.test_collecting import LEARNS, TRIAL, Spied, rows_of, same, tiny
+from tests.python.train.test_collecting import LEARNS, QUICK, TRIAL, Spied, rows_of, same, tiny
 
 from socialgrid import EnvStepError
+from socialgrid.config import from_dict, load_preset
 
 HALVES = {"double_buffer": True, "num_threads": 1, "num_envs": 8}
 
@@ -151,3 +152,44 @@ def test_what_is_replaced_takes_python(what, tmp_path):
     assert run.at_once == 0
     if one is not run.run.rollout:  # whose halves do it
         assert len(calls) == run.run.rollout.num_steps
+
+
+@pytest.mark.parametrize(
+    ("heard", "match"),
+    [
+        ([], "columns heard: 0, expected 2"),
+        ([(1, 0, 1)], "columns heard: 1, expected 2"),
+        ([(0, 0, 2), (0, 0, 1)], "columns heard: 3, expected 2"),
+        ([(3, 0, 2)], "kind 3, expected 0 to 2"),
+        ([(-1, 0, 2)], "kind -1"),
+        ([(1, 0, 3)], "a channel: 3, expected at most 2"),
+        ([(2, 0, 2)], "further decision 0, expected one of 0"),
+    ],
+)
+def test_what_is_heard_has_to_be_that_of_the_network(heard, match, tmp_path):
+    quick = {**QUICK, "algorithm": {"workers": 1}}
+    preset = load_preset("cleanup-mini").choose("a3c", ("visible-actions",))
+    run = Spied(from_dict(quick, preset), tmp_path / "a")
+    assert run.run.learner.heard_alone() == [(1, 0, 2)]
+    run.run.learner.heard_alone = lambda: heard
+    with pytest.raises(ValueError, match=match):
+        run.step()
+
+
+def test_choices_that_are_heard_have_to_be_those_of_the_learners(tmp_path):
+    quick = {**QUICK, "algorithm": {"workers": 1}}
+    run = Spied(from_dict(quick, load_preset("cleanup-mini").choose("a3c", ("comm",))), tmp_path)
+    known = run.run.learner.heard_alone()
+    (at,) = [i for i, (kind, _, _) in enumerate(known) if kind == 2]
+    _, which, columns = known[at]
+    for wrong, match in (
+        ((2, which + 1, columns), f"further decision {which + 1}, expected one of 1"),
+        ((2, -1, columns), "further decision -1"),
+        ((2, which, columns - 1), f"columns of choices: {columns - 1}, expected {columns}"),
+    ):
+        heard = [*known[:at], wrong, *known[at + 1 :]]
+        run.run.learner.heard_alone = lambda heard=heard: heard
+        with pytest.raises(ValueError, match=match):
+            run.step()
+    del run.run.learner.heard_alone
+    run.step()

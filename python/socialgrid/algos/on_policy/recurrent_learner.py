@@ -172,6 +172,8 @@ class RecurrentLearner(Losses, Generic[Config]):
 
     def heard_alone(self) -> list[tuple[int, int, int]] | None:
         """What is heard in such steps, see ``Hearing.compiled``."""
+        if self.hearing is not self.model.hearing:
+            return None
         return self.hearing.compiled(tuple(self.model.further))
 
     def _act_there(
