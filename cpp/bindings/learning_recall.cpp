@@ -48,6 +48,7 @@ void keep(const Recorded& r, std::int64_t agent, std::int64_t first, const Memor
 bool refresh(const Kernels& kernels, const GivenNetwork& given, const BatchSizes& batch,
              const BatchAddresses& where, const Sizes& columns, std::int64_t block,
              const Addresses& values, std::uintptr_t log_probs, int threads) {
+  if (block < 1) throw py::value_error("refresh: blocks of less than one step");
   Unlocked unlocked;
   Signals signals(unlocked);
   const Network network(kernels, given);
@@ -55,17 +56,20 @@ bool refresh(const Kernels& kernels, const GivenNetwork& given, const BatchSizes
   const auto agents = static_cast<std::int64_t>(columns.size());
   std::vector<std::int64_t> envs(static_cast<std::size_t>(r.envs));
   std::iota(envs.begin(), envs.end(), 0);
+  // As even as may be: a short one has few cells for its tiles.
+  const std::int64_t blocks = (r.steps + block - 1) / block;
+  const std::int64_t even = blocks > 0 ? (r.steps + blocks - 1) / blocks : 1;
   return all_of_them<Gathered>(agents, threads, &signals, [&](std::int64_t agent, Gathered& desk) {
     const std::int64_t column = columns[static_cast<std::size_t>(agent)];
     learning::ReadyLayers ready;
-    for (std::int64_t first = 0; first < r.steps; first += block) {
+    for (std::int64_t first = 0; first < r.steps; first += even) {
       if (signals.given_up()) return false;
       const std::vector<std::int64_t> starts(envs.size(), first);
       learning::Sequences s;
       s.starts = starts.data();
       s.envs = envs.data();
       s.count = r.envs;
-      s.length = std::min(block, r.steps - first);
+      s.length = std::min(even, r.steps - first);
       gather(r, column, s, 0.0f, 0.0f, false, desk);
       Lesson lesson = network.of(agent, desk, s.length, s.count, r);
       if (first == 0) ready = learning::ready_layers(kernels, lesson.sight, false);

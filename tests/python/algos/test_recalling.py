@@ -86,6 +86,20 @@ def test_who_acted_is_recalled_to_the_bit():
     torch.testing.assert_close(part.state, before, rtol=1e-5, atol=1e-6)
 
 
+def test_a_last_step_of_many_tiles_gives_nothing_up(compiled, monkeypatch):
+    gen, found = torch.Generator(), []
+    for block in (11, 100):  # of twelve steps
+        monkeypatch.setattr("socialgrid.models.recall.piece_length", lambda *_, n=block: n)
+        learner, part = experienced("nothing", envs=36)
+        shape = (*part.views.shape[:-1], 1)
+        part.views.copy_(torch.randint(0, 16, shape, generator=gen.manual_seed(0)))
+        refreshes = calls(monkeypatch, "refresh")
+        found.append(recalled(learner, part, [0, 1, 2]))
+        assert refreshes == [True]
+    for name, x in found[0].items():
+        assert torch.equal(x, found[1][name]), name
+
+
 def test_too_many_tiles_are_recalled_layer_by_layer(monkeypatch):
     gen = torch.Generator().manual_seed(0)
     found = []
