@@ -17,6 +17,9 @@ constexpr std::int64_t kGroup = 256;  // environments at a time, of which views 
 constexpr int kPatience = 15;
 constexpr std::int64_t kFew = 4 * kGroup;
 
+// Bytes of views that were met and of what was made of them, of all agents of a thread.
+constexpr std::int64_t kKept = std::int64_t{1} << 21;
+
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
@@ -64,8 +67,9 @@ struct Acting::Workspace {
 
 Acting::Workspace::Workspace(const Acting& acting) : tiles(acting.network_.views) {
   const Network& n = acting.network_;
+  const std::int64_t bytes = kKept / std::max<std::int64_t>(n.agents, 1);
   for (std::int64_t agent = 0; agent < n.agents; ++agent) {
-    known.emplace_back(Met(n.views.cells(), n.features, kFew));
+    known.emplace_back(Met(n.views.cells(), n.features, kGroup, bytes));
   }
   cells.resize(index(kGroup * n.views.cells()));
   place.resize(index(kGroup));
@@ -249,7 +253,8 @@ void Acting::encode(Workspace& w, std::int64_t agent, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
     std::copy_n(met.features(w.place[index(i)]), width, w.x.data() + i * width);
   }
-  if (before >= kFew && 10 * added > 9 * count) known.patience = kPatience;
+  const std::int64_t few = std::min(kFew, met.most() - kGroup);
+  if (before >= few && 10 * added > 9 * count) known.patience = kPatience;
 }
 
 // What the first layer makes of tiles that the agent has not met with these weights.

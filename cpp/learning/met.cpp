@@ -6,8 +6,6 @@
 namespace socialgrid::learning {
 namespace {
 
-constexpr std::int64_t kBytes = std::int64_t{1} << 21;  // of views and what was made of them
-
 std::uint64_t hash_of(const std::uint16_t* view, std::size_t bytes) {
   const auto* at = reinterpret_cast<const unsigned char*>(view);
   std::uint64_t h = 0x9e3779b97f4a7c15u;
@@ -22,10 +20,10 @@ std::uint64_t hash_of(const std::uint16_t* view, std::size_t bytes) {
 
 }  // namespace
 
-Met::Met(std::int64_t cells, std::int64_t features, std::int64_t least)
+Met::Met(std::int64_t cells, std::int64_t features, std::int64_t least, std::int64_t bytes)
     : cells_(cells),
       features_(features),
-      most_(std::max(least, kBytes / (2 * cells + 4 * features))),
+      most_(std::max(least, bytes / (2 * cells + 4 * features))),
       views_(static_cast<std::size_t>(most_ * cells)),
       made_(Numbers::unset(most_ * features)) {
   std::size_t places = 16;

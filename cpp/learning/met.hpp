@@ -13,11 +13,13 @@ namespace socialgrid::learning {
 // them lies in the same order.
 class Met {
  public:
-  // There is room for at least so many views, and more where they are small.
-  Met(std::int64_t cells, std::int64_t features, std::int64_t least);
+  // There is room for at least so many views, and for more if they fit so many bytes, with what is
+  // made of them.
+  Met(std::int64_t cells, std::int64_t features, std::int64_t least, std::int64_t bytes);
 
   void clear();
   std::int64_t count() const { return count_; }
+  std::int64_t most() const { return most_; }
   std::int64_t room() const { return most_ - count_; }
 
   // The number of a view, which is count() if it is met for the first time; there has to be room.
