@@ -50,9 +50,13 @@ def threads() -> int:
     return getattr(_here, "threads", 0) or torch.get_num_threads()
 
 
-def use_threads(count: int) -> None:
-    """Let kernels that this thread calls use so many threads; 0: as many as torch."""
+def use_threads(count: int) -> int:
+    """Let kernels that this thread calls use so many threads; 0: as many as torch. Returns what was
+    said before.
+    """
+    before: int = getattr(_here, "threads", 0)
     _here.threads = count
+    return before
 
 
 def usable(*tensors: Tensor) -> bool:

@@ -230,3 +230,12 @@ def test_what_is_not_finite_is_refused_as_step_by_step(
     with pytest.raises(NonFiniteError, match="non-finite observation in update 0, agent 1"):
         trainer.step()
     assert trainer.learner.steps == 0
+
+
+def test_a_row_leaves_the_number_of_kernels_threads(tmp_path: Path) -> None:
+    trainer, before = begun(tmp_path, "alone"), kernels.use_threads(3)
+    try:
+        trainer.step()
+        assert kernels.threads() == 3
+    finally:
+        kernels.use_threads(before)

@@ -286,7 +286,13 @@ class OffPolicyTrainer(Run):
 
         A signal ends the row earlier; then the next one has what is missing.
         """
-        use_threads(self.threads)  # runs may take turns in a process
+        before = use_threads(self.threads)  # runs may take turns in a process
+        try:
+            return self._row()
+        finally:
+            use_threads(before)
+
+    def _row(self) -> dict[str, Any]:
         start = time.perf_counter()
         self._clock = {}
         self._forget_row()
