@@ -91,7 +91,7 @@ class Training:
         self.updates = 1
         self.wall: list[float] = []  # seconds an update
         self.cpu: list[float] = []
-        self.shared = 0.0  # CPU seconds in shards, in playing and in the simulator
+        self.shared = 0.0  # CPU seconds in shards, and in batches that are played in one call
         learner = self.run.learner
         if isinstance(self.run, OffPolicyTrainer):
             self.agents = learner.num_agents
@@ -100,8 +100,6 @@ class Training:
             self.agents = len(self.run.slots)
             self._count(learner.workers, "map")
             self._count(self.run.collector, "play_at_once")
-            self._count(self.run.worlds, "send")
-            self._count(self.run.worlds, "recv")
         self.turn()
         self.updates = max(1, round(_SECONDS / self.wall.pop()))
         self.cpu.clear()
