@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
@@ -49,10 +51,33 @@ class Workers:
         threads = self.count(device)
         if threads == 1 or len(items) < 2:
             return [function(item) for item in items]
-        pool = self._threads(threads)
-        futures = [pool.submit(function, item) for item in items]
+        found: dict[int, Result] = {}
+        failed: dict[int, BaseException] = {}
+        left = deque(enumerate(items))
+
+        def some() -> None:
+            with contextlib.suppress(IndexError):
+                while True:
+                    index, item = left.popleft()
+                    try:
+                        found[index] = function(item)
+                    except BaseException as error:
+                        failed[index] = error
+                        if not isinstance(error, Exception):
+                            left.clear()  # whoever interrupts does not want the others either
+
+        # A caller that would only wait is on a core where one of the others could be, and systems
+        # are slow to notice.
+        takes_part = torch.get_num_threads() == 1
+        others = min(threads, len(items)) - takes_part
+        pool = self._threads(threads - takes_part)
+        futures = [pool.submit(some) for _ in range(others)]
+        if takes_part:
+            some()
         wait(futures)
-        return [future.result() for future in futures]
+        if failed:
+            raise failed[min(failed)]
+        return [found[index] for index in range(len(items))]
 
     def _threads(self, threads: int) -> ThreadPoolExecutor:
         # A forked child inherits the pool's data but not its threads.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import nn
 
-# What a module holds by name, and what it held when its parameters were found.
-_Table = tuple[Mapping[str, Any], tuple[tuple[str, Any], ...]]
+# What a module holds by name, and names and what they named when its parameters were found.
+_Table = tuple[Mapping[str, Any], list[str], list[Any]]
 _Found = tuple[list[_Table], list[tuple[str, nn.Parameter]]]
 _FOUND: WeakKeyDictionary[nn.Module, _Found] = WeakKeyDictionary()
 
@@ -21,9 +22,9 @@ def named_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
         return named
     both = [x for one in module.modules() for x in (one._modules, one._parameters)]
     named = [*module.named_parameters()]
-    _FOUND[module] = [(table, tuple(table.items())) for table in both], named
+    _FOUND[module] = [(table, [*table], [*table.values()]) for table in both], named
     return named
 
 
-def _as_it_was(table: Mapping[str, Any], items: tuple[tuple[str, Any], ...]) -> bool:
-    return len(table) == len(items) and all(table.get(name) is x for name, x in items)
+def _as_it_was(table: Mapping[str, Any], names: list[str], held: list[Any]) -> bool:
+    return [*table] == names and all(map(operator.is_, table.values(), held))
