@@ -98,6 +98,11 @@ def declare(
     _DECLARED[name] = Measure(title or words(name), unit, place, digits, compared, values, moment)
 
 
+def declared(name: str) -> bool:
+    """Whether anybody has said what a name stands for."""
+    return name in _DECLARED
+
+
 def measure(name: str) -> Measure:
     """What is known of a name."""
     return _DECLARED.get(name) or Measure(words(name))
@@ -109,15 +114,24 @@ def words(name: str) -> str:
 
 
 # What every run measures, whoever plays by whatever rules.
-declare("return", "return per episode", place=Place.LINE, digits=2)
+declare("return", "return per episode", place=Place.LINE, digits=2, values=Values.ANY)
 declare("return_std", place=Place.FILE)
-declare("solo_return", "return per episode, solo environments", place=Place.TABLE, digits=2)
+declare(
+    "solo_return",
+    "return per episode, solo environments",
+    place=Place.TABLE,
+    digits=2,
+    values=Values.ANY,
+)
+for _name in ("mean_return", "learners_return", "others_return", "learners_return_alone"):
+    declare(_name, values=Values.ANY)
 declare(
     "evaluated_return",
     "return without exploration, of evaluations",
     place=Place.LINE,
     digits=2,
     compared=True,
+    values=Values.ANY,
 )
 declare("evaluated_return_std", place=Place.FILE)
 declare("followed", "whose proposals were carried out", "share", Place.TABLE, digits=2)

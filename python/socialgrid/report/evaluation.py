@@ -27,6 +27,7 @@ from socialgrid.measures.intervals import (
     interval_over_runs,
     method,
 )
+from socialgrid.measures.names import declared
 from socialgrid.report.console import number
 from socialgrid.report.metrics_file import finite
 
@@ -110,17 +111,17 @@ def outcomes_of(
     *,
     whole: bool = False,
 ) -> tuple[Outcome, ...]:
-    """Turn metrics by seed and episode into metrics by name; ``limits`` as of ``bounds_of``."""
-    names = dict.fromkeys(name for episodes in seeds for one in episodes for name in one)
-    return tuple(
-        Outcome(
-            name,
-            tuple(tuple(one.get(name, math.nan) for one in episodes) for episodes in seeds),
-            whole,
-            bounds=bounds_of(name, *limits),
-        )
-        for name in names
-    )
+    """Turn metrics by seed and episode into metrics by name; ``limits`` as of ``bounds_of``.
+
+    What nobody has declared is a count, unless it is found to be negative.
+    """
+    found = []
+    for name in dict.fromkeys(name for episodes in seeds for one in episodes for name in one):
+        values = tuple(tuple(one.get(name, math.nan) for one in episodes) for episodes in seeds)
+        negative = any(x < 0.0 for own in values for x in own)
+        bounds = Bounds() if negative and not declared(name) else bounds_of(name, *limits)
+        found.append(Outcome(name, values, whole, bounds=bounds))
+    return tuple(found)
 
 
 def report(evaluation: Evaluation) -> str:

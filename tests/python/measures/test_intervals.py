@@ -134,7 +134,7 @@ def test_metrics_know_their_bounds():
     assert bounds_of("box_step", 50) == Bounds(0.0, 50.0)
     assert bounds_of("influenced_reward_correlation", 50) == Bounds(-1.0, 1.0)
     assert bounds_of("influence", 50) == bounds_of("apples", 50) == Bounds(0.0)
-    for name in ("collective_return", "return_x_equality"):
+    for name in ("collective_return", "return_x_equality", "learners_return", "mean_return"):
         assert bounds_of(name, 50) == Bounds()
     assert bounds_of("influence", 50, CommOptions(divergence="pmi").unbounded()) == Bounds()
     assert bounds_of("influence", 50, CommOptions().unbounded()) == Bounds(0.0)

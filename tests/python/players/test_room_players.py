@@ -23,8 +23,11 @@ def play(env, player, steps):
 
 
 def test_who_plays():
-    assert list_players("Room-v0") == ["expert", "adversary", "random"]
-    assert list_players("Hallway-v0") == ["expert", "random"]
+    own = {
+        game: [name for name in list_players(game) if not name.startswith("test-")]
+        for game in ("Room-v0", "Hallway-v0")
+    }
+    assert own == {"Room-v0": ["expert", "adversary", "random"], "Hallway-v0": ["expert", "random"]}
 
 
 @pytest.mark.parametrize("obs_mode", ["vector", "rgb", "tiles"])

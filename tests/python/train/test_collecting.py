@@ -41,7 +41,7 @@ class Hands(Player):
         return np.full(env.num_envs, 2, np.int32)
 
 
-register_player("hands", Hands)
+register_player("test-hands", Hands)
 
 
 class Spied:
@@ -127,8 +127,8 @@ def test_a_batch_has_the_bits_of_its_steps(tmp_path):
 
 def test_halves_solo_environments_and_threads_make_no_difference(tmp_path):
     config = tiny(
-        env={"double_buffer": True, "num_threads": 3, "num_envs": 9, **LATE},
-        run={"threads": 2},
+        env={"double_buffer": True, "num_threads": 2, "num_envs": 9, **LATE},
+        run={"threads": 3},
         schedule={"solo_fraction": "0:0.5,20:0.25", "options": {"penalty": "0:0,16:1"}},
         kinds=(TRIAL, LEARNS),
     )
@@ -145,8 +145,8 @@ def test_halves_solo_environments_and_threads_make_no_difference(tmp_path):
         ((LEARNS, "random", LEARNS), True),
         ((LEARNS, LEARNS, "random", LEARNS), False),  # at no even distance in memory
         (("expert", "imperfect:0.2", LEARNS), True),
-        (("hands", LEARNS), False),
-        (("hands", TRIAL, LEARNS), False),
+        (("test-hands", LEARNS), False),
+        (("test-hands", TRIAL, LEARNS), False),
     ],
 )
 def test_whoever_plays(kinds, at_once, tmp_path):
@@ -179,7 +179,7 @@ def test_worlds_of_all_kinds(preset, algorithm, changes, tmp_path):
     "game", ["Cluttered-v0", "DoorKey-v0", "Maze-v0", "Harvest-v0", "Cleanup-v0", "Switch-v0"]
 )
 def test_every_player_of_a_game_beside_a_learner(game, tmp_path):
-    own = [name for name in list_players(game) if name != "hands"]
+    own = [name for name in list_players(game) if not name.startswith("test-")]
     kinds = (*own, "learner")
     size = {"grid_size": 7} if game in ("Cluttered-v0", "DoorKey-v0", "Maze-v0") else {}
     env = {**QUICK["env"], "game": game, "options": {"max_steps": 13, **size}}
