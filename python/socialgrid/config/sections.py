@@ -47,7 +47,8 @@ class RunConfig:
     """Where the learners compute; auto: cuda, else mps, else cpu."""
     threads: int = 0
     """Threads of the learners on the CPU; on-policy each computes a shard at a time
-    (--algorithm.shards). 0: as many as the process may use cores. Results do not depend on it."""
+    (--algorithm.shards), and plays a range of the environments where Python has a part in no step.
+    0: as many as the process may use cores. Results do not depend on it."""
     precision: Literal["auto", "float32", "tf32", "bf16"] = "auto"
     """What networks compute in: float32; tf32, products of float32 rounded to ten bits, on NVIDIA
     cards; bf16, products and activations in bfloat16, where the device has it; auto: bf16 or tf32
@@ -81,8 +82,9 @@ class EnvConfig:
     """Steps of every environment between two updates; off-policy: steps of each agent between
     two rows of metrics."""
     num_threads: int = 0
-    """Threads of the simulator; 0: all cores that the process may use. Above 1, every copy of a
-    Gymnasium environment runs in a process of its own, which pays for slow ones only."""
+    """Threads of the simulator where it is stepped from Python (see run.threads); 0: all cores that
+    the process may use. Above 1, every copy of a Gymnasium environment runs in a process of its
+    own, which pays for slow ones only."""
     obs_mode: Literal["auto", "rgb", "tiles", "vector"] = "auto"
     """What the simulator writes: pixels, tile numbers that the learner's device draws, or numbers
     in a vector; auto: vectors for off-policy algorithms in games that have them, else pixels."""

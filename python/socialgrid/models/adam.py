@@ -217,7 +217,7 @@ class StackedAdam:
 
 def clip_gradients(module: nn.Module, max_norm: float) -> Tensor:
     """Scale the gradient of each agent to at most ``max_norm``; returns their norms ``[A]``."""
-    known = [p for p in module.parameters() if p.grad is not None]
+    known = [p for _, p in named_parameters(module) if p.grad is not None]
     grads = [p.grad.flatten(1) for p in known if p.grad is not None]
     each = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads])
     norms: Tensor = torch.linalg.vector_norm(each, dim=0)

@@ -127,7 +127,7 @@ class Collector:
     def _play_all(self, acting: _core.Acting, steps: range) -> None:
         """Play everywhere; some have moved and others not if this fails."""
         start = time.perf_counter()
-        threads = max(self.learner.workers.count(self.learner.device), self.worlds.env.num_threads)
+        threads = self.learner.workers.count(self.learner.device)
         state = (self.rollout.num_learners, self.rollout.state.shape[-1])
         for own, x in zip(self._parts, self.memory, strict=True):
             _check("memory", x, (own.num_envs, *state))
