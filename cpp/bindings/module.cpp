@@ -22,6 +22,8 @@ PYBIND11_MODULE(_core_of_main, module) {
   socialgrid::bindings::register_batch(module);
   socialgrid::bindings::register_tools(module);
   socialgrid::bindings::register_players(module);
+#if defined(SOCIALGRID_LEARNING)
   socialgrid::bindings::register_learning(module);
   socialgrid::bindings::register_collecting(module);
+#endif
 }
