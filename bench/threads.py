@@ -91,6 +91,7 @@ class Training:
         self.updates = 1
         self.wall: list[float] = []  # seconds an update
         self.cpu: list[float] = []
+        self._within = False
         self.shared = 0.0  # CPU seconds in shards, and in batches that are played in one call
         learner = self.run.learner
         if isinstance(self.run, OffPolicyTrainer):
@@ -99,6 +100,7 @@ class Training:
         else:
             self.agents = len(self.run.slots)
             self._count(learner.workers, "map")
+            self._count(learner, "_gradients")  # of a minibatch, one call for all shards
             self._count(self.run.collector, "play_at_once")
         self.turn()
         self.updates = max(1, round(_SECONDS / self.wall.pop()))
@@ -106,14 +108,18 @@ class Training:
         self.shared = 0.0
 
     def _count(self, owner: Any, name: str) -> None:
-        """Count the CPU time of a method as shared."""
+        """Count the CPU time of a method as shared, once where such methods call each other."""
         method = getattr(owner, name)
 
         def counted(*words: Any) -> Any:
-            begin = time.process_time()
-            found = method(*words)
-            self.shared += time.process_time() - begin
-            return found
+            if self._within:
+                return method(*words)
+            self._within, begin = True, time.process_time()
+            try:
+                return method(*words)
+            finally:
+                self._within = False
+                self.shared += time.process_time() - begin
 
         setattr(owner, name, counted)
 
