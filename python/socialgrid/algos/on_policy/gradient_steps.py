@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -234,11 +235,11 @@ class GradientSteps(StackedLearner):
         starts, envs, counts = zip(*batch.map(draw), strict=True)
         return Drawn(list(agents), length, starts, envs, batch.added(counts))
 
+    @abstractmethod
     def numbers_of(
         self, network: ActorCritic, lesson: Lesson, rows: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and numbers, each ``[A]``, of what a lesson came to."""
-        raise NotImplementedError
 
     def sampled_gradients(
         self,
