@@ -20,7 +20,7 @@ OF_THE_EXTENSION = {
     *("test_stubs.py", "test_packaging.py", "test_extension.py", "test_divided_state.py"),
     *("test_kernels.py", "test_kernel_images.py", "test_acting.py"),
     *("test_perceptrons.py", "test_compiled_steps.py"),
-    *("test_deciding.py", "test_decoding.py", "test_recalling.py", "test_lessons.py"),
+    *("test_deciding.py", "test_decoding.py", "test_compiled_recall.py", "test_lessons.py"),
 }
 ROOMS = ("algos", "data", "measures", "models", "social", "train")
 PATCHED = {  # modules in which a test replaces something

@@ -10,7 +10,7 @@ from torch import Tensor
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import SequenceBatch, agent_columns
 from socialgrid.data.standing import Standing
-from socialgrid.models import recalling
+from socialgrid.models import compiled_recall
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.heads import chosen_log_prob
 from socialgrid.models.hearing import Before
@@ -89,7 +89,7 @@ class Recall(SequenceBatch):
         count, width = len(agents), self.num_envs
         block = max(1, piece_length(model, count, width))
         found = self.values["action"].new_empty((self.num_steps, width, count)) if policy else None
-        if recalling.refresh(model, self, agents, block, found):
+        if compiled_recall.refresh(model, self, agents, block, found):
             return found
         own = (slice(None), slice(None), columns)
         views, action = self.views[own], self.action[own].permute(2, 0, 1)
@@ -148,10 +148,10 @@ class Recall(SequenceBatch):
             by decision, estimates of the views after the last step, ``[E, len(agents)]``, and of
             the last views of finished episodes, ``[T, E, len(agents)]`` (0 where no episode ended).
         """
-        ends = recalling.Ends(
+        ends = compiled_recall.Ends(
             *(self.last_tokens, self.final_index, self.final_views, self.final_tokens)
         )
-        known = recalling.foresee(model, self, agents, ends)
+        known = compiled_recall.foresee(model, self, agents, ends)
         if known is None:
             known = self._foreseen(model, agents)
         found = {}

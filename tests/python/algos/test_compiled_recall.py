@@ -9,7 +9,7 @@ from tests.python.algos.test_taught import MODEL, SOCIAL
 from tests.python.algos.tiny import Buttons, experience
 
 from socialgrid import _core
-from socialgrid.models import NonFiniteError, kernels, recalling
+from socialgrid.models import NonFiniteError, compiled_recall, kernels
 
 SETS = _core.kernel_sets()
 
@@ -48,13 +48,13 @@ def recalled(learner, part, members, *, refreshed=True):
 
 
 def calls(monkeypatch, name):
-    found, compute = [], getattr(recalling, name)
+    found, compute = [], getattr(compiled_recall, name)
 
     def told(*words):
         found.append(compute(*words))
         return found[-1]
 
-    monkeypatch.setattr(recalling, name, told)
+    monkeypatch.setattr(compiled_recall, name, told)
     return found
 
 
