@@ -1,10 +1,11 @@
-"""socialgrid-plot: curves of runs, group sizes, and Schelling diagrams."""
+"""socialgrid-plot: curves of runs, arms and tables of experiments, and Schelling diagrams."""
 
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from socialgrid.commands.comparing import COMMANDS
 from socialgrid.commands.words import need_extras, split_words, take_imports
 from socialgrid.config.errors import UsageError
 from socialgrid.config.imports import import_modules
@@ -45,7 +46,10 @@ class PlotOptions:
 
 
 def main(prog: str, words: list[str]) -> int:
-    """``socialgrid-plot [LABEL=]RUN... | groups ... | schelling``. Returns the exit code."""
+    """``socialgrid-plot [LABEL=]RUN... | arms | table | correlation | groups | schelling``.
+
+    Returns the exit code.
+    """
     need_extras()
     words, imports = take_imports(words)
     import_modules(imports)
@@ -53,6 +57,8 @@ def main(prog: str, words: list[str]) -> int:
         from socialgrid.commands import schelling
 
         return schelling.main(words[1:])
+    if words and words[0] in COMMANDS:
+        return COMMANDS[words[0]](prog, words[1:])
     if words[:1] == ["groups"]:
         return _plot_groups(prog, words[1:])
     names, rest = split_words(words)

@@ -2,6 +2,15 @@
 
 from socialgrid.report.advice import binned_shares, draw_peers
 from socialgrid.report.arms import Curve, draw_arms, mean_and_band, mean_over_agents
+from socialgrid.report.comparison import (
+    Trial,
+    best_settings,
+    comparison_table,
+    draw_comparison,
+    trials_of,
+    windowed,
+    without_idle,
+)
 from socialgrid.report.console import (
     Console,
     PlainConsole,
@@ -10,6 +19,7 @@ from socialgrid.report.console import (
     make_console,
     number,
 )
+from socialgrid.report.correlation import Influenced, correlated, influenced_in
 from socialgrid.report.curves import draw_curves
 from socialgrid.report.evaluation import (
     Evaluation,
@@ -42,6 +52,7 @@ __all__ = [
     "Evaluation",
     "Events",
     "Image",
+    "Influenced",
     "Matrix",
     "MetricsFile",
     "Outcome",
@@ -50,10 +61,15 @@ __all__ = [
     "Result",
     "RichConsole",
     "RunCurves",
+    "Trial",
     "across_runs",
+    "best_settings",
     "binned_shares",
     "compare_group_sizes",
+    "comparison_table",
+    "correlated",
     "draw_arms",
+    "draw_comparison",
     "draw_curves",
     "draw_group_sizes",
     "draw_peers",
@@ -63,6 +79,7 @@ __all__ = [
     "fit_into",
     "frame",
     "go_on",
+    "influenced_in",
     "make_console",
     "matrix_table",
     "mean_and_band",
@@ -81,7 +98,10 @@ __all__ = [
     "smooth",
     "summarise",
     "tenth",
+    "trials_of",
     "view_image",
+    "windowed",
     "with_curves",
+    "without_idle",
     "write_video",
 ]

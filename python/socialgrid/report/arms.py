@@ -50,12 +50,15 @@ def mean_over_agents(run: RunCurves, agents: Sequence[int], name: str) -> Curve:
     return Curve(run.steps, np.where(counts, sums / np.maximum(counts, 1), np.nan))
 
 
-def mean_and_band(curves: Sequence[Curve]) -> tuple[Values, Values, Values, Values]:
-    """Mean of curves and its 95% interval over them, where all of them have been measured.
+def mean_and_band(
+    curves: Sequence[Curve], level: float = 0.95
+) -> tuple[Values, Values, Values, Values]:
+    """Mean of curves and its interval over them, where all of them have been measured.
 
     Args:
         curves: at least one, of training runs that are independent of each other; where their
             steps differ, lines between them count.
+        level: of the interval.
 
     Returns:
         steps, mean, and the interval's bounds (the mean itself for a single curve), ``[P]`` each;
@@ -73,7 +76,7 @@ def mean_and_band(curves: Sequence[Curve]) -> tuple[Values, Values, Values, Valu
     mean = values.mean(0)
     if len(known) == 1:
         return steps, mean, mean, mean
-    found = [interval_over_runs(list(values[:, point, None])) for point in range(len(steps))]
+    found = [interval_over_runs(list(column[:, None]), level) for column in values.T]
     bounds = np.array([(low, high) for _, low, high in found]).reshape(-1, 2)
     return steps, mean, bounds[:, 0], bounds[:, 1]
 
@@ -135,7 +138,13 @@ def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Refere
 
 
 def draw_arm(
-    axes: Any, curves: Sequence[Curve], colour: str, label: str, *, smoothed: bool
+    axes: Any,
+    curves: Sequence[Curve],
+    colour: str,
+    label: str,
+    *,
+    smoothed: bool,
+    level: float = 0.95,
 ) -> None:
     """Thin lines of the trainings, a thick one of their mean, its interval over them as a band."""
     shown = []
@@ -144,7 +153,7 @@ def draw_arm(
         shown.append(Curve(curve.steps, smooth(curve.values, width)))
         known = shown[-1].known()
         axes.plot(known.steps, known.values, color=colour, alpha=0.35, linewidth=0.7)
-    steps, mean, low, high = mean_and_band(shown)
+    steps, mean, low, high = mean_and_band(shown, level)
     axes.plot(steps, mean, mark(mean), color=colour, linewidth=2.0, label=label)
     axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
 

@@ -80,6 +80,11 @@ class RunCurves:
                 curve[i] = each[agent]
         return curve
 
+    def episodes(self) -> Values:
+        """Episodes that ended in each update, ``[U]``."""
+        found = [row.get("episodes_finished") for row in self._rows]
+        return np.array([value if _is_number(value) else 0 for value in found], np.float64)
+
     def of_group(self, name: str) -> Values:
         """A number of all agents together over time, ``[U]``; NaN where nothing was measured."""
         found = [row.get("groups", {}).get(name) for row in self._rows]

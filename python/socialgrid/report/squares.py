@@ -30,6 +30,15 @@ class Square:
     names: tuple[str, ...]
 
 
+def late_mean(values: Values) -> Values:
+    """Mean of the last tenth of the updates, ``[U, ...]`` to ``[...]``, of what is not NaN."""
+    last = values[-max(1, len(values) // 10) :]
+    there = np.isfinite(last)
+    sums, counts = np.where(there, last, 0.0).sum(0), there.sum(0)
+    mean: Values = np.where(counts, sums / np.maximum(counts, 1), np.nan)
+    return mean
+
+
 def squares_of(runs: Sequence[RunCurves], titles: Mapping[str, str]) -> list[Square]:
     """A square for everything measured of pairs, and for each group of runs that are alike."""
     found: dict[tuple[str, str], list[tuple[RunCurves, Values]]] = {}
@@ -37,11 +46,7 @@ def squares_of(runs: Sequence[RunCurves], titles: Mapping[str, str]) -> list[Squ
         for name in run.names("pairs"):
             table = run.table("pairs", name)
             if table is not None:
-                last = table[-max(1, len(table) // 10) :]
-                there = np.isfinite(last)
-                sums, counts = np.where(there, last, 0.0).sum(0), there.sum(0)
-                mean = np.where(counts, sums / np.maximum(counts, 1), np.nan)
-                found.setdefault((name, run.group), []).append((run, mean))
+                found.setdefault((name, run.group), []).append((run, late_mean(table)))
     several = len({group for _, group in found}) > 1
     squares = []
     for (name, group), tables in found.items():

@@ -1,0 +1,128 @@
+"""socialgrid-plot arms, table and correlation: experiments out of many runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from socialgrid.commands.words import split_words
+from socialgrid.config.errors import UsageError
+from socialgrid.config.run_files import user_path
+from socialgrid.config.words import parse
+from socialgrid.report.comparison import (
+    Trial,
+    best_settings,
+    comparison_table,
+    draw_comparison,
+    trials_of,
+    without_idle,
+)
+from socialgrid.report.correlation import report_correlation
+from socialgrid.report.figures import need_matplotlib
+from socialgrid.report.runs import RunCurves
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What is compared, and which trainings count. Runs with the same LABEL are of one arm."""
+
+    measure: str = ""
+    """A number of metrics.jsonl, or several joined by commas, as collective_return,equality; by
+    default the returns of evaluations, or else of all agents together, or of each."""
+    level: float = 0.95
+    """Share of intervals that hold the true mean; Jaques et al. 2019 draw 0.995."""
+    best: int = 0
+    """Only so many settings of each arm, those that end highest on average over their seeds (1: as
+    in figures 1, 4 and 7 of Jaques et al. 2019, 5: as in their figure 17); 0: all."""
+    drop_below: float | None = None
+    """Leave out trainings in which an agent's own return at the end is below that: 1 leaves out
+    those in which somebody has not learnt to eat, as Jaques et al. 2019 do in Harvest."""
+
+
+@dataclass(frozen=True)
+class ArmsOptions(TableOptions):
+    """What is drawn, and which trainings count. Runs with the same LABEL are of one arm."""
+
+    window: int = 200
+    """Episodes of training that a point is the mean of, 1 or more; evaluations stay as they are."""
+    out: str = ""
+    """The picture; arms.png in the first run's directory by default."""
+
+
+@dataclass(frozen=True)
+class CorrelationOptions:
+    """Where to draw influence received and return, agent by agent."""
+
+    out: str = ""
+    """The picture; correlation.png in the first run's directory by default."""
+
+
+def arms(prog: str, words: list[str]) -> int:
+    """``socialgrid-plot arms [LABEL=]RUN...``: every arm's mean and interval over seeds."""
+    runs, rest = _runs("arms", words)
+    options = parse(ArmsOptions, rest, f"{prog} arms [LABEL=]RUN...")
+    if options.window < 1:
+        raise UsageError(f"window: {options.window}: must be 1 or more")
+    need_matplotlib()
+    found = _trials(runs, options)
+    out = user_path(options.out) if options.out else runs[0].run_dir / "arms.png"
+    print(draw_comparison(found, out, level=options.level, window=options.window))
+    return 0
+
+
+def table(prog: str, words: list[str]) -> int:
+    """``socialgrid-plot table [LABEL=]RUN...``: what every arm came to, as Markdown."""
+    runs, rest = _runs("table", words)
+    options = parse(TableOptions, rest, f"{prog} table [LABEL=]RUN...")
+    found = _trials(runs, options)
+    print("\n\n".join(
+        comparison_table(name, trials, level=options.level) for name, trials in found.items()
+    ))  # fmt: skip
+    return 0
+
+
+def correlation(prog: str, words: list[str]) -> int:
+    """``socialgrid-plot correlation [LABEL=]RUN...``: are those influenced more paid more?"""
+    runs, rest = _runs("correlation", words)
+    options = parse(CorrelationOptions, rest, f"{prog} correlation [LABEL=]RUN...")
+    need_matplotlib()
+    out = user_path(options.out) if options.out else runs[0].run_dir / "correlation.png"
+    print(report_correlation(runs, out))
+    return 0
+
+
+COMMANDS: dict[str, Callable[[str, list[str]], int]] = {
+    "arms": arms,
+    "table": table,
+    "correlation": correlation,
+}
+"""By the word that names them."""
+
+
+def _runs(command: str, words: list[str]) -> tuple[list[RunCurves], list[str]]:
+    """The runs that are named, and the options after them; help needs no run."""
+    names, rest = split_words(words)
+    if not names and not {"-h", "--help"} & set(rest):
+        raise UsageError(f"which runs? socialgrid-plot {command} [LABEL=]RUN... [--options]")
+    return [RunCurves.named(name) for name in names], rest
+
+
+def _trials(runs: list[RunCurves], options: TableOptions) -> dict[str, list[Trial]]:
+    """The trainings that count, by measure; says on stderr what was left out."""
+    if not 0.0 < options.level < 1.0:
+        raise UsageError(f"level: {options.level}: must be between 0 and 1")
+    if options.best < 0:
+        raise UsageError(f"best: {options.best}: must be 0 or more")
+    found = {}
+    for word in options.measure.split(","):
+        name, trials = trials_of(runs, word.strip())
+        if options.drop_below is not None:
+            trials, left_out = without_idle(trials, options.drop_below)
+            if left_out:
+                least = f"an agent's own return below {options.drop_below:g}"
+                print(f"{name}: {left_out} trainings left out, {least}", file=sys.stderr)
+            if not trials:
+                raise UsageError(f"drop-below: {options.drop_below:g} leaves no training")
+        found[name] = best_settings(trials, options.best) if options.best else trials
+    return found

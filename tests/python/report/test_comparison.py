@@ -1,0 +1,274 @@
+"""Arms beside each other, with numbers that can be worked out by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from socialgrid.commands import cli
+from socialgrid.config import from_dict, run_files, to_dict
+from socialgrid.report import (
+    RunCurves,
+    best_settings,
+    comparison_table,
+    correlated,
+    influenced_in,
+    trials_of,
+    windowed,
+    without_idle,
+)
+
+T_95, T_995 = 4.302653, 14.089046  # Student's, two degrees of freedom
+
+
+def written(folder, rows, *, seed=0, kinds=("learner", "learner"), game="Harvest-v0", **options):
+    """A run directory with these rows of metrics."""
+    config = {
+        "players": {"kinds": list(kinds)},
+        "run": {"seed": seed},
+        "env": {"game": game},
+        "algorithm": {"name": "a3c"},
+    }
+    for section, values in options.items():
+        config.setdefault(section, {}).update(values)
+    folder.mkdir(parents=True)
+    run_files.write_config(folder, to_dict(from_dict(config)), "")
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def rows_of(values, own=None, episodes=None):
+    """Ten thousand steps an update; everybody's return as given, both agents' own likewise."""
+    return [
+        {
+            "env_steps": 10_000 * (i + 1),
+            "episodes_finished": 1 if episodes is None else episodes[i],
+            "groups": {"collective_return": value, "equality": 0.5},
+            "agents": {"return": own or [value / 2, value / 2]},
+        }
+        for i, value in enumerate(values)
+    ]
+
+
+@pytest.fixture
+def six(tmp_path):
+    """Two arms of three seeds: 1, 2 and 3 at the end of one, ten times that of the other."""
+    words = []
+    for arm, scale in (("low", 1.0), ("high", 10.0)):
+        for seed in range(3):
+            values = [0.0] * 9 + [scale * (seed + 1)]
+            run = written(tmp_path / f"{arm}{seed}", rows_of(values), seed=seed)
+            words.append(f"{arm}={run}")
+    return words
+
+
+def read(words):
+    return [RunCurves.named(word) for word in words]
+
+
+def line_of(table, arm):
+    """Cells of an arm's line."""
+    (line,) = [line for line in table.splitlines() if line.startswith(f"| {arm} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_table_has_every_arms_mean_interval_and_seeds(six, capsys):
+    assert cli.plot(["table", *six]) == 0
+    half = T_95 / np.sqrt(3)
+    end = f"2.0 [{2 - half:.1f}, {2 + half:.1f}]"
+    over = f"0.2 [{(2 - half) / 10:.1f}, {(2 + half) / 10:.1f}]"
+    table = capsys.readouterr().out
+    assert line_of(table, "low") == ["low", "3", "100,000", end, over, "1.0 2.0 3.0"]
+    assert line_of(table, "high")[-1] == "10.0 20.0 30.0"
+    assert table.startswith("| collective return per episode |")
+
+
+def test_points_count_by_their_episodes(tmp_path):
+    rows = rows_of([0.0] * 18 + [6.0, 2.0], episodes=[1] * 18 + [1, 3])
+    run = written(tmp_path / "run", rows)
+    _, (trial,) = trials_of(read([str(run)]))
+    assert trial.final == pytest.approx((6 + 3 * 2) / 4)
+    assert trial.over_training == pytest.approx((6 + 3 * 2) / 22)
+
+
+@pytest.mark.parametrize("window", [1, 3, 4, 100])
+def test_windows_hold_so_many_episodes(tmp_path, window):
+    draws = np.random.default_rng(0)
+    values, episodes = draws.normal(size=12).tolist(), draws.integers(1, 4, 12).tolist()
+    run = written(tmp_path / "run", rows_of(values, episodes=episodes))
+    _, (trial,) = trials_of(read([str(run)]))
+    expected = []
+    for end in range(12):
+        start = end
+        while start > 0 and sum(episodes[start : end + 1]) < window:
+            start -= 1
+        part = slice(start, end + 1)
+        expected.append(np.average(values[part], weights=episodes[part]))
+    np.testing.assert_allclose(windowed(trial, window).values, expected)
+
+
+def test_the_figure_has_means_and_the_level_that_was_asked_for(six, tmp_path, monkeypatch):
+    figures = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure,
+        "savefig",
+        lambda own, *args, **more: (figures.append(own), save(own, *args, **more)),
+    )
+    out = tmp_path / "arms.png"
+    words = [*six, "--measure", "collective_return,equality", "--level", "0.995", "--window", "1"]
+    assert cli.plot(["arms", *words, "--out", str(out)]) == 0
+    assert out.stat().st_size > 5_000
+    first, second = figures[0].axes
+    assert first.get_title() == "Harvest-v0: collective return per episode"
+    assert "equality" in second.get_title()
+    thick = [line for line in first.lines if line.get_linewidth() == 2.0]
+    assert [line.get_ydata()[-1] for line in thick] == pytest.approx([2.0, 20.0])
+    low, _ = (band.get_paths()[0].vertices for band in first.collections)
+    top = low[low[:, 0] == 100_000, 1].max()
+    assert top == pytest.approx(2 + T_995 / np.sqrt(3), rel=1e-4)
+    assert figures[0].legends[0].get_title().get_text() == (
+        "mean over trainings, 99.5% interval over them"
+    )
+
+
+def test_only_the_best_settings_of_an_arm_count(tmp_path):
+    words = []
+    for rate, ends in ((0.1, [5.0, 5.0]), (0.2, [9.0, 3.0]), (0.3, [0.0, 4.0])):
+        for seed, end in enumerate(ends):
+            run = written(
+                tmp_path / f"{rate}-{seed}",
+                rows_of([end]),
+                seed=seed,
+                algorithm={"learning_rate": rate},
+            )
+            words.append(f"moa={run}")
+    _, trials = trials_of(read(words))
+    assert [trial.final for trial in best_settings(trials, 1)] == [9.0, 3.0]
+    assert [trial.final for trial in best_settings(trials, 2)] == [9.0, 3.0, 5.0, 5.0]
+    assert len(best_settings(trials, 7)) == 6
+
+
+def test_seeds_in_which_somebody_learnt_nothing_can_be_left_out(tmp_path, capsys):
+    fair = written(tmp_path / "fair", rows_of([20.0], own=[12.0, 8.0]))
+    idle = written(tmp_path / "idle", rows_of([90.0], own=[90.0, 0.5]), seed=1)
+    _, trials = trials_of(read([str(fair), str(idle)]))
+    assert [trial.final for trial in without_idle(trials, 1.0)[0]] == [20.0]
+    assert cli.plot(["table", str(fair), str(idle), "--drop-below", "1"]) == 0
+    told = capsys.readouterr()
+    assert "1 trainings left out" in told.err
+    assert "90.0" not in told.out
+    assert cli.plot(["table", str(idle), "--drop-below", "1"]) == 2
+    assert "leaves no training" in capsys.readouterr().err
+
+
+def test_several_tasks_are_normalised_each_by_its_own_range(tmp_path):
+    words = []
+    for game, worst, best in (("Harvest-v0", -100.0, 100.0), ("Cleanup-v0", 0.0, 10.0)):
+        for arm, shares in (("a", (0.5, 1.0)), ("b", (0.25, 0.75))):
+            for seed, share in enumerate(shares):
+                values = [worst, worst + share * (best - worst)]
+                run = written(
+                    tmp_path / f"{game}{arm}{seed}", rows_of(values), seed=seed, game=game
+                )
+                words.append(f"{arm}={run}")
+    name, trials = trials_of(read(words))
+    table = comparison_table(name, trials)
+    cells = line_of(table, "a")
+    assert cells[3].startswith("50.0 [")  # of -100 to 100
+    assert cells[4].startswith("7.5 [")  # of 0 to 10
+    assert cells[5].startswith("75.0 [")
+    assert cells[6].startswith("37.5 [")
+    assert line_of(table, "b")[5].startswith("50.0 [")
+
+
+def test_tasks_are_told_apart_by_their_options(tmp_path):
+    words = [
+        str(written(tmp_path / f"{steps}", rows_of([1.0]), env={"options": {"max_steps": steps}}))
+        for steps in (50, 60)
+    ]
+    _, trials = trials_of(read(words))
+    assert [trial.task for trial in trials] == ["max_steps=50", "max_steps=60"]
+    assert [trial.arm for trial in trials] == ["mechanisms=none"] * 2
+
+
+def test_runs_without_labels_are_arms_by_what_they_differ_in(tmp_path):
+    words = [
+        str(written(tmp_path / name, rows_of([1.0]), social=table, seed=seed))
+        for name, table, seed in (
+            ("x", {}, 0), ("y", {}, 1), ("z", {"visible-actions": {}}, 0),
+        )
+    ]  # fmt: skip
+    _, trials = trials_of(read(words))
+    arms = [trial.arm for trial in trials]
+    assert arms[0] == arms[1] != arms[2]
+    assert arms[2] == "mechanisms=visible-actions"
+
+
+def influence_rows(received, returns):
+    """Agent 0 influences all others by what they receive."""
+    table = [[None, *received], *[[None] * (len(received) + 1)] * len(received)]
+    return [
+        {
+            "env_steps": 1000,
+            "episodes_finished": 1,
+            "agents": {"return": [0.0, *returns]},
+            "pairs": {"influence": table},
+        }
+    ]
+
+
+def test_influence_and_return_are_correlated_within_runs(tmp_path):
+    draws = np.random.default_rng(1)
+    runs, xs, ys = [], [], []
+    for seed in range(12):
+        received = draws.uniform(size=4)
+        returns = 100.0 * seed + received + 0.5 * draws.normal(size=4)
+        rows = influence_rows(received.tolist(), returns.tolist())
+        runs.append(written(tmp_path / str(seed), rows, seed=seed, kinds=["learner"] * 5))
+        for values, into in ((received, xs), (returns, ys)):
+            into.append((values - values.mean()) / values.std())
+    found = [influenced_in(run) for run in read(map(str, runs))]
+    rho, p, agents = correlated(found)
+    assert agents == 48
+    assert rho == pytest.approx(np.corrcoef(np.ravel(xs), np.ravel(ys))[0, 1])
+    assert p == 1e-4 if rho > 0.6 else p < 0.05
+    chance = [type(one)(one.group, one.influence, draws.permutation(one.reward)) for one in found]
+    assert correlated(chance)[1] > 0.01
+
+
+def test_correlation_is_drawn_for_one_game(tmp_path, capsys):
+    rows = influence_rows([0.1, 0.2, 0.4], [1.0, 2.0, 3.0])
+    kinds = ["learner"] * 4
+    run = written(tmp_path / "run", rows, kinds=kinds)
+    out = tmp_path / "found.png"
+    assert cli.plot(["correlation", str(run), "--out", str(out)]) == 0
+    assert "within 1 runs, 3 agents: rho 0.98" in capsys.readouterr().out
+    assert out.stat().st_size > 5_000
+    other = written(tmp_path / "other", rows, kinds=kinds, game="Cleanup-v0")
+    assert cli.plot(["correlation", str(run), str(other)]) == 2
+    assert "one game at a time" in capsys.readouterr().err
+    plain = written(tmp_path / "plain", rows_of([1.0]))
+    assert cli.plot(["correlation", str(plain)]) == 2
+    assert "no influence was measured" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["table"], "which runs?"),
+        (["arms", "RUN", "--level", "1.5"], "between 0 and 1"),
+        (["arms", "RUN", "--window", "0"], "1 or more"),
+        (["table", "RUN", "--best", "-1"], "0 or more"),
+        (["table", "RUN", "--measure", "collective_retrun"], "was not measured"),
+        (["table", "RUN", "--out", "x"], "out"),
+        (["table", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_cost_one_line(tmp_path, capsys, words, message):
+    run = written(tmp_path / "run", rows_of([1.0]))
+    assert cli.plot([str(run) if word == "RUN" else word for word in words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
