@@ -6,6 +6,7 @@
 # ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,25 +47,41 @@ def main(prog: str, words: list[str]) -> int:
         raise UsageError(
             "which run? socialgrid-eval RUN... | matrix RUN... | record RUN [--options]"
         )
-    found = []
-    for name in map(user_path, runs):
-        results = evaluate(name, options, extra, imports)
-        found.append((name, results))
-        print(f"{name}\n{reports.report(results)}")
-        if not (options.json and len(runs) > 1):
-            default = reports.results_path(name, options, extra)
+    each: list[Mapping[str, Any]] = []
+    found: list[tuple[Path, Evaluation]] = []
+    asked = [(run, one) for run in map(user_path, runs) for one in _of_checkpoints(run, options)]
+    for run, one in asked:
+        results = evaluate(run, one, extra, imports)
+        found.append((run, results))
+        each.append(reports.results(run, one, extra, results))
+        of = "".join(f", checkpoint of step {step:,}" for step in one.steps())
+        print(f"{run}{of}\n{reports.report(results)}")
+        if not (options.json and len(asked) > 1):
+            default = reports.results_path(run, one, extra)
             path = user_path(options.json) if options.json else default
-            reports.write_json(path, reports.results(name, options, extra, results))
+            reports.write_json(path, each[-1])
             print(f"written to {path}")
-    together = reports.report_runs(found)
-    if together:
-        print(together)
-    if options.json and len(runs) > 1:
-        each = [reports.results(name, options, extra, one) for name, one in found]
+    across: list[dict[str, Any]] = []
+    if len(asked) == len(runs):  # of each run one checkpoint: they can be put together
+        together = reports.report_runs(found)
+        print(together, end="\n" if together else "")
         across = reports.results_of_runs(found)
+    if options.json and len(asked) > 1:
         reports.write_json(user_path(options.json), {"runs": each, "over_runs": across})
         print(f"written to {options.json}")
     return 0
+
+
+def _of_checkpoints(run: Path, options: EvalOptions) -> list[EvalOptions]:
+    """The same for each checkpoint that is asked for."""
+    if options.checkpoint == "newest":
+        return [options]
+    from socialgrid.train.checkpoint import steps_of
+
+    steps = options.steps() or steps_of(run)
+    if not steps:
+        raise UsageError(f"{run}: no checkpoint there")
+    return [dataclasses.replace(options, checkpoint=str(step)) for step in steps]
 
 
 def _evaluate_matrix(prog: str, words: list[str]) -> int:
@@ -87,7 +104,7 @@ def _evaluate_matrix(prog: str, words: list[str]) -> int:
 def evaluate(
     run_dir: Path, options: EvalOptions, extra: Mapping[str, Any], imports: Sequence[str] = ()
 ) -> Evaluation:
-    """Evaluate the newest checkpoint of a run.
+    """Evaluate a checkpoint of a run: the newest one, or that of a step.
 
     Args:
         run_dir: of the run.

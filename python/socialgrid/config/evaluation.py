@@ -34,6 +34,9 @@ class EvalOptions:
     """The most probable action instead of a sample; off-policy agents always play so."""
     device: str = "cpu"
     """Where the networks compute."""
+    checkpoint: str = "newest"
+    """Whose weights: of the newest checkpoint, of that of a step, of several (1000,2000), or of all
+    that a run has kept (``run.keep_checkpoints``)."""
     json: str = ""
     """Where the results go; RUN/eval-WORLD-....json by default."""
 
@@ -44,6 +47,19 @@ class EvalOptions:
             raise UsageError("seeds: at least one is needed")
         if self.world and self.game:
             raise UsageError("world and game: give one of them")
+        if self.checkpoint not in ("newest", "all"):
+            self.steps()
+
+    def steps(self) -> tuple[int, ...]:
+        """Steps of the checkpoints that are named; none for the newest one, or for all."""
+        if self.checkpoint in ("newest", "all"):
+            return ()
+        words = [word.strip().replace("_", "") for word in self.checkpoint.split(",")]
+        if not all(word.isdecimal() for word in words):
+            raise UsageError(
+                f"checkpoint: {self.checkpoint!r} is not newest, all, or steps of some"
+            )
+        return tuple(map(int, words))
 
 
 @dataclass(frozen=True)

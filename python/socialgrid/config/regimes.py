@@ -19,7 +19,7 @@ from socialgrid.algos.options import (
 )
 from socialgrid.config.errors import UsageError, nearest
 from socialgrid.config.roster import parse_player, slots_of
-from socialgrid.config.sections import ScheduleConfig, Sections
+from socialgrid.config.sections import EvaluationConfig, ScheduleConfig, Sections
 from socialgrid.social.roles import ADVISER
 
 
@@ -113,8 +113,12 @@ class OnPolicy(Regime):
 
     def unused(self, config: Sections) -> Mapping[str, str]:
         """See ``Regime``."""
+        if config.evaluation.interval:
+            return {}
         return dict.fromkeys(
-            ("evaluation.episodes",), f"{config.algorithm.name} is evaluated when it is over"
+            ("evaluation.episodes", "evaluation.worlds"),
+            f"{config.algorithm.name} is evaluated when it is over; evaluation.interval says how "
+            "often before",
         )
 
     def check_members(self, config: Sections) -> None:
@@ -144,7 +148,6 @@ class OnPolicy(Regime):
                 f"env.obs_mode: {algorithm.name} reads rgb or tiles; {off_policy} read vectors"
             )
         for option, value in (
-            ("evaluation.interval", config.evaluation.interval),
             ("players.groups", config.players.groups - 1),
             ("players.algorithms", config.players.algorithms),
         ):
@@ -220,12 +223,16 @@ class OffPolicy(Regime):
                 f"env.double_buffer: {name} has no use for it; {', '.join(self.others)} have "
                 f"({_OFF['env.double_buffer']} turns it off)"
             )
+        if config.evaluation.worlds != EvaluationConfig.worlds:
+            raise UsageError(
+                f"evaluation.worlds: {name} is evaluated where it learns; {', '.join(self.others)} "
+                "in other worlds, too"
+            )
         if config.schedule != ScheduleConfig():
             raise UsageError(f"schedule: {name} follows none; {', '.join(self.others)} do")
 
 
 _OFF = {  # options that only some algorithms know, as if they did not exist
-    "evaluation.interval": "--evaluation.interval 0",
     "players.groups": "--players.groups 1",
     "players.algorithms": "--players.algorithms none",
     "env.double_buffer": "--env.no-double-buffer",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Literal
 
 import socialgrid.social.options  # noqa: F401 (it fills the list of mechanisms)
@@ -18,6 +19,7 @@ from socialgrid.models.config import ModelConfig
 from socialgrid.social.advice.options import AdviserOptions
 from socialgrid.social.roles import ADVISER, Auxiliary, Social
 
+TRAINING = "training"  # the world of a run, among those that it is evaluated in
 _MOST_THREADS = 1024  # as in the simulator; hundreds of thousands are torch's end
 
 
@@ -166,17 +168,31 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Playing without exploration while an off-policy run goes on."""
+    """Playing without learning while a run goes on: off-policy agents without exploration in their
+    own tasks, on-policy ones as they act in training, in any worlds."""
 
     interval: int = 0
-    """Steps of each agent between evaluations; 0: never. A row of metrics, of ``env.rollout_steps``
-    steps of every copy, has one at most."""
+    """Steps of each agent (on-policy: environment steps) between evaluations; 0: never. A row of
+    metrics has one at most."""
     episodes: int = 10
-    """Episodes of each agent in an evaluation."""
+    """Episodes of each agent in an evaluation; on-policy in each world, with everybody there and,
+    where others can be absent, of each learner alone."""
+    worlds: tuple[str, ...] = (TRAINING,)
+    """On-policy: where. Presets by name or file, as of ``socialgrid-eval --world``; training: where
+    the run learns, with the options that its own env section names."""
 
     def __post_init__(self) -> None:
         _at_least("evaluation.interval", self.interval, 0)
         _at_least("evaluation.episodes", self.episodes, 1)
+        if not self.worlds:
+            raise UsageError(f"evaluation.worlds: at least one is needed, as {TRAINING}")
+        if len(set(map(world_name, self.worlds))) < len(self.worlds):
+            raise UsageError("evaluation.worlds: two of them have the same name")
+
+
+def world_name(world: str) -> str:
+    """What a world of ``evaluation.worlds`` is called in rows: a file by its stem."""
+    return PurePath(world).stem if world.endswith((".toml", ".json")) else world
 
 
 @dataclass(frozen=True)

@@ -280,6 +280,7 @@ def results_path(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) 
     parts += [f"{name}={value}" for name, value in sorted(extra.items())]
     parts += ["+".join(options.players)] if options.players else []
     parts += ["greedy"] if options.greedy else []
+    parts += [f"step-{step}" for step in options.steps()]
     name = re.sub(r"[^A-Za-z0-9._=+-]+", "_", "-".join(parts))[:120]
     return run_dir / f"eval-{name}.json"
 

@@ -17,6 +17,9 @@ from socialgrid.train.company import Company, Engagement
 from socialgrid.train.regime import regime_of
 from socialgrid.train.worlds import phase_at
 
+# Tensors of the learners of runs, for those whose newest checkpoints are not meant.
+Weights = Mapping[Path, Mapping[str, torch.Tensor]]
+
 
 @dataclass(frozen=True)
 class Seat:
@@ -109,7 +112,9 @@ def eyes_of(seats: Sequence[Seat], options: Mapping[str, Any]) -> list[list[str]
     return found
 
 
-def companies(seats: Sequence[Seat], world: Any, device: torch.device) -> list[Company]:
+def companies(
+    seats: Sequence[Seat], world: Any, device: torch.device, weights: Weights | None = None
+) -> list[Company]:
     """Load the networks of all seats, those of a run together.
 
     Each run's networks have the sizes, channels and memories of its own configuration.
@@ -118,6 +123,7 @@ def companies(seats: Sequence[Seat], world: Any, device: torch.device) -> list[C
         seats: of the world.
         world: the ``VecEnv`` that they will play in.
         device: where networks live.
+        weights: of runs whose newest checkpoints are not meant.
 
     Raises:
         UsageError: a run is damaged, or its agents do not fit into this world or company.
@@ -126,7 +132,10 @@ def companies(seats: Sequence[Seat], world: Any, device: torch.device) -> list[C
     for place, seat in enumerate(seats):
         if seat.run is not None:
             by_run.setdefault((seat.run.resolve(), seat.born), []).append(place)
-    return [_engage(seats, places, world, device) for places in by_run.values()]
+    given = {run.resolve(): tensors for run, tensors in (weights or {}).items()}
+    return [
+        _engage(seats, places, world, device, given.get(run)) for (run, _), places in by_run.items()
+    ]
 
 
 def at_home(seats: Sequence[Seat], run_dir: Path, run: TrainConfig) -> bool:
@@ -141,7 +150,11 @@ def at_home(seats: Sequence[Seat], run_dir: Path, run: TrainConfig) -> bool:
 
 
 def _engage(
-    seats: Sequence[Seat], places: Sequence[int], world: Any, device: torch.device
+    seats: Sequence[Seat],
+    places: Sequence[int],
+    world: Any,
+    device: torch.device,
+    weights: Mapping[str, torch.Tensor] | None,
 ) -> Company:
     """Networks of one run."""
     run, slots = seats[places[0]].run, tuple(seats[place].slot for place in places)
@@ -152,7 +165,7 @@ def _engage(
         for place, slot in zip(places, slots, strict=True):
             _check_fit(run, home, 0 if config.advised else slot, world, place)
         born = seats[places[0]].born
-        them = Engagement(run, config, slots, tuple(places), born, home, world, device)
+        them = Engagement(run, config, slots, tuple(places), born, weights, home, world, device)
         return regime_of(config).engage(them)
     finally:
         home.close()

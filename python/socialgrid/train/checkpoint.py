@@ -207,8 +207,14 @@ def load_newest(folder: Path, config: str | None = None) -> tuple[Path, Checkpoi
     raise CheckpointError(f"{folder}: no checkpoint there")
 
 
-def load_weights(run: Path) -> tuple[Checkpoint, list[str]]:
-    """The newest whole checkpoint of a run.
+def steps_of(run: Path) -> list[int]:
+    """Environment steps at which the checkpoints of a run were written, the oldest first."""
+    names = [path.name for path in found(run / "checkpoints")]
+    return sorted(int(name.removeprefix("step-")) for name in names)
+
+
+def load_weights(run: Path, step: int | None = None) -> tuple[Checkpoint, list[str]]:
+    """The newest whole checkpoint of a run, or the one of a step.
 
     Returns:
         it, and a complaint for each newer one that was refused.
@@ -217,6 +223,14 @@ def load_weights(run: Path) -> tuple[Checkpoint, list[str]]:
         UsageError: there is none, or none is whole and of the run's configuration.
     """
     _, identity = run_files.read_config(run)
+    if step is not None:
+        path = run / "checkpoints" / f"step-{step:012d}"
+        if step not in (there := steps_of(run)):
+            raise UsageError(
+                f"{run}: no checkpoint of step {step:,}; there are those of "
+                + (", ".join(f"{one:,}" for one in there) or "none")
+            )
+        return load(path, identity), []
     _, stored, complaints = load_newest(run / "checkpoints", identity)
     return stored, complaints
 

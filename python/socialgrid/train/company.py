@@ -56,6 +56,7 @@ class Engagement:
         slots: which of its agents.
         places: seats that they are to take, in the same order.
         born: as they were before they learnt anything.
+        weights: tensors of the run's learner; ``None``: those of its newest checkpoint.
         home: a world like the one that they learnt in.
         world: the ``VecEnv`` that they will play in.
         device: where networks live.
@@ -66,6 +67,7 @@ class Engagement:
     slots: tuple[int, ...]
     places: tuple[int, ...]
     born: bool
+    weights: Mapping[str, Tensor] | None
     home: Any
     world: Any
     device: torch.device

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from socialgrid.config import TrainConfig
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report.evaluation import Evaluation, Outcome, Result, outcomes_of
-from socialgrid.train.cast import Seat, at_home, companies, eyes_of, seats_of
+from socialgrid.train import checkpoint
+from socialgrid.train.cast import Seat, Weights, at_home, companies, eyes_of, seats_of
 from socialgrid.train.company import Company
 from socialgrid.train.device import choose_device
 from socialgrid.train.on_policy.company import Recurrent
@@ -31,6 +33,7 @@ def play_seats(
     *,
     recorded: bool = False,
     hide: bool = True,
+    weights: Weights | None = None,
 ) -> Iterator[tuple[int, str, Played, Any]]:
     """Let players meet in a world, in every condition with every seed.
 
@@ -42,6 +45,7 @@ def play_seats(
         recorded: all networks are one run's at home, and what they say and how they influence
             each other is wanted.
         hide: agents do not see what was hidden from them where they learnt.
+        weights: of runs whose newest checkpoints are not meant.
 
     Yields:
         seed, condition, what was played, and the simulator (closed).
@@ -68,7 +72,7 @@ def play_seats(
                 present=present,
             )
             try:
-                group = group or companies(seats, worlds.env, device)
+                group = group or companies(seats, worlds.env, device, weights)
                 first = group[0]
                 if recorded and isinstance(first, Recurrent):
                     played = play_episodes(
@@ -102,8 +106,22 @@ def evaluate_seats(
     config: TrainConfig,
     options: EvalOptions,
     extra: Mapping[str, Any],
+    weights: Mapping[str, Tensor] | None = None,
 ) -> Evaluation:
-    """Let a run's agents meet scripted players and other runs' agents in a world."""
+    """Let a run's agents meet scripted players and other runs' agents in a world.
+
+    Args:
+        run_dir: of the run.
+        run: its configuration.
+        config: the same, moved to where it is evaluated.
+        options: what to evaluate in.
+        extra: game options given on the command line.
+        weights: tensors of the run's learner as it is now, instead of those of a checkpoint; only
+            agents that learn are played alone then.
+
+    Raises:
+        UsageError: the game refuses, networks do not fit, or there is no such checkpoint.
+    """
     seats = seats_of(run_dir, run, config.players.kinds)
     home = at_home(seats, run_dir, run)
     everybody = tuple(range(len(seats)))
@@ -112,14 +130,23 @@ def evaluate_seats(
     others = [place for place in everybody if place not in learners]
     conditions: list[tuple[str, tuple[int, ...]]] = [("together", everybody)]
     if len(seats) > 1 and can_be_absent(config.env.game):
-        conditions += [(f"alone {place}", (place,)) for place in networks]
+        alone_too = networks if weights is None else learners
+        conditions += [(f"alone {place}", (place,)) for place in alone_too]
+    for step in options.steps():
+        weights = checkpoint.load_weights(run_dir, step)[0].weights
     results: list[Result] = []
     returns: dict[str, dict[int, list[Array]]] = {}
     episodes: list[tuple[dict[str, float], ...]] = []
     moments: list[tuple[dict[str, float], ...]] = []
     env: Any = None
     for seed, condition, played, env in play_seats(
-        config, seats, options, conditions, recorded=home, hide="hide" not in extra
+        config,
+        seats,
+        options,
+        conditions,
+        recorded=home,
+        hide="hide" not in extra,
+        weights=None if weights is None else {run_dir: weights},
     ):
         name, _, alone = condition.partition(" ")
         for place in [int(alone)] if alone else everybody:

@@ -124,7 +124,8 @@ def test_the_paper_preset_is_the_papers():
         ({"social": {"peers": {}}}, f"ppo has no peers; {', '.join(algorithms_of('off-policy'))}"),
         (DQN | {"social": {"moa": {}}}, "dqn has no moa; ppo, a3c"),
         (DQN | {"social": {"peers": {}, "lectr": {}}}, "one adviser mechanism at most"),
-        ({"evaluation": {"interval": 10}}, "evaluation.interval: ppo has no use for it"),
+        (DQN | {"evaluation": {"worlds": ["maze"]}}, "dqn is evaluated where it learns; ppo, a3c"),
+        ({"evaluation": {"worlds": []}}, "evaluation.worlds: at least one is needed, as training"),
         ({"players": {"groups": 2}}, "players.groups: ppo has no use for it"),
         (DQN | {"evaluation": {"interval": -1}}, "evaluation.interval: -1 is out of range"),
         (DQN | {"evaluation": {"episodes": 0}}, "evaluation.episodes: 0 is out of range"),
@@ -298,7 +299,10 @@ def test_room_is_as_published_and_its_variants_stand_for_arms():
         ("--social early-advising --peers.temperature 2", "where peers.choice is boltzmann"),
         ("--social random-advice --trust-rate 0.5", "has trust or agent-values; here it has none"),
         ("--social peers --advice critic --initial-trust none", "here it has critic"),
-        ("--algorithm ppo", r"ppo has no use for it; .* \(--evaluation.interval 0 turns it off\)"),
+        (
+            "--algorithm ppo --groups 2",
+            r"ppo has no use for it; .* \(--players.groups 1 turns it off\)",
+        ),
     ],
 )
 def test_options_of_advice_need_somebody_who_advises(line, message):

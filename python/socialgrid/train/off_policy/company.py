@@ -59,5 +59,5 @@ def _alone(them: Engagement, slot: int) -> OffPolicyLearner:
         spec = TaskSpec.of_view(ViewSpec.of(home, (agent,)), 1, home.obs_dtype.name)
     learner = lone_learner(them.config, slot, spec, them.device)
     if not them.born:
-        adopt_off_policy(learner, 0, them.run, slot)
+        adopt_off_policy(learner, 0, them.run, slot, them.weights)
     return learner

@@ -36,7 +36,7 @@ def evaluate_tasks(run_dir: Path, config: TrainConfig, options: EvalOptions) -> 
     for seed in options.seeds:
         tasks = make_tasks(config, options.episodes, derived_seed(seed, EVALUATED_WORLDS))
         if learner is None:
-            learner = load_off_policy(run_dir, config, tasks.spec, device)
+            learner = load_off_policy(run_dir, config, tasks.spec, device, *options.steps())
         returns = greedy_returns(tasks, learner)
         tasks.close()
         for agent, name in enumerate(roster.names()):
@@ -62,15 +62,26 @@ def _by_group(returns: Sequence[float]) -> dict[str, float]:
 
 
 def load_off_policy(
-    run_dir: Path, config: TrainConfig, spec: TaskSpec, device: torch.device
+    run_dir: Path,
+    config: TrainConfig,
+    spec: TaskSpec,
+    device: torch.device,
+    step: int | None = None,
 ) -> AnyOffPolicyLearner:
-    """The learner of a run's newest checkpoint, for tasks with the same observations and actions.
+    """The learner of a run's checkpoint, for tasks with the same observations and actions.
+
+    Args:
+        run_dir: of the run.
+        config: moved to these tasks.
+        spec: of the tasks.
+        device: where the networks live.
+        step: of the checkpoint; the newest one by default.
 
     Raises:
         UsageError: there is no whole checkpoint, or the networks are of other shapes.
     """
     learner = build_off_policy_learner(config, spec, device, begun=True)
-    stored, complaints = load_weights(run_dir)
+    stored, complaints = load_weights(run_dir, step)
     for complaint in complaints:
         print(f"refused a damaged checkpoint: {complaint}", file=sys.stderr)
     try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from socialgrid.algos.off_policy.mixed import MixedLearner
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
@@ -135,8 +136,17 @@ def _settings(
     return fresh
 
 
-def adopt_off_policy(learner: OffPolicyLearner, position: int, run: Path, slot: int | None) -> None:
-    """Give one agent of a learner the networks of an agent of another run's first group."""
+def adopt_off_policy(
+    learner: OffPolicyLearner,
+    position: int,
+    run: Path,
+    slot: int | None,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Give one agent of a learner the networks of an agent of another run's first group.
+
+    Tensors of the run's learner are those of its newest checkpoint, unless given.
+    """
     config = load_config(run)
     slot = config.roster.network(run, slot)
     algorithms, member = config.roster.algorithms, config.roster.slots.index(slot)
@@ -145,10 +155,8 @@ def adopt_off_policy(learner: OffPolicyLearner, position: int, run: Path, slot: 
         raise UsageError(f"{run}: its player {slot} learnt by {name}, not {learner.algorithm}")
     kinds = list(dict.fromkeys(algorithms))
     prefix = f"part{kinds.index(name)}/" if len(kinds) > 1 else ""
-    stored, _ = checkpoint.load_weights(run)
-    weights = {
-        key.removeprefix(prefix): x for key, x in stored.weights.items() if key.startswith(prefix)
-    }
+    stored = checkpoint.load_weights(run)[0].weights if weights is None else weights
+    own = {key.removeprefix(prefix): x for key, x in stored.items() if key.startswith(prefix)}
     index = algorithms[:member].count(name)
-    tensors = checkpoint.adopted(learner.tensors(), position, weights, index, run)
+    tensors = checkpoint.adopted(learner.tensors(), position, own, index, run)
     learner.load_tensors(tensors)

@@ -36,6 +36,7 @@ from socialgrid.models.finite import NonFiniteError
 from socialgrid.train.checkpoint import Checkpoint
 from socialgrid.train.on_policy.learner import check_phases, set_options
 from socialgrid.train.on_policy.rows import merged
+from socialgrid.train.on_policy.visits import Visits
 from socialgrid.train.on_policy.worker import (
     Shared,
     algorithm_of,
@@ -71,6 +72,7 @@ class AsyncTrainer(Run):
         shared: what all processes see.
         workers: those at work; none before the first step.
         restarted: workers that had to be replaced.
+        visits: evaluates.
     """
 
     learner: A3C
@@ -99,6 +101,7 @@ class AsyncTrainer(Run):
         self.learner = build_shared_learner(share, worlds.env, dump_dir, begun=self.begun)
         worlds.close()
         check_phases(self.learner, self.course)
+        self.visits = Visits(config, run_dir, "cpu")
         self.restarted = 0
         self.shared = self._share()
         self.workers: list[_Worker] = []
@@ -337,6 +340,7 @@ class AsyncTrainer(Run):
         rows = [row for rows in self._round.values() for row in rows]
         self._round.clear()
         self._read_counters()
+        visited = self.visits.follow(self, self._row_steps)
         now = time.monotonic()
         seconds = max(now - self._row_at, 1e-9)
         self.seconds += seconds
@@ -357,6 +361,7 @@ class AsyncTrainer(Run):
             "staleness_max": max(row["staleness"] for row in rows),
             "gradients_dropped": sum(row["dropped"] for row in rows),
             "workers_restarted": self.restarted,
+            **visited,
         }
         if self.course.follow(row):
             self.enter_phase()

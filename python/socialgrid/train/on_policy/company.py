@@ -84,7 +84,8 @@ def engage(them: Engagement) -> Recurrent:
         spec = dataclasses.replace(spec, atlas=np.asarray(them.world.tile_atlas))
     learner = learner_of(_one_rate(config), spec, them.places, them.device)
     if not them.born:
-        tensors, weights = learner.tensors(), _weights(run)
+        tensors = learner.tensors()
+        weights = _weights(run) if them.weights is None else them.weights
         for position, slot in enumerate(slots):
             there = networks.index(slot)
             tensors = checkpoint.adopted(tensors, position, weights, there, run)

@@ -28,6 +28,7 @@ from socialgrid.train.on_policy.learner import (
 )
 from socialgrid.train.on_policy.memory import fit_on_policy
 from socialgrid.train.on_policy.rows import Ended, by_agent, mean_outcomes
+from socialgrid.train.on_policy.visits import Visits
 from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run, named, tensors_named
 from socialgrid.train.seeds import REBUILT_WORLDS, derived_seed
@@ -46,6 +47,7 @@ class Trainer(Run):
         rollout: the batch collected last.
         collector: plays.
         phase: what the schedules say of the worlds.
+        visits: evaluates.
         builds: how often the worlds were made anew.
     """
 
@@ -90,6 +92,7 @@ class Trainer(Run):
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
         self.collector = self._make_collector()
+        self.visits = Visits(config, run_dir, self.device.type)
         # Of the episodes that go on: returns, and whether the agent was in play in them.
         self._returns = np.zeros((self.num_envs, len(self.names)), np.float64)
         self._played = np.zeros(self._returns.shape, np.bool_)
@@ -274,6 +277,8 @@ class Trainer(Run):
         steps = self.rollout.num_steps * self.num_envs * self.ranks.size
         self.env_steps += steps
         self.episodes += len(together) + len(solo)
+        with self._timed("evaluate"):
+            visited = self.visits.follow(self, self.env_steps - steps)
         seconds = time.perf_counter() - start
         self.seconds += seconds
         self._clock_total = seconds
@@ -293,6 +298,7 @@ class Trainer(Run):
             "time": {**self._clock, "other": seconds - sum(self._clock.values())},
             "options": {name: self.phase.options[name] for name in self.config.schedule.options},
             **numbers.by_kind(),
+            **visited,
         }
         self.follow_phases(row)
         return row

@@ -1,0 +1,141 @@
+"""Evaluations of on-policy runs: while they go on, and of any checkpoint that they have kept."""
+
+import json
+
+import pytest
+from tests.python.train.runs import same_end, tiny
+
+from socialgrid.commands import cli
+from socialgrid.report import read_metrics
+from socialgrid.train import checkpoint
+
+INTERVAL = 300
+WORLDS = ["--evaluation.interval", str(INTERVAL), "--evaluation.episodes", "6"]
+ALL = ["--keep-checkpoints", "99"]
+
+
+def train(folder, name, *words, preset=None):
+    line = [preset or tiny(folder), "--run-dir", str(folder / name), *ALL, *words]
+    assert cli.train(line) == 0
+    return folder / name
+
+
+def four(folder):
+    path = folder / "four.toml"
+    path.write_text(
+        f'base = "{tiny(folder)}"\n[env.options]\nnum_goals = 4\n'
+        '[players]\nkinds = ["expert", "learner", "learner"]\n'
+    )
+    return str(path)
+
+
+def evaluated(run):
+    rows = read_metrics(run / "metrics.jsonl")
+    return {row["env_steps"]: row["evaluations"] for row in rows if "evaluations" in row}
+
+
+@pytest.fixture(scope="module")
+def visited(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("visits")
+    return train(folder, "run", *WORLDS, "--evaluation.worlds", f"training,{four(folder)}")
+
+
+def test_a_row_that_passes_a_multiple_of_the_interval_has_an_evaluation(visited):
+    rows = read_metrics(visited / "metrics.jsonl")
+    steps = [row["env_steps"] for row in rows]
+    due = [now for now in steps if now // INTERVAL > (now - 128) // INTERVAL]
+    assert list(evaluated(visited)) == due == [384, 640, 1024]
+    for found in evaluated(visited).values():
+        assert list(found) == ["training", "four"]
+        for world in found.values():
+            assert world["episodes"] == 6
+            for name in ("learners_return", "learners_return_alone", "others_return"):
+                mean, low, high = world[name]
+                assert low <= mean <= high
+    assert all(row["time"]["evaluate"] > 0 for row in rows if "evaluations" in row)
+    assert len({json.dumps(one) for one in evaluated(visited).values()}) == 3, "weights changed"
+
+
+def test_training_goes_on_as_if_nobody_had_looked(tmp_path, visited):
+    same_end(visited, train(tmp_path, "unseen"))
+
+
+@pytest.mark.parametrize("world", ["training", "four"])
+def test_a_row_says_what_the_command_finds_in_the_checkpoint_of_its_step(world, visited, capsys):
+    preset = str(visited.parent / "four.toml")
+    words = [] if world == "training" else ["--world", preset]
+    step, found = list(evaluated(visited).items())[1]
+    out = visited.parent / "one.json"
+    words += ["--checkpoint", f"{step:_}", "--seeds", "0", "--episodes", "6", "--json", str(out)]
+    assert cli.evaluate([str(visited), *words]) == 0
+    assert f"checkpoint of step {step:,}" in capsys.readouterr().out
+    group = json.loads(out.read_text())["group"]
+    for name in ("learners_return", "others_return", "learners_return_alone"):
+        interval = group[name]["over_episodes"]
+        wanted = [interval["mean"], interval["low"], interval["high"]]
+        if name == "learners_return_alone":
+            wanted[1:] = found[world][name][1:]  # frozen agents alone are played by the command
+        assert found[world][name] == pytest.approx(wanted), name
+
+
+def test_a_resumed_run_finds_what_it_would_have_found(tmp_path, visited):
+    words = [*WORLDS, "--evaluation.worlds", f"training,{four(tmp_path)}"]
+    run = train(tmp_path, "run", *words, "--total-steps", "512")
+    assert list(evaluated(run)) == [384]
+    assert cli.train(["--resume", str(run), "--total-steps", "1024"]) == 0
+    assert evaluated(run) == evaluated(visited)
+    same_end(run, visited)
+
+
+def test_workers_learn_on_while_the_main_process_evaluates(tmp_path):
+    words = ["--algorithm", "a3c", "--workers", "2", "--total-steps", "512", *WORLDS]
+    text = (tmp_path / tiny(tmp_path)).read_text()
+    preset = tmp_path / "a3c.toml"
+    preset.write_text(text[: text.index("[variants.ppo")] + text[text.index("[logging]") :])
+    run = train(tmp_path, "run", *words, preset=str(preset))
+    found = evaluated(run)
+    assert found
+    assert all(list(one) == ["training"] for one in found.values())
+
+
+def test_all_checkpoints_are_evaluated_each_into_a_file(tmp_path, visited, capsys):
+    steps = checkpoint.steps_of(visited)
+    assert len(steps) == 8
+    words = ["--episodes", "4", "--seeds", "0"]
+    assert cli.evaluate([str(visited), "--checkpoint", "all", *words]) == 0
+    files = {step: visited / f"eval-training-world-step-{step}.json" for step in steps}
+    found = {step: json.loads(path.read_text()) for step, path in files.items()}
+    returns = {step: one["group"]["learners_return"] for step, one in found.items()}
+    assert len({json.dumps(one) for one in returns.values()}) > 1, "weights changed"
+    assert cli.evaluate([str(visited), *words]) == 0
+    newest = json.loads((visited / "eval-training-world.json").read_text())
+    assert newest["group"]["learners_return"] == returns[steps[-1]]
+    capsys.readouterr()
+    assert cli.evaluate([str(visited), "--checkpoint", "130"]) == 2
+    assert "no checkpoint of step 130; there are those of 128, 256," in capsys.readouterr().err
+    assert cli.evaluate([str(visited), "--checkpoint", "first"]) == 2
+    assert "'first' is not newest, all, or steps of some" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--evaluation.episodes", "3"], "evaluation.interval says how often before"),
+        (["--evaluation.interval", "9", "--evaluation.worlds", "maize"], "unknown preset 'maize'"),
+        (["--evaluation.interval", "9", "--evaluation.worlds", "none"], "at least one is needed"),
+        (
+            ["--evaluation.interval", "9", "--evaluation.worlds", "maze,maze"],
+            "two of them have the same name",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_told_before_anything_is_learnt(tmp_path, words, told, capsys):
+    assert cli.train([tiny(tmp_path), "--run-dir", str(tmp_path / "run"), *words]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_agents_with_tasks_of_their_own_are_evaluated_nowhere_else(tmp_path, capsys):
+    words = ["room-mini", "--run-dir", str(tmp_path / "run"), "--evaluation.worlds", "maze"]
+    assert cli.train(words) == 2
+    assert "evaluation.worlds: dqn is evaluated where it learns" in capsys.readouterr().err
