@@ -23,8 +23,8 @@ void check_positive(const std::vector<std::int64_t>& counts) {
   }
 }
 
-GivenMemory::GivenMemory(const GivenArrays& arrays, std::int64_t choices) {
-  const auto stored = arrays.shape("obs", 3), drawn = arrays.shape("places", 3);
+GivenMemory::GivenMemory(const GivenArrays& arrays, std::int64_t choices, bool views) {
+  const auto stored = arrays.shape(views ? "views" : "obs", 3), drawn = arrays.shape("places", 3);
   agents = stored[0];
   capacity = stored[1];
   inputs = stored[2];
@@ -33,8 +33,13 @@ GivenMemory::GivenMemory(const GivenArrays& arrays, std::int64_t choices) {
   batch = drawn[2];
   size = choices > 0 ? choices : arrays.shape("action", 3)[2];
   check_positive({inputs, steps, batch, size});
-  first_.obs = arrays.readable<float>("obs", stored);
-  first_.next_obs = arrays.readable<float>("next_obs", stored);
+  if (views) {
+    first_.views = arrays.readable<std::uint8_t>("views", stored);
+    first_.next_views = arrays.readable<std::uint8_t>("next_views", stored);
+  } else {
+    first_.obs = arrays.readable<float>("obs", stored);
+    first_.next_obs = arrays.readable<float>("next_obs", stored);
+  }
   if (choices > 0) {
     first_.choice = arrays.readable<std::int64_t>("action", {agents, capacity});
   } else {
@@ -51,8 +56,13 @@ GivenMemory::GivenMemory(const GivenArrays& arrays, std::int64_t choices) {
 learning::Stored GivenMemory::of(std::int64_t agent, std::int64_t place) const {
   const std::int64_t from = agent * capacity, behind = place * steps * batch;
   learning::Stored found = first_;
-  found.obs += from * inputs;
-  found.next_obs += from * inputs;
+  if (found.views != nullptr) {
+    found.views += from * inputs;
+    found.next_views += from * inputs;
+  } else {
+    found.obs += from * inputs;
+    found.next_obs += from * inputs;
+  }
   if (found.action != nullptr) found.action += from * size;
   if (found.choice != nullptr) found.choice += from;
   found.reward += from;

@@ -17,15 +17,16 @@ learning::Rules rules_of(const pybind11::dict& numbers);
 // Raises a ValueError unless every one of these is at least 1.
 void check_positive(const std::vector<std::int64_t>& counts);
 
-// Arrays of the memory: "obs" and "next_obs" [agents, capacity, inputs], "action" float32 [agents,
-// capacity, size] or, of `choices`, int64 [agents, capacity], "reward", "terminated"; of the
-// learners: "places" int64 [learners, steps, batch] and, where wanted, "weight" and "errors" alike.
+// Arrays of the memory: "obs" and "next_obs" [agents, capacity, inputs] or, instead of them,
+// "views" and "next_views" uint8 [agents, capacity, bytes], "action" float32 [agents, capacity,
+// size] or, of `choices`, int64 [agents, capacity], "reward", "terminated"; of the learners:
+// "places" int64 [learners, steps, batch] and, where wanted, "weight" and "errors" alike.
 struct GivenMemory {
-  std::int64_t agents, capacity, inputs, learners, steps, batch;
+  std::int64_t agents, capacity, inputs, learners, steps, batch;  // inputs: or bytes
   std::int64_t size = 0;  // numbers of an action; or choices
 
   // Looks at shapes first; `choices` is 0 where actions are continuous.
-  GivenMemory(const GivenArrays& arrays, std::int64_t choices);
+  GivenMemory(const GivenArrays& arrays, std::int64_t choices, bool views = false);
   // Of the learner that is agent `agent`, and the `place`th of the learners.
   learning::Stored of(std::int64_t agent, std::int64_t place) const;
   // Raises a ValueError unless these are agents, each once, with a number of steps before each.

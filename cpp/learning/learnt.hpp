@@ -19,6 +19,8 @@ struct Rules {
 struct Stored {
   const float* obs = nullptr;
   const float* next_obs = nullptr;
+  const std::uint8_t* views = nullptr;  // instead of those: [capacity, bytes]
+  const std::uint8_t* next_views = nullptr;
   const float* action = nullptr;
   const std::int64_t* choice = nullptr;
   const float* reward = nullptr;

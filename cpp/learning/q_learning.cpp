@@ -8,6 +8,7 @@
 
 #include "distinct.hpp"
 #include "network.hpp"
+#include "temporal.hpp"
 
 namespace socialgrid::learning {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 struct Desk {
   Scratch obs, next_obs, values, following, grad, room, spare;
   std::vector<std::int64_t> best, number, first;
+  std::vector<std::uint8_t> taken;  // views
 
   Desk(const Kernels& kernels, const QLearning& task)
       : obs(task.batch * task.sizes.front()),
@@ -27,7 +29,8 @@ struct Desk {
         spare(room_of(kernels, task.sizes, task.batch)),
         best(static_cast<std::size_t>(task.batch)),
         number(best.size()),
-        first(best.size()) {}
+        first(best.size()),
+        taken(task.outlook.views ? static_cast<std::size_t>(task.batch * task.outlook.bytes) : 0) {}
 };
 
 // One agent while it learns, at a desk that it shares with others.
@@ -40,12 +43,15 @@ class Learner {
         stored_(agent.stored),
         inputs_(task.sizes.front()),
         actions_(task.sizes.back()),
-        count_(parameters_of(task.sizes)),
-        network_(kernels, task.sizes, task.batch, agent.network.values),
-        target_(kernels, task.sizes, task.batch, agent.network.target),
+        seeing_(task.outlook.parameters()),
+        count_(seeing_ + parameters_of(task.sizes)),
+        eye_(kernels, task.outlook, agent.network.values, true),
+        target_eye_(kernels, task.outlook, agent.network.target, false),
+        network_(kernels, task.sizes, task.batch, agent.network.values + seeing_),
+        target_(kernels, task.sizes, task.batch, agent.network.target + seeing_),
         desk_(desk),
         grads_(count_),
-        of_layers_(task.sizes, grads_.data()) {}
+        of_layers_(task.sizes, grads_.data() + seeing_) {}
   Learner(const Learner&) = delete;
   Learner& operator=(const Learner&) = delete;
 
@@ -54,20 +60,8 @@ class Learner {
     const std::int64_t* drawn = stored_.drawn + step * task_.batch;
     const float* weight = stored_.weight;
     if (weight != nullptr) weight += step * task_.batch;
-    gather(stored_.obs, drawn, desk_.obs.data());
-    gather(stored_.next_obs, drawn, desk_.next_obs.data());
-    const float *next_obs = desk_.next_obs.data(), *following = desk_.following.data();
-    float *values = desk_.values.data(), *spare = desk_.spare.data();
-    const std::int64_t known = keep_distinct(desk_.next_obs.data());
-    target_.take(known);
-    target_.see(next_obs, desk_.following.data(), spare, false);
-    network_.take(known);
-    const float* judge = task_.is_double ? network_.see(next_obs, values, spare, false) : following;
-    for (std::int64_t b = 0; b < known; ++b) {
-      desk_.best[static_cast<std::size_t>(b)] = b * actions_ + largest(judge + b * actions_);
-    }
-    network_.take(task_.batch);
-    network_.see(desk_.obs.data(), values, desk_.room.data(), true);
+    const float *values = desk_.values.data(), *following = desk_.following.data();
+    task_.outlook.views ? look(drawn) : read(drawn);
     const float gamma = static_cast<float>(task_.rules.gamma);
     const float share = 1.0f / static_cast<float>(task_.batch);
     float* grad = desk_.grad.data();
@@ -81,20 +75,22 @@ class Learner {
       const float difference = values[at] - (stored_.reward[place] + goes_on * bootstrap);
       const float size = std::abs(difference);
       const float importance = weight == nullptr ? 1.0f : weight[b];
-      loss += importance * (size < 1.0f ? 0.5 * size * size : size - 0.5);
+      loss += importance * huber(difference);
       error += size;
       if (stored_.errors != nullptr) stored_.errors[step * task_.batch + b] = size;
-      grad[at] = std::clamp(difference, -1.0f, 1.0f) * importance * share;
+      grad[at] = huber_back(difference) * importance * share;
     }
     loss_ = loss * share;
     error_ = error * share;
     if (!std::isfinite(loss_)) return Outcome::loss;
     PerceptronBack back;
     back.grad = grad;
-    back.scratch = spare;
+    back.scratch = desk_.spare.data();
     back.weights = of_layers_.weights.data();
     back.biases = of_layers_.biases.data();
+    if (task_.outlook.views) back.grad_x = desk_.next_obs.data();
     network_.back(back);
+    eye_.back(back.grad_x, grads_.data());
     norm_ = kernels_.norm(grads_.data(), count_);
     return std::isfinite(norm_) ? Outcome::fine : Outcome::gradient;
   }
@@ -102,14 +98,58 @@ class Learner {
   // Takes the step.
   void descend(std::int64_t step, std::int64_t) {
     agent_.network.descend(kernels_, task_.rules, grads_.data(), count_, norm_);
+    eye_.changed();
     if ((agent_.updates + step + 1) % task_.target_interval == 0) {
       agent_.network.follow(kernels_, task_.rules, count_);
+      target_eye_.changed();
     }
     agent_.loss += loss_;
     agent_.error += error_;
   }
 
  private:
+  // What follows is judged, and what was seen, of vectors.
+  void read(const std::int64_t* drawn) {
+    gather(stored_.obs, drawn, desk_.obs.data());
+    gather(stored_.next_obs, drawn, desk_.next_obs.data());
+    const std::int64_t known = keep_distinct(desk_.next_obs.data());
+    target_.take(known);
+    network_.take(known);
+    judge(known, desk_.next_obs.data(), desk_.next_obs.data());
+    network_.take(task_.batch);
+    network_.see(desk_.obs.data(), desk_.values.data(), desk_.room.data(), true);
+  }
+  // Likewise of views.
+  void look(const std::int64_t* drawn) {
+    const std::int64_t batch = task_.batch;
+    for (std::int64_t b = 0; b < batch; ++b) desk_.number[static_cast<std::size_t>(b)] = b;
+    take(stored_.next_views, drawn);
+    target_eye_.see(desk_.taken.data(), batch, desk_.obs.data(), false);
+    if (task_.is_double) eye_.see(desk_.taken.data(), batch, desk_.next_obs.data(), false);
+    judge(batch, desk_.obs.data(), desk_.next_obs.data());
+    take(stored_.views, drawn);
+    eye_.see(desk_.taken.data(), batch, desk_.obs.data(), true);
+    network_.see(desk_.obs.data(), desk_.values.data(), desk_.room.data(), true);
+  }
+
+  // Which action is the best in what follows: observations as the target and the network see them.
+  void judge(std::int64_t count, const float* seen_by_target, const float* seen) {
+    float* spare = desk_.spare.data();
+    const float* judge = target_.see(seen_by_target, desk_.following.data(), spare, false);
+    if (task_.is_double) judge = network_.see(seen, desk_.values.data(), spare, false);
+    for (std::int64_t b = 0; b < count; ++b) {
+      const std::int64_t at = b * actions_;
+      desk_.best[static_cast<std::size_t>(b)] = at + largest(judge + at, actions_);
+    }
+  }
+
+  void take(const std::uint8_t* from, const std::int64_t* drawn) const {
+    const std::int64_t bytes = task_.outlook.bytes;
+    for (std::int64_t b = 0; b < task_.batch; ++b) {
+      task_.outlook.take(from + drawn[b] * bytes, desk_.taken.data() + b * bytes);
+    }
+  }
+
   void gather(const float* from, const std::int64_t* drawn, float* to) const {
     const auto size = static_cast<std::size_t>(inputs_) * sizeof(float);
     for (std::int64_t b = 0; b < task_.batch; ++b) {
@@ -130,20 +170,12 @@ class Learner {
     return known;
   }
 
-  // The first of the largest; what is no number counts as that.
-  std::int64_t largest(const float* row) const {
-    std::int64_t found = 0;
-    for (std::int64_t k = 1; k < actions_ && !std::isnan(row[found]); ++k) {
-      if (row[k] > row[found] || std::isnan(row[k])) found = k;
-    }
-    return found;
-  }
-
   const Kernels& kernels_;
   const QLearning& task_;
   QAgent& agent_;
   const Stored& stored_;
-  std::int64_t inputs_, actions_, count_;
+  std::int64_t inputs_, actions_, seeing_, count_;
+  Eye eye_, target_eye_;
   DenseNetwork network_, target_;
   Desk& desk_;
   Scratch grads_;

@@ -10,9 +10,7 @@
 namespace socialgrid::learning {
 namespace {
 
-constexpr std::int64_t kMostTiles = 2048;
-constexpr std::int64_t kCellsATile = 16;  // fewer cells for a tile are not worth a table
-constexpr double kWorthSharing = 0.9;     // share of distinct views from which on all are encoded
+constexpr double kWorthSharing = 0.9;  // share of distinct views from which on all are encoded
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -31,7 +29,7 @@ Seen::Seen(const Kernels& kernels, const Sight& sight, bool back)
   places_ = window.kernel * window.kernel;
   padded_ = kernels.padded_outputs(window.outputs);
   const std::int64_t cells = sight.count * sight.rows * sight.cols;
-  const std::int64_t limit = std::min(kMostTiles, cells / kCellsATile);
+  const std::int64_t limit = std::min(sight.most_tiles, cells / sight.cells_a_tile);
   const std::int64_t bytes = sight.shown.number > 0 ? sight.shown.number : sight.pixels;
   std::vector<std::int64_t> first(index(limit));
   numbers_.resize(index(cells));

@@ -20,6 +20,8 @@ struct Sight {
   std::vector<Layer> layers;
   std::vector<const float*> weights, biases;
   const ReadyLayers* ready = nullptr;  // `ready_layers` of it, if somebody has them
+  std::int64_t cells_a_tile = 16;      // with fewer cells for a tile, tiles are not known
+  std::int64_t most_tiles = 2048;
 };
 
 // The layers after that of windows.

@@ -197,8 +197,10 @@ class Kernels:
         numbers: dict[str, float],
         learners: Sequence[int],
         begun: Sequence[int],
+        views: tuple[Sequence[int], bool, Sequence[tuple[int, int, int, int, int, float, bool]]]
+        | None,
         threads: int,
-    ) -> tuple[int, int, bool, list[list[float]]]: ...
+    ) -> tuple[int, int, bool, list[list[float]]] | None: ...
     def march(
         self,
         batch: BatchEnv,

@@ -13,8 +13,8 @@ from socialgrid.models.acting import known
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.deciding import layers_of_head
 from socialgrid.models.decoder import Decoder
-from socialgrid.models.encoders import CellConv
-from socialgrid.models.encoding import Layer, layers_of
+from socialgrid.models.encoding import Layer
+from socialgrid.models.seeing import seeing
 from socialgrid.models.walks import named_parameters
 
 
@@ -57,23 +57,11 @@ def plan_of(network: ActorCritic, decoders: Sequence[Decoder] = ()) -> Plan | No
 
 
 def _make_plan(network: ActorCritic, decoders: Sequence[Decoder]) -> Plan | None:
-    encoder = network.encoder
-    over_cells = isinstance(encoder.first, CellConv) or len(encoder.convs) > 0
-    if not known(network) or not over_cells:
+    sees = seeing(network.encoder) if known(network) else None
+    if sees is None:
         return None
-    first, convs, spec = encoder.first, list(encoder.convs), network.spec
-    layers: list[Layer] = []
-    seeing: list[Any] = [first, *convs, *encoder.project]
-    if isinstance(first, CellConv):
-        convs = [first.conv, *convs]
-        seeing = [*convs, *encoder.project]
-    else:
-        outputs, inputs = first.weight.shape[1:]
-        layers.append((1, 1, inputs, outputs, 1, first.negative_slope, False))
-    layers += layers_of(spec.rows, spec.cols, convs, encoder.project)
     lstm = network.lstm
-    own = [x for layer in seeing for x in (layer.weight, layer.bias)]
-    own += [lstm.weight_ih, lstm.bias_ih, lstm.weight_hh, lstm.bias_hh]
+    own: list[Any] = [*sees.parameters, lstm.weight_ih, lstm.bias_ih, lstm.weight_hh, lstm.bias_hh]
     heads = {}
     for name, one in network.heads.items():
         both = one.policy_head, one.value_head
@@ -85,4 +73,4 @@ def _make_plan(network: ActorCritic, decoders: Sequence[Decoder]) -> Plan | None
         own += decoder.in_order()
     sizes = [p[0].numel() for p in own]
     offsets = [sum(sizes[:i]) for i in range(len(sizes))]
-    return Plan(not isinstance(first, CellConv), layers, heads, predictions, own, sizes, offsets)
+    return Plan(sees.of_cells, sees.layers, heads, predictions, own, sizes, offsets)

@@ -93,13 +93,25 @@ def score(learner, task, steps):
     return total / steps
 
 
+def seen(task, lead, gen):
+    """Random vectors, or random views of eight tiles."""
+    view = task.view
+    if view is None:
+        return torch.randn((*lead, *task.obs_shape), generator=gen)
+    numbers = torch.randint(8, (*lead, view.rows, view.cols), generator=gen)
+    if view.atlas is not None:
+        return numbers.to(torch.uint8 if task.obs_dtype == "uint8" else torch.int16)
+    t, own = view.tile_size, torch.Generator().manual_seed(9)
+    tiles = torch.randint(256, (8, t, t, 3), generator=own, dtype=torch.uint8)
+    return tiles[numbers].transpose(-4, -3).reshape(*lead, *task.obs_shape)
+
+
 def remember(learner, steps, seed=0):
     """Store random experience, some of it at the ends of episodes."""
     gen, task = torch.Generator().manual_seed(seed), learner.task
     lead = (learner.num_agents, learner.num_envs)
     for _ in range(steps):
-        obs = torch.randn((*lead, *task.obs_shape), generator=gen)
-        following = torch.randn((*lead, *task.obs_shape), generator=gen)
+        obs, following = (seen(task, lead, gen) for _ in range(2))
         u = torch.rand((*lead, *task.action_shape), generator=gen)
         numbers = (u * task.num_actions).long()
         action = task.unscaled(2 * u - 1) if task.continuous else numbers

@@ -1,4 +1,5 @@
-"""Learners whose gradient steps on vectors are all taken in one call of compiled kernels.
+"""Learners whose gradient steps are taken by compiled kernels: on vectors all in one call, on views
+and by priority one in each.
 
 What they compute is what each learner's ``_learn`` does step by step; results differ by rounding.
 Each agent does all it has to do for a step while its numbers are in the cache, and agents are
@@ -41,34 +42,50 @@ class CompiledLearner(OffPolicyLearner):
     """Whether networks look at views; None: not asked yet."""
 
     @abstractmethod
-    def _compiled_steps(self, batches: Batches) -> Steps:
-        """Let learners take gradient steps, up to the first in which somebody's is not finite."""
+    def _compiled_steps(self, batches: Batches) -> Steps | None:
+        """Let learners take gradient steps, up to the first in which somebody's is not finite; None
+        where kernels know no way, and nothing has changed.
+        """
 
     def _compiles(self) -> bool:
-        """Whether kernels can work on these vectors and networks, and are wanted."""
-        parts = self._trained.values()
-        if self._sees is None:
-            named = (name for p in parts for name, _ in p.network.named_parameters())
-            self._sees = any("torso." in name for name in named)
-        blocks = (part.flat.block for part in parts)
+        """Whether kernels can work on these observations and networks, and are wanted."""
         # Priorities of agents who do not learn are those of networks that no kernel looks at.
         known = not self.config.prioritised or self._learners == self._now
-        own = known and self._learns_as_compiled()
-        return own and not self._sees and kernels.usable(self.replay.kept["obs"], *blocks)
+        blocks = (part.flat.block for part in self._trained.values())
+        return known and self._learns_as_compiled() and kernels.usable(*blocks) and self._readable()
+
+    def _readable(self) -> bool:
+        """Whether kernels can read what is stored, and the networks."""
+        if self._sees is None:
+            parts = self._trained.values()
+            named = (name for p in parts for name, _ in p.network.named_parameters())
+            self._sees = any("torso." in name for name in named)
+        return not self._sees and kernels.usable(self.replay.kept["obs"])
 
     def _learns_as_compiled(self) -> bool:
         kind = type(self)
         owner = next(one for one in kind.__mro__ if "known_to_kernels" in vars(one))
-        return all(getattr(kind, x, None) is getattr(owner, x, None) for x in _COMPILED)
+        return not any(
+            x in vars(self) or getattr(kind, x, None) is not getattr(owner, x, None)
+            for x in _COMPILED
+        )
+
+    @property
+    def _steps_at_once(self) -> bool:
+        """Whether a call may take several steps: what one comes to changes no draw, and a user who
+        interrupts does not wait for long.
+        """
+        return not self.config.prioritised and self.task.view is None
 
     def _take_gradient_steps(self, steps: int) -> dict[str, Tensor]:
         if not steps or not self._compiles():
             return super()._take_gradient_steps(steps)
-        if self.config.prioritised:
-            each = [self._learn_by_priority() for _ in range(steps)]
-            names = dict.fromkeys(name for numbers in each for name in numbers)
-            return {n: _mean([numbers[n] for numbers in each if n in numbers]) for n in names}
-        return self._learn_from(self._places_of_steps(steps))[0]
+        if self._steps_at_once:
+            learnt = self._learn_from(self._places_of_steps(steps))
+            return super()._take_gradient_steps(steps) if learnt is None else learnt[0]
+        each = [self._learn_once() for _ in range(steps)]
+        names = dict.fromkeys(name for numbers in each for name in numbers)
+        return {n: _mean([numbers[n] for numbers in each if n in numbers]) for n in names}
 
     def _places_of_steps(self, steps: int) -> Tensor:
         """Where the transitions lie that so many steps draw, int64 ``[A, steps, B]``."""
@@ -79,19 +96,27 @@ class CompiledLearner(OffPolicyLearner):
         found: Tensor = self.replay.places(words.view(self.num_agents, steps, count))
         return found
 
-    def _learn_by_priority(self) -> dict[str, Tensor]:
-        """One gradient step; what it comes to changes the draws of the next."""
-        index, weight = self.replay.places_by_priority(self._batch_words(), self._priority_beta())
-        numbers, found = self._learn_from(index[:, None], weight[:, None])
-        errors = torch.zeros_like(weight)
-        errors[self._learners] = found[:, 0]
-        agents = None if all(self._updating) else self._updating
-        self.replay.set_priorities(index, errors, agents)
+    def _learn_once(self) -> dict[str, Tensor]:
+        """One gradient step; drawn by priority, what it comes to changes the draws of the next."""
+        words, weight = self._batch_words(), None
+        if self.config.prioritised:
+            index, weight = self.replay.places_by_priority(words, self._priority_beta())
+        else:
+            index = self.replay.places(words)
+        learnt = self._learn_from(index[:, None], None if weight is None else weight[:, None])
+        if learnt is None:
+            return super()._take_gradient_steps(1)
+        numbers, found = learnt
+        if weight is not None:
+            errors = torch.zeros_like(weight)
+            errors[self._learners] = found[:, 0]
+            agents = None if all(self._updating) else self._updating
+            self.replay.set_priorities(index, errors, agents)
         return numbers
 
     def _learn_from(
         self, places: Tensor, weight: Tensor | None = None
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    ) -> tuple[dict[str, Tensor], Tensor] | None:
         """Gradient steps on what lies at some places of the memory.
 
         Args:
@@ -99,12 +124,15 @@ class CompiledLearner(OffPolicyLearner):
             weight: importance, float32 ``[A, steps, B]``; all 1 by default.
 
         Returns:
-            means over the steps, ``[A]``; temporal differences ``[learners, steps, B]``.
+            means over the steps, ``[A]``; temporal differences ``[learners, steps, B]``. None
+            where kernels know no way.
         """
         learners, steps = self._learners, places.shape[1]
         begun = [self.agent_updates[agent] for agent in learners]
         own = None if weight is None else weight[learners]
         found = self._compiled_steps(Batches(learners, begun, places[learners], own))
+        if found is None:
+            return None
         taken = steps if found.failed is None else found.done + 1
         self.updates += taken
         for agent in self._now:

@@ -119,7 +119,12 @@ class DQN(CompiledLearner):
         values: Tensor = self._q(obs)[0]
         return values.gather(-1, actions)
 
-    def _compiled_steps(self, batches: Batches) -> Steps:
+    def _readable(self) -> bool:
+        part, obs = self._trained["q"], self.replay.kept["obs"]
+        networks = part.network, part.target
+        return all(compiled_q.readable(network, obs) for network in networks)
+
+    def _compiled_steps(self, batches: Batches) -> Steps | None:
         given = self._trained["q"], self.config, self.task.num_actions, self.replay, batches
         return compiled_q.take_steps(*given)
 

@@ -1,4 +1,4 @@
-"""Gradient steps on vectors as compiled kernels are given them."""
+"""Gradient steps as compiled kernels are given them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,6 +53,9 @@ class Steps:
 def memory_arrays(replay: Replay, batches: Batches) -> dict[str, Any]:
     """What kernels learn from, and "errors" where there are weights to be written again."""
     found = {name: x for name, x in replay.arrays.items() if name != "truncated"}
+    if found["obs"].dtype != np.float32:
+        for name, given in (("obs", "views"), ("next_obs", "next_views")):
+            found[given] = found.pop(name).view(np.uint8)
     found["places"] = batches.places.contiguous().numpy()
     if batches.weight is not None:
         weight = batches.weight.contiguous()

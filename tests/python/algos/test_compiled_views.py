@@ -1,0 +1,319 @@
+"""Gradient steps of Q-networks on views by compiled kernels, against those without them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tests.python.algos.off_policy_tasks import remember, seen
+
+from socialgrid import _core
+from socialgrid.algos import DQN, DQNConfig
+from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec, kernels
+
+ATLAS = np.random.default_rng(3).integers(0, 256, (8, 2, 2, 3), dtype=np.uint8)
+CONVS = {"channels": (5, 7, 9), "features": (11,)}
+KINDS = {
+    "pixels": (None, "uint8", CONVS),
+    "numbers": (ATLAS, "uint8", CONVS),
+    "wide numbers": (ATLAS, "uint16", {"channels": (4, 6), "features": (9, 8)}),
+    "windows": (None, "uint8", {"channels": (6,), "first_kernel": 3, "features": (8,)}),
+}
+
+
+@pytest.fixture(params=_core.kernel_sets())
+def compiled(request, monkeypatch):
+    """Every set of kernels of this processor."""
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(request.param))
+
+
+@pytest.fixture
+def fastest(monkeypatch):
+    """The fastest set: what is the same for all."""
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
+
+
+def learner_of(kind, agents=2, ids=None, steps=20, **options):
+    atlas, dtype, model = KINDS[kind]
+    task = TaskSpec.of_view(ViewSpec(6, 5, 2, (3,), atlas), agents, dtype)
+    given = {"hidden": (16, 12), "batch_size": 19, "buffer_size": 60, "learning_starts": 10}
+    given |= {"gradient_steps": 3, "learning_rate": (1e-2, 3e-3)[:agents], "adam_eps": 1e-3}
+    config = DQNConfig(**given | options)
+    made = {"num_envs": 2, "seed": 4, "agent_ids": ids, "model": ModelConfig(**model)}
+    learner = DQN(task, config, **made)
+    remember(learner, steps)
+    return learner
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often a compiled call has taken a step."""
+
+    class Counted:
+        taken = 0
+
+        def __init__(self, own):
+            self.own = own
+
+        def __getattr__(self, name):
+            return getattr(self.own, name)
+
+        def learn_q(self, *given):
+            found = self.own.learn_q(*given)
+            Counted.taken += found is not None
+            return found
+
+    monkeypatch.setattr(kernels, "KERNELS", Counted(kernels.chosen(None)))
+    return Counted
+
+
+def same(one, other, exact=False):
+    for name, x in one.tensors().items():
+        if exact or not x.is_floating_point():
+            assert torch.equal(x, other.tensors()[name]), name
+        else:
+            near = {"rtol": 2e-4, "atol": 5e-6, "equal_nan": True}
+            torch.testing.assert_close(x, other.tensors()[name], msg=name, **near)
+    assert one.meta() == other.meta()
+
+
+def check_twins(kind, monkeypatch, learning=(True, True), updates=3, **options):
+    """Whole updates with and without kernels."""
+    agents = len(learning)
+    fast, slow = (learner_of(kind, agents, **options) for _ in range(2))
+    used = kernels.KERNELS
+    for each in (fast, slow):
+        each.set_learning(list(learning))
+    for _ in range(updates):
+        monkeypatch.setattr(kernels, "KERNELS", used)
+        numbers = fast.update()
+        monkeypatch.setattr(kernels, "KERNELS", None)
+        expected = slow.update()
+        assert list(numbers) == list(expected)
+        for name, x in expected.items():
+            torch.testing.assert_close(numbers[name], x, rtol=2e-4, atol=5e-6, equal_nan=True)
+            assert x.isfinite().tolist() == list(learning)
+        same(fast, slow)
+    return fast, slow
+
+
+OPTIONS = [
+    {},
+    {"max_grad_norm": 0.05, "double": False},
+    {"tau": 1.0, "target_interval": 2, "hidden": (8,)},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_are_those_without_kernels(compiled, monkeypatch, kind, options):
+    check_twins(kind, monkeypatch, **options)
+
+
+def test_a_step_is_one_call(calls):
+    for kind in KINDS:
+        learner_of(kind).update()
+    assert calls.taken == 3 * len(KINDS)
+
+
+@pytest.mark.parametrize("learning", [(False, True), (True, False), (False, False)])
+def test_only_learners_learn(fastest, monkeypatch, learning):
+    check_twins("pixels", monkeypatch, learning, updates=2)
+
+
+@pytest.mark.parametrize("learning", [(True, True), (True, False)])
+def test_priorities_are_learnt_from_and_changed(fastest, monkeypatch, learning):
+    options = {"prioritised": True, "priority_beta": 0.7}
+    fast, slow = check_twins("numbers", monkeypatch, learning, updates=2, **options)
+    memory = slow.memory()
+    for name, x in fast.memory().items():
+        torch.testing.assert_close(x, memory[name], rtol=2e-4, atol=5e-6, msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_agents_learn_depends_neither_on_threads_nor_on_others(fastest, kind):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = learner_of(kind)
+        alone.update()
+        torch.set_num_threads(3)
+        together = learner_of(kind)
+        together.update()
+        same(alone, together, exact=True)
+    finally:
+        torch.set_num_threads(before)
+    single = learner_of(kind, 1, ids=[1], learning_rate=3e-3)
+    single.load_memory({name: x[1:2] for name, x in alone.memory().items()})
+    single.update()
+    for name, x in single.tensors().items():
+        assert torch.equal(x[0], alone.tensors()[name][1]), name
+
+
+def test_learners_go_on_bit_for_bit(fastest):
+    whole, again = learner_of("pixels"), learner_of("pixels", steps=1)
+    whole.update()
+    again.load_tensors(whole.tensors())
+    again.load_memory(whole.memory())
+    again.load_meta(whole.meta())
+    for each in (whole, again):
+        each.update()
+    same(whole, again, exact=True)
+
+
+def test_too_many_tiles_are_seen_without_a_table(calls, monkeypatch):
+    """Noise has as many tiles as cells: a step on it is taken by operators, the next as ever."""
+    fast, slow = learner_of("pixels"), learner_of("pixels")
+    for each in (fast, slow):
+        memory = each.memory()
+        gen = torch.Generator().manual_seed(1)
+        noise = torch.randint(256, memory["obs"].shape, generator=gen, dtype=torch.uint8)
+        each.load_memory(memory | {"obs": noise})
+    fast.update(2)
+    assert calls.taken == 0
+    monkeypatch.setattr(kernels, "KERNELS", None)
+    slow.update(2)
+    same(fast, slow)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nobody_goes_on_where_somebody_is_not_finite(fastest, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        learner, twin = learner_of("pixels"), learner_of("pixels")
+        broken = learner.memory()
+        drawn = [learner.draws.words([k] * 2, range(1), kind=4, places=19) for k in range(3)]
+        places = [set((words[1, 0] * learner.replay.sizes[1] >> 32).tolist()) for words in drawn]
+        broken["reward"][1, next(iter(places[2] - places[0] - places[1]))] = math.nan
+        learner.load_memory(broken)
+        with pytest.raises(NonFiniteError, match="q loss in update 3, agent 1"):
+            learner.update()
+        twin.update(2)
+        for name, x in twin.tensors().items():
+            assert torch.equal(learner.tensors()[name], x), name
+        assert learner.agent_updates == [3] * 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["obs", "next_obs"])
+def test_tiles_that_there_are_not_are_refused(fastest, name):
+    learner = learner_of("numbers")
+    memory, before = learner.memory(), learner.tensors()
+    memory[name][1] = 8
+    learner.load_memory(memory)
+    with pytest.raises(IndexError, match="tile 8, but there are only 8"):
+        learner.update(1)
+    for key, x in learner.tensors().items():
+        assert torch.equal(x, before[key]), key
+
+
+def test_actions_that_there_are_not_are_refused(fastest):
+    learner = learner_of("pixels")
+    memory, before = learner.memory(), learner.tensors()
+    memory["action"][:] = 3
+    learner.load_memory(memory)
+    with pytest.raises(ValueError, match="action 3 at place"):
+        learner.update(1)
+    for key, x in learner.tensors().items():
+        assert torch.equal(x, before[key]), key
+
+
+class Given:
+    """What a learner hands to the kernels."""
+
+    NAMES = ("arrays", "hidden", "numbers", "learners", "begun", "views", "threads")
+
+    def __init__(self, kind, monkeypatch):
+        self.own = kernels.KERNELS
+        learner = learner_of(kind)
+        monkeypatch.setattr(kernels, "KERNELS", self)
+        with pytest.raises(StopIteration):
+            learner.update()
+        monkeypatch.setattr(kernels, "KERNELS", self.own)
+
+    def learn_q(self, *given):
+        self.given = dict(zip(self.NAMES, given, strict=True))
+        raise StopIteration
+
+    def refused(self, **others):
+        with pytest.raises(ValueError, match=r"must|missing") as error:
+            self.own.learn_q(**self.given | others)
+        return str(error.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_does_not_fit_is_refused_before_anything_changes(fastest, monkeypatch, kind):
+    given = Given(kind, monkeypatch)
+    arrays, (sizes, of_cells, layers) = given.given["arrays"], given.given["views"]
+    before = {name: x.copy() for name, x in arrays.items()}
+    for name, x in before.items():
+        for wrong in (x[..., :-1], np.zeros(x.shape, complex), x.tolist()):
+            assert name in given.refused(arrays=arrays | {name: wrong})
+    assert "views" in given.refused(views=((5, *sizes[1:]), of_cells, layers))
+    for i in range(4):
+        for wrong in (-1, 7, 1 << 40):
+            changed = (*sizes[:i], wrong, *sizes[i + 1 :])
+            assert given.refused(views=(changed, of_cells, layers))
+    assert given.refused(views=(sizes, not of_cells, layers))
+    assert given.refused(views=(sizes, of_cells, []))
+    assert given.refused(views=(sizes, of_cells, layers[:-1]))
+    for i, layer in enumerate(layers):
+        for k in range(5):
+            for wrong in (0, -1, layer[k] + 1, 1 << 40):
+                other = (*layer[:k], wrong, *layer[k + 1 :])
+                assert given.refused(
+                    views=(sizes, of_cells, [*layers[:i], other, *layers[i + 1 :]])
+                )
+    assert "missing" in given.refused(views=None)
+    twice = np.concatenate([arrays["places"]] * 2, 1)
+    assert "one step" in given.refused(arrays=arrays | {"places": twice})
+    for name, x in arrays.items():
+        np.testing.assert_array_equal(x, before[name])
+
+
+@pytest.mark.parametrize("name", ["_learn", "loss"])
+def test_who_learns_otherwise_is_asked(calls, name):
+    learner, asked = learner_of("pixels"), []
+
+    class Mine(DQN):
+        pass
+
+    def mine(self, *given):
+        asked.append(name)
+        return getattr(DQN, name)(self, *given)
+
+    setattr(Mine, name, mine)
+    learner.__class__ = Mine
+    learner.update()
+    assert asked
+    assert calls.taken == 0
+    single = learner_of("pixels")
+    setattr(single, name, lambda *given: mine(single, *given))
+    asked.clear()
+    single.update()
+    assert asked
+    assert calls.taken == 0
+
+
+def test_networks_that_are_put_together_otherwise_are_asked(calls):
+    learner = learner_of("pixels")
+    torso, asked = learner.trained["q"].network.torso, []
+
+    class Mine(type(torso)):
+        def forward(self, obs):
+            asked.append(obs)
+            return super().forward(obs)
+
+    torso.__class__ = Mine
+    learner.update()
+    assert asked
+    assert calls.taken == 0
+
+
+def test_views_of_the_tests_have_few_tiles():
+    task = TaskSpec.of_view(ViewSpec(6, 5, 2, (3,)), 1)
+    views = seen(task, (1, 40), torch.Generator())
+    tiles = views.view(40, 6, 2, 5, 2, 3).transpose(2, 3).reshape(-1, 12)
+    assert len(tiles.unique(dim=0)) == 8
