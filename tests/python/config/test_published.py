@@ -91,7 +91,7 @@ def test_help_and_list_show_deviations(capsys):
     assert "env.options.prestige_decay: 0.95 for 0.99" in out
     assert cli.train(["--list"]) == 0
     out = capsys.readouterr().out
-    assert "reproduces Jaques et al. (2019); 4 deviations: socialgrid-train cleanup --help" in out
+    assert "reproduces Jaques et al. (2019); 5 deviations: socialgrid-train cleanup --help" in out
 
 
 def test_bases_deviations_count_for_reproductions_only(tmp_path):
