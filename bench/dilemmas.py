@@ -2,7 +2,7 @@
 
     python bench/dilemmas.py box-trapped     # 20 runs of 200,000 steps, 100 episodes of each
     python bench/dilemmas.py cleanup-mini    # 15 runs of 400,000 steps
-    python bench/dilemmas.py harvest         # three runs of 4.4 million steps, 15 minutes each
+    python bench/dilemmas.py harvest         # 12 runs of 4 million steps; also cleanup
 
 Runs that are already finished in the folder are kept, so an interrupted call goes on where it was.
 Prints Markdown tables and draws every seed's curve.
@@ -50,6 +50,15 @@ class Experiment:
     known: Mapping[str, Sequence[tuple[float, float]]] | None = None
 
 
+# Far less than the paper's hundreds of millions of steps, so that influence counts from early on.
+SHORT = ["--total-steps", "4_000_000", "--workers", "1", "--num-envs", "16",
+         "--learning-rate-steps", "20e6"]  # fmt: skip
+PAPER = {
+    "a3c": SHORT,
+    "visible-actions-baseline": ["--social", "influence-baseline", *SHORT],
+    "influence": ["--social", "influence", "--curriculum", "1", *SHORT],
+    "moa": ["--social", "moa-paper", "--curriculum", "1", *SHORT],
+}
 EXPERIMENTS = {
     "box-trapped": Experiment(
         "box-trapped",
@@ -77,13 +86,12 @@ EXPERIMENTS = {
         ("collective_return", "equality", "apples", "cleaned", "shots"),
         "apples",
     ),
+    "cleanup": Experiment(
+        "cleanup", PAPER, 3, ("collective_return", "equality", "apples", "cleaned", "shots"),
+        "collective_return",
+    ),
     "harvest": Experiment(
-        "harvest",
-        {
-            "a3c": ["--total-steps", "4_400_000", "--workers", "1", "--num-envs", "16",
-                    "--learning-rate-steps", "20e6"],
-        },
-        3,
+        "harvest", PAPER, 3,
         ("collective_return", "equality", "sustainability", "apples", "shots", "hits"),
         "collective_return",
         # Read from the figure of the public repository's README, PPO without social mechanisms.
@@ -104,7 +112,9 @@ def call(program: str, words: Sequence[str], log: Path) -> None:
         subprocess.run([str(path), *words], check=True, stdout=output, stderr=output)
 
 
-def train(experiment: Experiment, arm: str, seed: int, run_dir: Path) -> None:
+def train(
+    experiment: Experiment, arm: str, seed: int, run_dir: Path, further: Sequence[str]
+) -> None:
     """One run on one thread, then its evaluation; does nothing that is done already."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     if not (run_dir / "finished").exists():
@@ -113,7 +123,7 @@ def train(experiment: Experiment, arm: str, seed: int, run_dir: Path) -> None:
             if (run_dir / "checkpoints").is_dir()
             else [experiment.preset, "--run-dir", str(run_dir), "--seed", str(seed),
                   "--threads", "1", "--num-threads", "1", "--no-tensorboard",
-                  *experiment.arms[arm]]
+                  *experiment.arms[arm], *further]
         )  # fmt: skip
         call("socialgrid-train", start, run_dir.with_suffix(".log"))
         (run_dir / "finished").touch()
@@ -205,10 +215,12 @@ def main() -> None:
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for runs")
     parser.add_argument("--seeds", type=int, help="runs of each arm")
+    parser.add_argument("--steps", type=int, help="of each run; the arms' own by default")
     parser.add_argument("--parallel", type=int, default=2, help="runs at a time, one thread each")
     args = parser.parse_args()
     experiment = EXPERIMENTS[args.experiment]
     seeds = range(args.seeds or experiment.seeds)
+    further = ["--total-steps", str(args.steps)] if args.steps else []
     folder = args.runs / args.experiment
     runs = {
         (arm, seed): folder / f"{arm}-{seed}"
@@ -217,7 +229,7 @@ def main() -> None:
     }  # fmt: skip
     with ThreadPoolExecutor(args.parallel) as pool:
         jobs = [
-            pool.submit(train, experiment, arm, seed, run_dir)
+            pool.submit(train, experiment, arm, seed, run_dir, further)
             for (arm, seed), run_dir in sorted(runs.items(), key=lambda item: item[0][1])
         ]
         for job in jobs:

@@ -1,13 +1,14 @@
 """What peers learn with and without advice, group by group, and whom they follow.
 
-    python bench/peers.py room             # ten arms of five groups, 200,000 steps of each agent
+    python bench/peers.py room             # five arms of five groups, 100,000 steps of each agent
+    python bench/peers.py room-mini        # a small room: sizes of groups, an adversary, minutes
     python bench/peers.py walker2d         # alone and four peers, three groups each
 
 An arm is one run of socialgrid-train whose groups (the seeds of the experiment) are stacked. Runs
 that are already finished in the folder are kept, so an interrupted call goes on where it was;
-``--at-once`` trains several arms at a time, ``--arms`` only some, ``--seed 1`` other groups. Prints
-Markdown tables and draws every group's curve. The published settings are those of the presets;
-budgets here are smaller.
+``--at-once`` trains several arms at a time, ``--arms`` only some or others, ``--seed 1`` other
+groups. Prints Markdown tables and draws every group's curve. The published settings are those of
+the presets; budgets here are smaller.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,35 +39,37 @@ class Experiment:
 
     Attributes:
         preset: name of the preset.
+        steps: of each agent.
         common: options of socialgrid-train for all arms.
         arms: further options by name.
         published: the paper's mean evaluation return over training, where it has one.
+        more: arms that are trained only where ``--arms`` names them.
     """
 
     preset: str
+    steps: int
     common: Sequence[str]
     arms: Mapping[str, Sequence[str]]
     published: Mapping[str, str]
+    more: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-ADVERSARY = ["--players", "learner,learner,adversary"]
+PEERS = ["--social", "peers"]
+ADVERSARY = [*PEERS, "--players", "learner,learner,adversary"]
+ROOM = {
+    "single, exploring": ["--social", "none"],
+    "single, as the public code": [*PEERS, "--peers", "1"],
+    "2 peers": PEERS,
+    "adversary, trust": ADVERSARY,
+    "adversary, critic only": [*ADVERSARY, "--advice", "critic"],
+}
 EXPERIMENTS = {
     "room": Experiment(
         "room-21",
+        100_000,
         ["--groups", "5", "--batch-size", "64",
          "--gradient-steps", "4", "--epsilon-steps", "20_000"],
-        {
-            "single, exploring": ["--social", "none"],
-            "single, as the public code": ["--social", "peers", "--peers", "1"],
-            "2 peers": ["--social", "peers"],
-            "random advice": ["--social", "random-advice"],
-            "early advising": ["--social", "early-advising"],
-            "LeCTR": ["--social", "lectr"],
-            "2 peers, exploring": ["--social", "peers", "--explore-when-advised"],
-            "adversary, trust": ["--social", "peers", *ADVERSARY],
-            "adversary, critic only": ["--social", "peers", "--advice", "critic", *ADVERSARY],
-            "adversary, random advice": ["--social", "random-advice", *ADVERSARY],
-        },
+        ROOM,
         {
             "single, as the public code": "46±16",
             "2 peers": "72±8",
@@ -74,13 +77,33 @@ EXPERIMENTS = {
             "early advising": "12±4",
             "LeCTR": "15±3",
         },
+        {
+            "random advice": ["--social", "random-advice"],
+            "early advising": ["--social", "early-advising"],
+            "LeCTR": ["--social", "lectr"],
+            "2 peers, exploring": [*PEERS, "--explore-when-advised"],
+            "adversary, random advice": [*ADVERSARY, "--social", "random-advice"],
+        },
+    ),
+    "room-mini": Experiment(
+        "room-mini",
+        30_000,
+        ["--groups", "5"],
+        {
+            **ROOM,
+            "4 peers": [*PEERS, "--peers", "4"],
+            "8 peers": [*PEERS, "--peers", "8"],
+            "random advice": ["--social", "random-advice"],
+        },
+        {},
     ),
     "walker2d": Experiment(
         "walker2d",
+        200_000,
         ["--groups", "3", "--gradient-steps", "4", "--no-video"],
         {
             "single": ["--social", "none"],
-            "4 peers": ["--social", "peers", "--peers", "4"],
+            "4 peers": [*PEERS, "--peers", "4"],
         },
         {"single": "1558±489", "4 peers": "2160±346"},
     ),
@@ -123,26 +146,33 @@ def evaluations(run_dir: Path) -> tuple[Array, Array]:
     return steps, returns.reshape(len(rows), config.players.groups, -1).mean(2)
 
 
-def followed(run_dir: Path) -> Array | None:
-    """Share of the last tenth of the steps in which each member was followed, ``[n, P]``."""
+def followed(run_dir: Path) -> tuple[Array, Array] | None:
+    """Share of the first and of the last tenth of the steps in which each member was followed.
+
+    Returns:
+        ``[n, P]`` each, means over groups; nothing where nobody is asked.
+    """
     rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if "members" in row]
     if not rows:
         return None
-    last = rows[-max(1, len(rows) // 10) :]
-    each = np.nanmean(np.array([row["members"]["followed"] for row in last], float), 0)
-    shares: Array = each.reshape(load_config(run_dir).players.groups, -1, each.shape[1]).mean(0)
-    return shares
+    config, count = load_config(run_dir), max(1, len(rows) // 10)
+    shares = []
+    for part in (rows[:count], rows[-count:]):
+        each = np.nanmean(np.array([row["members"]["followed"] for row in part], float), 0)
+        shares.append(each.reshape(config.players.groups, -1, each.shape[1]).mean(0))
+    return shares[0], shares[1]
 
 
 def tables(experiment: Experiment, runs: Mapping[str, Path]) -> str:
     """Mean evaluation return over training, of every group, and whom learners followed."""
     lines = [
-        "Mean evaluation return over training, by group; the last tenth of it; the paper's:",
+        "Mean evaluation return over training, by group; the last tenth of it; the paper's over a "
+        "million steps:",
         "",
     ]
     groups = max(evaluations(run)[1].shape[1] for run in runs.values())
     lines += ["| arm | mean ± deviation | " + " | ".join(f"group {g}" for g in range(groups))
-              + " | at the end | paper, 1 M steps |"]  # fmt: skip
+              + " | at the end | paper |"]  # fmt: skip
     lines += ["|---|---|" + "---|" * (groups + 2)]
     for arm, run in runs.items():
         returns = evaluations(run)[1]
@@ -155,14 +185,16 @@ def tables(experiment: Experiment, runs: Mapping[str, Path]) -> str:
             + f" | {last.mean():.1f} ± {last.std(ddof=1):.1f} | "
             + f"{experiment.published.get(arm, '')} |"
         )
-    lines += ["", "Whom learners followed in the last tenth of training, in percent of steps:", ""]
-    lines += ["| arm | member | followed members 0, 1, ... |", "|---|---|---|"]
+    lines += ["", "Whom learners followed, in percent of the first and of the last tenth of the "
+              "steps:", ""]  # fmt: skip
+    lines += ["| arm | learner | members 0, 1, ..., at first | at the end |", "|---|---|---|---|"]
     for arm, run in runs.items():
         shares = followed(run)
         if shares is None:
             continue
-        for place, row in zip(load_config(run).roster.slots, shares, strict=True):
-            lines.append(f"| {arm} | {place} | {', '.join(f'{100 * s:.0f}' for s in row)} |")
+        for place, *both in zip(load_config(run).roster.slots, *shares, strict=True):
+            told = (", ".join(f"{100 * share:.0f}" for share in row) for row in both)
+            lines.append(f"| {arm} | {place} | {' | '.join(told)} |")
     return "\n".join(lines)
 
 
@@ -195,19 +227,22 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/bench"), help="folder of the runs")
     parser.add_argument("--at-once", type=int, default=1, help="arms trained at a time")
     parser.add_argument("--arms", nargs="+", help="only these")
-    parser.add_argument("--steps", type=int, default=200_000, help="of each agent")
+    parser.add_argument("--steps", type=int, help="of each agent; the experiment's own by default")
     parser.add_argument("--seed", type=int, default=0, help="of all groups of an arm")
     options = parser.parse_args()
     experiment = EXPERIMENTS[options.experiment]
+    known = [*experiment.arms, *experiment.more]
     arms = options.arms or list(experiment.arms)
-    unknown = [arm for arm in arms if arm not in experiment.arms]
+    unknown = [arm for arm in arms if arm not in known]
     if unknown:
-        parser.error(f"no arm {unknown[0]!r}; there are {', '.join(experiment.arms)}")
+        parser.error(f"no arm {unknown[0]!r}; there are {', '.join(known)}")
     folder = options.runs / (options.experiment + (f"-seed{options.seed}" if options.seed else ""))
     runs = {arm: folder / folder_name(arm) for arm in arms}
     with ThreadPoolExecutor(options.at_once) as pool:
         for done in [
-            pool.submit(train, experiment, arm, run, options.steps, options.seed)
+            pool.submit(
+                train, experiment, arm, run, options.steps or experiment.steps, options.seed
+            )
             for arm, run in runs.items()
         ]:
             done.result()

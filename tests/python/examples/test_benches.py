@@ -1,0 +1,63 @@
+"""Programs of bench/ that train through the command line ask it for what it knows."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from socialgrid.config import load_preset, parse_train
+
+BENCH = Path(__file__).parents[3] / "bench"
+
+
+def module(name):
+    """One of those programs, imported."""
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", BENCH / f"{name}.py")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded  # dataclasses look there
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+peers, dilemmas, search = module("peers"), module("dilemmas"), module("search")
+
+
+def understood(preset, words):
+    return parse_train(words, load_preset(preset), "socialgrid-train")
+
+
+@pytest.mark.parametrize("name", peers.EXPERIMENTS)
+def test_arms_of_peers_are_understood_and_all_different(name):
+    experiment = peers.EXPERIMENTS[name]
+    arms = experiment.arms | experiment.more
+    assert len(arms) == len(experiment.arms) + len(experiment.more)
+    found = [understood(experiment.preset, [*experiment.common, *words]) for words in arms.values()]
+    assert len({repr(config) for config in found}) == len(arms)
+    assert experiment.published.keys() <= arms.keys()
+    for arm, config in zip(arms, found, strict=True):
+        assert ("adversary" in arm) == ("adversary" in config.players.kinds)
+        assert config.players.groups >= 3
+
+
+@pytest.mark.parametrize("name", dilemmas.EXPERIMENTS)
+def test_arms_of_dilemmas_are_understood_and_have_one_budget(name):
+    experiment = dilemmas.EXPERIMENTS[name]
+    found = [understood(experiment.preset, words) for words in experiment.arms.values()]
+    assert len({repr(config) for config in found}) == len(experiment.arms)
+    assert len({(config.run.total_steps, config.env.num_envs) for config in found}) == 1
+
+
+def test_a_search_draws_the_same_settings_again_and_within_its_ranges():
+    settings = [search.drawn(3, number, True, 1_000_000) for number in range(20)]
+    assert settings == [search.drawn(3, number, True, 1_000_000) for number in range(20)]
+    assert settings[0] != search.drawn(4, 0, True, 1_000_000)
+    assert len({tuple(words) for words in settings}) == 20
+    for words in settings:
+        config = understood("harvest", ["--social", "moa-paper", *words])
+        options = config.social.options[-1]
+        assert {"kl", "pmi", "jsd"} >= {options.divergence}
+        assert 0.1 <= options.influence_weight <= 5.0
+        assert 0.1 <= options.curriculum <= 1.0
+        assert 4e-4 <= config.algorithm.learning_rate <= 3e-3
+    assert "--divergence" not in search.drawn(3, 0, False, 1_000_000)
