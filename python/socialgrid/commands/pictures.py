@@ -26,6 +26,10 @@ def leave_pictures(trainer: Run) -> list[str]:
 
             curves = RunCurves(run_dir)
             lines.append(str(draw_curves([curves], run_dir / "curves.png")))
+            if curves.worlds():
+                from socialgrid.report.worlds import draw_worlds
+
+                lines.append(str(draw_worlds([curves], run_dir / "worlds.png")))
             if curves.advised():
                 from socialgrid.report.advice import draw_peers
 

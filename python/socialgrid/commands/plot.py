@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from socialgrid.commands.comparing import COMMANDS
+from socialgrid.commands import comparing, in_worlds
 from socialgrid.commands.words import need_extras, split_words, take_imports
 from socialgrid.config.errors import UsageError
 from socialgrid.config.imports import import_modules
@@ -46,7 +46,7 @@ class PlotOptions:
 
 
 def main(prog: str, words: list[str]) -> int:
-    """``socialgrid-plot [LABEL=]RUN... | arms | table | correlation | groups | schelling``.
+    """``socialgrid-plot [LABEL=]RUN... | arms | table | worlds | bars | ...``.
 
     Returns the exit code.
     """
@@ -57,8 +57,9 @@ def main(prog: str, words: list[str]) -> int:
         from socialgrid.commands import schelling
 
         return schelling.main(words[1:])
-    if words and words[0] in COMMANDS:
-        return COMMANDS[words[0]](prog, words[1:])
+    commands = {**comparing.COMMANDS, **in_worlds.COMMANDS}
+    if words and words[0] in commands:
+        return commands[words[0]](prog, words[1:])
     if words[:1] == ["groups"]:
         return _plot_groups(prog, words[1:])
     names, rest = split_words(words)

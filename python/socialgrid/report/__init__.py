@@ -45,8 +45,10 @@ from socialgrid.report.pictures import Image, enlarge, fit_into, view_image
 from socialgrid.report.runs import RunCurves
 from socialgrid.report.summary import mean_outcome, mean_return, summarise, tenth
 from socialgrid.report.video import frame, go_on, with_curves, write_video
+from socialgrid.report.worlds import Bar, bars_of, bars_table
 
 __all__ = [
+    "Bar",
     "Console",
     "Curve",
     "Evaluation",
@@ -63,6 +65,8 @@ __all__ = [
     "RunCurves",
     "Trial",
     "across_runs",
+    "bars_of",
+    "bars_table",
     "best_settings",
     "binned_shares",
     "compare_group_sizes",

@@ -90,6 +90,24 @@ class RunCurves:
         found = [row.get("groups", {}).get(name) for row in self._rows]
         return np.array([value if _is_number(value) else np.nan for value in found], np.float64)
 
+    def worlds(self) -> dict[str, list[str]]:
+        """Worlds in which the run was evaluated while it went on, each with the numbers it has."""
+        found: dict[str, dict[str, None]] = {}
+        for row in self._rows:
+            for world, one in _tables(row.get("evaluations")):
+                names = [name for name, value in one.items() if isinstance(value, list)]
+                found.setdefault(world, {}).update(dict.fromkeys(names))
+        return {world: list(names) for world, names in found.items()}
+
+    def evaluated(self, world: str, name: str) -> Values:
+        """A number of an evaluation over time, its mean, low and high, ``[U, 3]``; NaN without."""
+        curve = np.full((len(self._rows), 3), np.nan)
+        for i, row in enumerate(self._rows):
+            each = dict(_tables(row.get("evaluations"))).get(world, {}).get(name)
+            if isinstance(each, list) and len(each) == 3:
+                curve[i] = [value if _is_number(value) else np.nan for value in each]
+        return curve
+
     def table(self, kind: str, name: str) -> Values | None:
         """A table of pairs or members over time, ``[U, A, P]``; ``None`` if never measured."""
         found = [row.get(kind, {}).get(name) for row in self._rows]
@@ -105,6 +123,12 @@ class RunCurves:
     def advised(self) -> bool:
         """Whether it was measured who thought what of which member, or followed it."""
         return bool(self.names("members"))
+
+
+def _tables(value: object) -> list[tuple[str, Mapping[str, Any]]]:
+    """The tables in a table out of JSON; nothing where it is none."""
+    items = value.items() if isinstance(value, dict) else ()
+    return [(name, one) for name, one in items if isinstance(one, dict)]
 
 
 def _is_number(value: object) -> bool:

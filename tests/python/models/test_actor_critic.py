@@ -5,6 +5,7 @@ import pytest
 import torch
 from bench.plain_agent import PlainAgent, copy_from_stack
 
+from socialgrid.config import load_preset, parse_train
 from socialgrid.models import ActorCritic as Plain
 from socialgrid.models import (
     ModelConfig,
@@ -74,6 +75,13 @@ def test_one_agent_has_the_papers_number_of_parameters():
     assert model.parameters_per_agent() == 668_555
     assert sum(p.numel() for p in PlainAgent().parameters()) == 668_555
     assert ActorCritic(ViewSpec(7, 7, 3, (7, 7, 7))).parameters_per_agent() == 668_555
+
+
+def test_the_papers_smaller_network_is_a_matter_of_options():
+    # 7.7: "We experimented with smaller (357291-parameter) networks"
+    words = ["--channels", "16,32,64", "--features", "160", "--memory", "96", "--heads", "128,128"]
+    config = parse_train(words, load_preset("goal-cycle"), "")
+    assert ActorCritic(ViewSpec(7, 7, 3, (7,)), config.network).parameters_per_agent() == 357_291
 
 
 @pytest.mark.parametrize("agents", [1, 3])

@@ -1,0 +1,68 @@
+"""socialgrid-plot worlds and bars: what agents come to in several worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from socialgrid.commands.words import join_lists, split_words
+from socialgrid.config.errors import UsageError
+from socialgrid.config.run_files import user_path
+from socialgrid.config.words import parse
+from socialgrid.report.figures import need_matplotlib
+from socialgrid.report.runs import RunCurves
+from socialgrid.report.worlds import LEARNERS, bars_of, bars_table, draw_bars, draw_worlds
+
+
+@dataclass(frozen=True)
+class WorldsOptions:
+    """Where to draw evaluations over training. Runs with the same LABEL are of one arm."""
+
+    out: str = ""
+    """The picture; worlds.png in the first run's directory by default."""
+
+
+@dataclass(frozen=True)
+class BarsOptions:
+    """Which evaluations to draw. Runs with the same LABEL are of one arm."""
+
+    worlds: tuple[str, ...] = ()
+    """WORLD of files RUN/eval-WORLD.json, in this order; by default those that all runs have."""
+    metric: str = LEARNERS
+    """A number of these files' group: learners_return_alone, collective_return, ..."""
+    out: str = ""
+    """The picture; bars.png in the first run's directory by default."""
+
+
+def worlds(prog: str, words: list[str]) -> int:
+    """``socialgrid-plot worlds [LABEL=]RUN...``: evaluations while runs went on."""
+    runs, rest = _runs("worlds", words)
+    options = parse(WorldsOptions, rest, f"{prog} worlds [LABEL=]RUN...")
+    need_matplotlib()
+    out = user_path(options.out) if options.out else runs[0].run_dir / "worlds.png"
+    print(draw_worlds(runs, out))
+    return 0
+
+
+def bars(prog: str, words: list[str]) -> int:
+    """``socialgrid-plot bars [LABEL=]RUN...``: arms beside each other in every world."""
+    runs, rest = _runs("bars", words)
+    options = parse(BarsOptions, join_lists(rest, ("worlds",)), f"{prog} bars [LABEL=]RUN...")
+    need_matplotlib()
+    found = bars_of(runs, options.worlds, options.metric)
+    print(bars_table(found, options.metric))
+    out = user_path(options.out) if options.out else runs[0].run_dir / "bars.png"
+    print(draw_bars(found, out, options.metric))
+    return 0
+
+
+COMMANDS: dict[str, Callable[[str, list[str]], int]] = {"worlds": worlds, "bars": bars}
+"""By the word that names them."""
+
+
+def _runs(command: str, words: list[str]) -> tuple[list[RunCurves], list[str]]:
+    """The runs that are named, and the options after them; help needs no run."""
+    names, rest = split_words(words)
+    if not names and not {"-h", "--help"} & set(rest):
+        raise UsageError(f"which runs? socialgrid-plot {command} [LABEL=]RUN... [--options]")
+    return [RunCurves.named(name) for name in names], rest

@@ -1,0 +1,245 @@
+"""What agents of on-policy runs come to in several worlds: over training, and in the end.
+
+Figures 6, 7 and 11 of Ndousse et al. (2021) are of these kinds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from socialgrid.config.errors import UsageError, told
+from socialgrid.config.run_files import read_bytes
+from socialgrid.measures.intervals import Interval, interval_over_runs
+from socialgrid.measures.names import measure
+from socialgrid.report.arms import Curve, draw_arm
+from socialgrid.report.console import number
+from socialgrid.report.evaluation import bounds
+from socialgrid.report.figures import new_figure, save_figure
+from socialgrid.report.runs import RunCurves, group_titles
+
+LEARNERS, ALONE, OTHERS = "learners_return", "learners_return_alone", "others_return"
+_MAX_FILE = 64 << 20  # bytes of an evaluation
+
+
+def draw_worlds(runs: Sequence[RunCurves], path: Path) -> Path:
+    """Draw evaluations over training: a diagram for each world, and one for learners alone there.
+
+    Runs alike in all but the seed, or of one label, are an arm: a thin line a run, a thick one for
+    their mean with its 95% interval over runs; around the line of an arm's only run, the interval
+    over its episodes. Dotted: the others who were there.
+
+    Raises:
+        UsageError: no run was evaluated while it went on, matplotlib is missing, or the file
+            cannot be written.
+    """
+    named = [(world, name) for run in runs for world, names in run.worlds().items()
+             for name in names if name != OTHERS]  # fmt: skip
+    panels = list(dict.fromkeys(named))
+    if not panels:
+        raise UsageError(
+            f"{runs[0].run_dir}: not evaluated while it went on; --evaluation.interval STEPS "
+            "--evaluation.worlds training,four-goals does so in an on-policy run"
+        )
+    titles = group_titles(runs)
+    colours = {group: f"C{i % 10}" for i, group in enumerate(dict.fromkeys(r.group for r in runs))}
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = new_figure(5 * columns, 3.6 * rows + 0.16 * len(colours))
+    handles: dict[str, Any] = {}
+    for index, (world, name) in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        for group, colour in colours.items():
+            members = [run for run in runs if run.group == group]
+            found = [run.evaluated(world, name) for run in members]
+            curves = [Curve(run.steps, x[:, 0]) for run, x in zip(members, found, strict=True)]
+            if not any(len(curve.known().steps) for curve in curves):
+                continue
+            draw_arm(axes, curves, colour, _told(titles[group], len(curves)), smoothed=False)
+            if len(curves) == 1:
+                there = np.isfinite(found[0]).all(1)
+                low, high = found[0][there, 1], found[0][there, 2]
+                axes.fill_between(
+                    members[0].steps[there], low, high, color=colour, alpha=0.2, linewidth=0
+                )
+            if name == LEARNERS:
+                _draw_others(axes, members, world)
+        axes.set_title(world + (", alone" if name == ALONE else ""), fontsize=10)
+        axes.set_xlabel("environment steps")
+        axes.grid(alpha=0.2)
+        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.supylabel("return per episode", fontsize=9)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=7)
+    return save_figure(figure, path)
+
+
+def _told(title: str, runs: int) -> str:
+    if runs == 1:
+        return f"{title} (n=1 training run, 95% interval over episodes)"
+    return f"{title} (n={runs} training runs, 95% interval over them)"
+
+
+def _draw_others(axes: Any, runs: Sequence[RunCurves], world: str) -> None:
+    """The mean of those who were there beside the learners."""
+    values = np.concatenate([run.evaluated(world, OTHERS)[:, 0] for run in runs])
+    values = values[np.isfinite(values)]
+    if len(values):
+        axes.axhline(values.mean(), color="0.5", linestyle=":", linewidth=1.0, label="others there")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What an arm came to in a world.
+
+    Attributes:
+        world: as in the names of files of evaluations.
+        arm: title.
+        each: mean return of every run.
+        interval: over runs; over the episodes of a single one.
+        others: mean return of those who were there besides; NaN if nobody was.
+    """
+
+    world: str
+    arm: str
+    each: tuple[float, ...]
+    interval: Interval
+    others: float
+
+
+def bars_of(runs: Sequence[RunCurves], worlds: Sequence[str], metric: str = LEARNERS) -> list[Bar]:
+    """Read what ``socialgrid-eval`` wrote of runs, arms beside each other.
+
+    Args:
+        runs: of one label, or alike in all but the seed, are an arm.
+        worlds: as in ``eval-WORLD.json``; by default those that all runs have.
+        metric: of the file's ``group``.
+
+    Raises:
+        UsageError: a run was not evaluated there, or a file is none of an evaluation.
+    """
+    worlds = worlds or _common(runs)
+    titles = group_titles(runs)
+    arms: dict[str, list[RunCurves]] = {}
+    for run in runs:
+        arms.setdefault(titles[run.group], []).append(run)
+    found = []
+    for world in worlds:
+        for arm, members in arms.items():
+            tables = [_read(run.run_dir, world) for run in members]
+            intervals = [
+                _interval(table, metric, run.run_dir, world)
+                for table, run in zip(tables, members, strict=True)
+            ]
+            each = tuple(one.mean for one in intervals)
+            whole = intervals[0] if len(each) == 1 else interval_over_runs([(x,) for x in each])
+            others = [
+                _interval(table, OTHERS, run.run_dir, world).mean
+                for table, run in zip(tables, members, strict=True)
+                if OTHERS in table
+            ]
+            beside = float(np.mean(others)) if others else math.nan
+            found.append(Bar(world, arm, each, whole, beside))
+    return found
+
+
+def _common(runs: Sequence[RunCurves]) -> list[str]:
+    """Worlds in which all runs were evaluated."""
+    each = [
+        {path.stem.removeprefix("eval-") for path in run.run_dir.glob("eval-*.json")}
+        for run in runs
+    ]
+    found = sorted(set.intersection(*each))
+    if not found:
+        raise UsageError(
+            f"{runs[0].run_dir}: there is no world in which all of these runs were evaluated; "
+            "socialgrid-eval RUN... --world four-goals does so"
+        )
+    return found
+
+
+def _read(run_dir: Path, world: str) -> Mapping[str, Any]:
+    """The numbers of the group in a file of an evaluation."""
+    path = run_dir / f"eval-{world}.json"
+    try:
+        group = json.loads(read_bytes(path, _MAX_FILE))["group"]
+        if not isinstance(group, dict):
+            raise TypeError
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: no such file; socialgrid-eval {run_dir} --world {world} writes it"
+        ) from None
+    except OSError as error:
+        raise UsageError(told(error, path)) from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: not what socialgrid-eval writes") from None
+    return group
+
+
+def _interval(table: Mapping[str, Any], metric: str, run_dir: Path, world: str) -> Interval:
+    path = run_dir / f"eval-{world}.json"
+    if metric not in table:
+        raise UsageError(f"{path}: no {metric}; there are {', '.join(table)}")
+    try:
+        numbers = [table[metric]["over_episodes"][name] for name in Interval._fields]
+        return Interval(*(math.nan if x is None else float(x) for x in numbers))
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(f"{path}: {metric} is no number with an interval") from None
+
+
+def bars_table(bars: Sequence[Bar], metric: str = LEARNERS) -> str:
+    """A line a world and arm."""
+    width = max(len("arm"), *(len(bar.arm) for bar in bars))
+    place = max(len("world"), *(len(bar.world) for bar in bars))
+    lines = [
+        f"{'world':<{place}}  {'arm':<{width}}  {measure(metric).heading}: mean, 95% interval, "
+        "each run; of others there"
+    ]
+    for bar in bars:
+        of = "episodes" if len(bar.each) == 1 else f"{len(bar.each)} runs"
+        each = "" if len(bar.each) == 1 else "  each: " + ", ".join(map(number, bar.each))
+        beside = "" if math.isnan(bar.others) else f"  others {number(bar.others)}"
+        lines.append(
+            f"{bar.world:<{place}}  {bar.arm:<{width}}  {number(bar.interval.mean)} "
+            f"{bounds(bar.interval)} over {of}{each}{beside}"
+        )
+    return "\n".join(lines)
+
+
+def draw_bars(bars: Sequence[Bar], path: Path, metric: str = LEARNERS) -> Path:
+    """Draw a group of bars for each world, arms in their colours, every run as a cross.
+
+    Raises:
+        UsageError: matplotlib is missing, or the file cannot be written.
+    """
+    worlds = list(dict.fromkeys(bar.world for bar in bars))
+    arms = list(dict.fromkeys(bar.arm for bar in bars))
+    figure = new_figure(3.2 * len(worlds) + 0.6, 3.8 + 0.16 * len(arms))
+    handles: dict[str, Any] = {}
+    for index, world in enumerate(worlds):
+        axes = figure.add_subplot(1, len(worlds), index + 1)
+        here = [bar for bar in bars if bar.world == world]
+        for place, bar in enumerate(here):
+            mean, low, high = bar.interval
+            axes.bar(place, mean, color=f"C{arms.index(bar.arm) % 10}", alpha=0.7, label=bar.arm)
+            if math.isfinite(low):
+                axes.errorbar(place, mean, [[mean - low], [high - mean]], color="k", capsize=4)
+            if len(bar.each) > 1:
+                axes.plot([place] * len(bar.each), bar.each, "kx", markersize=6)
+            if math.isfinite(bar.others):
+                axes.plot([place - 0.4, place + 0.4], [bar.others] * 2, "k:", label="others there")
+        axes.axhline(0, color="k", linewidth=0.6)
+        axes.set_xticks([])
+        axes.set_title(world, fontsize=10)
+        axes.grid(axis="y", alpha=0.2)
+        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    count = len(bars[0].each)
+    over = "runs" if count > 1 else "episodes of one run"
+    figure.supylabel(f"{measure(metric).heading}; 95% over {over}", fontsize=8)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=7)
+    return save_figure(figure, path)

@@ -1,0 +1,135 @@
+"""What agents come to in several worlds, drawn, with numbers that can be worked out by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from tests.python.report.test_comparison import written
+
+from socialgrid.commands import cli
+from socialgrid.report import RunCurves, bars_of, bars_table
+
+T_95 = 4.302653  # Student's, two degrees of freedom
+
+
+def evaluation(mean, *, alone=None):
+    found = {"episodes": 4, "learners_return": [mean, mean - 1, mean + 1]}
+    return found | ({} if alone is None else {"learners_return_alone": [alone, alone, alone]}) | {
+        "others_return": [9.0, 8.0, 10.0]
+    }  # fmt: skip
+
+
+def curve(means):
+    """Every second row has an evaluation."""
+    rows = []
+    for i, mean in enumerate(means):
+        row = {"env_steps": 10 * (i + 1), "agents": {"return": [0.0, 0.0]}}
+        if i % 2:
+            row["evaluations"] = {"training": evaluation(mean, alone=mean / 2), "maze": None}
+            row["evaluations"]["four-goals"] = evaluation(-mean)
+        rows.append(row)
+    return rows
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures are kept instead of written."""
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    return kept
+
+
+def panels(figure):
+    return {axes.get_title(): axes for axes in figure.axes}
+
+
+def test_worlds_of_one_run_have_a_panel_each_with_the_interval_over_episodes(tmp_path, drawn):
+    run = written(tmp_path / "run", curve([1.0, 2.0, 3.0, 4.0]))
+    assert RunCurves(run).worlds()["four-goals"] == ["learners_return", "others_return"]
+    assert cli.plot(["worlds", str(run)]) == 0
+    found = panels(drawn[0])
+    assert list(found) == ["training", "training, alone", "four-goals"]
+    line = next(one for one in found["four-goals"].lines if len(one.get_xdata()) == 2)
+    np.testing.assert_array_equal(line.get_xdata(), [20, 40])
+    np.testing.assert_array_equal(line.get_ydata(), [-2, -4])
+    heights = found["four-goals"].collections[-1].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (-5, -1), "a band of 1 above and below"
+    np.testing.assert_array_equal(found["training, alone"].lines[0].get_ydata(), [1, 2])
+
+
+def test_worlds_of_arms_have_intervals_over_runs(tmp_path, drawn):
+    runs = [written(tmp_path / f"run{seed}", curve([0.0, seed]), seed=seed) for seed in range(3)]
+    assert cli.plot(["worlds", *(f"social={run}" for run in runs)]) == 0
+    axes = panels(drawn[0])["training"]
+    (thick,) = [line for line in axes.lines if line.get_linewidth() == 2.0]
+    assert thick.get_ydata() == 1.0
+    assert "social (n=3 training runs" in thick.get_label()
+    half = T_95 / np.sqrt(3)
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert heights.max() == pytest.approx(1 + half, abs=1e-5)
+
+
+def test_runs_that_were_not_evaluated_are_told_how(tmp_path, capsys):
+    run = written(tmp_path / "run", [{"env_steps": 1, "agents": {}}])
+    assert cli.plot(["worlds", str(run)]) == 2
+    assert "not evaluated while it went on; --evaluation.interval" in capsys.readouterr().err
+
+
+def found_in(run, world, mean, *, half=0.5, others=None):
+    def one(mean, half):
+        interval = {"mean": mean, "low": mean - half, "high": mean + half}
+        return {"over_episodes": interval}
+
+    group = {"learners_return": one(mean, half)}
+    if others is not None:
+        group["others_return"] = one(others, 0.0)
+    (run / f"eval-{world}.json").write_text(json.dumps({"group": group}))
+
+
+@pytest.fixture
+def arms(tmp_path):
+    words = []
+    for arm, base in (("social", 5.0), ("solo", 1.0)):
+        for seed in range(3):
+            run = written(tmp_path / f"{arm}{seed}", curve([0.0]), seed=seed)
+            found_in(run, "four-goals", base + seed, others=8.0)
+            found_in(run, "maze", base / 10)
+            words.append(f"{arm}={run}")
+    return words
+
+
+def test_bars_are_means_over_runs_with_every_run_as_a_cross(arms, drawn, capsys):
+    assert cli.plot(["bars", *arms, "--worlds", "maze,four-goals"]) == 0
+    maze, four = panels(drawn[0])["maze"], panels(drawn[0])["four-goals"]
+    assert list(panels(drawn[0])) == ["maze", "four-goals"], "in the order asked for"
+    assert [bar.get_height() for bar in four.patches] == [6.0, 2.0]
+    assert [bar.get_height() for bar in maze.patches] == pytest.approx([0.5, 0.1])
+    crosses = [line.get_ydata() for line in four.lines if line.get_marker() == "x"]
+    np.testing.assert_array_equal(crosses, [[5, 6, 7], [1, 2, 3]])
+    half = T_95 / np.sqrt(3)
+    line = next(x for x in capsys.readouterr().out.splitlines() if "solo" in x and "four" in x)
+    assert f"2.00 [{2 - half:.3f}, {2 + half:.3f}] over 3 runs" in line
+    assert line.endswith("each: 1.00, 2.00, 3.00  others 8.00")
+
+
+def test_bars_of_single_runs_have_intervals_over_their_episodes(arms):
+    runs = [RunCurves.named(arms[0]), RunCurves.named(arms[3])]
+    found = bars_of(runs, ())
+    assert [(bar.world, bar.arm, *bar.interval) for bar in found[:2]] == [
+        ("four-goals", "social", 5.0, 4.5, 5.5), ("four-goals", "solo", 1.0, 0.5, 1.5)
+    ]  # fmt: skip
+    assert "over episodes" in bars_table(found)
+
+
+def test_bars_say_what_is_missing(arms, tmp_path, capsys):
+    assert cli.plot(["bars", *arms, "--worlds", "four-rooms"]) == 2
+    assert "--world four-rooms writes it" in capsys.readouterr().err
+    assert cli.plot(["bars", *arms, "--metric", "equality"]) == 2
+    assert "no equality; there are learners_return, others_return" in capsys.readouterr().err
+    (tmp_path / "solo0" / "eval-maze.json").write_text("[]")
+    assert cli.plot(["bars", *arms]) == 2
+    assert "eval-maze.json: not what socialgrid-eval writes" in capsys.readouterr().err
+    (tmp_path / "solo0" / "eval-maze.json").unlink()
+    found = bars_of([RunCurves.named(word) for word in arms], ())
+    assert {bar.world for bar in found} == {"four-goals"}, "worlds that all runs have"
