@@ -14,6 +14,7 @@ import torch
 import socialgrid
 from socialgrid.algos import PPOConfig
 from socialgrid.algos.on_policy.ppo import PPO
+from socialgrid.data.exchange import pins
 from socialgrid.data.rollout import Rollout
 from socialgrid.models import ModelConfig, ViewSpec
 from socialgrid.social.options import PredictionOptions
@@ -104,7 +105,7 @@ class WholeLoop:
             env.obs_shape,
             state_size=self.learner.state_size,
             obs_dtype=env.obs_dtype.name,
-            pin=self.learner.device.type == "cuda",
+            pin=pins(self.learner.device),
             device=self.learner.device,
         )
         obs, info = env.reset(seed=0)

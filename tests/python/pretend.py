@@ -2,7 +2,8 @@
 
 Tensors on it are told from those of the CPU, and the two must not meet but where CUDA lets them.
 Every operation counts as a launch, everything that makes the host wait for the device as a wait
-(reading values, copies back, sizes that hang on values), everything that goes there as a copy.
+(reading values, copies back, copies of memory that is not pinned, sizes that hang on values),
+everything that goes there as a copy.
 
     with Pretend() as device:
         x = torch.ones(3, device=DEVICE)
@@ -22,13 +23,14 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from tests.python.live_bytes import LiveBytes
+from tests.python.pretended_graphs import Graphs, Recorded, at_work, place_of
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -122,7 +124,7 @@ class Pretend(TorchDispatchMode):
         super().__init__()
         self.launches = self.waits = self.copies = 0
         self.places: collections.Counter[str] = collections.Counter()
-        self._pinned: list[torch.Tensor] = []
+        self._pinned: dict[int, StorageWeakRef] = {}  # by address
         self._under_way: list[Callable[[], object]] = []  # copies to and from pinned memory
         self._record: Recorded | None = None
         self._written: dict[int, Callable[[], object]] = {}  # while recording: what puts it back
@@ -160,13 +162,14 @@ class Pretend(TorchDispatchMode):
         self._forbid(f"waits for the device ({why})")
         self._arrive(only)
         self.waits += 1
-        self.places[f"wait: {why} at {_place()}"] += 1
+        self.places[f"wait: {why} at {at_work()}"] += 1
 
     def copy(self, what: str) -> None:
         """Something went to the device."""
         self._forbid(f"copies from the host ({what})")
+        self.wait(f"copied: {what}")
         self.copies += 1
-        self.places[f"copy: {what} at {_place()}"] += 1
+        self.places[f"copy: {what} at {at_work()}"] += 1
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[Recorded]:
@@ -187,7 +190,7 @@ class Pretend(TorchDispatchMode):
 
     def _forbid(self, what: str) -> None:
         if self._record is not None:
-            raise RuntimeError(f"a phase that is recorded {what}: {_place()}")
+            raise RuntimeError(f"a phase that is recorded {what}: {at_work()}")
 
     def mark(self) -> Callable[[], None]:
         """What waits for all that is under way now."""
@@ -206,7 +209,8 @@ class Pretend(TorchDispatchMode):
             copy()
 
     def _is_pinned(self, x: torch.Tensor) -> bool:
-        return any(_storage(x) == _storage(one) for one in self._pinned)
+        known = self._pinned.get(place_of(x))
+        return known is not None and not known.expired()
 
     def _make(self, data: Any, *args: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
         made = self._tensor(data, *args, **kwargs)
@@ -229,13 +233,15 @@ class Pretend(TorchDispatchMode):
         far = [x for x in given if isinstance(x, Far)]
         near_args, near_kwargs = _near((args, kwargs), by_value=self._record is not None)
         there = bool(far)
+        if name == "is_pinned":
+            return self._is_pinned(args[0])
         if kwargs.get("device") is not None:
             there = torch.device(kwargs["device"]) == DEVICE
             near_kwargs["device"] = torch.device("cpu")
         if near_kwargs.get("pin_memory"):
             near_kwargs["pin_memory"] = False
             made: torch.Tensor = func(*near_args, **near_kwargs)
-            self._pinned.append(made)
+            self._pinned[place_of(made)] = StorageWeakRef(made.untyped_storage())
             return made
         if far and name in ("_local_scalar_dense", "item"):
             self.wait("value read")
@@ -284,7 +290,7 @@ class Pretend(TorchDispatchMode):
         def work() -> None:
             again = func(*args, **kwargs)
             for x, y in zip(tree_leaves(out), tree_leaves(again), strict=True):
-                if isinstance(x, torch.Tensor) and _storage(x) != _storage(y):
+                if isinstance(x, torch.Tensor) and place_of(x) != place_of(y):
                     x.copy_(y)
 
         assert self._record is not None
@@ -297,7 +303,7 @@ class Pretend(TorchDispatchMode):
 
     def _leave(self, source: torch.Tensor) -> None:
         """A copy from pinned memory sets out; until it has arrived the memory stays as it is."""
-        before, place = source.clone(), _place()
+        before, place = source.clone(), at_work()
 
         def check() -> None:
             same = torch.equal(source.view(torch.uint8), before.view(torch.uint8))
@@ -321,12 +327,13 @@ class Pretend(TorchDispatchMode):
         elif onto and not isinstance(source, Far):
             if not self._is_pinned(source):
                 self._forbid(f"copies from memory that is not pinned ({name})")
+                self.wait("copied from memory that is not pinned")
             elif self._record is None:
                 self._leave(source)
             else:
                 self._record.add(partial(self._leave, source))
             self.copies += 1
-            self.places[f"copy: {name} at {_place()}"] += 1
+            self.places[f"copy: {name} at {at_work()}"] += 1
         return onto
 
     def _check(self, name: str, args: Any, given: list[torch.Tensor]) -> None:
@@ -336,7 +343,7 @@ class Pretend(TorchDispatchMode):
         if name in _INDEXED:
             index = [x for x in args[1] if x is not None]
             if not isinstance(args[0], Far):
-                raise RuntimeError(f"an index on the device into a tensor on the CPU: {_place()}")
+                raise RuntimeError(f"an index on the device into a tensor on the CPU: {at_work()}")
             for x in index:
                 if not isinstance(x, Far):
                     self.copy("index")
@@ -345,74 +352,8 @@ class Pretend(TorchDispatchMode):
                 self.wait("bool index")
             near = [x for x in near if not any(x is one for one in index)]
         if near:
-            raise RuntimeError(
-                f"{name} of a CPU tensor {tuple(near[0].shape)} with some on the device: {_place()}"
-            )
-
-
-class Recorded:
-    """``Recording`` of the device."""
-
-    def __init__(self, device: Pretend) -> None:
-        self._device = device
-        self._pieces: list[list[Callable[[], object]] | Callable[[], None]] = [[]]
-        self._made: dict[int, torch.UntypedStorage] = {}
-        self._given: dict[int, tuple[int, str]] = {}  # by address: as which it is held; who reads
-
-    def add(self, work: Callable[[], object]) -> None:
-        """Something was started."""
-        piece = self._pieces[-1]
-        assert isinstance(piece, list)
-        piece.append(work)
-
-    def reads(self, far: list[Any]) -> None:
-        """It reads or writes this memory."""
-        for x in far:
-            place, storage = _storage(x.inner), x.inner.untyped_storage()._cdata
-            known = place in self._made or place in self._given
-            # What was made before the device was entered is not known to it.
-            if place and not known and self._device.memory.holds(storage):
-                self._given[place] = storage, _place()
-
-    def makes(self, out: Any) -> None:
-        """This came out."""
-        for x in tree_leaves(out):
-            if isinstance(x, torch.Tensor) and (place := _storage(x)) and place not in self._given:
-                self._made[place] = x.untyped_storage()
-
-    def cut(self, work: Callable[[], None]) -> None:
-        """See ``Recording``."""
-        self._pieces += [work, []]
-
-    def repeat(self) -> None:
-        """See ``Recording``."""
-        for storage, place in self._given.values():
-            if not self._device.memory.holds(storage):
-                raise RuntimeError(f"a phase repeats {place} with memory that nobody holds")
-        for piece in self._pieces:
-            if not isinstance(piece, list):
-                piece()
-                continue
-            self._device.launches += 1
-            for work in piece:
-                work()
-        for storage in self._made.values():
-            storage.fill_(255)  # numbers that are none
-
-
-class Graphs:
-    """``Engine`` of the device."""
-
-    def __init__(self, device: Pretend) -> None:
-        self._device = device
-
-    def recording(self, device: torch.device) -> contextlib.AbstractContextManager[Recorded]:
-        """See ``Engine``."""
-        return self._device.recording()
-
-    def mark(self, device: torch.device) -> Callable[[], None]:
-        """See ``Engine``."""
-        return self._device.mark()
+            what = f"{name} of a CPU tensor {tuple(near[0].shape)}"
+            raise RuntimeError(f"{what} with some on the device: {at_work()}")
 
 
 def _near(tree: Any, *, by_value: bool) -> Any:
@@ -432,19 +373,3 @@ def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> Iterator[torch.Ten
         if one.alias_info is not None and one.alias_info.is_write:
             given = args[i] if i < len(args) else kwargs.get(one.name)
             yield from (x for x in tree_leaves(given) if isinstance(x, torch.Tensor))
-
-
-def _storage(x: Any) -> int:
-    place: int = x.untyped_storage().data_ptr()
-    return place
-
-
-def _place() -> str:
-    """The line of the package that is at work."""
-    frame = sys._getframe()
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if "/socialgrid/" in file and "/tests/" not in file:
-            return f"{file.rpartition('/socialgrid/')[2]}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "the test"

@@ -42,7 +42,7 @@ class Board:
         for name, kind in self.kinds.items():
             if given[name].device.type == "cpu":
                 _typed(near, self._places[name], kind).copy_(given[name])
-        self._block.copy_(near, non_blocking=_pins(self.device))
+        self._block.copy_(near, non_blocking=pins(self.device))
         for name, x in given.items():
             if x.device.type != "cpu":
                 self._tensors[name].copy_(x)
@@ -63,7 +63,7 @@ def sent(device: torch.device, *tensors: Tensor) -> list[Tensor]:
     block = _staging(size, device)
     for x, place, kind in zip(near, places, kinds, strict=True):
         _typed(block, place, kind).copy_(x)
-    there = block.to(device, non_blocking=_pins(device))
+    there = block.to(device, non_blocking=pins(device))
     found = iter([_typed(there, place, kind) for place, kind in zip(places, kinds, strict=True)])
     return [next(found) if x.device.type == "cpu" else x for x in tensors]
 
@@ -90,12 +90,12 @@ def _staging(size: int, device: torch.device) -> Tensor:
 
     The allocator of pinned memory does not give them away before the copy is done.
     """
-    return torch.empty(size, dtype=torch.uint8, pin_memory=_pins(device))
+    return torch.empty(size, dtype=torch.uint8, pin_memory=pins(device))
 
 
-def _pins(device: torch.device) -> bool:
-    """Whether there is pinned memory for a device; others copy before the host goes on."""
-    return device.type == "cuda"
+def pins(device: torch.device) -> bool:
+    """Whether there is pinned memory for a device, without which the host waits for each copy."""
+    return device.type not in ("cpu", "mps")
 
 
 def _layout(kinds: Iterable[Kind]) -> tuple[list[int], int]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from socialgrid.data.exchange import sent
+
 _OBS_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
 
 
@@ -225,7 +227,8 @@ class Rollout:
         count = memory.shape[1]
         another = copy.copy(self)
         another.agents = (agent,) * count
-        choice = self.taken[..., agent, None].expand(-1, -1, count).to(self.device, torch.int64)
+        (choice,) = sent(self.device, self.taken[..., agent].to(torch.int64))
+        choice = choice[..., None].expand(-1, -1, count).contiguous()
         zeros = torch.zeros(choice.shape, device=self.device)
         another.decisions = {"action": Decision(choice, zeros, zeros)}
         another.tokens = self.tokens.new_zeros((*choice.shape, 0))

@@ -13,6 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from socialgrid.data.exchange import pins, sent
 from socialgrid.data.rollout import Rollout, as_signed
 from socialgrid.data.standing import Standing
 
@@ -119,10 +120,13 @@ class SequenceBatch:
         put = self.standing.put
 
         def move(x: Tensor) -> Tensor:
-            return as_signed(x).to(device, non_blocking=True)
+            x = as_signed(x)
+            if x.device.type == "cpu" and pins(self.device) and not x.is_pinned():
+                return sent(self.device, x)[0]
+            return x.to(device, non_blocking=True)
 
         self.views = put("views", prepare(rollout.own(move(rollout.obs), 2)).contiguous())
-        self._take_ends(rollout, prepare, move)
+        self._take_ends(rollout, prepare)
         self.terminated = put("terminated", rollout.own(move(rollout.terminated)))
         self.truncated = put("truncated", rollout.own(move(rollout.truncated)))
         self.done = put("done", move(rollout.done))
@@ -158,12 +162,7 @@ class SequenceBatch:
         self.memories: dict[str, Tensor] = {}
         self.tokens = put("tokens", move(rollout.tokens).contiguous())
 
-    def _take_ends(
-        self,
-        rollout: Rollout,
-        prepare: Callable[[Tensor], Tensor],
-        move: Callable[[Tensor], Tensor],
-    ) -> None:
+    def _take_ends(self, rollout: Rollout, prepare: Callable[[Tensor], Tensor]) -> None:
         """The last views of episodes that ended. How many there are is nobody's choice: what stays
         has room for one in each environment, or the next power of two; the rest shows nothing.
         """
@@ -176,10 +175,11 @@ class SequenceBatch:
             views = torch.cat((views, views.new_zeros((room - count, *views.shape[1:]))))
         slots = torch.full((self.num_steps, self.num_envs), room)
         slots[index[:count, 0], index[:count, 1]] = torch.arange(count)
-        self.final_index = self.standing.put("final_index", move(index))
-        self.final_views = self.standing.put("final_views", prepare(move(views)))
+        index, views, slots = sent(self.device, index, as_signed(views), slots)
+        self.final_index = self.standing.put("final_index", index)
+        self.final_views = self.standing.put("final_views", prepare(views))
         # Which of them belongs to a step, [T, E]; beyond the last one: none.
-        self.final_slots = self.standing.put("final_slots", move(slots))
+        self.final_slots = self.standing.put("final_slots", slots)
 
     def _next_taken(self, active: Tensor) -> Tensor:
         """Everybody's next actions ``[T, E, N]``; -1 where unknown or of another episode."""

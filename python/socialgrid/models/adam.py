@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from socialgrid.data.exchange import sent
 from socialgrid.models import kernels
 from socialgrid.models.flat_parameters import FlatParameters
 from socialgrid.models.walks import named_parameters
@@ -138,7 +139,8 @@ class StackedAdam:
     def bring_rates(self) -> None:
         """Bring the rates to the device, for ``step_where``, if they are not there."""
         if self._version_there != self.rate._version:
-            self._rate_there.copy_(self.rate)
+            (rate,) = sent(self._rate_there.device, self.rate.float())
+            self._rate_there.copy_(rate)
             self._version_there = self.rate._version
 
     @torch.no_grad()

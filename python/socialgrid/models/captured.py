@@ -22,6 +22,8 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
+from socialgrid.data.exchange import pins
+
 T = TypeVar("T")
 
 
@@ -261,7 +263,7 @@ def _tensors(found: object) -> Iterator[Tensor]:
 
 def pinned(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Zeros ``shape`` on the CPU, from and to which a device copies while the host goes on."""
-    return torch.zeros(tuple(shape), dtype=dtype, pin_memory=device.type in ENGINES)
+    return torch.zeros(tuple(shape), dtype=dtype, pin_memory=pins(device))
 
 
 def mark(device: torch.device) -> Callable[[], None]:

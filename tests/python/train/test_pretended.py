@@ -113,9 +113,12 @@ def test_the_device_counts_and_refuses():
         assert float((x * x).sum()) == 4
         assert (device.launches, device.waits) == (4, 1)
         assert (near.to(DEVICE) + x).cpu().tolist() == [2.0] * 4
-        assert (device.waits, device.copies) == (2, 1)
+        assert (device.waits, device.copies) == (3, 1), "memory that is not pinned is waited for"
+        pinned = torch.zeros(4, pin_memory=True)
+        assert (pinned.to(DEVICE, non_blocking=True) + x).tolist() == [1.0] * 4
+        assert (device.waits, device.copies) == (4, 2), "the list is waited for, the copy is not"
         assert x[x > 0].shape == (4,)
-        assert device.waits == 3, "how many there are, only the device knows"
+        assert device.waits == 5, "how many there are, only the device knows"
         assert torch.equal((x + torch.tensor(1.0)).cpu(), near * 2), "single numbers go along"
         for mix in (lambda: x + near, lambda: torch.cat((x, near)), lambda: near[x.long()]):
             with pytest.raises(RuntimeError, match="device"):

@@ -138,7 +138,7 @@ class GradientSteps(StackedLearner):
         played = batch.counts()[0] > 0
         if not self.asks:
             self.optimiser.bring_rates()
-            flags = played & self._learning.to(self.device, non_blocking=True)
+            flags = played & sent(self.device, self._learning)[0]
             everyone = list(range(self.num_agents))
             return Going(self.model, everyone, self.standing.put("going", flags))
         there = played.tolist()

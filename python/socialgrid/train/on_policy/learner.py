@@ -11,6 +11,7 @@ import torch
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.config import Course, TrainConfig, UsageError, load_config
+from socialgrid.data.exchange import pins
 from socialgrid.data.rollout import Rollout
 from socialgrid.lookup import find_code
 from socialgrid.models import ViewSpec
@@ -132,7 +133,7 @@ def build_rollout(
         events=len(env.event_names),
         columns=learner.hearing.columns,
         further=tuple(learner.model.further),
-        pin=learner.device.type == "cuda",
+        pin=pins(learner.device),
         device=learner.device,
     )
 
