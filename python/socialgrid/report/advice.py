@@ -13,7 +13,7 @@ import numpy.typing as npt
 from socialgrid.config.errors import UsageError
 from socialgrid.measures.names import Place, measure, words
 from socialgrid.report.arms import draw_arm, mark, mean_over_agents
-from socialgrid.report.figures import Values, new_figure, save_figure, smooth
+from socialgrid.report.figures import Values, colour_of, new_figure, save_figure, smooth
 from socialgrid.report.runs import RunCurves
 
 _SHARE = "share"  # unit of numbers that add up to 1
@@ -83,6 +83,7 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
             draw = _draw_shares if measure(name).unit == _SHARE else _draw_table
             draw(one, run, name, flat, members)
             one.set_title(f"{who}: {measure(name).title}", fontsize=9)
+            one.set_ylabel(measure(name).unit, fontsize=8)
         if shares:
             _draw_numbers(axes[row, -2], run, shares, flat)
             axes[row, -2].set_title(f"{who}: shares", fontsize=9)
@@ -119,8 +120,8 @@ def _brief(kind: str) -> str:
 
 def _colours(count: int) -> list[Any]:
     """As many colours that can be told apart."""
-    if count <= 10:
-        return [f"C{place}" for place in range(count)]
+    if count <= 7:
+        return [colour_of(place) for place in range(count)]
     from matplotlib import colormaps
 
     return list(colormaps["turbo"](np.linspace(0.0, 1.0, count)))
@@ -174,5 +175,5 @@ def _draw_learning(axes: Any, run: RunCurves, askers: Sequence[Sequence[int]]) -
         curves = [curve for curve in curves if np.isfinite(curve.values).any()]
         if curves:
             smoothed = not measure(name).compared
-            colour = f"C{index - 1}" if index else "0.5"
+            colour = colour_of(index - 1) if index else "0.5"
             draw_arm(axes, curves, colour, words(name), smoothed=smoothed)

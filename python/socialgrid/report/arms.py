@@ -15,7 +15,10 @@ from socialgrid.measures.names import measure
 from socialgrid.report.figures import (
     Reference,
     Values,
+    add_legend,
+    colour_of,
     draw_references,
+    name_axes,
     new_figure,
     save_figure,
     smooth,
@@ -85,7 +88,8 @@ def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Refere
     """Draw learning curves: runs alike in all but the seed are an arm, of one colour.
 
     A thin line is the mean over the learners of one group of one run; the thick line is the mean
-    over all of an arm's groups and runs, with its 95% interval over them around it.
+    over all of an arm's groups and runs, with its 95% interval over them around it. Where there is
+    one run of one group only, its agents are drawn one by one, each in a colour of its own.
 
     Args:
         runs: at least one of them off-policy.
@@ -97,43 +101,47 @@ def draw_arms(runs: Sequence[RunCurves], path: Path, references: Sequence[Refere
             and no evaluations.
     """
     titles = group_titles(runs)
+    alone = len(runs) == 1 and runs[0].config.roster.groups == 1
     panels: dict[str, dict[str, list[Curve]]] = {}
     for run in runs:
+        roster, whole = run.config.roster, "all agents" if alone else run.group
+        learners = [(whole, agents) for agents in roster.learners()]
+        if alone:
+            learners = [(roster.names()[agent], [agent]) for agent in roster.learners()[0]]
         curves = [
-            (name, mean_over_agents(run, agents, name))
-            for agents in run.config.roster.learners()
+            (name, line, mean_over_agents(run, agents, name))
+            for line, agents in learners
             for name in run.names("agents")
         ]
-        curves += [(name, Curve(run.steps, run.of_group(name))) for name in run.names("groups")]
-        for name, curve in curves:
+        curves += [
+            (name, whole, Curve(run.steps, run.of_group(name))) for name in run.names("groups")
+        ]
+        for name, line, curve in curves:
             if np.isfinite(curve.values).any():
-                panels.setdefault(name, {}).setdefault(run.group, []).append(curve)
+                panels.setdefault(name, {}).setdefault(line, []).append(curve)
     if not panels:
         raise UsageError(f"{runs[0].run_dir}: no episode has ended yet")
     if references and not any(measure(name).compared for name in panels):
         raise UsageError("reference: none of these runs has evaluations to compare")
     names = sorted(panels, key=lambda name: (-measure(name).place, not measure(name).compared))
-    colours = {group: f"C{i % 10}" for i, group in enumerate(dict.fromkeys(r.group for r in runs))}
+    lines = runs[0].config.roster.names() if alone else [run.group for run in runs]
+    colours = {line: colour_of(index) for index, line in enumerate(dict.fromkeys(lines))}
     squares = squares_of(runs, titles)
     count = len(names) + len(squares)
     columns = 1 if count < 4 else 2
     rows = -(-count // columns)
-    figure = new_figure((8, 13)[columns - 1], 3.4 * rows + 0.16 * len(colours))
-    handles: dict[str, Any] = {}
+    figure = new_figure((8, 13)[columns - 1], 3.4 * rows)
     for index, name in enumerate(names):
         axes, compared = figure.add_subplot(rows, columns, index + 1), measure(name).compared
-        for group, found in panels[name].items():
-            label = f"{titles[group]} ({_over(len(found))})"
-            draw_arm(axes, found, colours[group], label, smoothed=not compared)
+        for line, found in panels[name].items():
+            label = line if alone else f"{titles[line]} ({_over(len(found))})"
+            draw_arm(axes, found, colours.get(line, "0.3"), label, smoothed=not compared)
         if compared:
             draw_references(axes, references)
-        axes.set_title(measure(name).heading, fontsize=10)
-        axes.set_xlabel("steps of each agent")
-        axes.grid(alpha=0.2)
-        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+        name_axes(axes, "steps of each agent", measure(name).heading)
     for index, square in enumerate(squares, len(names)):
         draw_square(figure.add_subplot(rows, columns, index + 1), square)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=7)
+    add_legend(figure)
     return save_figure(figure, path)
 
 

@@ -20,7 +20,7 @@ from socialgrid.measures.intervals import Interval, interval_over_runs
 from socialgrid.measures.names import Place, measure
 from socialgrid.report.arms import Curve, draw_arm, mean_over_agents
 from socialgrid.report.console import number
-from socialgrid.report.figures import Values, new_figure, save_figure
+from socialgrid.report.figures import Values, colour_of, new_figure, save_figure
 from socialgrid.report.runs import RunCurves, differences, group_titles
 
 _DEFAULTS = ("evaluated_return", "collective_return", "return")
@@ -179,7 +179,7 @@ def draw_comparison(
                     continue
                 smooth = [one.curve if _evaluated(name) else windowed(one, window) for one in own]
                 curves, label = [_thinned(curve) for curve in smooth], f"{arm} (n={len(own)})"
-                draw_arm(axes, curves, f"C{index % 10}", label, smoothed=False, level=level)
+                draw_arm(axes, curves, colour_of(index), label, smoothed=False, level=level)
             axes.set_title(f"{task}: {measure(name).heading}", fontsize=10)
             axes.set_xlabel("steps of each agent")
             axes.grid(alpha=0.2)

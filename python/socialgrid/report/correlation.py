@@ -11,7 +11,7 @@ import numpy as np
 from socialgrid.config.errors import UsageError
 from socialgrid.measures.coordination import correlation
 from socialgrid.report.console import number
-from socialgrid.report.figures import Values, new_figure, save_figure
+from socialgrid.report.figures import Values, colour_of, new_figure, save_figure
 from socialgrid.report.runs import RunCurves, group_titles
 from socialgrid.report.squares import late_mean
 
@@ -111,7 +111,7 @@ def report_correlation(runs: Sequence[RunCurves], path: Path) -> str:
     for index, group in enumerate(dict.fromkeys(one.group for one in found)):
         own = [one.normalised() for one in found if one.group == group]
         x, y = (np.concatenate([pair[i] for pair in own]) for i in (0, 1))
-        axes.plot(x, y, "o", color=f"C{index % 10}", alpha=0.6, markersize=4, label=titles[group])
+        axes.plot(x, y, "o", color=colour_of(index), alpha=0.6, markersize=4, label=titles[group])
     axes.set_title(f"{games[0]}: {lines[0]}", fontsize=10)
     axes.set_xlabel("influence received, normalised within each run")
     axes.set_ylabel("return, normalised within each run")

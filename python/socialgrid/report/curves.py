@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,14 @@ from socialgrid.report.arms import draw_arms
 from socialgrid.report.figures import (
     Reference,
     Values,
+    add_legend,
+    colour_of,
     draw_references,
+    name_axes,
     new_figure,
     save_figure,
     smooth,
+    style_of,
 )
 from socialgrid.report.runs import RunCurves, group_titles
 from socialgrid.report.squares import draw_square, squares_of
@@ -51,9 +55,10 @@ def _panels(runs: Sequence[RunCurves]) -> list[Panel]:
 def draw_curves(
     runs: Sequence[RunCurves], path: Path, references: Sequence[Reference] = ()
 ) -> Path:
-    """Draw learning curves: every seed a line of its own, runs alike in all else in one colour.
+    """Draw learning curves: a line for every agent of every seed.
 
-    Runs of which some are off-policy are drawn as ``draw_arms`` describes.
+    Colours tell agents apart; where runs differ in more than the seed, arms. Runs of which some are
+    off-policy are drawn as ``draw_arms`` describes.
 
     Args:
         runs: at least one.
@@ -70,98 +75,74 @@ def draw_curves(
     compared = [p for p in panels if not p.per_agent and measure(p.name).compared]
     if references and not compared:
         raise UsageError("reference: none of these runs has a collective return to compare")
-    groups = list(dict.fromkeys(run.group for run in runs))
-    colours = {group: f"C{index % 10}" for index, group in enumerate(groups)}
-    titles = group_titles(runs)
-    squares = squares_of(runs, titles)
+    lines = _Lines(runs)
+    squares = squares_of(runs, lines.titles)
     count = len(panels) + len(squares)
     columns = 1 if count < 4 else 2 if count < 9 else 3
     rows = -(-count // columns)
     figure = new_figure((8, 13, 18)[columns - 1], 3.4 * rows)
     for index, panel in enumerate(panels):
         axes = figure.add_subplot(rows, columns, index + 1)
-        draw = _draw_agents if panel.per_agent else _draw_groups
-        draw(axes, runs, panel.name, titles, colours)
+        for run in runs:
+            (lines.draw_agents if panel.per_agent else lines.draw_group)(axes, run, panel.name)
         if panel in compared:
             draw_references(axes, references)
-        axes.set_title(measure(panel.name).heading, fontsize=10)
-        axes.set_xlabel("environment steps")
-        axes.margins(x=0.08)
-        axes.grid(alpha=0.2)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=7, framealpha=0.4, loc="upper left")  # the best one takes long
+        name_axes(axes, "environment steps", measure(panel.name).heading)
     for index, square in enumerate(squares, len(panels)):
         draw_square(figure.add_subplot(rows, columns, index + 1), square)
+    add_legend(figure)
     return save_figure(figure, path)
 
 
-def _draw_agents(
-    axes: Any,
-    runs: Sequence[RunCurves],
-    name: str,
-    titles: Mapping[str, str],
-    colours: Mapping[str, str],
-) -> None:
-    """A line for each agent of each run."""
-    named: set[tuple[str, bool]] = set()
-    for run in runs:
-        learning = run.config.roster.learning_slots
-        for slot, kind in enumerate(run.config.players.kinds):
-            values = run.values(name, slot)
-            if not np.isfinite(values).any():
-                continue
-            learns = slot in learning
-            new = (run.group, learns) not in named
-            named.add((run.group, learns))
-            label = f"{titles[run.group]}: {'learners' if learns else 'others'}"
-            who = f"s{run.config.run.seed} {kind}" if learns else kind
-            if len(learning) > 1 and learns:
-                who = f"s{run.config.run.seed} a{slot}"
-            _draw_line(
-                axes,
-                run.steps,
-                values,
-                colour=colours[run.group] if learns else "0.6",
-                style="-" if learns else ":",
-                label=label if new else None,
-                name=who,
-            )
+class _Lines:
+    """What lines of runs look like and are called.
 
+    Among runs alike in all but the seed, colours tell agents apart and others than learners are
+    dashed; otherwise colours tell arms apart, and styles the agents of each, learners first.
+    """
 
-def _draw_groups(
-    axes: Any,
-    runs: Sequence[RunCurves],
-    name: str,
-    titles: Mapping[str, str],
-    colours: Mapping[str, str],
-) -> None:
-    """A line for each run."""
-    named: set[str] = set()
-    for run in runs:
-        values = run.of_group(name)
-        if not np.isfinite(values).any():
-            continue
-        label = None if run.group in named else titles[run.group]
-        named.add(run.group)
-        seed = f"s{run.config.run.seed}"
-        _draw_line(axes, run.steps, values, colour=colours[run.group], label=label, name=seed)
+    def __init__(self, runs: Sequence[RunCurves]) -> None:
+        self.titles = group_titles(runs)
+        self._arms = list(dict.fromkeys(run.group for run in runs))
+        self._seeds = len(runs) > len(self._arms)
 
+    def draw_agents(self, axes: Any, run: RunCurves, name: str) -> None:
+        """A line for each agent of a run that has the number."""
+        roster, several = run.config.roster, len(self._arms) > 1
+        learning = roster.learning_slots
+        others = [slot for slot in range(len(roster.kinds)) if slot not in learning]
+        for index, slot in enumerate((*learning, *others)):
+            colour, style = colour_of(slot), "-" if slot in learning else "--"
+            label = roster.names()[slot]
+            if several:
+                colour, style = colour_of(self._arms.index(run.group)), style_of(index)
+                label = f"{self.titles[run.group]}: {label}"
+            self._draw(axes, run, run.values(name, slot), colour, style, label)
 
-def _draw_line(
-    axes: Any,
-    steps: Values,
-    values: Values,
-    *,
-    colour: str,
-    label: str | None,
-    name: str,
-    style: str = "-",
-) -> None:
-    """A smoothed curve with its name at the end, and what was measured behind it."""
-    there = np.isfinite(values)
-    steps, values = steps[there], values[there]
-    trend = smooth(values, max(1, len(values) // 40))
-    if style == "-":
+    def draw_group(self, axes: Any, run: RunCurves, name: str) -> None:
+        """A line for a run that has a number of all agents together."""
+        several = len(self._arms) > 1
+        colour = colour_of(self._arms.index(run.group)) if several else "0.3"
+        label = self.titles[run.group] if several else "all agents"
+        self._draw(axes, run, run.of_group(name), colour, "-", label)
+
+    def _draw(
+        self, axes: Any, run: RunCurves, values: Values, colour: str, style: str, label: str
+    ) -> None:
+        """A smoothed curve, what was measured behind it, and its seed where there are several."""
+        there = np.isfinite(values)
+        if not there.any():
+            return
+        steps, values = run.steps[there], values[there]
+        trend = smooth(values, max(1, len(values) // 40))
         axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
-    axes.plot(steps, trend, color=colour, linestyle=style, linewidth=1.4, label=label)
-    axes.annotate(name, (steps[-1], trend[-1]), fontsize=6, color=colour)
+        marker = "o" if len(values) == 1 else None
+        axes.plot(
+            steps, trend, color=colour, linestyle=style, marker=marker, linewidth=1.4, label=label
+        )
+        if self._seeds:
+            seed = f"s{run.config.run.seed}"
+            axes.annotate(
+                seed, (steps[-1], trend[-1]), xytext=(2, 0), textcoords="offset points",
+                fontsize=6, color=colour, va="center",
+            )  # fmt: skip

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,45 @@ from socialgrid.config.errors import UsageError, about, told
 from socialgrid.config.run_files import guard_output
 
 Values = npt.NDArray[np.float64]
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart, but for yellow on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLES = ("-", "--", "-.", ":")
+
+
+def colour_of(index: int) -> str:
+    """The colour of an arm, an agent or a member: the first seven differ."""
+    return _COLOURS[index % len(_COLOURS)]
+
+
+def style_of(index: int) -> str:
+    """The style of a line where colours say something else: the first four differ."""
+    return _STYLES[index % len(_STYLES)]
+
+
+def name_axes(axes: Any, across: str, up: str) -> None:
+    """Say what a diagram of curves shows, and over what; thousands and millions are k and M."""
+    from matplotlib.ticker import EngFormatter
+
+    axes.set_xlabel(across)
+    axes.set_ylabel(textwrap.fill(up, 34))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(alpha=0.2)
+
+
+def add_legend(figure: Any) -> None:
+    """One legend below all diagrams, a line for everything that any of them names."""
+    found: dict[str, Any] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        found |= {
+            label: found.get(label, handle) for handle, label in zip(handles, labels, strict=True)
+        }
+    columns = 1 if max(map(len, found), default=0) > 60 else min(4, max(1, len(found)))
+    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(found) // columns))
+    figure.legend(
+        found.values(), found.keys(), loc="outside lower center", ncols=columns, fontsize=8
+    )
 
 
 def need_matplotlib() -> None:

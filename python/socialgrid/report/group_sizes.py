@@ -14,7 +14,7 @@ from socialgrid.config.errors import UsageError
 from socialgrid.measures.intervals import interval_over_runs
 from socialgrid.report.arms import mean_over_agents
 from socialgrid.report.console import number
-from socialgrid.report.figures import Values, new_figure, save_figure
+from socialgrid.report.figures import Values, colour_of, new_figure, save_figure
 from socialgrid.report.runs import RunCurves, differences
 
 
@@ -94,7 +94,7 @@ def draw_group_sizes(found: Mapping[str, Sequence[GroupSize]], path: Path) -> Pa
     ):
         axes = figure.add_subplot(1, 2, index + 1)
         for arm, (label, sizes) in enumerate(found.items()):
-            colour = f"C{arm % 10}"
+            colour = colour_of(arm)
             each = [getattr(one, field) for one in sizes]
             for one, values in zip(sizes, each, strict=True):
                 spots = np.full(len(values), one.size, np.float64)

@@ -66,17 +66,24 @@ def test_what_a_group_has_each_of_its_agents_has():
     }
 
 
-def test_a_name_that_nobody_knows_has_a_panel_and_a_pair_a_square(tmp_path, monkeypatch):
-    figures = []
+@pytest.fixture
+def figures(monkeypatch):
+    """Figures as they are saved."""
+    found = []
     save = Figure.savefig
     monkeypatch.setattr(
         Figure,
         "savefig",
-        lambda own, *args, **more: (figures.append(own), save(own, *args, **more)),
+        lambda own, *args, **more: (found.append(own), save(own, *args, **more)),
     )
+    return found
+
+
+def test_a_name_that_nobody_knows_has_a_panel_and_a_pair_a_square(tmp_path, figures):
     runs = [RunCurves(made_up(tmp_path / str(seed), seed)) for seed in (0, 1)]
     draw_curves(runs, tmp_path / "curves.png")
-    axes = {one.get_title(): one for one in figures[0].axes if one.get_title()}
+    titles = [one.get_title() or one.get_ylabel() for one in figures[0].axes]
+    axes = {title: one for title, one in zip(titles, figures[0].axes, strict=True) if title}
     # pearls were zero throughout; spreads are for the file
     assert list(axes) == ["return per episode", "shells", "tide", "ebb", "gaze: row on column"]
     lines = [line for line in axes["shells"].lines if line.get_linewidth() > 1]
@@ -85,6 +92,45 @@ def test_a_name_that_nobody_knows_has_a_panel_and_a_pair_a_square(tmp_path, monk
     np.testing.assert_array_equal(
         np.ma.filled(square, nan), [[nan] * 3, [0.25, nan, nan], [0.5, 0.75, nan]]
     )
+
+
+def looks(axes):
+    """Colour and style of each line of a diagram that has a name, by name."""
+    return {
+        line.get_label(): (line.get_color(), line.get_linestyle())
+        for line in axes.lines
+        if not line.get_label().startswith("_")
+    }
+
+
+def test_agents_of_a_run_can_be_told_apart(tmp_path, figures):
+    made_up(tmp_path / "run", agents={"return": [3.0, 1.0, 2.0], "shells": [None, 1.0, 2.0]})
+    draw_curves([RunCurves(tmp_path / "run")], tmp_path / "curves.png")
+    returns, shells, *groups = figures[0].axes[:-2]
+    names = ["agent0 expert", "agent1 learner", "agent2 learner"]
+    found = looks(returns)
+    assert sorted(found) == names
+    assert len({found[name][0] for name in names}) == 3, "two agents in one colour"
+    assert [found[name][1] for name in names] == ["--", "-", "-"]
+    assert looks(shells) == {name: found[name] for name in names[1:]}, "colours change with panels"
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == [
+        "agent1 learner", "agent2 learner", "agent0 expert", "all agents",
+    ]  # fmt: skip
+    for axes in (returns, shells, *groups):
+        assert axes.get_xlabel() == "environment steps"
+        assert axes.get_ylabel()
+        assert axes.xaxis.get_major_formatter()(250_000) == "250k"
+
+
+def test_agents_of_several_arms_can_be_told_apart(tmp_path, figures):
+    agents = {"return": [3.0, 1.0, 2.0]}
+    runs = [RunCurves(made_up(tmp_path / arm, agents=agents), arm) for arm in ("one", "two")]
+    draw_curves(runs, tmp_path / "curves.png")
+    found = looks(figures[0].axes[0])
+    assert len(found) == len(set(found.values())) == 6
+    for arm in ("one", "two"):
+        assert len({look[0] for name, look in found.items() if name.startswith(arm)}) == 1
+    assert found["one: agent1 learner"][1] == found["two: agent1 learner"][1] == "-"
 
 
 def test_who_declares_a_name_says_what_it_is_called_and_where_it_is_shown(tmp_path):

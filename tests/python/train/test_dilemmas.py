@@ -465,7 +465,8 @@ def test_panels_and_titles_follow_what_was_measured(finished, tmp_path, monkeypa
 
     def keep(figure, path, **options):
         for axes in figure.axes:
-            drawn[axes.get_title()] = axes
+            drawn[" ".join(axes.get_ylabel().split())] = axes
+        drawn["legend"] = figure.legends[0]
 
     monkeypatch.setattr(Figure, "savefig", keep)
     runs = [RunCurves(finished / name) for name in ("moa0", "moa1", "comm", "plain")]
@@ -475,9 +476,8 @@ def test_panels_and_titles_follow_what_was_measured(finished, tmp_path, monkeypa
                   "value of listening",
                   "waste cells cleaned per episode", "apples eaten per episode"):  # fmt: skip
         assert title in drawn
-    labels = [text.get_text() for text in
-              drawn["collective return per episode"].get_legend().get_texts()]  # fmt: skip
-    assert labels == [
+    labels = [text.get_text() for text in drawn["legend"].get_texts()]
+    assert [label for label in labels if "agent" not in label] == [
         "mechanisms=moa, name=a3c", "mechanisms=comm, name=a3c", "mechanisms=none, name=ppo",
         "paper",
     ]  # fmt: skip

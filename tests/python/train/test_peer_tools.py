@@ -599,6 +599,18 @@ def test_means_and_intervals_are_those_of_the_groups(tmp_path, drawn):
     )
 
 
+def test_members_of_a_single_group_are_drawn_one_by_one(tmp_path, drawn):
+    draw_curves([made_up(tmp_path / "run", groups=1)], tmp_path / "curves.png")
+    evaluated = drawn[0].axes[0]
+    assert " ".join(evaluated.get_ylabel().split()) == "return without exploration, of evaluations"
+    thick = {x.get_label(): x for x in evaluated.lines if x.get_linewidth() == 2.0}
+    assert list(thick) == ["peer0 learner", "peer2 learner"]
+    assert thick["peer2 learner"].get_ydata().tolist() == [12, 14]
+    assert len({line.get_color() for line in thick.values()}) == 2
+    names = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert names == list(thick)
+
+
 def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     run = made_up(tmp_path / "run")
     edges, shares = binned_shares(run, "followed")
@@ -607,7 +619,7 @@ def test_the_picture_of_who_followed_whom_shows_the_shares(tmp_path, drawn):
     path = draw_peers(run, tmp_path / "peers.png")
     pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3).astype(int)
     # Stacked areas fill much of the left quarter in the colours of three members.
-    for colour in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):
+    for colour in ((0, 114, 178), (213, 94, 0), (0, 158, 115)):
         assert (np.abs(pixels - colour).max(1) < 8).mean() > 0.01
     rows = np.array(drawn[0].axes).reshape(3, 4)
     assert [one.get_title().partition(":")[0] for one in rows[:, 0]] == [
