@@ -28,7 +28,8 @@ class GroupsOptions:
 
 @dataclass(frozen=True)
 class PlotOptions:
-    """What to draw."""
+    """What to draw. Over many runs: socialgrid-plot arms, table, correlation or groups; what a game
+    pays: socialgrid-plot schelling (each with --help)."""
 
     out: str = ""
     """The picture; curves.png in the (first) run's directory by default."""

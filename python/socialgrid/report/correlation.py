@@ -45,7 +45,7 @@ class Influenced:
 
 
 def influenced_in(run: RunCurves) -> Influenced:
-    """See ``Influenced``; agents on whom influence was not measured are left out.
+    """See ``Influenced``; agents on whom nobody ever had any influence are left out.
 
     Raises:
         UsageError: no influence was measured.
@@ -57,7 +57,7 @@ def influenced_in(run: RunCurves) -> Influenced:
         )
     found = late_mean(table)
     slots = list(run.config.roster.learning_slots)
-    heard = np.isfinite(found[:, slots]).any(0)
+    heard = (np.nan_to_num(found[:, slots]) != 0.0).any(0)  # those who lead are never influenced
     reward = np.array([late_mean(run.values("return", slot)[:, None])[0] for slot in slots])
     there = heard & np.isfinite(reward)
     return Influenced(run.group, np.nansum(found, 0)[slots][there], reward[there])
@@ -97,14 +97,12 @@ def report_correlation(runs: Sequence[RunCurves], path: Path) -> str:
         raise UsageError(f"correlation: runs of {' and '.join(games)}: one game at a time")
     found = [influenced_in(run) for run in runs]
     rho, p, agents = correlated(found)
-    between = correlation(
-        [one.influence.mean() for one in found if len(one.influence)],
-        [one.reward.mean() for one in found if len(one.influence)],
-    )
-    lines = [
-        f"within {len(runs)} runs, {agents} agents: rho {number(rho)}, p {number(p, 4)}",
-        f"between runs, mean influence and mean return: rho {number(between)}",
-    ]
+    title = f"within {len(runs)} runs, {agents} agents: rho {number(rho)}, p {number(p, 4)}"
+    lines = [title]
+    means = [(one.influence.mean(), one.reward.mean()) for one in found if len(one.influence)]
+    if len(means) > 2:
+        between = number(correlation(*np.transpose(means)))
+        lines.append(f"between runs, mean influence received and mean return: rho {between}")
     titles = group_titles(runs)
     figure = new_figure(6, 4.6)
     axes = figure.add_subplot()
@@ -112,7 +110,7 @@ def report_correlation(runs: Sequence[RunCurves], path: Path) -> str:
         own = [one.normalised() for one in found if one.group == group]
         x, y = (np.concatenate([pair[i] for pair in own]) for i in (0, 1))
         axes.plot(x, y, "o", color=colour_of(index), alpha=0.6, markersize=4, label=titles[group])
-    axes.set_title(f"{games[0]}: {lines[0]}", fontsize=10)
+    axes.set_title(f"{games[0]}: {title}", fontsize=10)
     axes.set_xlabel("influence received, normalised within each run")
     axes.set_ylabel("return, normalised within each run")
     axes.grid(alpha=0.2)

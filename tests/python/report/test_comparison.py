@@ -207,8 +207,9 @@ def test_runs_without_labels_are_arms_by_what_they_differ_in(tmp_path):
 
 
 def influence_rows(received, returns):
-    """Agent 0 influences all others by what they receive."""
-    table = [[None, *received], *[[None] * (len(received) + 1)] * len(received)]
+    """Agent 0 influences all others by what they receive, and nobody influences it."""
+    nobody = [0.0] + [None] * len(received)
+    table = [[None, *received], *[nobody] * len(received)]
     return [
         {
             "env_steps": 1000,
