@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from socialgrid.config.course import Course
 from socialgrid.config.errors import UsageError
 from socialgrid.config.presets import load_preset
 from socialgrid.config.schema import TrainConfig
@@ -122,7 +123,7 @@ class RecordOptions:
 def evaluation_config(
     run: TrainConfig, options: EvalOptions, extra: Mapping[str, Any]
 ) -> TrainConfig:
-    """The configuration of a run, moved to the world that ``options`` name.
+    """The configuration of a run in its last phase, moved to the world that ``options`` name.
 
     Args:
         run: configuration of the training run.
@@ -132,6 +133,7 @@ def evaluation_config(
     Raises:
         UsageError: the players do not match the run's networks.
     """
+    run = Course(run).configs[-1]
     env, kinds = run.env, list(run.players.kinds)
     own = {name: env.options[name] for name in _VIEW_OPTIONS if name in env.options}
     if options.world:

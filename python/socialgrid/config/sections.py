@@ -179,7 +179,7 @@ class EvaluationConfig:
     where others can be absent, of each learner alone."""
     worlds: tuple[str, ...] = (TRAINING,)
     """On-policy: where. Presets by name or file, as of ``socialgrid-eval --world``; training: where
-    the run learns, with the options that its own env section names."""
+    the run learns in its last phase, whatever schedules of game options say."""
 
     def __post_init__(self) -> None:
         _at_least("evaluation.interval", self.interval, 0)

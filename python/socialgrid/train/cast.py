@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import socialgrid
-from socialgrid.config import TrainConfig, load_config, parse_player
+from socialgrid.config import Course, TrainConfig, load_config, parse_player
 from socialgrid.config.errors import UsageError
 from socialgrid.models.spec import EYES
 from socialgrid.train.company import Company, Engagement
@@ -97,14 +97,14 @@ def seats_of(run_dir: Path, run: TrainConfig, kinds: Sequence[str]) -> tuple[Sea
 
 
 def eyes_of(seats: Sequence[Seat], options: Mapping[str, Any]) -> list[list[str]]:
-    """What each seat does not see: agents what was hidden from them where they learnt."""
+    """What each seat does not see: agents what was hidden from them where they learnt last."""
     given = options.get("hide") or []
     found = []
     for place, seat in enumerate(seats):
         hidden = given
         if seat.run is not None:
             config = load_config(seat.run)
-            hidden = phase_at(config, 0).options.get("hide", [])
+            hidden = phase_at(Course(config).configs[-1], 0).options.get("hide", [])
             place = 0 if config.advised else seat.slot  # noqa: PLW2901
         if not any(isinstance(item, str) for item in hidden):
             hidden = hidden[place] if place < len(hidden) else []

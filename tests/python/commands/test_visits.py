@@ -6,11 +6,14 @@ import pytest
 from tests.python.train.runs import same_end, tiny
 
 from socialgrid.commands import cli
+from socialgrid.config import load_config
+from socialgrid.config.evaluation import EvalOptions, evaluation_config
 from socialgrid.report import read_metrics
-from socialgrid.train import checkpoint
+from socialgrid.train import checkpoint, eyes_of, seats_of
 
 INTERVAL = 300
 WORLDS = ["--evaluation.interval", str(INTERVAL), "--evaluation.episodes", "6"]
+RETURNS = ("learners_return", "learners_return_alone", "others_return")
 ALL = ["--keep-checkpoints", "99"]
 
 
@@ -49,7 +52,7 @@ def test_a_row_that_passes_a_multiple_of_the_interval_has_an_evaluation(visited)
         assert list(found) == ["training", "four"]
         for world in found.values():
             assert world["episodes"] == 6
-            for name in ("learners_return", "learners_return_alone", "others_return"):
+            for name in RETURNS:
                 mean, low, high = world[name]
                 assert low <= mean <= high
     assert all(row["time"]["evaluate"] > 0 for row in rows if "evaluations" in row)
@@ -70,12 +73,8 @@ def test_a_row_says_what_the_command_finds_in_the_checkpoint_of_its_step(world, 
     assert cli.evaluate([str(visited), *words]) == 0
     assert f"checkpoint of step {step:,}" in capsys.readouterr().out
     group = json.loads(out.read_text())["group"]
-    for name in ("learners_return", "others_return", "learners_return_alone"):
-        interval = group[name]["over_episodes"]
-        wanted = [interval["mean"], interval["low"], interval["high"]]
-        if name == "learners_return_alone":
-            wanted[1:] = found[world][name][1:]  # frozen agents alone are played by the command
-        assert found[world][name] == pytest.approx(wanted), name
+    for name in RETURNS:
+        assert found[world][name] == list(group[name]["over_episodes"].values()), name
 
 
 def test_a_resumed_run_finds_what_it_would_have_found(tmp_path, visited):
@@ -139,3 +138,29 @@ def test_agents_with_tasks_of_their_own_are_evaluated_nowhere_else(tmp_path, cap
     words = ["room-mini", "--run-dir", str(tmp_path / "run"), "--evaluation.worlds", "maze"]
     assert cli.train(words) == 2
     assert "evaluation.worlds: dqn is evaluated where it learns" in capsys.readouterr().err
+
+
+def test_agents_are_evaluated_as_they_learnt_last(tmp_path):
+    preset = tmp_path / "shown.toml"
+    preset.write_text(
+        f'base = "{tiny(tmp_path)}"\n[env.options]\nhide = [[], ["goal"], ["goal"]]\n'
+        "[phases.hidden]\nsteps = 512\n[phases.shown]\nsteps = 512\n"
+        "[phases.shown.options]\nhide = [[], [], []]\npenalty = 3.0\n"
+    )
+    run = train(tmp_path, "run", *WORLDS, preset=str(preset))
+    config = evaluation_config(load_config(run), EvalOptions(), {})
+    assert config.env.options["penalty"] == 3.0
+    seats = seats_of(run, load_config(run), config.players.kinds)
+    assert eyes_of(seats, config.env.options) == [[], [], []]
+    assert evaluated(run)[1024] == evaluated_by_command(run, 1024), "the row and the command agree"
+    maze = evaluation_config(load_config(run), EvalOptions(world="maze"), {})
+    assert "penalty" not in maze.env.options
+
+
+def evaluated_by_command(run, step):
+    out = run / "found.json"
+    words = ["--seeds", "0", "--episodes", "6", "--checkpoint", str(step), "--json", str(out)]
+    assert cli.evaluate([str(run), *words]) == 0
+    group = json.loads(out.read_text())["group"]
+    found = {name: list(group[name]["over_episodes"].values()) for name in RETURNS}
+    return {"training": {"episodes": 6, **found}}
