@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from socialgrid.algos import PPO
 from socialgrid.commands.allocation import keep_freed_memory
 from socialgrid.config import TrainConfig, from_dict, load_preset
 from socialgrid.train import OffPolicyTrainer, make_trainer
@@ -100,7 +101,8 @@ class Training:
         else:
             self.agents = len(self.run.slots)
             self._count(learner.workers, "map")
-            self._count(learner, "_gradients")  # of a minibatch, one call for all shards
+            # One call for all shards of a minibatch, or of several minibatches.
+            self._count(learner, "_steps_at_once" if isinstance(learner, PPO) else "_gradients")
             self._count(self.run.collector, "play_at_once")
         self.turn()
         self.updates = max(1, round(_SECONDS / self.wall.pop()))

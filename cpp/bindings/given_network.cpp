@@ -1,6 +1,7 @@
 #include "given_network.hpp"
 
 #include <cstddef>
+#include <numeric>
 
 #include "learning.hpp"
 
@@ -108,6 +109,36 @@ LessonGrads Network::grads(float* to) const {
     to += count;
   }
   return lesson_.grads_of({where, Sizes(where.size()), 0});
+}
+
+std::int64_t Network::gradients() const {
+  return std::accumulate(apart_.begin(), apart_.end(), std::int64_t{0});
+}
+
+float* Network::values(std::size_t parameter, std::int64_t agent) const {
+  return at<float>(parameters_[parameter], agent * apart_[parameter]);
+}
+
+std::int64_t Network::packed() const {
+  return lesson_.kernels.packed(lesson_.inputs(), lesson_.n[10]);
+}
+
+void Network::pack_into(float* forward, float* back) {
+  lesson_.where[6] = reinterpret_cast<std::uintptr_t>(forward);
+  lesson_.where[7] = reinterpret_cast<std::uintptr_t>(back);
+}
+
+void Network::pack(std::int64_t agent, bool back) const {
+  const std::size_t first = 2 * lesson_.layers.size();  // input's weights, bias, hidden's, bias
+  const std::int64_t inputs = lesson_.inputs(), hidden = lesson_.n[10];
+  const float *input = values(first, agent), *recurrent = values(first + 2, agent);
+  auto* to = at<float>(lesson_.where[back ? 7 : 6], agent * packed());
+  if (back) {
+    lesson_.kernels.pack_backward(input, recurrent, inputs, hidden, to);
+  } else {
+    lesson_.kernels.pack_forward(input, recurrent, values(first + 1, agent),
+                                 values(first + 3, agent), inputs, hidden, to);
+  }
 }
 
 }  // namespace socialgrid::bindings

@@ -42,6 +42,8 @@ class Network {
 
   // Whether it looks at the view after the last step.
   bool ahead() const;
+  // Numbers that packed weights of an agent's memory take.
+  std::int64_t packed() const;
   // Numbers that are told of a lesson.
   std::int64_t rows() const;
   // On rows of some steps of some sequences that were gathered, which have to stay.
@@ -50,6 +52,13 @@ class Network {
   // Gradients one after the other, in the order of the parameters.
   learning::LessonGrads grads(float* to) const;
   const Sizes& apart() const { return apart_; }
+  // All of an agent's.
+  std::int64_t gradients() const;
+  // Numbers of a parameter that belong to an agent.
+  float* values(std::size_t parameter, std::int64_t agent) const;
+  // Where packed weights are from now on, [agents, packed()] each; packs those of an agent anew.
+  void pack_into(float* forward, float* back);
+  void pack(std::int64_t agent, bool back) const;
 
  private:
   const Addresses parameters_;

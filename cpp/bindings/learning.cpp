@@ -170,6 +170,7 @@ void register_learning(py::module_& module) {
   add_actor_critic(kernels);
   add_lesson(kernels);
   add_recall(kernels);
+  add_minibatches(kernels);
   add_shards(kernels);
   add_march(kernels);
   add_acting(module);

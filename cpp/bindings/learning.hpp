@@ -28,6 +28,7 @@ void add_decoding(pybind11::class_<learning::Kernels>& kernels);
 void add_actor_critic(pybind11::class_<learning::Kernels>& kernels);
 void add_lesson(pybind11::class_<learning::Kernels>& kernels);
 void add_recall(pybind11::class_<learning::Kernels>& kernels);
+void add_minibatches(pybind11::class_<learning::Kernels>& kernels);
 void add_shards(pybind11::class_<learning::Kernels>& kernels);
 void add_march(pybind11::class_<learning::Kernels>& kernels);
 void add_acting(pybind11::module_& module);

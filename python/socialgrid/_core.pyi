@@ -153,14 +153,25 @@ class Kernels:
     def learn_shards(
         self,
         network: tuple[Any, ...],
-        batch: Sequence[int],
-        shards: Sequence[tuple[Sequence[int], int, int]],
-        columns: Sequence[int],
-        sizes: Sequence[int],
-        where: Sequence[int],
+        minibatches: tuple[Any, ...],
+        found: int,
         grads: Sequence[int],
         threads: int,
     ) -> bool: ...
+    def learn_minibatches(
+        self,
+        network: tuple[Any, ...],
+        minibatches: tuple[Any, ...],
+        which: tuple[int, int],
+        found: int,
+        adam: tuple[
+            Sequence[tuple[int, ...]],
+            Sequence[tuple[float, float, float]],
+            tuple[float, float, float, float],
+        ],
+        limit: tuple[int, float],
+        threads: int,
+    ) -> int: ...
     def descend_parts(
         self,
         parts: Sequence[Sequence[int]],

@@ -93,41 +93,71 @@ def teach(
     Raises:
         IndexError: there is no such tile, token, action or choice.
     """
-    plan = plan_of(network, [one.decoder for one in lesson.predictions])
-    if plan is None or not usable(network, plan, parts):
-        return None
-    if any(type(one.decoder) is not Decoder for one in lesson.predictions):
-        return None
-    if [*parts[0].decisions] != [*lesson.terms]:
+    plan = plan_for(network, lesson, parts)
+    if plan is None:
         return None
     assert kernels.KERNELS is not None
-    agents, count = len(sequences.members), sequences.starts[0].shape[1]
-    rows = 1 + INGREDIENTS * len(lesson.terms) + len(lesson.predictions)
-    found = torch.empty((rows, agents), dtype=torch.float32)
+    agents = len(sequences.members)
+    found = torch.empty((told_of(lesson), agents), dtype=torch.float32)
     grads = torch.empty(agents * sum(plan.sizes), dtype=torch.float32)
-    scales = (1.0 / sequences.counts.clamp(min=1)).to(torch.float32).contiguous()
-    kept = [
-        (s.contiguous(), e.contiguous())
-        for s, e in zip(sequences.starts, sequences.envs, strict=True)
-    ]
     first, size = grads.data_ptr(), grads.element_size()
-    memory = packed(network)
+    memory, kept = packed(network), list[Tensor]()
     done = kernels.KERNELS.learn_shards(
         given_network(network, plan, lesson, parts[0].views, memory),
-        batch_sizes(parts[0]),
-        [
-            (batch_addresses(part), starts.data_ptr(), envs.data_ptr())
-            for part, (starts, envs) in zip(parts, kept, strict=True)
-        ],
-        [*sequences.members],
-        (sequences.length, count, sequences.piece),
-        kernels.addresses(scales, found),
+        given_minibatches(parts, sequences, range(agents), kept),
+        found.data_ptr(),
         [first + size * agents * offset for offset in plan.offsets],
         threads,
     )
     if not done:
         return None
     return Taught(found, plan.parameters, grads)
+
+
+def plan_for(network: ActorCritic, lesson: Lesson, parts: Sequence[SequenceBatch]) -> Plan | None:
+    """How a network is put together that learns a lesson from shards; None: not as kernels know it,
+    or the shards do not lie as these take them to.
+    """
+    plan = plan_of(network, [one.decoder for one in lesson.predictions])
+    fits = all(type(one.decoder) is Decoder for one in lesson.predictions)
+    alike = [*parts[0].decisions] == [*lesson.terms]
+    return plan if plan is not None and fits and alike and usable(network, plan, parts) else None
+
+
+def told_of(lesson: Lesson) -> int:
+    """How many numbers are told of each lesson, see ``lessons.of_rows``."""
+    return 1 + INGREDIENTS * len(lesson.terms) + len(lesson.predictions)
+
+
+def given_minibatches(
+    parts: Sequence[SequenceBatch], drawn: Sequences, places: Sequence[int], kept: list[Tensor]
+) -> tuple[Any, ...]:
+    """Minibatches of shards as kernels are told of them.
+
+    Args:
+        parts: the shards.
+        drawn: one minibatch, or all of them: then starts and environments are
+            ``[drawn for, minibatches, S]`` and counts ``[2, drawn for, minibatches]``.
+        places: of the members among those drawn for.
+        kept: what addresses are of, added; the caller holds on to it.
+    """
+    *drawn_for, sequences = drawn.starts[0].shape
+    agents, minibatches = drawn_for if len(drawn_for) > 1 else (*drawn_for, 1)
+    where = [
+        (s.contiguous(), e.contiguous()) for s, e in zip(drawn.starts, drawn.envs, strict=True)
+    ]
+    scales = (1.0 / drawn.counts.clamp(min=1)).to(torch.float32).contiguous()
+    kept += [scales, *(x for both in where for x in both)]
+    return (
+        batch_sizes(parts[0]),
+        [
+            (batch_addresses(part), *kernels.addresses(*both))
+            for part, both in zip(parts, where, strict=True)
+        ],
+        *([*drawn.members], [*places]),
+        (agents, minibatches, sequences, drawn.length, drawn.piece),
+        scales.data_ptr(),
+    )
 
 
 def packed(network: ActorCritic) -> list[Tensor]:
@@ -138,7 +168,11 @@ def packed(network: ActorCritic) -> list[Tensor]:
 
 
 def given_network(
-    network: ActorCritic, plan: Plan, lesson: Lesson, views: Tensor, packed: Sequence[Tensor]
+    network: ActorCritic,
+    plan: Plan,
+    lesson: Lesson,
+    views: Tensor,
+    packed: Sequence[Tensor | None],
 ) -> tuple[Any, ...]:
     """A network as kernels are told of it, who read views like these.
 
@@ -147,7 +181,8 @@ def given_network(
         plan: how it is put together.
         lesson: what is learnt of it.
         views: some.
-        packed: its memory's weights, see ``packed``, which the caller holds on to.
+        packed: its memory's weights, see ``packed``, which the caller holds on to; None where
+            kernels pack them.
     """
     spec, atlas = network.spec, network.encoder.first.atlas
     decisions = []

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 import socialgrid
 from socialgrid._core import BoundOut
+from socialgrid.algos.untouched import untouched
 from socialgrid.config import Player, TrainConfig, UsageError, about
 from socialgrid.players import Team, make_player
 from socialgrid.players.core_player import CorePlayer
@@ -273,13 +274,6 @@ class Worlds:
         """Stop the simulators' threads."""
         for part in self.parts:
             part.env.close()
-
-
-def untouched(one: object, kind: type, *methods: str) -> bool:
-    """Whether an object has methods as its kind has them, neither inherited nor set otherwise."""
-    return all(
-        getattr(getattr(one, name), "__func__", None) is getattr(kind, name) for name in methods
-    )
 
 
 def _make_team(kinds: Sequence[str | None], env: Any, seed: int) -> Team:

@@ -7,7 +7,7 @@ import torch
 from tests.python.algos.test_shards import ENVS, KINDS, SHARDS
 from tests.python.algos.tiny import Buttons, experience
 
-from socialgrid.models import ModelConfig, shard_lessons
+from socialgrid.models import ModelConfig, shard_lessons, shard_steps
 from socialgrid.social import (
     CommOptions,
     MoaOptions,
@@ -28,13 +28,14 @@ SOCIAL = {
 def calls(monkeypatch):
     """What compiled calls for minibatches gave."""
     found = []
-    teach = shard_lessons.teach
+    places = {"gradient_steps.teach": shard_lessons.teach, "ppo.descend": shard_steps.descend}
+    for place, call in places.items():
 
-    def told(*words):
-        found.append(teach(*words))
-        return found[-1]
+        def told(*words, call=call):
+            found.append(call(*words))
+            return found[-1]
 
-    monkeypatch.setattr("socialgrid.algos.on_policy.gradient_steps.teach", told)
+        monkeypatch.setattr(f"socialgrid.algos.on_policy.{place}", told)
     return found
 
 
@@ -43,7 +44,7 @@ def learnt(kind, social, *, threads=1, apart=False):
     torch.manual_seed(0)
     make, config = KINDS[kind]
     env = Buttons(ENVS, 3, horizon=5, recall=True)
-    config = replace(config, shards=SHARDS)
+    config = replace(config, shards=SHARDS, max_grad_norm=None)
     learner = make(env.spec, MODEL, config, seed=1, social=SOCIAL[social])
     learner.workers.threads = threads
     if apart:

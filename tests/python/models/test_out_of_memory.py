@@ -55,7 +55,7 @@ from tests.python.algos.test_shards import ENVS, KINDS, SHARDS
 from tests.python.algos.tiny import Buttons, experience
 from socialgrid.models import ModelConfig
 MODEL = ModelConfig(channels=(6, 5), kernel=2, features=(12,), memory=16, heads=(8,))
-make, config = KINDS["a3c"]
+make, config = KINDS[sys.argv[1]]
 env = Buttons(ENVS, 3, horizon=5, recall=True)
 learner = make(env.spec, MODEL, replace(config, shards=SHARDS), seed=1)
 learner.update(experience(learner, env))
@@ -67,9 +67,15 @@ class Greedy:
         return getattr(KERNELS, name)
 
     def learn_shards(self, *given):
+        return self.limited(KERNELS.learn_shards, *given)
+
+    def learn_minibatches(self, *given):
+        return self.limited(KERNELS.learn_minibatches, *given)
+
+    def limited(self, call, *given):
         limit(20)
         try:
-            return KERNELS.learn_shards(*given[:-1], 64)
+            return call(*given[:-1], 64)
         finally:
             resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
 
@@ -109,8 +115,9 @@ def test_agents_whose_threads_find_no_memory_take_no_step():
     assert error.startswith("MemoryError: there is not enough memory for what is computed")
 
 
-def test_shards_whose_threads_cannot_be_started_teach_nothing():
-    said, error = run(SHARDS)
+@pytest.mark.parametrize("kind", ["a3c", "ppo"])
+def test_shards_whose_threads_cannot_be_started_teach_nothing(kind):
+    said, error = run(SHARDS, kind)
     assert said == "unchanged\n"
     assert error.startswith("RuntimeError: only ")
     assert "threads could be started" in error

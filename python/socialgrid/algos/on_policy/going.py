@@ -96,15 +96,19 @@ class StepLog:
             x.zero_()
 
     def add(self, going: Going, numbers: Mapping[str, Tensor], stepping: Tensor) -> None:
-        """Take a minibatch's numbers in, of those who were going; some take a step with it."""
-        flags = going.flags.to(self._device)
+        """Take numbers ``[len(going.members)]`` of a minibatch in, or ``[n, ...]`` of several, of
+        those who were going; some take a step with it.
+        """
+        flags, agents = going.flags.to(self._device), len(going.members)
         rows = torch.stack([*numbers.values()]).to(self._device, torch.float64)
         if not self.names:
             self.names = [*numbers]
             self.sums = self.sums.new_zeros((len(self.names), self.sums.shape[1]))
-        self.sums[:, going.columns] += torch.where(flags, rows, 0.0)
-        self.counts[going.columns] += flags
-        self.steps[going.columns] += stepping.to(self._device)
+        for one in rows.view(len(rows), -1, agents).unbind(1):
+            self.sums[:, going.columns] += torch.where(flags, one, 0.0)
+            self.counts[going.columns] += flags
+        for steps in stepping.to(self._device).view(-1, agents).unbind():
+            self.steps[going.columns] += steps
 
     def tensors(self) -> dict[str, Tensor]:
         """What has to be read for ``means``."""

@@ -239,7 +239,7 @@ class GradientSteps(StackedLearner):
     def numbers_of(
         self, network: ActorCritic, lesson: Lesson, rows: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and numbers, each ``[A]``, of what a lesson came to."""
+        """Loss and numbers, each ``[..., A]``, of what lessons came to, ``[numbers, ..., A]``."""
 
     def sampled_gradients(
         self,

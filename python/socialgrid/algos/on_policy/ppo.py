@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -9,17 +10,21 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.going import Going, StepLog
-from socialgrid.algos.on_policy.gradient_steps import Drawn
+from socialgrid.algos.on_policy.gradient_steps import Drawn, GradientSteps
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import PPOConfig
+from socialgrid.algos.untouched import untouched
 from socialgrid.data.returns import discounted_returns, gae
 from socialgrid.data.rollout import Rollout
-from socialgrid.data.sequences import Judged
+from socialgrid.data.sequences import Judged, Sequences
+from socialgrid.models.adam import StackedAdam
 from socialgrid.models.deciding import compiled
 from socialgrid.models.picking import picked
 from socialgrid.models.reading import exact
-from socialgrid.social.mechanism import Totals
+from socialgrid.models.recall import piece_length
+from socialgrid.models.shard_steps import Bounds, descend
+from socialgrid.social.mechanism import Mechanism, Totals
 
 
 class PPO(RecurrentLearner[PPOConfig]):
@@ -27,6 +32,12 @@ class PPO(RecurrentLearner[PPOConfig]):
 
     algorithm = "ppo"
     default_config = PPOConfig
+
+    @property
+    def _stop(self) -> float | None:
+        """Divergence in a minibatch beyond which an agent learns no more of a batch."""
+        config = self.config
+        return None if config.kl_target is None else config.kl_target * config.kl_stop_factor
 
     @cached_property
     def _log(self) -> StepLog:
@@ -99,35 +110,93 @@ class PPO(RecurrentLearner[PPOConfig]):
             sequences=config.minibatch_sequences,
             length=config.sequence_length,
         )
-        for i in range(config.num_minibatches):
-            if i and config.refresh_interval and i % config.refresh_interval == 0:
+        interval, left = config.refresh_interval, range(config.num_minibatches)
+        while left:
+            fresh = interval and left.start % interval == 0
+            if fresh and left.start:
                 self._phase("refresh", partial(self._refresh, batch, going))
-            one = drawn.minibatch(i, self.standing)
-            stepping = self._phase("minibatch", partial(self._minibatch, batch, one, going))
+            until = interval - left.start % interval if interval else len(left)
+            done, stepping = self._minibatches(batch, drawn, left[:until], going)
             further = self._go_on(going, stepping)
             if further is None:
                 break
-            going = further
+            going, left = further, left[done:]
         else:
             self._write_back(going)
         self.model.zero_grad(set_to_none=True)
+
+    def _minibatches(
+        self, batch: Shards, drawn: Drawn, which: range, going: Going
+    ) -> tuple[int, Tensor]:
+        """Learn from the first of some minibatches, or from several at once until somebody stops.
+
+        Returns:
+            how many, and who has taken a step with the last of them, bool ``[len(going.members)]``.
+        """
+        steps = self._steps_at_once(batch, drawn, which, going) if self.asks else None
+        if steps is not None:
+            return len(steps), steps[-1]
+        one = drawn.minibatch(which.start, self.standing)
+        return 1, self._phase("minibatch", partial(self._minibatch, batch, one, going))
 
     def _refresh(self, batch: Shards, going: Going) -> None:
         self.estimate(batch, going.network, going.members, refresh=True)
 
     def _minibatch(self, batch: Shards, drawn: Drawn, going: Going) -> Tensor:
         """Learn from a minibatch; who has taken a step, bool ``[len(going.members)]``."""
-        config = self.config
         numbers = self.sampled_gradients(
             *(batch, drawn, going, self.loss, self.lesson(going.network))
         )
-        target = None if config.kl_target is None else config.kl_target * config.kl_stop_factor
-        far = going.flags & self._above(numbers["kl"], config.kl_hard_limit)
-        stepping = going.flags & ~far & ~self._above(numbers["kl"], target)
+        far = going.flags & self._above(numbers["kl"], self.config.kl_hard_limit)
+        stepping = going.flags & ~far & ~self._above(numbers["kl"], self._stop)
         self._log.add(going, numbers, stepping)
         self._log.beyond |= going.of_all(far, self.num_agents, False)
         self._step(going, stepping)
         return stepping
+
+    def _steps_at_once(
+        self, batch: Shards, drawn: Drawn, which: range, going: Going
+    ) -> Tensor | None:
+        """``_minibatch`` for one minibatch after the other, in one compiled call.
+
+        Returns:
+            who has taken a step with each of those learnt from, bool ``[n, len(going.members)]``;
+            None: there is no such call, or for none of them.
+        """
+        config, network, members = self.config, going.network, going.members
+        lesson = self.lesson(network) if self._steps_alike() else None
+        if lesson is None:
+            return None
+        places = [drawn.agents.index(agent) for agent in members]
+        piece = piece_length(network, len(members), drawn.length)
+        where = Sequences(members, drawn.starts, drawn.envs, drawn.length, piece, drawn.counts)
+        found = descend(
+            *(network, lesson, batch.parts, where, places, which, self.optimiser),
+            Bounds(
+                min(_or_infinite(self._stop), _or_infinite(config.kl_hard_limit)),
+                _or_infinite(config.max_grad_norm),
+            ),
+            self.workers.count(self.device),
+        )
+        if found is None or not len(found[1]):
+            return None
+        rows, stepping = found
+        _, numbers = self.numbers_of(network, lesson, rows)
+        far = self._above(numbers["kl"], config.kl_hard_limit)
+        self._log.add(going, numbers, stepping)
+        self._log.beyond |= going.of_all(far[-1], self.num_agents, False)
+        return stepping
+
+    def _steps_alike(self) -> bool:
+        """Whether nobody does otherwise what compiled kernels do with a minibatch."""
+        return (
+            self.ranks.size == 1
+            and untouched(self, PPO, "_minibatch", "_above")
+            and untouched(self, GradientSteps, "sampled_gradients", "_gradients", "_step")
+            and untouched(self, GradientSteps, "_take_steps")
+            and untouched(self.optimiser, StackedAdam, "step")
+            and all(type(one).finish is Mechanism.finish for one in self.mechanisms)
+        )
 
     def _above(self, kl: Tensor, limit: float | None) -> Tensor:
         """Whether divergences are beyond a limit, bool likewise."""
@@ -199,6 +268,10 @@ class PPO(RecurrentLearner[PPOConfig]):
             "kl": -(change * weight).sum(1),
             "clip_fraction": ((ratio != clipped) * weight).sum(1),
         }
+
+
+def _or_infinite(limit: float | None) -> float:
+    return math.inf if limit is None else limit
 
 
 _ALWAYS = (

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from socialgrid import _core
 from socialgrid.algos.learner import ActOutput
+from socialgrid.algos.untouched import untouched
 from socialgrid.data.rollout import Rollout
 from socialgrid.train.on_policy.learner import AnyLearner
-from socialgrid.train.worlds import Part, Worlds, untouched
+from socialgrid.train.worlds import Part, Worlds
 
 Array = npt.NDArray[Any]
 

@@ -1,0 +1,152 @@
+"""Several minibatches in one compiled call: the bits of one after the other."""
+
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.python.algos.test_shards import ENVS, KINDS, SHARDS
+from tests.python.algos.test_taught import MODEL, calls
+from tests.python.algos.tiny import Buttons, experience
+
+from socialgrid.models import NonFiniteError, kernels
+from socialgrid.models.adam import StackedAdam
+from socialgrid.social import CommOptions, PredictionOptions
+
+pytestmark = pytest.mark.skipif(kernels.KERNELS is None, reason="there are no kernels")
+PPO, CONFIG = KINDS["ppo"]
+CONFIG = replace(CONFIG, shards=SHARDS, max_grad_norm=None, num_minibatches=6, refresh_interval=4)
+SOCIAL = (PredictionOptions(coef=2.0), CommOptions(vocabulary=4))
+
+
+def learner_of(*, one_by_one=False, threads=1, make=PPO, social=SOCIAL, steps=12, **changes):
+    """A learner, and a batch of it."""
+    torch.manual_seed(0)
+    env = Buttons(ENVS, 3, horizon=5, recall=True)
+    learner = make(env.spec, MODEL, replace(CONFIG, **changes), seed=1, social=social)
+    learner.workers.threads = threads
+    if one_by_one:
+        learner._steps_at_once = lambda *_: None
+    rollout = experience(learner, env, steps)
+    rollout.active[3:6, 2, 1] = False
+    return learner, rollout
+
+
+def learnt(**words):
+    learner, rollout = learner_of(**words)
+    return learner.update(rollout) | learner.tensors()
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    for name, x in one.items():
+        assert torch.equal(x.nan_to_num(-7.0), other[name].nan_to_num(-7.0)), name
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"refresh_interval": 0},
+        {"learning_rate": (0.1, 1e-5, 0.02), "kl_target": 0.01},
+        {"learning_rate": (0.1, 1e-5, 0.02), "kl_hard_limit": 0.02},
+        {"minibatch_sequences": SHARDS * 40, "sequence_length": 10},
+    ],
+    ids=str,
+)
+def test_several_at_once_learn_what_one_after_the_other_does(monkeypatch, changes, threads):
+    monkeypatch.setattr("socialgrid.algos.on_policy.ppo.piece_length", lambda *_: 7)
+    monkeypatch.setattr("socialgrid.algos.on_policy.gradient_steps.piece_length", lambda *_: 7)
+    apart = learnt(one_by_one=True, **changes)
+    found = calls(monkeypatch)
+    at_once = learnt(threads=threads, **changes)
+    assert all(len(one) == 2 for one in found), "nothing else was called"
+    same(at_once, apart)
+    if "learning_rate" in changes:
+        assert at_once["gradient_steps"].tolist()[0] < 6.0
+    assert at_once["gradient_steps"].max() == 6.0
+
+
+def test_gradients_that_are_too_long_are_made_shorter():
+    apart, at_once = (learnt(one_by_one=one, max_grad_norm=0.05) for one in (True, False))
+    free = learnt()
+    for name, x in at_once.items():
+        torch.testing.assert_close(x, apart[name], rtol=2e-4, atol=2e-6, equal_nan=True)
+    assert any(not torch.allclose(x, free[name], equal_nan=True) for name, x in apart.items())
+
+
+def test_views_with_too_many_tiles_take_the_other_way(monkeypatch):
+    both, found = [], calls(monkeypatch)
+    for one_by_one in (True, False):
+        learner, rollout = learner_of(one_by_one=one_by_one)
+        rollout.obs.random_(0, 256)
+        both.append(learner.update(rollout) | learner.tensors())
+    same(*both)
+    # Each minibatch was tried twice the second time, and known neither time.
+    assert [None if one is None else len(one[1]) for one in found] == 6 * [None] + 6 * [0, None]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_nobody_moves_where_somebody_is_not_finite(threads):
+    said = []
+    for one_by_one in (True, False):
+        learner, rollout = learner_of(one_by_one=one_by_one, threads=threads)
+        rollout.decisions["action"].log_prob[:, 1, 2] = float("nan")
+        before = {name: x.clone() for name, x in learner.tensors().items()}
+        with pytest.raises(NonFiniteError) as caught:
+            learner.update(rollout)
+        said.append(str(caught.value))
+        same(before, learner.tensors())
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("who", ["optimiser", "mechanism", "learner"])
+def test_whoever_does_otherwise_is_asked(who):
+    asked = []
+
+    class MyAdam(StackedAdam):
+        def step(self, *words):
+            asked.append(who)
+            super().step(*words)
+
+    class Mine(PPO):
+        def sampled_gradients(self, *words):
+            asked.append(who)
+            return super().sampled_gradients(*words)
+
+    learner, rollout = learner_of(make=Mine if who == "learner" else PPO)
+    if who == "optimiser":
+        learner.optimiser.__class__ = MyAdam
+    if who == "mechanism":
+        kind = type(learner.mechanisms[0])
+        learner.mechanisms[0].__class__ = type(
+            "Odd", (kind,), {"finish": lambda self, numbers: asked.append(who)}
+        )
+    same(learner.update(rollout) | learner.tensors(), learnt(one_by_one=True))
+    assert len(asked) == 6
+
+
+class RungError(Exception):
+    """What the handler raises."""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signal_ends_an_update_and_leaves_everything_as_it_was(threads):
+    learner, rollout = learner_of(
+        threads=threads, num_minibatches=2000, refresh_interval=0, steps=60
+    )
+    before = {name: x.clone() for name, x in learner.tensors().items()}
+
+    def ring(number, frame):
+        raise RungError
+
+    former = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(RungError):
+            learner.update(rollout)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+    same(before, learner.tensors())
