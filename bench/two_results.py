@@ -1,4 +1,4 @@
-"""Following an expert to goals that one cannot see, and opening a box for the sake of influence.
+"""Following an expert, to goals hidden and in sight, and opening a box for the sake of influence.
 
     python bench/two_results.py --out two-results                 # all runs, two at a time
     python bench/two_results.py --out two-results --jobs 16 --seconds 420
@@ -7,7 +7,7 @@
 Every run is a process of its own with one thread, in the order of importance. What is finished is
 kept in OUT/results.json at once; when the time is over the runs under way write checkpoints and
 end, and the next call goes on from there. Prints Markdown tables, and leaves them in OUT/tables.md,
-with OUT/curves.png, the learner's return in company and alone, where matplotlib is installed.
+with OUT/curves.png, returns of learners in company and alone, where matplotlib is installed.
 Where the package is not installed it is built first, without fetching anything.
 """
 
@@ -33,6 +33,7 @@ from checkouts import ROOT, build_and_restart
 # The time that went into building the package counts.
 BEGIN = time.monotonic() - float(os.environ.get("SOCIALGRID_BUILT", "0"))
 FOLLOW, BOX = "follow-the-expert", "box-trapped-influence"
+SIGHT, PENALTY = "follow-in-sight", "follow-by-penalty"
 SEEDS = range(5)
 GRACE = 20.0  # seconds that interrupted runs have to write their checkpoints
 CODE = "import sys; from socialgrid.commands.cli import train; sys.exit(train())"
@@ -51,10 +52,20 @@ BOX_ARMS = {
     "jsd": ("weight 1, Jensen-Shannon", "--divergence jsd"),
     "shared": ("weight 1, influencee weight 1", "--influencee-weight 1"),
 }
-FOLLOW_ARMS = {
-    "company": "",
-    "alone": "--players learner --closing.measures return:0",
+ALONE = "--players learner --closing.measures return:0"
+LONGER = "--phases.find.steps 2_700_000"
+FOLLOW_ARMS = {  # name: (preset, words)
+    "company": (FOLLOW, ""),
+    "alone": (FOLLOW, ALONE),
+    "teacher": (FOLLOW, f"--players trial-and-error,learner {LONGER}"),
+    "order": (FOLLOW, f"--set reset_on_mistake=false {LONGER}"),
+    "sight": (SIGHT, ""),
+    "sight-alone": (SIGHT, ALONE),
+    "penalty": (PENALTY, ""),
+    "penalty-alone": (PENALTY, ALONE),
 }
+DRAWN = {FOLLOW: ("company", "alone"), SIGHT: ("sight", "sight-alone"),
+         PENALTY: ("penalty", "penalty-alone")}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,13 +84,12 @@ class Run:
 
 def plan() -> Iterator[Run]:
     """All runs, the most important ones first."""
-    for arms in (("company", "influence"), ("without", "alone"), *((a,) for a in BOX_ARMS)):
+    first = (("company", "influence"), ("without", "alone"))
+    rest = [arm for arm in (*FOLLOW_ARMS, *BOX_ARMS) if arm not in (*first[0], *first[1])]
+    for arms in (*first, *((arm,) for arm in rest)):
         for seed in SEEDS:
             for arm in arms:
-                if arms == (arm,) and arm in ("influence", "without"):
-                    continue
-                preset = FOLLOW if arm in FOLLOW_ARMS else BOX
-                extra = FOLLOW_ARMS[arm] if arm in FOLLOW_ARMS else BOX_ARMS[arm][1]
+                preset, extra = FOLLOW_ARMS[arm] if arm in FOLLOW_ARMS else (BOX, BOX_ARMS[arm][1])
                 yield Run(arm, seed, (preset, *extra.split(), "--seed", str(seed)))
 
 
@@ -203,6 +213,29 @@ def follow_table(results: Mapping[str, Any]) -> list[str]:
     return ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *lines]
 
 
+def further_tables(results: Mapping[str, Any]) -> list[str]:
+    """Every further arm of learners beside somebody, by seed."""
+    lines: list[str] = []
+    for arm, (preset, words) in FOLLOW_ARMS.items():
+        rows = {row["seed"]: row for row in results.values() if row["arm"] == arm}
+        if arm in DRAWN[FOLLOW] or not rows:
+            continue
+        slot = 0 if words == ALONE else 1
+        conditions = list(next(iter(rows.values()))["closing"]["conditions"])
+        head = ["seed", "last tenth", "steps", *conditions, "seconds"]
+        lines += [f"`{' '.join(('socialgrid-train', preset, *words.split()))}`", ""]
+        lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        for seed, row in sorted(rows.items()):
+            played = row["closing"]["conditions"]
+            means = " | ".join(cell(played[title][f"return:{slot}"]) for title in conditions)
+            lines.append(
+                f"| {seed} | **{cell(row['last_tenth'])}** | {row['env_steps']:,} | {means} | "
+                f"{row['seconds']:.0f} |"
+            )
+        lines.append("")
+    return lines
+
+
 def box_table(results: Mapping[str, Any]) -> list[str]:
     """Every arm and seed of the box."""
     head = ["arm", "seed", "warm-up", "value of listening", "opened", "first step",
@@ -236,7 +269,7 @@ def means(results: Mapping[str, Any]) -> list[str]:
         if not rows:
             continue
         if arm in FOLLOW_ARMS:
-            title, measure = f"{FOLLOW}, {arm}", "return, last tenth"
+            title, measure = f"{FOLLOW_ARMS[arm][0]}, {arm}", "return, last tenth"
             values = [row["last_tenth"] for row in rows]
         else:
             title, measure = f"{BOX}, {BOX_ARMS[arm][0]}", "opened"
@@ -250,7 +283,7 @@ def means(results: Mapping[str, Any]) -> list[str]:
 
 
 def draw(out: Path) -> None:
-    """Draw the learner's return over training, in company and alone, a line a seed."""
+    """Draw learners' returns over training, in company and alone, a line a seed."""
     if importlib.util.find_spec("matplotlib") is None:
         return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -258,26 +291,33 @@ def draw(out: Path) -> None:
 
     from socialgrid.report import read_metrics
 
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    there = [
+        preset
+        for preset, arms in DRAWN.items()
+        if any((out / "runs" / f"{arm}-{seed}").is_dir() for arm in arms for seed in SEEDS)
+    ]
+    if not there:
+        return
+    figure = Figure(figsize=(8, 3.2 * len(there)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for colour, arm in zip(("C0", "C1"), FOLLOW_ARMS, strict=True):
-        label: str | None = arm
-        for seed in SEEDS:
-            path = out / "runs" / f"{arm}-{seed}" / "metrics.jsonl"
-            rows = read_metrics(path) if path.exists() else []
-            if not rows:
-                continue
-            values = [row["agents"]["return"][-1] for row in rows]
-            steps = [row["env_steps"] for row in rows]
-            axes.plot(steps, values, colour, alpha=0.8, linewidth=0.9, label=label)
-            axes.annotate(str(seed), (steps[-1], values[-1]), fontsize=7, color=colour)
-            label = None
-    if axes.lines:
-        axes.set(xlabel="environment steps", ylabel="return of the learner", title=FOLLOW)
+    for place, preset in enumerate(there, 1):
+        axes = figure.add_subplot(len(there), 1, place)
+        for colour, arm in zip(("C0", "C1"), DRAWN[preset], strict=True):
+            label: str | None = arm
+            for seed in SEEDS:
+                path = out / "runs" / f"{arm}-{seed}" / "metrics.jsonl"
+                rows = read_metrics(path) if path.exists() else []
+                if not rows:
+                    continue
+                values = [row["agents"]["return"][-1] for row in rows]
+                steps = [row["env_steps"] for row in rows]
+                axes.plot(steps, values, colour, alpha=0.8, linewidth=0.9, label=label)
+                axes.annotate(str(seed), (steps[-1], values[-1]), fontsize=7, color=colour)
+                label = None
+        axes.set(xlabel="environment steps", ylabel="return of the learner", title=preset)
         axes.legend()
         axes.grid(alpha=0.2)
-        figure.savefig(out / "curves.png", dpi=110)
+    figure.savefig(out / "curves.png", dpi=90)
 
 
 def provenance() -> str:
@@ -317,7 +357,7 @@ def main() -> None:
     runs = [run for run in plan() if run.arm in arms]
     work(runs, args.out, args.jobs, args.seconds, results)
     text = [f"{len(results)} runs; {provenance()}", ""]
-    for table in (follow_table, box_table, means):
+    for table in (follow_table, further_tables, box_table, means):
         text += [*table(results), ""]
     (args.out / "tables.md").write_text("\n".join(text))
     draw(args.out)
