@@ -97,6 +97,11 @@ def test_workers_learn_on_while_the_main_process_evaluates(tmp_path):
     assert all(list(one) == ["training"] for one in found.values())
 
 
+def test_clones_are_evaluated_on_the_way_too(tmp_path):
+    run = train(tmp_path, "run", "--algorithm", "behaviour-cloning", *WORLDS)
+    assert list(evaluated(run)) == [384, 640, 1024]
+
+
 def test_all_checkpoints_are_evaluated_each_into_a_file(tmp_path, visited, capsys):
     steps = checkpoint.steps_of(visited)
     assert len(steps) == 8
