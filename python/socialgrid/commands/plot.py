@@ -28,8 +28,8 @@ class GroupsOptions:
 
 @dataclass(frozen=True)
 class PlotOptions:
-    """What to draw. Over many runs: socialgrid-plot arms, table, correlation or groups; what a game
-    pays: socialgrid-plot schelling (each with --help)."""
+    """What to draw. Over many runs: socialgrid-plot arms, table, correlation or groups; in several
+    worlds: worlds or bars; what a game pays: schelling (each with --help)."""
 
     out: str = ""
     """The picture; curves.png in the (first) run's directory by default."""

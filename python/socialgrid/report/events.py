@@ -59,6 +59,10 @@ class Events:
                 for who, values in zip(self._agents, table, strict=True):
                     for other, value in zip(others, values, strict=True):
                         yield f"{kind}/{name}/{who} {on} {other}", value
+        for world, found in row.get("evaluations", {}).items():
+            for name, value in found.items():
+                if isinstance(value, list):  # mean, low, high
+                    yield f"evaluations/{world}/{name}", value[0]
         for name, value in row.items():
             if isinstance(value, int | float) and name != "env_steps":
                 yield f"run/{name}", value

@@ -146,6 +146,7 @@ def test_tensorboard_has_everything_under_names_free_of_slots(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     row = {"env_steps": 10, "episodes": 3, **numbers().by_kind()}
+    row["evaluations"] = {"maze": {"episodes": 5, "learners_return": [4.0, 3.0, 5.0]}}
     tags = []
     for kinds in (KINDS, ["learner"]):
         folder = tmp_path / kinds[0]
@@ -162,7 +163,7 @@ def test_tensorboard_has_everything_under_names_free_of_slots(tmp_path):
         "agents/pearls/learner 0": 0.0, "agents/pearls/learner 1": 0.0,
         "pairs/gaze/learner 0 on expert 0": 0.25,
         "pairs/gaze/learner 1 on expert 0": 0.5, "pairs/gaze/learner 1 on learner 0": 0.75,
-        "groups/tide": 1.0, "run/episodes": 3.0,
+        "groups/tide": 1.0, "run/episodes": 3.0, "evaluations/maze/learners_return": 4.0,
     }  # fmt: skip
     # Alone, the learner has the place of the expert and the same name.
     assert set(tags[1]) & set(tags[0]) >= {"agents/return/learner 0", "groups/tide"}
