@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from socialgrid.data.exchange import sent
 from socialgrid.models import kernels
 from socialgrid.models.flat_parameters import FlatParameters
+from socialgrid.models.reading import exact
+from socialgrid.models.triton_kernels import choice
 from socialgrid.models.walks import named_parameters
 
 
@@ -27,16 +29,32 @@ class StackedAdam:
         rate: float | Sequence[float],
         betas: tuple[float, float],
         eps: float,
+        flat: FlatParameters | None = None,
     ) -> None:
         """Zero moments for all parameters of ``module``.
+
+        Args:
+            module: whose parameters.
+            num_agents: A.
+            rate: one for all agents or one for each.
+            betas, eps: see the paper.
+            flat: the parameters of ``module`` in one block; ``step_where`` needs it.
 
         Raises:
             ValueError: the number of rates is neither 1 nor ``num_agents``.
         """
         self.num_agents, self.betas, self.eps = num_agents, betas, eps
         named = dict(module.named_parameters())
-        self.first = {name: torch.zeros_like(p.detach()) for name, p in named.items()}
-        self.second = {name: torch.zeros_like(p.detach()) for name, p in named.items()}
+        self._blocks: tuple[Tensor, Tensor] | None = None
+        if flat is None:
+            self.first, self.second = (
+                {name: torch.zeros_like(p.detach()) for name, p in named.items()} for _ in range(2)
+            )
+        else:
+            block = flat.block.detach()
+            self._blocks = torch.zeros_like(block), torch.zeros_like(block)
+            parts = [[x] if module is flat else flat.parts(x) for x in self._blocks]
+            self.first, self.second = (dict(zip(named, own, strict=True)) for own in parts)
         device = next(iter(self.first.values())).device
         self.steps = torch.zeros(num_agents, dtype=torch.int64, device=device)
         self.rate = torch.zeros(num_agents, dtype=torch.float64)
@@ -144,36 +162,52 @@ class StackedAdam:
             self._version_there = self.rate._version
 
     @torch.no_grad()
-    def step_where(self, module: nn.Module, stepping: Tensor) -> None:
-        """Apply the gradients of those agents that the device says, without asking who they are.
+    def step_where(
+        self, flat: FlatParameters, grad: Tensor, stepping: Tensor, scales: Tensor | None = None
+    ) -> None:
+        """Let those agents take a step that the device says, without asking who they are.
 
         Args:
-            module: of all agents; holds ``.grad``.
-            stepping: bool ``[A]``, on their device. The gradients of others may be anything.
+            flat: all parameters of all agents, as they were given at first.
+            grad: of its block; those of agents that take no step may be anything.
+            stepping: bool ``[A]``, on their device.
+            scales: factors of the gradients, ``[A]``.
         """
-        self.steps += stepping
-        counts, resting = self.steps.float(), (~stepping).float()
-        named = [(name, p) for name, p in module.named_parameters() if p.grad is not None]
-        for agent in range(self.num_agents if named else 0):
-            each = [
-                (p[agent], p.grad[agent], self.first[name][agent], self.second[name][agent])
-                for name, p in named
-                if p.grad is not None
-            ]
-            params, grads, first, second = map(list, zip(*each, strict=True))
-            torch._fused_adam_(
-                *(params, [x.contiguous() for x in grads], first, second, []),
-                [counts[agent]] * len(params),
-                lr=self._rate_there[agent],
-                beta1=self.betas[0],
-                beta2=self.betas[1],
-                weight_decay=0.0,
-                eps=self.eps,
-                amsgrad=False,
-                maximize=False,
-                found_inf=resting[agent],  # then that operator leaves everything as it is
-            )
-        torch.autograd.graph.increment_version([p for _, p in named])
+        self.steps.add_(stepping)
+        if choice.usable(flat.block):
+            self._descend(flat.block, grad, stepping, scales)
+        else:
+            self._step_where(flat.block, grad, stepping, scales)
+        flat.changed()
+
+    def _descend(
+        self, block: Tensor, grad: Tensor, stepping: Tensor, scales: Tensor | None
+    ) -> None:
+        """``step_where`` in one pass."""
+        from socialgrid.models.triton_kernels.descent import descend_  # noqa: PLC0415 (Triton)
+
+        assert self._blocks is not None, "moments lie together"
+        factors = torch.ones_like(self._rate_there) if scales is None else scales
+        numbers = stepping, self.steps, self._rate_there, factors
+        descend_(block.detach(), grad.contiguous(), self._blocks, numbers, self.betas, self.eps)
+
+    def _step_where(
+        self, block: Tensor, grad: Tensor, stepping: Tensor, scales: Tensor | None
+    ) -> None:
+        """``step_where`` by PyTorch's operations."""
+        assert self._blocks is not None, "moments lie together"
+        (first, second), (beta1, beta2) = self._blocks, self.betas
+        if scales is not None:
+            grad = grad * scales[:, None]
+        grad = torch.where(stepping[:, None], grad, 0.0)
+        # Where nobody steps nothing may be divided by zero.
+        count = self.steps.clamp(min=1).to(exact(grad.device))
+        root, share = (1.0 - beta2**count).sqrt(), stepping.float()[:, None]
+        rate = (self._rate_there * root / (1.0 - beta1**count)).float()[:, None]
+        eps = torch.where(stepping, self.eps * root, 1.0).float()[:, None]
+        first.lerp_(grad, share * (1.0 - beta1))
+        second.lerp_(grad.square(), share * (1.0 - beta2))
+        block.sub_(first / (second.sqrt() + eps) * (rate * share))
 
     @torch.no_grad()
     def step_block(
@@ -206,6 +240,11 @@ class StackedAdam:
         """Inverse of ``take_agent``."""
         for name, x in self.tensors().items():
             x[agent] = tensors[name]
+
+    def memory(self) -> list[Tensor]:
+        """All that steps change, in as few tensors as hold it, not copied."""
+        moments = [*self.first.values(), *self.second.values()]
+        return [*(moments if self._blocks is None else self._blocks), self.steps]
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything, every tensor ``[A, ...]``, not copied."""

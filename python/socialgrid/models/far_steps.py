@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from socialgrid.data.exchange import Board, Kind, fetched
+from socialgrid.data.exchange import Board, Kind
 from socialgrid.models.trained import Trained
 
 _ROOM = 16  # numbers of each agent that come out of a step
@@ -102,8 +102,8 @@ class FarSteps:
         lead = (self._steps,)
         kinds: dict[str, Kind] = {
             "draw": ((*lead, *plan[0].draw.shape), plan[0].draw.dtype),
-            # Of each network: who steps, how far, and eps; then how far targets follow.
-            "steering": ((*lead, 3 * len(parts) + 1, self._agents), torch.float32),
+            # Of each network who takes a step; then how far targets follow.
+            "steering": ((*lead, len(parts) + 1, self._agents), torch.float32),
             **memory,
         }
         if plan[0].noise is not None:
@@ -114,7 +114,6 @@ class FarSteps:
         self.record = torch.zeros((*lead, _ROOM, self._agents), device=device)
         # What a step's rows of the record are: networks that stepped, and names of numbers.
         self._layouts: dict[Key, tuple[tuple[str, ...], tuple[str, ...]]] = {}
-        self._counts: dict[str, tuple[int, list[int]]] = {}
         self._taken: dict[str, Tensor] = {}
         self._descents: dict[str, Tensor] = {}
 
@@ -133,37 +132,18 @@ class FarSteps:
         if noises:
             given["noise"] = torch.stack(noises)
         self._board.write(given)
+        for part in self._parts.values():
+            part.optimiser.bring_rates()
         self._at.zero_()
         self.stopped.zero_()
 
     def _steering(self, plan: Sequence[Planned], tau: float) -> Tensor:
-        self._read_counts()
-        found = np.zeros((len(plan), 3 * len(self._parts) + 1, self._agents))
-        for i, (name, part) in enumerate(self._parts.items()):
-            adam = part.optimiser
-            count, rate = np.array(self._counts[name][1]), adam.rate.numpy()
-            found[:, 3 * i + 2] = 1.0  # of who takes no step: nothing is divided by zero
-            for k, step in enumerate(plan):
-                agents = list(step.stepping[name])
-                count[agents] += 1
-                beta1, beta2 = adam.betas
-                root = np.sqrt(1.0 - beta2 ** count[agents])
-                found[k, 3 * i, agents] = 1.0
-                found[k, 3 * i + 1, agents] = rate[agents] * root / (1.0 - beta1 ** count[agents])
-                found[k, 3 * i + 2, agents] = adam.eps * root
+        found = np.zeros((len(plan), len(self._parts) + 1, self._agents), np.float32)
         for k, step in enumerate(plan):
+            for i, name in enumerate(self._parts):
+                found[k, i, list(step.stepping[name])] = 1.0
             found[k, -1, list(step.moving)] = tau
-        return torch.from_numpy(found).float()
-
-    def _read_counts(self) -> None:
-        """Know Adam's counts of steps; they are read only where somebody else has written them."""
-        stale = {}
-        for name, part in self._parts.items():
-            steps, known = part.optimiser.steps, self._counts.get(name)
-            if known is None or known[0] != steps._version:
-                stale[name] = steps
-        for (name, steps), read in zip(stale.items(), fetched(*stale.values()), strict=True):
-            self._counts[name] = steps._version, read.tolist()
+        return torch.from_numpy(found)
 
     # In a step.
 
@@ -180,39 +160,20 @@ class FarSteps:
 
     def steps_now(self, name: str) -> Tensor:
         """Whose network takes a step in this gradient step, bool ``[A]``."""
-        return self._of(name)[0] > 0
-
-    def _of(self, name: str) -> Tensor:
-        i = list(self._parts).index(name)
-        return self._taken["steering"][3 * i : 3 * i + 3]
-
-    @torch.no_grad()
-    def _step(self, name: str, loss: Tensor, norms: Tensor, max_norm: float | None) -> None:
-        part, steps = self._parts[name], self.steps_now(name)
-        both = torch.stack((loss.detach(), norms))
-        self._descents[name] = both
-        self.stopped.logical_or_((((both - both) != 0) & steps).any())
-        steps = (steps > self.stopped)[:, None]
-        _, rate, eps = (x[:, None] for x in self._of(name))
-        block, adam = part.flat.block, part.optimiser
-        assert block.grad is not None, "differentiate comes first"
-        grad = block.grad
-        if max_norm is not None:
-            grad = grad * (max_norm / (norms + 1e-6)).clamp(max=1.0)[:, None]
-        grad = torch.where(steps, grad, 0.0)
-        (beta1, beta2), share = adam.betas, steps.float()
-        adam.steps.add_(steps[:, 0])
-        first, second = adam.first["block"], adam.second["block"]
-        first.lerp_(grad, share * (1.0 - beta1))
-        second.lerp_(grad.square(), share * (1.0 - beta2))
-        block.sub_(first / (second.sqrt() + eps) * (rate * share))
-        part.flat.changed()
+        return self._taken["steering"][list(self._parts).index(name)] > 0
 
     def descend(self, name: str, loss: Tensor, max_norm: float | None) -> None:
         """One step of Adam (Kingma & Ba 2014) along the gradient of ``loss`` [A] for those whose
         network steps now.
         """
-        self._step(name, loss, self._parts[name].differentiate(loss), max_norm)
+        part, steps = self._parts[name], self.steps_now(name)
+        norms = part.differentiate(loss)
+        both = self._descents[name] = torch.stack((loss.detach(), norms))
+        self.stopped.logical_or_((((both - both) != 0) & steps).any())
+        scales = None if max_norm is None else (max_norm / (norms + 1e-6)).clamp(max=1.0)
+        grad = part.flat.block.grad
+        assert grad is not None, "it has been differentiated"
+        part.optimiser.step_where(part.flat, grad, steps > self.stopped, scales)
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -239,7 +200,6 @@ class FarSteps:
             part.flat.changed()
             part.target_flat.changed()
         failure = self._failure(plan, record.numpy())
-        self._count(plan, failure)
         found: dict[str, list[Tensor]] = {}
         for rows, step in zip(record, plan, strict=True):
             descents, names = self._layouts[step.key]
@@ -258,20 +218,6 @@ class FarSteps:
                 what = "gradient" if finite[0].all() else "loss"
                 return Failure(k, name, what, agents, torch.from_numpy(own))
         return None
-
-    def _count(self, plan: Sequence[Planned], failure: Failure | None) -> None:
-        """Know Adam's counts after the steps that were taken."""
-        ended = None if failure is None else (failure.step, failure.name)
-        counts = {name: self._counts[name][1] for name in self._parts}
-        taken = [(k, step, name) for k, step in enumerate(plan)
-                 for name in self._layouts[step.key][0]]  # fmt: skip
-        for k, step, name in taken:
-            if (k, name) == ended:
-                break
-            for agent in step.stepping[name]:
-                counts[name][agent] += 1
-        for name, part in self._parts.items():
-            self._counts[name] = part.optimiser.steps._version, counts[name]
 
 
 def _shape(plan: Sequence[Planned]) -> tuple[object, ...]:

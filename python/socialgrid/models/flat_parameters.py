@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+_ALIGNED = 32  # numbers: 128 bytes
 
 
 class FlatParameters(nn.Module):
@@ -14,14 +21,54 @@ class FlatParameters(nn.Module):
     module to its device before, not after.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, *, aligned: bool = False) -> None:
+        """Put all parameters together.
+
+        Args:
+            module: whose.
+            aligned: each parameter begins where fast products of accelerators can read it, with
+                zeros before it, so that a row is somewhat longer than all parameters.
+        """
         super().__init__()
-        self._own = list(module.parameters())
-        rows = [p.detach().flatten(1) for p in self._own]
-        self.block = nn.Parameter(torch.cat(rows, 1))
-        parts = torch.split(self.block.detach(), [row.shape[1] for row in rows], 1)
-        for p, part in zip(self._own, parts, strict=True):
-            p.data = part.view(p.shape)
+        self._aligned = aligned
+        self._hold(list(module.parameters()))
+
+    def _hold(self, own: list[nn.Parameter]) -> None:
+        self._own = own
+        self.block = nn.Parameter(self._together([p.detach() for p in own]))
+        for p, part in zip(own, self.parts(self.block.detach()), strict=True):
+            p.data = part
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FlatParameters:
+        made = FlatParameters.__new__(FlatParameters)
+        memo[id(self)] = made
+        nn.Module.__init__(made)
+        made._aligned = self._aligned
+        made._hold([copy.deepcopy(p, memo) for p in self._own])
+        return made
+
+    def _together(self, parts: Sequence[Tensor]) -> Tensor:
+        rows = [x.flatten(1) for x in parts]
+        if self._aligned:
+            missing = (-row.shape[1] % _ALIGNED for row in rows)
+            rows = [F.pad(x, (0, n)) if n else x for x, n in zip(rows, missing, strict=True)]
+        return torch.cat(rows, 1)
+
+    def parts(self, block: Tensor) -> list[Tensor]:
+        """Views of a block like this one, each of the shape of a parameter."""
+        found, start = [], 0
+        for p in self._own:
+            size = p.shape[1:].numel()
+            found.append(block[:, start : start + size].view(p.shape))
+            start += size + (-size % _ALIGNED if self._aligned else 0)
+        return found
+
+    @torch.no_grad()
+    def gradients(self) -> Tensor:
+        """The gradients of all parameters, a new block; zeros where there is none."""
+        return self._together(
+            [torch.zeros_like(p) if p.grad is None else p.grad for p in self._own]
+        )
 
     def differentiate(self, loss: Tensor) -> Tensor:
         """Put the gradient of ``loss`` [A] into ``block.grad``; returns its norms ``[A]``."""

@@ -38,7 +38,7 @@ class Trained:
         self.target: Any = copy.deepcopy(network).requires_grad_(False) if target else network
         self.flat = FlatParameters(network)
         self.target_flat = FlatParameters(self.target) if target else self.flat
-        self.optimiser = StackedAdam(self.flat, num_agents, rate, betas, eps)
+        self.optimiser = StackedAdam(self.flat, num_agents, rate, betas, eps, self.flat)
 
     def differentiate(self, loss: Tensor) -> Tensor:
         """Gradient of ``loss`` [A] with respect to the network; returns its norms ``[A]``."""

@@ -1,10 +1,12 @@
 """Stacked Adam is torch.optim.Adam for every agent, and leaves the others alone."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from socialgrid.models import StackedAdam, clip_gradients, kernels, walks
+from socialgrid.models import FlatParameters, StackedAdam, Trained, clip_gradients, kernels, walks
 
 
 class Net(nn.Module):
@@ -150,3 +152,65 @@ def test_a_step_that_fails_is_not_counted(monkeypatch):
     with pytest.raises(RuntimeError, match="no thread"):
         adam.step(net, [0, 2], [0, 2])
     assert adam.steps.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_who_steps_may_be_known_to_the_device_alone(aligned):
+    net, plain = Net(), Net()
+    flat, rates = FlatParameters(net, aligned=aligned), [1e-2, 1e-3, 3e-3]
+    ours = StackedAdam(net, 3, rates, (0.8, 0.95), 1e-7, flat)
+    theirs = StackedAdam(plain, 3, rates, (0.8, 0.95), 1e-7)
+    gen, scales = torch.Generator().manual_seed(2), torch.tensor([1.0, 0.25, 0.5])
+    for k in range(7):
+        who = [a for a in range(3) if (k + a) % 3]
+        stepping = torch.tensor([a in who for a in range(3)])
+        for p, q in zip(net.parameters(), plain.parameters(), strict=True):
+            p.grad = torch.randn(p.shape, generator=gen)
+            q.grad = p.grad * scales.view(-1, *[1] * (p.dim() - 1))
+            p.grad[~stepping] = torch.nan
+        kept = [p.detach().clone() for p in net.parameters()]
+        ours.bring_rates()
+        ours.step_where(flat, flat.gradients(), stepping, scales)
+        theirs.step(plain, who, who)
+        for p, before in zip(net.parameters(), kept, strict=True):
+            assert torch.equal(p[~stepping], before[~stepping])
+    for p, q in zip(net.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-7)
+    for name, x in theirs.tensors().items():
+        torch.testing.assert_close(ours.tensors()[name], x, rtol=1e-5, atol=1e-9)
+
+
+def test_what_has_no_gradient_stays_as_it_is():
+    net = Net()
+    flat = FlatParameters(net, aligned=True)
+    adam, before = StackedAdam(net, 3, 0.1, (0.9, 0.999), 1e-8, flat), net.b.detach().clone()
+    net.a.grad = torch.ones_like(net.a)
+    adam.bring_rates()
+    adam.step_where(flat, flat.gradients(), torch.ones(3, dtype=torch.bool))
+    assert torch.equal(net.b, before)
+    torch.testing.assert_close(net.a, Net().a - 0.1)
+
+
+def test_parameters_in_a_block_begin_where_fast_products_read():
+    net, same = Net(), Net()
+    flat = FlatParameters(net, aligned=True)
+    for p, q in zip(net.parameters(), same.parameters(), strict=True):
+        assert torch.equal(p, q)
+        assert all((x.data_ptr() - flat.block.data_ptr()) % 128 == 0 for x in p)
+
+
+def test_a_copy_of_what_is_trained_is_trained_by_itself():
+    kept = Trained(Net(), 3, 0.1, (0.9, 0.999), 1e-8)
+    other = copy.deepcopy(kept)
+    norms = other.differentiate(
+        sum(p.flatten(1).square().sum(1) for p in other.network.parameters())
+    )
+    other.step([0, 1, 2], norms, None)
+    other.follow(1.0, [0, 1, 2])
+    for p, q, r in zip(
+        *(x.parameters() for x in (other.network, other.target, Net())), strict=True
+    ):
+        assert torch.equal(p, q)
+        assert not torch.equal(p, r)
+    for p, q in zip(kept.network.parameters(), Net().parameters(), strict=True):
+        assert torch.equal(p, q)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from socialgrid.data.sequences import agent_columns
 from socialgrid.models.actor_critic import ActorCritic
@@ -43,14 +43,13 @@ class Going:
 class Snapshot:
     """Parameters and optimisers of all agents as they were, in memory that is used again."""
 
-    def __init__(self, network: ActorCritic, optimiser: StackedAdam) -> None:
-        """Nothing is kept yet."""
+    def __init__(self, network: nn.Module, optimiser: StackedAdam) -> None:
+        """Nothing is kept yet; of the network, or of all its parameters in one block."""
         self._network, self._optimiser = network, optimiser
         self._kept: list[Tensor] = []
 
     def _live(self) -> list[Tensor]:
-        rest = [x for name, x in self._optimiser.tensors().items() if name != "rate"]
-        return [*(p.detach() for p in self._network.parameters()), *rest]
+        return [*(p.detach() for p in self._network.parameters()), *self._optimiser.memory()]
 
     def keep(self) -> None:
         """Keep everything as it is."""

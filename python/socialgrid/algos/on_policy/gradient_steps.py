@@ -23,6 +23,7 @@ from socialgrid.data.standing import Standing
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam, clip_gradients
 from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.flat_parameters import FlatParameters
 from socialgrid.models.phases import Phases
 from socialgrid.models.recall import piece_length
 from socialgrid.models.shard_lessons import Lesson, teach
@@ -71,6 +72,7 @@ class GradientSteps(StackedLearner):
 
     Attributes:
         model: the networks of all agents.
+        flat: their parameters in one block, where the device is not asked.
         optimiser: theirs.
         mechanisms: those in force.
         workers: who computes shards.
@@ -82,6 +84,7 @@ class GradientSteps(StackedLearner):
 
     config: OnPolicyConfig
     model: ActorCritic
+    flat: FlatParameters | None
     optimiser: StackedAdam
     mechanisms: list[Mechanism]
     workers: Workers
@@ -176,7 +179,8 @@ class GradientSteps(StackedLearner):
     def _take_steps(self, network: ActorCritic, members: Sequence[int], stepping: Tensor) -> None:
         """Apply gradients of some members, bool ``[len(members)]``, of a network."""
         if not self.asks:
-            self.optimiser.step_where(network, stepping)
+            assert self.flat is not None, "nobody asks"
+            self.optimiser.step_where(self.flat, self.flat.gradients(), stepping)
             return
         rows = [row for row, steps in enumerate(stepping.tolist()) if steps]
         if rows:

@@ -25,6 +25,7 @@ from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.adam import StackedAdam
 from socialgrid.models.config import ModelConfig, Precision
 from socialgrid.models.encoders import from_patches
+from socialgrid.models.flat_parameters import FlatParameters
 from socialgrid.models.hearing import Before, Hearing
 from socialgrid.models.phases import Phases
 from socialgrid.models.spec import ViewSpec
@@ -100,11 +101,13 @@ class RecurrentLearner(Losses, Generic[Config]):
             precision=precision,
         ).to(self.device)
         self.state_size = self.model.state_size
-        self.optimiser = StackedAdam(
-            self.model, self.num_agents, config.learning_rate, config.adam_betas, config.adam_eps
-        )
-        self.snapshot = Snapshot(self.model, self.optimiser)
         self.asks = self.device.type in ("cpu", "mps")
+        self.flat = None if self.asks else FlatParameters(self.model, aligned=True)
+        self.optimiser = StackedAdam(
+            *(self.model, self.num_agents, config.learning_rate),
+            *(config.adam_betas, config.adam_eps, self.flat),
+        )
+        self.snapshot = Snapshot(self.flat or self.model, self.optimiser)
         self.standing, self.phases = Standing(stays=not self.asks), Phases(self.device)
         self._unsound = torch.zeros((), dtype=torch.bool, device=self.device)
         self.workers = Workers()

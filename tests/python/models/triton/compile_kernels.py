@@ -21,7 +21,9 @@ from triton.compiler import ASTSource
 from socialgrid.models import (
     Decoder,
     Encoder,
+    FlatParameters,
     ModelConfig,
+    StackedAdam,
     StackedConv,
     StackedLinear,
     StackedLSTM,
@@ -99,6 +101,9 @@ def exercise(dtype):
     core, action = torch.zeros(2, 3, 6, dtype=dtype), torch.zeros(2, 3, dtype=torch.int64)
     target = torch.zeros(2, 3, 49, 27, dtype=torch.uint8)
     Decoder(gens, spec, model)(core, action, target).sum().backward()
+    flat = FlatParameters(StackedLinear(gens, 7, 12))
+    adam = StackedAdam(flat, 2, 0.1, (0.9, 0.999), 1e-8, flat)
+    adam.step_where(flat, flat.gradients(), torch.zeros(2, dtype=torch.bool))
 
 
 def main():
