@@ -87,7 +87,8 @@ def test_flags_on_the_device_are_agents_left_out(arm, ranks, pretended, tmp_path
         assert mine["agents"].keys() == theirs["agents"].keys()
         for name, values in mine["agents"].items():
             x, y = numbers(values), numbers(theirs["agents"][name])
-            torch.testing.assert_close(y, x, rtol=1e-4, atol=1e-6, equal_nan=True, msg=name)
+            # Steps of Adam round otherwise where the device is not asked.
+            torch.testing.assert_close(y, x, rtol=1e-3, atol=1e-5, equal_nan=True, msg=name)
     for name, x in tensors.items():
         torch.testing.assert_close(other_tensors[name], x, rtol=1e-4, atol=2e-5, msg=name)
     for name, x in carried.items():
