@@ -105,7 +105,7 @@ def _runs(command: str, words: list[str]) -> tuple[list[RunCurves], list[str]]:
     names, rest = split_words(words)
     if not names and not {"-h", "--help"} & set(rest):
         raise UsageError(f"which runs? socialgrid-plot {command} [LABEL=]RUN... [--options]")
-    return [RunCurves.named(name) for name in names], rest
+    return RunCurves.all_named(names), rest
 
 
 def _trials(runs: list[RunCurves], options: TableOptions) -> dict[str, list[Trial]]:

@@ -22,7 +22,7 @@ from socialgrid.config import check_imports, load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.config.evaluation import EvalOptions, MatrixOptions, evaluation_config
 from socialgrid.config.imports import import_modules
-from socialgrid.config.run_files import user_path
+from socialgrid.config.run_files import runs_in, user_path
 from socialgrid.config.words import parse
 from socialgrid.report import evaluation as reports
 from socialgrid.report.evaluation import Evaluation
@@ -49,7 +49,8 @@ def main(prog: str, words: list[str]) -> int:
         )
     each: list[Mapping[str, Any]] = []
     found: list[tuple[Path, Evaluation]] = []
-    asked = [(run, one) for run in map(user_path, runs) for one in _of_checkpoints(run, options)]
+    paths = [run for name in runs for run in runs_in(user_path(name))]
+    asked = [(run, one) for run in paths for one in _of_checkpoints(run, options)]
     for run, one in asked:
         results = evaluate(run, one, extra, imports)
         found.append((run, results))
@@ -62,7 +63,7 @@ def main(prog: str, words: list[str]) -> int:
             reports.write_json(path, each[-1])
             print(f"written to {path}")
     across: list[dict[str, Any]] = []
-    if len(asked) == len(runs):  # of each run one checkpoint: they can be put together
+    if len(asked) == len(paths):  # of each run one checkpoint: they can be put together
         together = reports.report_runs(found)
         print(together, end="\n" if together else "")
         across = reports.results_of_runs(found)

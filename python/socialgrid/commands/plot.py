@@ -68,7 +68,7 @@ def main(prog: str, words: list[str]) -> int:
     if not names:
         raise UsageError("which run? socialgrid-plot [LABEL=]RUN... [--options]")
     need_matplotlib()
-    runs = [RunCurves.named(name) for name in names]
+    runs = RunCurves.all_named(names)
     references = read_references(user_path(options.reference)) if options.reference else []
     out = user_path(options.out) if options.out else runs[0].run_dir / "curves.png"
     print(draw_curves(runs, out, references))
@@ -88,7 +88,7 @@ def _plot_groups(prog: str, words: list[str]) -> int:
     options = parse(GroupsOptions, rest, f"{prog} groups [LABEL=]RUN...")
     if not names:
         raise UsageError("which runs? socialgrid-plot groups [LABEL=]RUN... [--out FILE]")
-    runs = [RunCurves.named(name) for name in names]
+    runs = RunCurves.all_named(names)
     found = compare_group_sizes(runs)
     out = user_path(options.out) if options.out else runs[0].run_dir / "group-sizes.png"
     print(report_group_sizes(found))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from socialgrid.commands.allocation import keep_freed_memory
 from socialgrid.commands.ending import CLOSED, complain, mute
+from socialgrid.commands.seeds import take_seeds, train_seeds
 from socialgrid.commands.together import in_ranks
 from socialgrid.commands.words import need_extras, take_imports
 from socialgrid.config import (
@@ -41,6 +42,11 @@ _USAGE = (
     "socialgrid-train PRESET [--options] [--import MODULE] | "
     "--resume RUN [--total-steps N] [--import MODULE] | --list"
 )
+_SEEDS = """\
+Several seeds, each a process, two at a time, in DIR/seed0, DIR/seed1, ...; the same command again
+goes on with those that are not done:
+  socialgrid-train PRESET [--options] --seeds 0-4 --jobs 2 --run-dir DIR
+"""
 _TOGETHER = """\
 One run in several processes, on one machine or more, each with as many of the environments, for
 PPO, A3C and behaviour cloning:
@@ -78,11 +84,12 @@ def _command(prog: str, words: list[str], place: Place) -> int:
     if words[0] == "--resume" or words[0].startswith("--resume="):
         return _resume(prog, words, place)
     if words[0] in ("-h", "--help"):
-        print(f"usage: {_USAGE}\n\n{_TOGETHER}\n")
+        print(f"usage: {_USAGE}\n\n{_SEEDS}\n{_TOGETHER}\n")
         parse_train(["--help"], Preset("", "", TrainConfig()), f"{prog} PRESET")
     if words[0].startswith("-"):
         raise UsageError(f"{words[0]}: the preset comes first: {_USAGE}")
-    rest, imports = take_imports(words[1:])
+    rest, sweep = take_seeds(words[1:])
+    rest, imports = take_imports(rest)
     modules = import_modules(imports)
     preset = load_preset(words[0])
     if {"-h", "--help"} & set(rest):
@@ -97,6 +104,11 @@ def _command(prog: str, words: list[str], place: Place) -> int:
     if note:
         print(note, flush=True)
     chosen = config.run.run_dir
+    if sweep:
+        if place.size > 1:
+            raise UsageError("--seeds: each is a process of its own; start it without torchrun")
+        folder = user_path(chosen) if chosen else Path("runs") / f"{preset.name}-seeds-{_stamp()}"
+        return train_seeds(prog, take_seeds(words)[0], config, folder, sweep)
     run_dir = user_path(chosen) if chosen else _run_name(preset.name, config)
 
     def work(ranks: Ranks) -> int:
@@ -151,8 +163,11 @@ def _about(preset: Preset) -> str:
 
 
 def _run_name(preset: str, config: TrainConfig) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{preset}-seed{config.run.seed}-{stamp}"
+    return Path("runs") / f"{preset}-seed{config.run.seed}-{_stamp()}"
+
+
+def _stamp() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
 
 
 def _resume(prog: str, words: list[str], place: Place) -> int:

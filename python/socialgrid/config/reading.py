@@ -28,16 +28,25 @@ def from_dict(data: Mapping[str, Any], base: TrainConfig | None = None) -> Train
     return override(base or TrainConfig(), data)
 
 
+_OF_ONE_RUN = (
+    *("seed", "run_dir", "total_steps", "threads"),
+    *("checkpoint_minutes", "keep_checkpoints"),
+)
+
+
 def group_key(config: TrainConfig) -> str:
-    """What runs have in common that differ in nothing but the seed and their length.
+    """What runs have in common that differ in nothing but the seed, their length, and what counts
+    for no result: threads, and what they write.
 
     Independent groups are seeds as well: their number does not matter.
     """
     data = to_dict(config)
+    data.pop("logging")
+    data["env"].pop("num_threads")
     data["players"].pop("groups")
     data["mechanisms"] = [*config.social.names, *config.aux.names]
     data.pop("closing")
-    for name in ("seed", "run_dir", "total_steps"):
+    for name in _OF_ONE_RUN:
         data["run"].pop(name)
     return json.dumps(data, sort_keys=True)
 

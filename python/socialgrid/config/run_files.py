@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import socket
 import stat
 import sys
@@ -43,6 +44,22 @@ def user_path(text: str) -> Path:
     if "\0" in text:
         raise UsageError(f"{text}: a path has no NUL in it")
     return Path(os.path.expanduser(text))
+
+
+def runs_in(path: Path) -> list[Path]:
+    """A run directory, or those of a folder of runs, in the order of their names.
+
+    Numbers in names count as numbers: seed10 comes after seed9.
+    """
+    if (path / CONFIG).exists() or not path.is_dir():
+        return [path]
+    found = [own for own in path.iterdir() if (own / CONFIG).is_file()]
+    return sorted(found, key=_in_order) or [path]
+
+
+def _in_order(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 # -- reading ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 
 from socialgrid.config import group_key, load_config
 from socialgrid.config.errors import UsageError
-from socialgrid.config.run_files import user_path
+from socialgrid.config.run_files import runs_in, user_path
 from socialgrid.measures.names import KINDS, Place, measure
 from socialgrid.report.figures import Values
 from socialgrid.report.metrics_file import read_metrics
@@ -57,14 +57,26 @@ class RunCurves:
         Raises:
             UsageError: as for the class itself.
         """
-        label, equals, path = word.partition("=")
-        whole = user_path(word)
-        if equals and not whole.is_dir():
-            while not user_path(path).is_dir() and "=" in path:  # labels may have one, too
+        (found,) = cls.all_named([word])
+        return found
+
+    @classmethod
+    def all_named(cls, words: Sequence[str]) -> list[RunCurves]:
+        """Read every ``RUN`` or ``LABEL=RUN``, where RUN may be a folder of runs: all of them.
+
+        Raises:
+            UsageError: as for the class itself.
+        """
+        found = []
+        for word in words:
+            label, equals, path = word.partition("=")
+            if not equals or user_path(word).is_dir():
+                label, path = "", word
+            while not user_path(path).is_dir() and label and "=" in path:  # labels may have one
                 more, _, path = path.partition("=")
                 label = f"{label}={more}"
-            return cls(user_path(path), label)
-        return cls(whole)
+            found += [cls(run, label) for run in runs_in(user_path(path))]
+        return found
 
     def names(self, kind: str, least: Place = Place.PANEL) -> list[str]:
         """What was measured of a kind and is shown at least there, in the order of the rows."""

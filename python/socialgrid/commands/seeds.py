@@ -1,0 +1,213 @@
+"""socialgrid-train --seeds: one experiment with several seeds, a process each, some at a time."""
+
+# ruff: noqa: PLC0415 (what only some commands need, or an extra brings, is imported on use)
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+from socialgrid._core import usable_cores
+from socialgrid.config import TrainConfig, UsageError, group_key, load_config
+from socialgrid.config.errors import plain_line, told
+from socialgrid.config.run_files import CONFIG
+from socialgrid.config.spelling import is_option, take
+
+_TRAIN = "import sys; from socialgrid.commands.cli import train; sys.exit(train())"
+_SEEDS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+_MOST = 1000
+_TICK = 0.1  # seconds between looks at the processes
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Seeds to train, and how many at a time."""
+
+    seeds: tuple[int, ...]
+    jobs: int = 1
+
+
+def take_seeds(words: Sequence[str]) -> tuple[list[str], Sweep | None]:
+    """Take ``--seeds 0-4`` and ``--jobs 2`` out of a command line.
+
+    Returns:
+        the other words; ``None`` where no seeds are named.
+
+    Raises:
+        UsageError: one of them is no such thing, or there is ``--seed`` as well.
+    """
+    rest, seeds = take(words, "--seeds")
+    rest, jobs = take(rest, "--jobs")
+    if seeds is None:
+        if jobs is not None:
+            raise UsageError("--jobs: of which seeds? --seeds 0-4 --jobs 2")
+        return rest, None
+    if any(word.partition("=")[0] in ("--seed", "--run.seed") for word in rest if is_option(word)):
+        raise UsageError("--seed: --seeds names all seeds")
+    found: dict[int, None] = {}
+    for part in ",".join(seeds).split(","):
+        match = _SEEDS.fullmatch(part)
+        first = int(match[1]) if match else 1
+        last = int(match[2] or match[1]) if match else 0
+        if not first <= last < first + _MOST:
+            raise UsageError(f"--seeds: {part!r} is no seed and no range; as in 0-4 or 0,1,7")
+        found |= dict.fromkeys(range(first, last + 1))
+    if jobs is not None and (len(jobs) != 1 or not jobs[0].isdecimal() or int(jobs[0]) < 1):
+        raise UsageError(f"--jobs: {' '.join(jobs)!r} is not a number of runs at a time")
+    return rest, Sweep(tuple(found), 1 if jobs is None else int(jobs[0]))
+
+
+def train_seeds(
+    prog: str, words: Sequence[str], config: TrainConfig, folder: Path, sweep: Sweep
+) -> int:
+    """Train every seed in ``folder/seedN``; those that are there already go on.
+
+    Each is a process of its own, whose output is in ``folder/seedN.log``. When all are done, prints
+    what they came to, mean and interval, and draws their curves.
+
+    Args:
+        prog: the command.
+        words: of the command line: the preset and its options, without seeds.
+        config: what they come to.
+        folder: made if needed.
+        sweep: which seeds.
+
+    Returns:
+        the exit code: 0 where all runs ended well.
+
+    Raises:
+        UsageError: the folder cannot be made, or holds runs of another configuration.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in sweep.seeds:
+        own = folder / f"seed{seed}"
+        if (own / CONFIG).exists() and not _alike(load_config(own), config):
+            raise UsageError(f"{own}: holds a run with other options; choose another --run-dir")
+    print(f"{len(sweep.seeds)} seeds, {sweep.jobs} at a time: {folder}/seed*", flush=True)
+    work = _Work(list(words), config, folder, list(sweep.seeds), sweep.jobs)
+    code = work.to_the_end()
+    if work.stopped is not None:
+        print(f"stopped; the same command with --run-dir {folder} goes on", flush=True)
+    elif code == 0:
+        _compare(config, [folder / f"seed{seed}" for seed in sweep.seeds], folder)
+    return code
+
+
+def _alike(there: TrainConfig, wanted: TrainConfig) -> bool:
+    """Whether a run is what is wanted; its precision was settled when it began."""
+    run = replace(wanted.run, precision=there.run.precision)
+    return group_key(there) == group_key(replace(wanted, run=run))
+
+
+@dataclass
+class _Work:
+    """Processes under way and seeds that wait for one."""
+
+    words: list[str]
+    config: TrainConfig
+    folder: Path
+    waiting: list[int]
+    jobs: int
+    going: dict[int, tuple[subprocess.Popen[bytes], float]] = field(default_factory=dict)
+    stopped: int | None = None
+
+    def to_the_end(self) -> int:
+        """Run everything; the first exit code that is not 0, or that of the signal that came."""
+        code = 0
+        with self._catching():
+            try:
+                while self.going or (self.waiting and self.stopped is None):
+                    while self.waiting and len(self.going) < self.jobs and self.stopped is None:
+                        self._begin(self.waiting.pop(0))
+                    time.sleep(_TICK)
+                    for seed in list(self.going):
+                        code = self._look(seed) or code
+            finally:
+                for process, _ in self.going.values():
+                    process.kill()
+        return code if self.stopped is None else 128 + self.stopped
+
+    def _begin(self, seed: int) -> None:
+        own = self.folder / f"seed{seed}"
+        run = self.config.run
+        if (own / CONFIG).exists():
+            words = ["--resume", str(own), "--total-steps", str(run.total_steps)]
+            words += [word for name in run.imports for word in ("--import", name)]
+        else:
+            words = [*self.words, "--run.seed", str(seed), "--run.run-dir", str(own)]
+            threads = str(max(1, usable_cores() // self.jobs))
+            words += [] if run.threads else ["--run.threads", threads]
+            words += [] if self.config.env.num_threads else ["--env.num-threads", threads]
+        with open(f"{own}.log", "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _TRAIN, *words],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.going[seed] = (process, time.monotonic())
+
+    def _look(self, seed: int) -> int:
+        """The exit code of a seed's process, said when it ends; 0 while it goes on."""
+        process, begun = self.going[seed]
+        if (code := process.poll()) is None:
+            return 0
+        del self.going[seed]
+        own = self.folder / f"seed{seed}"
+        if code == 0:
+            print(f"seed {seed}: done in {time.monotonic() - begun:,.0f} s", flush=True)
+        else:
+            said = _last_line(Path(f"{own}.log"))
+            print(plain_line(f"seed {seed}: exit code {code}: {said}"), flush=True)
+        return code if code >= 0 else 128 - code
+
+    @contextmanager
+    def _catching(self) -> Iterator[None]:
+        """Pass signals on: runs write checkpoints and end; the second one ends them at once."""
+
+        def catch(number: int, frame: FrameType | None) -> None:
+            self.stopped = number
+            for process, _ in self.going.values():
+                with contextlib.suppress(OSError):
+                    process.send_signal(signal.SIGTERM)
+
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if sys.platform != "win32":
+            numbers.append(signal.SIGHUP)
+        kept = {n: signal.getsignal(n) for n in numbers}
+        for n in numbers:
+            if kept[n] is not signal.SIG_IGN:
+                signal.signal(n, catch)
+        try:
+            yield
+        finally:
+            for n, before in kept.items():
+                signal.signal(n, before)
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return told(error, log)
+    return next((line for line in reversed(lines) if line.strip()), "nothing was said")
+
+
+def _compare(config: TrainConfig, runs: Sequence[Path], folder: Path) -> None:
+    """Say and draw what all seeds came to; where that cannot be, why."""
+    from socialgrid.report import RunCurves, comparison_table, draw_curves, trials_of
+
+    try:
+        found = [RunCurves(run) for run in runs]
+        name, trials = trials_of(found, "")
+        print(f"\n{comparison_table(name, trials)}\n")
+        if config.logging.curves:
+            print(draw_curves(found, folder / "curves.png"))
+    except UsageError as error:
+        print(error)

@@ -1,0 +1,129 @@
+"""Several seeds from one command line, and folders of runs named as one."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+from tests.python.train.runs import command, run, tiny
+
+from socialgrid.commands import cli
+from socialgrid.config import from_dict, group_key, load_config, run_files, to_dict
+from socialgrid.report import RunCurves, read_metrics
+
+
+def returns_of(folder):
+    return [row["agents"]["return"] for row in read_metrics(folder / "metrics.jsonl")]
+
+
+def test_every_seed_is_the_run_that_it_is_alone_and_the_same_command_goes_on(tmp_path):
+    preset, folder = tiny(tmp_path), tmp_path / "sweep"
+    words = [preset, "--run-dir", folder, "--seeds", "3,5", "--jobs", "2", "--total-steps"]
+    done = run("train", *words, 256)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 seeds, 2 at a time" in done.stdout
+    assert "seed 5: done in" in done.stdout
+    assert "| GoalCycle-v0 | 2 | 256 |" in done.stdout, "no mean over seeds"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "seed3", "seed3.log", "seed5", "seed5.log",
+    ]  # fmt: skip
+    assert load_config(folder / "seed3").run.seed == 3
+    assert returns_of(folder / "seed3") != returns_of(folder / "seed5")
+
+    other = run("train", *words, 256, "--learning-rate", "0.5")
+    assert other.returncode == 2
+    assert f"{folder / 'seed3'}: holds a run with other options" in other.stderr
+
+    further = run("train", *words, 384)
+    assert further.returncode == 0, further.stdout + further.stderr
+    alone = ["--run-dir", str(tmp_path / "alone"), "--seed", "5", "--total-steps", "384"]
+    assert cli.train([preset, *alone]) == 0
+    assert returns_of(folder / "seed5") == returns_of(tmp_path / "alone")
+    assert len(RunCurves.all_named([str(folder), f"one={folder}"])) == 4
+
+
+def test_a_signal_is_passed_on_and_all_seeds_go_on_later(tmp_path):
+    folder = tmp_path / "sweep"
+    words = [tiny(tmp_path), "--run-dir", folder, "--seeds", "0-2", "--jobs", "2"]
+    process = subprocess.Popen(
+        command("train", *words, "--total-steps", 10**8), stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not all(list(folder.glob(f"seed{seed}/checkpoints/step-*")) for seed in (0, 1)):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert f"the same command with --run-dir {folder} goes on" in said
+    assert not (folder / "seed2").exists(), "begun after the signal"
+    for seed in (0, 1):
+        assert list(folder.glob(f"seed{seed}/checkpoints/step-*"))
+        assert "stopping after this update" in (folder / f"seed{seed}.log").read_text()
+
+
+def test_a_seed_that_fails_is_told_and_the_others_are_trained(tmp_path):
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    (folder / "seed0").write_text("no folder")
+    done = run("train", tiny(tmp_path), "--run-dir", folder, "--seeds", "0-1", "--total-steps", 128)
+    assert done.returncode == 2
+    assert "seed 0: exit code 2: socialgrid-train: " in done.stdout
+    assert "exists and is not a directory" in done.stdout
+    assert len(returns_of(folder / "seed1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--seeds 4-0", "'4-0' is no seed and no range"),
+        ("--seeds", "'' is no seed"),
+        ("--seeds 0..4", "as in 0-4 or 0,1,7"),
+        ("--seeds 0-99999", "is no seed and no range"),
+        ("--seeds 0-4 --jobs none", "'none' is not a number of runs"),
+        ("--seeds 0-4 --jobs 0", "'0' is not a number of runs"),
+        ("--jobs 2", "of which seeds?"),
+        ("--seeds 0-4 --seed 3", "--seeds names all seeds"),
+        ("--seeds 0-4 --run.seed=3", "--seeds names all seeds"),
+        ("--seeds 0-4 --learning-rat 1", "did you mean --learning-rate?"),
+    ],
+)
+def test_what_is_no_list_of_seeds_is_refused(tmp_path, capsys, words, message):
+    folder = tmp_path / "sweep"
+    assert cli.train([tiny(tmp_path), "--run-dir", str(folder), *words.split()]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not folder.exists()
+
+
+def test_how_a_run_is_computed_and_logged_makes_it_no_other_arm():
+    same = group_key(from_dict({}))
+    for change in (
+        {"run": {"threads": 3, "seed": 4, "keep_checkpoints": 9}},
+        {"env": {"num_threads": 2}},
+        {"logging": {"video": False}},
+    ):
+        assert group_key(from_dict(change)) == same
+    assert group_key(from_dict({"env": {"num_envs": 2}})) != same
+
+
+def test_a_folder_of_runs_means_all_of_them_in_the_order_of_their_numbers(tmp_path):
+    for name in ("seed10", "seed9", "other"):
+        (tmp_path / name).mkdir()
+        if name != "other":
+            run_files.write_config(tmp_path / name, to_dict(from_dict({})), "")
+    (tmp_path / "seed9.log").write_text("")
+    found = run_files.runs_in(tmp_path)
+    assert [path.name for path in found] == ["seed9", "seed10"]
+    assert run_files.runs_in(found[0]) == [found[0]]
+    assert run_files.runs_in(tmp_path / "other") == [tmp_path / "other"]
+    row = {"env_steps": 1, "agents": {"return": [1.0]}}
+    for path in found:
+        (path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    runs = RunCurves.all_named([f"a=b={tmp_path}", str(found[0])])
+    assert [(one.label, one.run_dir.name) for one in runs] == [
+        ("a=b", "seed9"), ("a=b", "seed10"), ("", "seed9"),
+    ]  # fmt: skip
