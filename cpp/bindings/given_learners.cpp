@@ -23,6 +23,20 @@ void check_positive(const std::vector<std::int64_t>& counts) {
   }
 }
 
+void check_learners(std::int64_t agents, std::int64_t learners,
+                    const std::vector<std::int64_t>& rows, const std::vector<std::int64_t>& begun) {
+  if (static_cast<std::int64_t>(rows.size()) != learners || begun.size() != rows.size()) {
+    throw py::value_error("places drawn, and gradient steps before: must be those of each of " +
+                          std::to_string(rows.size()) + " learners");
+  }
+  for (const std::int64_t row : rows) {
+    if (row < 0 || row >= agents || std::count(rows.begin(), rows.end(), row) != 1) {
+      throw py::value_error("learner " + std::to_string(row) + ": must be one of " +
+                            std::to_string(agents) + " agents, once");
+    }
+  }
+}
+
 GivenMemory::GivenMemory(const GivenArrays& arrays, std::int64_t choices, bool views) {
   const auto stored = arrays.shape(views ? "views" : "obs", 3), drawn = arrays.shape("places", 3);
   agents = stored[0];
@@ -71,20 +85,6 @@ learning::Stored GivenMemory::of(std::int64_t agent, std::int64_t place) const {
   if (found.weight != nullptr) found.weight += behind;
   if (found.errors != nullptr) found.errors += behind;
   return found;
-}
-
-void GivenMemory::check_learners(const std::vector<std::int64_t>& rows,
-                                 const std::vector<std::int64_t>& begun) const {
-  if (static_cast<std::int64_t>(rows.size()) != learners || begun.size() != rows.size()) {
-    throw py::value_error("places drawn, and gradient steps before: must be those of each of " +
-                          std::to_string(rows.size()) + " learners");
-  }
-  for (const std::int64_t row : rows) {
-    if (row < 0 || row >= agents || std::count(rows.begin(), rows.end(), row) != 1) {
-      throw py::value_error("learner " + std::to_string(row) + ": must be one of " +
-                            std::to_string(agents) + " agents, once");
-    }
-  }
 }
 
 void GivenMemory::check_drawn(const learning::Stored& stored) const {

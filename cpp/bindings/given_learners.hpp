@@ -17,6 +17,11 @@ learning::Rules rules_of(const pybind11::dict& numbers);
 // Raises a ValueError unless every one of these is at least 1.
 void check_positive(const std::vector<std::int64_t>& counts);
 
+// Raises a ValueError unless `rows` are `learners` of the agents, each once, with a number of steps
+// before each.
+void check_learners(std::int64_t agents, std::int64_t learners,
+                    const std::vector<std::int64_t>& rows, const std::vector<std::int64_t>& begun);
+
 // Arrays of the memory: "obs" and "next_obs" [agents, capacity, inputs] or, instead of them,
 // "views" and "next_views" uint8 [agents, capacity, bytes], "action" float32 [agents, capacity,
 // size] or, of `choices`, int64 [agents, capacity], "reward", "terminated"; of the learners:
@@ -29,9 +34,6 @@ struct GivenMemory {
   GivenMemory(const GivenArrays& arrays, std::int64_t choices, bool views = false);
   // Of the learner that is agent `agent`, and the `place`th of the learners.
   learning::Stored of(std::int64_t agent, std::int64_t place) const;
-  // Raises a ValueError unless these are agents, each once, with a number of steps before each.
-  void check_learners(const std::vector<std::int64_t>& rows,
-                      const std::vector<std::int64_t>& begun) const;
   // Raises a ValueError unless what was drawn is there.
   void check_drawn(const learning::Stored& stored) const;
 

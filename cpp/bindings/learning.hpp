@@ -23,6 +23,7 @@ T* at(std::uintptr_t address, std::int64_t offset = 0) {
 void add_images(pybind11::class_<learning::Kernels>& kernels, pybind11::module_& module);
 void add_perceptron(pybind11::class_<learning::Kernels>& kernels);
 void add_q_learning(pybind11::class_<learning::Kernels>& kernels);
+void add_recurrent_q(pybind11::class_<learning::Kernels>& kernels);
 void add_deciding(pybind11::class_<learning::Kernels>& kernels);
 void add_decoding(pybind11::class_<learning::Kernels>& kernels);
 void add_actor_critic(pybind11::class_<learning::Kernels>& kernels);

@@ -77,7 +77,7 @@ py::tuple learn(const Kernels& kernels, const std::string& name, const py::dict&
   const auto choices = numbers["num_actions"].cast<std::int64_t>();
   if (chooses) check_positive({choices});
   const GivenMemory memory(arrays, chooses ? choices : 0);
-  memory.check_learners(learners, begun);
+  check_learners(memory.agents, memory.learners, learners, begun);
   const ActorCritic task = task_of(policy, memory, hidden, numbers);
   const std::int64_t drawn = task.noise();
   const float* noise = nullptr;

@@ -38,7 +38,7 @@ py::object learn(const Kernels& kernels, const py::dict& given, const Indices& h
   const auto choices = numbers["num_actions"].cast<std::int64_t>();
   check_positive({choices});
   const GivenMemory memory(arrays, choices, views.has_value());
-  memory.check_learners(learners, begun);
+  check_learners(memory.agents, memory.learners, learners, begun);
   QLearning task;
   task.batch = memory.batch;
   task.steps = memory.steps;

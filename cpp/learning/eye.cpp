@@ -41,12 +41,14 @@ void Outlook::take(const std::uint8_t* from, std::uint8_t* to) const {
 }
 
 Eye::Eye(const Kernels& kernels, const Outlook& outlook, const float* values, bool learns)
-    : kernels_(kernels), outlook_(outlook), sight_(outlook.sight), learns_(learns) {
-  each_layer(outlook, [&](std::int64_t weight, std::int64_t bias) {
-    sight_.weights.push_back(values + weight);
-    sight_.biases.push_back(values + bias);
-  });
-  sight_.ready = &ready_;
+    : kernels_(kernels), outlook_(outlook), sights_{outlook.sight, outlook.sight}, learns_(learns) {
+  for (Sight& sight : sights_) {
+    each_layer(outlook, [&](std::int64_t weight, std::int64_t bias) {
+      sight.weights.push_back(values + weight);
+      sight.biases.push_back(values + bias);
+    });
+    sight.ready = &ready_;
+  }
 }
 
 void Eye::see(const std::uint8_t* taken, std::int64_t count, float* to, bool back) {
@@ -54,13 +56,15 @@ void Eye::see(const std::uint8_t* taken, std::int64_t count, float* to, bool bac
     std::memcpy(to, taken, static_cast<std::size_t>(count * outlook_.bytes));
     return;
   }
-  if (stale_) ready_ = ready_layers(kernels_, sight_, learns_);
+  Sight& sight = sights_[back];
+  std::optional<Seen>& seen = seen_[back];
+  if (stale_) ready_ = ready_layers(kernels_, sight, learns_);
   stale_ = false;
-  sight_.count = count;
-  sight_.shown.views = taken;
-  seen_.emplace(kernels_, sight_, back);
-  if (!seen_->known()) throw TooManyTiles();
-  seen_->features(to, outlook_.features);
+  sight.count = count;
+  sight.shown.views = taken;
+  seen.emplace(kernels_, sight, back);
+  if (!seen->known()) throw TooManyTiles();
+  seen->features(to, outlook_.features);
 }
 
 void Eye::back(const float* grad, float* grads) {
@@ -70,7 +74,7 @@ void Eye::back(const float* grad, float* grads) {
     own.weights.push_back(grads + weight);
     own.biases.push_back(grads + bias);
   });
-  seen_->back(grad, outlook_.features, own);
+  seen_[true]->back(grad, outlook_.features, own);
 }
 
 }  // namespace socialgrid::learning

@@ -37,8 +37,8 @@ class Eye {
   Eye(const Eye&) = delete;
   Eye& operator=(const Eye&) = delete;
 
-  // Of `count` observations that were taken, features [count, features]; they stay where they are
-  // for the way back. Throws TooManyTiles, and std::out_of_range where there is no such tile.
+  // Of `count` observations that were taken, features [count, features]; those for the way back
+  // stay where they are. Throws TooManyTiles, and std::out_of_range where there is no such tile.
   void see(const std::uint8_t* taken, std::int64_t count, float* to, bool back);
   // From gradients of features that were seen last, for the way back, to those of parameters, as
   // they lie, which are written.
@@ -49,8 +49,8 @@ class Eye {
  private:
   const Kernels& kernels_;
   const Outlook& outlook_;
-  Sight sight_;
-  std::optional<Seen> seen_;
+  Sight sights_[2];  // of what is only seen, and for the way back
+  std::optional<Seen> seen_[2];
   ReadyLayers ready_;
   bool learns_, stale_ = true;
 };

@@ -212,6 +212,17 @@ class Kernels:
         | None,
         threads: int,
     ) -> tuple[int, int, bool, list[list[float]]] | None: ...
+    def learn_recurrent_q(
+        self,
+        arrays: dict[str, NDArray[Any]],
+        hidden: Sequence[int],
+        numbers: dict[str, float],
+        learners: Sequence[int],
+        begun: Sequence[int],
+        views: tuple[Sequence[int], bool, Sequence[tuple[int, int, int, int, int, float, bool]]]
+        | None,
+        threads: int,
+    ) -> tuple[int, int, bool, list[list[float]]] | None: ...
     def march(
         self,
         batch: BatchEnv,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from socialgrid.data.exchange import sent
@@ -245,16 +248,36 @@ class SequenceReplay:
         """
         if beta is None:
             return self.at(self.places(words))
-        self._check_filled()
-        self.catch_up()
-        sizes, shares = sent(self.device, torch.tensor(self.sizes), self.shares(words))
-        return self.at(*self.draw(shares, sizes, beta))
+        return self.at(*self.places_by_priority(words, beta))
 
     def places(self, words: Tensor) -> Tensor:
         """Where the sequences lie that ``sample`` draws uniformly, int64 ``[A, B]``; see there."""
         self._check_filled()
         first, counts = self._drawable()
         return self._numbered(words * counts.sum(1)[:, None] >> 32, first, counts)
+
+    def places_by_priority(self, words: Tensor, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Where the sequences lie that ``sample`` draws by priority, int64 ``[A, B]``, and their
+        importance weights, float32 ``[A, B]``; see there.
+        """
+        self._check_filled()
+        self.catch_up()
+        sizes, shares = sent(self.device, torch.tensor(self.sizes), self.shares(words))
+        return self.draw(shares, sizes, beta)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What is stored, as compiled kernels are given it, where it lies on the CPU: the same
+        memory, each observation a row of bytes.
+        """
+        found: dict[str, NDArray[Any]] = {name: x.numpy() for name, x in self._kept.items()}
+        for name, x in (("obs", self._kept["obs"]), ("final_obs", self._final_obs)):
+            found[name] = x.flatten(3).numpy().view(np.uint8)
+        return found
+
+    @property
+    def obs_dtype(self) -> torch.dtype:
+        """Of stored observations."""
+        return self._kept["obs"].dtype
 
     def shares(self, words: Tensor) -> Tensor:
         """What ``draw`` draws by, on the CPU: see ``in_shares``."""

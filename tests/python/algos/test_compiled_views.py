@@ -1,4 +1,4 @@
-"""Gradient steps of Q-networks on views by compiled kernels, against those without them."""
+"""Gradient steps of Q-networks that see views or have a memory by compiled kernels, and without."""
 
 import math
 
@@ -8,17 +8,29 @@ import torch
 from tests.python.algos.off_policy_tasks import remember, seen
 
 from socialgrid import _core
-from socialgrid.algos import DQN, DQNConfig
+from socialgrid.algos import DQN, DQNConfig, RecurrentDQN, RecurrentDQNConfig
 from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec, kernels
 
 ATLAS = np.random.default_rng(3).integers(0, 256, (8, 2, 2, 3), dtype=np.uint8)
 CONVS = {"channels": (5, 7, 9), "features": (11,)}
-KINDS = {
-    "pixels": (None, "uint8", CONVS),
-    "numbers": (ATLAS, "uint8", CONVS),
-    "wide numbers": (ATLAS, "uint16", {"channels": (4, 6), "features": (9, 8)}),
-    "windows": (None, "uint8", {"channels": (6,), "first_kernel": 3, "features": (8,)}),
+TWO = {"channels": (4, 6), "features": (9, 8)}
+WINDOWS = {"channels": (6,), "first_kernel": 3, "features": (8,)}
+SEEN = {
+    "pixels": ((None, "uint8"), CONVS),
+    "numbers": ((ATLAS, "uint8"), CONVS),
+    "wide numbers": ((ATLAS, "uint16"), TWO),
+    "windows": ((None, "uint8"), WINDOWS),
 }
+KINDS = {
+    **{name: (DQN, DQNConfig, *given) for name, given in SEEN.items()},
+    **{
+        f"recurrent {name}": (RecurrentDQN, RecurrentDQNConfig, *given)
+        for name, given in {**SEEN, "vectors": (None, {})}.items()
+    },
+}
+# Sequences that overlap, and run over the end of the ring and over ends of episodes.
+SEQUENCES = {"burn_in": 3, "sequence_length": 4, "batch_size": 9}
+MEMORIES = [kind for kind in KINDS if kind.startswith("recurrent")]
 
 
 @pytest.fixture(params=_core.kernel_sets())
@@ -33,14 +45,16 @@ def fastest(monkeypatch):
     monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
 
 
-def learner_of(kind, agents=2, ids=None, steps=20, **options):
-    atlas, dtype, model = KINDS[kind]
-    task = TaskSpec.of_view(ViewSpec(6, 5, 2, (3,), atlas), agents, dtype)
+def learner_of(kind, agents=2, ids=None, steps=50, **options):
+    make, config, seen_as, model = KINDS[kind]
+    task = TaskSpec(agents, (5,), num_actions=3)
+    if seen_as is not None:
+        task = TaskSpec.of_view(ViewSpec(6, 5, 2, (3,), seen_as[0]), agents, seen_as[1])
     given = {"hidden": (16, 12), "batch_size": 19, "buffer_size": 60, "learning_starts": 10}
     given |= {"gradient_steps": 3, "learning_rate": (1e-2, 3e-3)[:agents], "adam_eps": 1e-3}
-    config = DQNConfig(**given | options)
-    made = {"num_envs": 2, "seed": 4, "agent_ids": ids, "model": ModelConfig(**model)}
-    learner = DQN(task, config, **made)
+    given |= SEQUENCES if kind in MEMORIES else {}
+    made = {"num_envs": 2, "seed": 4, "agent_ids": ids, "model": ModelConfig(memory=7, **model)}
+    learner = make(task, config(**given | options), **made)
     remember(learner, steps)
     return learner
 
@@ -60,6 +74,11 @@ def calls(monkeypatch):
 
         def learn_q(self, *given):
             found = self.own.learn_q(*given)
+            Counted.taken += found is not None
+            return found
+
+        def learn_recurrent_q(self, *given):
+            found = self.own.learn_recurrent_q(*given)
             Counted.taken += found is not None
             return found
 
@@ -116,15 +135,48 @@ def test_a_step_is_one_call(calls):
     assert calls.taken == 3 * len(KINDS)
 
 
+RECURRENT = [
+    {"burn_in": 0, "sequence_length": 6},
+    {"priority_mix": 0.3, "prioritised": True, "double": False},
+    {"sequence_length": 1, "burn_in": 1, "prioritised": True},
+]
+
+
+@pytest.mark.parametrize("options", RECURRENT)
+@pytest.mark.parametrize("kind", MEMORIES)
+def test_sequences_are_learnt_from_as_without_kernels(fastest, monkeypatch, kind, options):
+    fast, slow = check_twins(kind, monkeypatch, updates=2, **options)
+    memory = slow.memory()
+    for name, x in fast.memory().items():
+        torch.testing.assert_close(x, memory[name], rtol=2e-4, atol=5e-6, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["recurrent pixels", "recurrent vectors"])
+def test_episodes_that_nobody_ended_have_no_final_observations(fastest, monkeypatch, kind):
+    fast, slow = learner_of(kind), learner_of(kind)
+    for each in (fast, slow):
+        memory = each.memory()
+        each.load_memory(memory | {"truncated": torch.zeros_like(memory["truncated"])})
+    fast.update()
+    monkeypatch.setattr(kernels, "KERNELS", None)
+    slow.update()
+    same(fast, slow)
+
+
+BOTH = ["pixels", "recurrent pixels"]
+
+
 @pytest.mark.parametrize("learning", [(False, True), (True, False), (False, False)])
-def test_only_learners_learn(fastest, monkeypatch, learning):
-    check_twins("pixels", monkeypatch, learning, updates=2)
+@pytest.mark.parametrize("kind", BOTH)
+def test_only_learners_learn(fastest, monkeypatch, kind, learning):
+    check_twins(kind, monkeypatch, learning, updates=2)
 
 
 @pytest.mark.parametrize("learning", [(True, True), (True, False)])
-def test_priorities_are_learnt_from_and_changed(fastest, monkeypatch, learning):
+@pytest.mark.parametrize("kind", ["numbers", "recurrent numbers"])
+def test_priorities_are_learnt_from_and_changed(fastest, monkeypatch, kind, learning):
     options = {"prioritised": True, "priority_beta": 0.7}
-    fast, slow = check_twins("numbers", monkeypatch, learning, updates=2, **options)
+    fast, slow = check_twins(kind, monkeypatch, learning, updates=2, **options)
     memory = slow.memory()
     for name, x in fast.memory().items():
         torch.testing.assert_close(x, memory[name], rtol=2e-4, atol=5e-6, msg=name)
@@ -146,12 +198,15 @@ def test_what_agents_learn_depends_neither_on_threads_nor_on_others(fastest, kin
     single = learner_of(kind, 1, ids=[1], learning_rate=3e-3)
     single.load_memory({name: x[1:2] for name, x in alone.memory().items()})
     single.update()
-    for name, x in single.tensors().items():
+    learnt = {name: x for name, x in single.tensors().items() if "/" in name}
+    for name, x in learnt.items():
         assert torch.equal(x[0], alone.tensors()[name][1]), name
+    assert learnt
 
 
-def test_learners_go_on_bit_for_bit(fastest):
-    whole, again = learner_of("pixels"), learner_of("pixels", steps=1)
+@pytest.mark.parametrize("kind", BOTH)
+def test_learners_go_on_bit_for_bit(fastest, kind):
+    whole, again = learner_of(kind), learner_of(kind, steps=1)
     whole.update()
     again.load_tensors(whole.tensors())
     again.load_memory(whole.memory())
@@ -161,9 +216,10 @@ def test_learners_go_on_bit_for_bit(fastest):
     same(whole, again, exact=True)
 
 
-def test_too_many_tiles_are_seen_without_a_table(calls, monkeypatch):
+@pytest.mark.parametrize("kind", BOTH)
+def test_too_many_tiles_are_seen_without_a_table(calls, monkeypatch, kind):
     """Noise has as many tiles as cells: a step on it is taken by operators, the next as ever."""
-    fast, slow = learner_of("pixels"), learner_of("pixels")
+    fast, slow = learner_of(kind), learner_of(kind)
     for each in (fast, slow):
         memory = each.memory()
         gen = torch.Generator().manual_seed(1)
@@ -177,29 +233,34 @@ def test_too_many_tiles_are_seen_without_a_table(calls, monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_nobody_goes_on_where_somebody_is_not_finite(fastest, threads):
+@pytest.mark.parametrize("kind", BOTH)
+def test_nobody_goes_on_where_somebody_is_not_finite(fastest, kind, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        learner, twin = learner_of("pixels"), learner_of("pixels")
+        learner, twin = learner_of(kind), learner_of(kind)
+        learner.update(1)
         broken = learner.memory()
-        drawn = [learner.draws.words([k] * 2, range(1), kind=4, places=19) for k in range(3)]
-        places = [set((words[1, 0] * learner.replay.sizes[1] >> 32).tolist()) for words in drawn]
-        broken["reward"][1, next(iter(places[2] - places[0] - places[1]))] = math.nan
+        broken["reward"][1] = math.nan
         learner.load_memory(broken)
-        with pytest.raises(NonFiniteError, match="q loss in update 3, agent 1"):
+        with pytest.raises(NonFiniteError, match="q loss in update 2, agent 1"):
             learner.update()
-        twin.update(2)
+        twin.update(1)
         for name, x in twin.tensors().items():
             assert torch.equal(learner.tensors()[name], x), name
-        assert learner.agent_updates == [3] * 2
+        assert learner.agent_updates == [2] * 2
     finally:
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", ["obs", "next_obs"])
-def test_tiles_that_there_are_not_are_refused(fastest, name):
-    learner = learner_of("numbers")
+NO_TILES = [("numbers", "next_obs"), ("recurrent numbers", "final_obs")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("numbers", "obs"), ("recurrent numbers", "obs"), *NO_TILES]
+)
+def test_tiles_that_there_are_not_are_refused(fastest, kind, name):
+    learner = learner_of(kind)
     memory, before = learner.memory(), learner.tensors()
     memory[name][1] = 8
     learner.load_memory(memory)
@@ -209,12 +270,13 @@ def test_tiles_that_there_are_not_are_refused(fastest, name):
         assert torch.equal(x, before[key]), key
 
 
-def test_actions_that_there_are_not_are_refused(fastest):
-    learner = learner_of("pixels")
+@pytest.mark.parametrize("kind", [*BOTH, "recurrent vectors"])
+def test_actions_that_there_are_not_are_refused(fastest, kind):
+    learner = learner_of(kind)
     memory, before = learner.memory(), learner.tensors()
     memory["action"][:] = 3
     learner.load_memory(memory)
-    with pytest.raises(ValueError, match="action 3 at place"):
+    with pytest.raises(ValueError, match=r"action 3 (at place|in the sequence)"):
         learner.update(1)
     for key, x in learner.tensors().items():
         assert torch.equal(x, before[key]), key
@@ -234,62 +296,78 @@ class Given:
         monkeypatch.setattr(kernels, "KERNELS", self.own)
 
     def learn_q(self, *given):
+        self.given, self.work = dict(zip(self.NAMES, given, strict=True)), self.own.learn_q
+        raise StopIteration
+
+    def learn_recurrent_q(self, *given):
         self.given = dict(zip(self.NAMES, given, strict=True))
+        self.work = self.own.learn_recurrent_q
         raise StopIteration
 
     def refused(self, **others):
-        with pytest.raises(ValueError, match=r"must|missing") as error:
-            self.own.learn_q(**self.given | others)
+        with pytest.raises(ValueError, match=r"must|missing|not in") as error:
+            self.work(**self.given | others)
         return str(error.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_does_not_fit_is_refused_before_anything_changes(fastest, monkeypatch, kind):
     given = Given(kind, monkeypatch)
-    arrays, (sizes, of_cells, layers) = given.given["arrays"], given.given["views"]
+    arrays = given.given["arrays"]
     before = {name: x.copy() for name, x in arrays.items()}
     for name, x in before.items():
         for wrong in (x[..., :-1], np.zeros(x.shape, complex), x.tolist()):
             assert name in given.refused(arrays=arrays | {name: wrong})
-    assert "views" in given.refused(views=((5, *sizes[1:]), of_cells, layers))
+    for wrong in (-1, 60):
+        places = np.full_like(arrays["places"], wrong)
+        assert f"place {wrong}" in given.refused(arrays=arrays | {"places": places})
+    twice = np.concatenate([arrays["places"]] * 2, 1)
+    if given.given["views"] is not None or kind in MEMORIES:
+        assert "one step" in given.refused(arrays=arrays | {"places": twice})
+    numbers = ("target_interval", "num_actions")
+    if kind in MEMORIES:
+        numbers += ("burn_in", "sequence_length", "stride", "memory")
+    for name in numbers:
+        for wrong in (-1, 1 << 40):
+            assert given.refused(numbers=given.given["numbers"] | {name: wrong})
+    for name, x in arrays.items():
+        np.testing.assert_array_equal(x, before[name])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "vectors" not in kind])
+def test_what_cannot_see_views_is_refused(fastest, monkeypatch, kind):
+    given = Given(kind, monkeypatch)
+    sizes, of_cells, layers = given.given["views"]
+    assert given.refused(views=((5, *sizes[1:]), of_cells, layers))
     for i in range(4):
         for wrong in (-1, 7, 1 << 40):
-            changed = (*sizes[:i], wrong, *sizes[i + 1 :])
-            assert given.refused(views=(changed, of_cells, layers))
+            other = (*sizes[:i], wrong, *sizes[i + 1 :])
+            assert given.refused(views=(other, of_cells, layers))
     assert given.refused(views=(sizes, not of_cells, layers))
     assert given.refused(views=(sizes, of_cells, []))
     assert given.refused(views=(sizes, of_cells, layers[:-1]))
     for i, layer in enumerate(layers):
         for k in range(5):
             for wrong in (0, -1, layer[k] + 1, 1 << 40):
-                other = (*layer[:k], wrong, *layer[k + 1 :])
-                assert given.refused(
-                    views=(sizes, of_cells, [*layers[:i], other, *layers[i + 1 :]])
-                )
-    assert "missing" in given.refused(views=None)
-    twice = np.concatenate([arrays["places"]] * 2, 1)
-    assert "one step" in given.refused(arrays=arrays | {"places": twice})
-    for name, x in arrays.items():
-        np.testing.assert_array_equal(x, before[name])
+                other = [*layers[:i], (*layer[:k], wrong, *layer[k + 1 :]), *layers[i + 1 :]]
+                assert given.refused(views=(sizes, of_cells, other))
+    assert given.refused(views=None)
 
 
 @pytest.mark.parametrize("name", ["_learn", "loss"])
-def test_who_learns_otherwise_is_asked(calls, name):
-    learner, asked = learner_of("pixels"), []
-
-    class Mine(DQN):
-        pass
+@pytest.mark.parametrize("kind", BOTH)
+def test_who_learns_otherwise_is_asked(calls, kind, name):
+    learner, asked = learner_of(kind), []
+    make = type(learner)
 
     def mine(self, *given):
         asked.append(name)
-        return getattr(DQN, name)(self, *given)
+        return getattr(make, name)(self, *given)
 
-    setattr(Mine, name, mine)
-    learner.__class__ = Mine
+    learner.__class__ = type("Mine", (make,), {name: mine})
     learner.update()
     assert asked
-    assert calls.taken == 0
-    single = learner_of("pixels")
+    single = learner_of(kind)
     setattr(single, name, lambda *given: mine(single, *given))
     asked.clear()
     single.update()
@@ -297,8 +375,9 @@ def test_who_learns_otherwise_is_asked(calls, name):
     assert calls.taken == 0
 
 
-def test_networks_that_are_put_together_otherwise_are_asked(calls):
-    learner = learner_of("pixels")
+@pytest.mark.parametrize("kind", BOTH)
+def test_networks_that_are_put_together_otherwise_are_asked(calls, kind):
+    learner = learner_of(kind)
     torso, asked = learner.trained["q"].network.torso, []
 
     class Mine(type(torso)):

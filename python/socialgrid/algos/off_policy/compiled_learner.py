@@ -24,7 +24,7 @@ from socialgrid.models.finite import NonFiniteError
 
 # What ``_compiled_steps`` does in the place of.
 _COMPILED = (
-    *("_learn", "loss", "critic_loss", "actor_loss", "_errors"),
+    *("_learn", "loss", "critic_loss", "actor_loss", "_errors", "_one_more"),
     *("_descend", "_stepping", "_movers", "_move_targets"),
 )
 

@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from socialgrid.algos.off_policy import taking_steps
 from socialgrid.algos.off_policy.taking_steps import Batches, Steps
-from socialgrid.algos.options import DQNConfig
+from socialgrid.algos.options import DQNConfig, RecurrentDQNConfig
 from socialgrid.data.replay import Replay
+from socialgrid.data.sequence_replay import SequenceReplay
 from socialgrid.models import kernels
 from socialgrid.models.encoders import Encoder
 from socialgrid.models.mlp import StackedMLP, Torso
-from socialgrid.models.q_network import QNetwork
+from socialgrid.models.q_network import QNetwork, RecurrentQNetwork
+from socialgrid.models.recurrent import StackedLSTM
 from socialgrid.models.seeing import Seeing, seeing
 from socialgrid.models.trained import Trained
 
 
-def readable(network: nn.Module, obs: Tensor) -> bool:
-    """Whether kernels know such a network, and what is kept for it to see."""
-    if type(network) is not QNetwork or len(network.heads) != 1:
+def readable(network: nn.Module, kept: torch.dtype) -> bool:
+    """Whether kernels know such a network, and observations of the type in which they are kept: all
+    parameters lie in the order in which they take them, those that see first.
+    """
+    memory: list[Any] = []
+    if type(network) is QNetwork and len(network.heads) == 1:
+        head: nn.Module = network.heads[0]
+    elif type(network) is RecurrentQNetwork and type(network.lstm) is StackedLSTM:
+        lstm, head = network.lstm, network.head
+        memory = [lstm.weight_ih, lstm.weight_hh, lstm.bias_ih, lstm.bias_hh]
+    else:
         return False
-    torso, head = network.torso, network.heads[0]
+    torso = network.torso
     if type(torso) is not Torso or type(head) is not StackedMLP:
         return False
-    own: list[Any] = [x for layer in head.layers for x in (layer.weight, layer.bias)]
-    return _reads(torso, obs, own, network)
-
-
-def _reads(torso: Torso, obs: Tensor, behind: list[Any], network: nn.Module) -> bool:
-    """Whether kernels know what sees, and all parameters lie in the order in which they take them:
-    those that see first.
-    """
-    if torso.encoder is None:
-        return obs.dtype == torch.float32 and _same([*network.parameters()], behind)
-    sees = seeing_of(torso)
-    numbered = torso.encoder.spec.atlas is not None
-    kinds = (torch.uint8, torch.int16) if numbered else (torch.uint8,)
-    if sees is None or obs.dtype not in kinds:
+    wanted: list[Any] = [*memory, *(x for one in head.layers for x in (one.weight, one.bias))]
+    if torso.encoder is not None:
+        sees, numbered = seeing_of(torso), torso.encoder.spec.atlas is not None
+        if sees is None or kept not in (torch.uint8, *([torch.int16] if numbered else [])):
+            return False
+        wanted = [*sees.parameters, *wanted]
+    elif kept != torch.float32:
         return False
-    return _same([*network.parameters()], [*sees.parameters, *behind])
-
-
-def _same(one: list[Any], other: list[Any]) -> bool:
-    return len(one) == len(other) and all(x is y for x, y in zip(one, other, strict=True))
+    own = [*network.parameters()]
+    return len(own) == len(wanted) and all(map(operator.is_, own, wanted))
 
 
 def seeing_of(torso: Torso) -> Seeing | None:
@@ -55,8 +56,10 @@ def seeing_of(torso: Torso) -> Seeing | None:
     return seeing(encoder) if type(encoder) is Encoder else None
 
 
-def views_of(torso: Any, obs: Tensor) -> tuple[Any, dict[str, Any]]:
-    """What sees views like ``obs``, and arrays, as kernels are told; nothing of vectors."""
+def views_of(torso: Any, kept: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    """What sees views of the type in which they are kept, and arrays, as kernels are told; nothing
+    of vectors.
+    """
     sees = seeing_of(torso)
     if torso.encoder is None or sees is None:
         return None, {}
@@ -64,7 +67,7 @@ def views_of(torso: Any, obs: Tensor) -> tuple[Any, dict[str, Any]]:
     arrays: dict[str, Any] = {}
     width = 0
     if spec.atlas is not None:
-        width = obs.element_size()
+        width = kept.itemsize
         arrays["atlas"] = np.ascontiguousarray(atlas.numpy())
     return ((spec.rows, spec.cols, spec.tile_size, width), sees.of_cells, sees.layers), arrays
 
@@ -89,7 +92,7 @@ def take_steps(
         ValueError: an action is none.
     """
     assert kernels.KERNELS is not None
-    views, arrays = views_of(part.network.torso, replay.kept["obs"])
+    views, arrays = views_of(part.network.torso, replay.kept["obs"].dtype)
     arrays |= taking_steps.memory_arrays(replay, batches) | taking_steps.part_arrays("q", part)
     found = kernels.KERNELS.learn_q(
         arrays,
@@ -100,10 +103,39 @@ def take_steps(
         views,
         kernels.threads(),
     )
-    return None if found is None else told(found, part, batches, arrays)
+    return None if found is None else _told(found, part, batches, arrays)
 
 
-def told(
+def take_recurrent_step(
+    part: Trained,
+    config: RecurrentDQNConfig,
+    num_actions: int,
+    replay: SequenceReplay,
+    batches: Batches,
+) -> Steps | None:
+    """Let some agents with a memory take a gradient step, or none; see ``take_steps``."""
+    assert kernels.KERNELS is not None
+    network: Any = part.network
+    views, arrays = views_of(network.torso, replay.obs_dtype)
+    arrays |= replay.arrays() | taking_steps.drawn_arrays(batches)
+    arrays |= taking_steps.part_arrays("q", part)
+    numbers = taking_steps.common_numbers(config) | {
+        "double": config.double,
+        "num_actions": num_actions,
+        "memory": network.memory,
+        "stride": replay.stride,
+        "burn_in": config.burn_in,
+        "sequence_length": config.sequence_length,
+        "priority_mix": config.priority_mix,
+    }
+    found = kernels.KERNELS.learn_recurrent_q(
+        *(arrays, config.hidden, numbers, batches.learners, batches.begun),
+        *(views, kernels.threads()),
+    )
+    return None if found is None else _told(found, part, batches, arrays)
+
+
+def _told(
     found: tuple[int, int, bool, list[list[float]]],
     part: Trained,
     batches: Batches,

@@ -120,9 +120,8 @@ class DQN(CompiledLearner):
         return values.gather(-1, actions)
 
     def _readable(self) -> bool:
-        part, obs = self._trained["q"], self.replay.kept["obs"]
-        networks = part.network, part.target
-        return all(compiled_q.readable(network, obs) for network in networks)
+        part, kept = self._trained["q"], self.replay.kept["obs"].dtype
+        return all(compiled_q.readable(one, kept) for one in (part.network, part.target))
 
     def _compiled_steps(self, batches: Batches) -> Steps | None:
         given = self._trained["q"], self.config, self.task.num_actions, self.replay, batches

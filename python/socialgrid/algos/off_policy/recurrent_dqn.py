@@ -8,9 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from socialgrid.algos.off_policy import compiled_q
+from socialgrid.algos.off_policy.compiled_learner import CompiledLearner
 from socialgrid.algos.off_policy.dqn import chosen, weighted_mean
 from socialgrid.algos.off_policy.experience import EXPLORES
-from socialgrid.algos.off_policy.off_policy_learner import Actor, OffPolicyLearner
+from socialgrid.algos.off_policy.off_policy_learner import Actor
+from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.algos.options import RecurrentDQNConfig
 from socialgrid.data.priorities import Priorities
 from socialgrid.data.rollout import as_signed
@@ -19,7 +22,7 @@ from socialgrid.models.q_network import RecurrentQNetwork
 from socialgrid.models.task_spec import TaskSpec
 
 
-class RecurrentDQN(OffPolicyLearner):
+class RecurrentDQN(CompiledLearner):
     """Double DQN on an LSTM, trained on sequences from stored states after a burn-in.
 
     As in R2D2 (Kapturowski et al. 2019), but with one-step targets and unscaled values. The
@@ -29,6 +32,7 @@ class RecurrentDQN(OffPolicyLearner):
     """
 
     algorithm = "recurrent-dqn"
+    known_to_kernels = True
     config: RecurrentDQNConfig
     replay: SequenceReplay
 
@@ -196,6 +200,17 @@ class RecurrentDQN(OffPolicyLearner):
     def _batch(self) -> Sequences:
         beta = self._priority_beta() if self.config.prioritised else None
         return self.replay.sample(self._batch_words(), beta)
+
+    def _readable(self) -> bool:
+        part, kept = self._trained["q"], self.replay.obs_dtype
+        return all(compiled_q.readable(one, kept) for one in (part.network, part.target))
+
+    _steps_at_once = False
+    """Sequences take long: who interrupts is answered after each step."""
+
+    def _compiled_steps(self, batches: Batches) -> Steps | None:
+        given = self._trained["q"], self.config, self.task.num_actions, self.replay, batches
+        return compiled_q.take_recurrent_step(*given)
 
     def _learn(self, batch: Sequences) -> tuple[Tensor, dict[str, Tensor]]:
         loss, errors = self.loss(batch)

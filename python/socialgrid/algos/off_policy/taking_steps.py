@@ -51,12 +51,17 @@ class Steps:
 
 
 def memory_arrays(replay: Replay, batches: Batches) -> dict[str, Any]:
-    """What kernels learn from, and "errors" where there are weights to be written again."""
+    """What kernels learn from; see ``drawn_arrays``."""
     found = {name: x for name, x in replay.arrays.items() if name != "truncated"}
     if found["obs"].dtype != np.float32:
         for name, given in (("obs", "views"), ("next_obs", "next_views")):
             found[given] = found.pop(name).view(np.uint8)
-    found["places"] = batches.places.contiguous().numpy()
+    return found | drawn_arrays(batches)
+
+
+def drawn_arrays(batches: Batches) -> dict[str, Any]:
+    """What was drawn, and "errors" where there are weights to be written again."""
+    found: dict[str, Any] = {"places": batches.places.contiguous().numpy()}
     if batches.weight is not None:
         weight = batches.weight.contiguous()
         found |= {"weight": weight.numpy(), "errors": torch.empty_like(weight).numpy()}
