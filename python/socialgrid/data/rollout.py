@@ -229,10 +229,10 @@ class Rollout:
         another.agents = (agent,) * count
         (choice,) = sent(self.device, self.taken[..., agent].to(torch.int64))
         choice = choice[..., None].expand(-1, -1, count).contiguous()
-        zeros = torch.zeros(choice.shape, device=self.device)
+        zeros = torch.zeros(choice.shape, dtype=torch.float32, device=self.device)
         another.decisions = {"action": Decision(choice, zeros, zeros)}
         another.tokens = self.tokens.new_zeros((*choice.shape, 0))
-        another.state = torch.zeros((self.num_steps, *memory.shape), device=self.device)
+        another.state = memory.new_zeros((self.num_steps, *memory.shape), device=self.device)
         another.state[0].copy_(memory)
         return another
 

@@ -247,7 +247,7 @@ class SequenceBatch:
         rows = (steps * self.num_envs + envs[:, None]) * self.num_agents + columns
         if counts is None:
             counts = self.counts(agents, starts[:, None], envs[:, None], length)[..., 0]
-        scale = 1.0 / counts.to(device).clamp(min=1)[:, :, None, None]
+        scale = 1.0 / counts.to(device, torch.float32).clamp(min=1)[:, :, None, None]
         places = (steps * self.num_envs + envs[:, None])[:, :-1]
 
         def gather(first: int) -> Minibatch:

@@ -130,7 +130,8 @@ class RecurrentLearner(Losses, Generic[Config]):
 
     def initial_state(self, num_envs: int) -> Tensor:
         """Zero memory, float32 ``[E, A, S]``."""
-        return torch.zeros((num_envs, self.num_agents, self.state_size), device=self.device)
+        shape = num_envs, self.num_agents, self.state_size
+        return torch.zeros(shape, dtype=torch.float32, device=self.device)
 
     @torch.no_grad()
     def act(
