@@ -2,7 +2,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <set>
@@ -11,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "check.hpp"
 #include "core/batch.hpp"
 #include "core/rng.hpp"
 #include "core/thread_pool.hpp"
@@ -21,15 +21,6 @@
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
 
 namespace {
-
-int failures = 0;
-
-void check(bool holds, const char* what, int line) {
-  if (holds) return;
-  std::fprintf(stderr, "line %d: %s\n", line, what);
-  ++failures;
-}
-#define CHECK(condition) check((condition), #condition, __LINE__)
 
 // The message of what `call` throws as Error; an empty text if it throws nothing of the kind.
 template <typename Error>
@@ -291,6 +282,5 @@ int main() {
   a_failed_step_leaves_the_whole_batch_as_it_was();
   damaged_snapshots_are_refused();
   options_are_checked_by_name_type_and_range();
-  if (failures == 0) std::puts("all checks passed");
-  return failures == 0 ? 0 : 1;
+  return socialgrid::testing::outcome();
 }

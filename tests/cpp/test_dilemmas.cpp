@@ -8,6 +8,7 @@
 #include <tuple>
 #include <vector>
 
+#include "check.hpp"
 #include "core/batch.hpp"
 #include "dilemma/beams.hpp"
 #include "dilemma/cell_bits.hpp"
@@ -18,15 +19,6 @@
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
 
 namespace {
-
-int failures = 0;
-
-void check(bool holds, const char* what, int line) {
-  if (holds) return;
-  std::fprintf(stderr, "line %d: %s\n", line, what);
-  ++failures;
-}
-#define CHECK(condition) check((condition), #condition, __LINE__)
 
 using Picture = std::vector<std::string>;
 
@@ -502,6 +494,5 @@ int main() {
   agents_look_different();
   views_turn_with_the_agent();
   bytes_that_are_no_text_are_no_part_of_a_row();
-  if (failures == 0) std::puts("all checks passed");
-  return failures == 0 ? 0 : 1;
+  return socialgrid::testing::outcome();
 }

@@ -1,5 +1,4 @@
 // Checks of what games declare of their agents, on the game of forage.cpp.
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -7,21 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "check.hpp"
 #include "core/batch.hpp"
 #include "grid/grid_state.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
 
 namespace {
-
-int failures = 0;
-
-void check(bool holds, const char* what, int line) {
-  if (holds) return;
-  std::fprintf(stderr, "line %d: %s\n", line, what);
-  ++failures;
-}
-#define CHECK(condition) check((condition), #condition, __LINE__)
 
 constexpr std::int32_t kRight = 1, kStay = 4;
 constexpr Field<std::int32_t> kEnergy{0};
@@ -182,6 +173,5 @@ int main() {
   layouts_with_wrong_fields_are_refused();
   worlds_with_impossible_fields_are_refused();
   values_lie_apart_and_are_aligned();
-  if (failures == 0) std::puts("all checks passed");
-  return failures == 0 ? 0 : 1;
+  return socialgrid::testing::outcome();
 }

@@ -1,8 +1,8 @@
 // Checks of what scripted players count cells with.
 #include <array>
 #include <cstdint>
-#include <cstdio>
 
+#include "check.hpp"
 #include "core/rng.hpp"
 #include "players/scene.hpp"
 #include "players/tile_bits.hpp"
@@ -10,15 +10,6 @@
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
 
 namespace {
-
-int failures = 0;
-
-void check(bool holds, const char* what, int line) {
-  if (holds) return;
-  std::fprintf(stderr, "line %d: %s\n", line, what);
-  ++failures;
-}
-#define CHECK(condition) check((condition), #condition, __LINE__)
 
 // Whatever the processor has must say what plain arithmetic says, of every tile there can be.
 void bits_are_those_of_the_cells() {
@@ -72,6 +63,5 @@ void shifted_sets_agree_with_the_cells() {
 int main() {
   bits_are_those_of_the_cells();
   shifted_sets_agree_with_the_cells();
-  if (failures == 0) std::puts("all checks passed");
-  return failures == 0 ? 0 : 1;
+  return socialgrid::testing::outcome();
 }

@@ -1,28 +1,19 @@
 // Checks of the rooms: where things are, what steps do, what the agent is told.
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "check.hpp"
 #include "core/batch.hpp"
 #include "rooms/room_game.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
 
 namespace {
-
-int failures = 0;
-
-void check(bool holds, const char* what, int line) {
-  if (holds) return;
-  std::fprintf(stderr, "line %d: %s\n", line, what);
-  ++failures;
-}
-#define CHECK(condition) check((condition), #condition, __LINE__)
 
 template <typename Error>
 std::string message_of(const std::function<void()>& call) {
@@ -239,6 +230,5 @@ int main() {
   only_rooms_are_seen_as_numbers();
   a_room_takes_little_memory_and_tells_its_cells_all_the_same();
   impossible_worlds_are_refused();
-  if (failures == 0) std::puts("all checks passed");
-  return failures == 0 ? 0 : 1;
+  return socialgrid::testing::outcome();
 }

@@ -2,28 +2,19 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "check.hpp"
 #include "crew.hpp"
 #include "together.hpp"
 
 using namespace socialgrid::learning;  // NOLINT(google-build-using-namespace)
 
 namespace {
-
-int failures = 0;
-
-void check(bool holds, const char* what, int line) {
-  if (holds) return;
-  std::fprintf(stderr, "line %d: %s\n", line, what);
-  ++failures;
-}
-#define CHECK(condition) check((condition), #condition, __LINE__)
 
 void everybody_works_and_the_first_error_arrives() {
   for (int threads = 0; threads < 6; ++threads) {
@@ -135,6 +126,5 @@ void an_error_ends_the_steps_of_all() {
 int main() {
   everybody_works_and_the_first_error_arrives();
   an_error_ends_the_steps_of_all();
-  if (failures == 0) std::puts("all checks passed");
-  return failures == 0 ? 0 : 1;
+  return socialgrid::testing::outcome();
 }
