@@ -82,6 +82,18 @@ class Scripted {
     mind_->observe({batch, maps_, memory_, calls_}, rewards, done);
   }
 
+  // The same in some environments, by the thread that plays them on, `further` steps after act().
+  void act(BatchEnv& batch, players::Envs envs, std::uint64_t further, std::int32_t* actions) {
+    mind_->act({batch, maps_, memory_, calls_ - 1 + further, envs}, actions);
+  }
+  void observe(BatchEnv& batch, players::Envs envs, std::uint64_t further, const float* rewards,
+               const std::uint8_t* done) {
+    mind_->observe({batch, maps_, memory_, calls_ + further, envs}, rewards, done);
+  }
+
+  // So many steps were played on.
+  void play_on(std::uint64_t further) { calls_ += further; }
+
  private:
   // Where a layout has more targets than there was room for it begins anew.
   void make_room(BatchEnv& batch) {

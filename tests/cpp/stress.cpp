@@ -250,6 +250,9 @@ class Player {
   }
   void clear_last_views() { std::fill(final_obs_.begin(), final_obs_.end(), std::byte{0}); }
   void tell(Scripted& scripted) { scripted.observe(batch, reward_.data(), done_.data()); }
+  void tell(Scripted& scripted, players::Envs envs, std::uint64_t further) {
+    scripted.observe(batch, envs, further, reward_.data(), done_.data());
+  }
   bool same_results(const Player& other) const {
     return obs_ == other.obs_ && final_obs_ == other.final_obs_ && reward_ == other.reward_ &&
            terminated_ == other.terminated_ && truncated_ == other.truncated_ &&
@@ -542,7 +545,8 @@ void play(Dice& dice) {
   }
 }
 
-// Ranges of environments that go their ways come to where they come step by step, or nowhere.
+// Ranges of environments that go their ways, and somebody scripted in them, come to where they come
+// step by step, or nowhere.
 void go_on_an_excursion(Dice& dice) {
   const GameEntry& entry = dice.pick(games());
   const auto num_envs = static_cast<std::size_t>(dice.between(1, 60));
@@ -561,9 +565,16 @@ void go_on_an_excursion(Dice& dice) {
     ++counts.stopped;
     return;
   }
+  std::optional<Scripted> guest = random_guest(a->batch, dice), twin;
+  if (guest) twin = guest->newcomer(b->batch);
   ThreadPool pool(dice.between(1, 4));
   for (int trip = 0; trip < 4; ++trip) {
     const std::vector<std::byte> before = a->batch.snapshot();
+    std::optional<Scripted> kept;
+    if (guest) {
+      kept = guest->newcomer(a->batch);
+      kept->remember(*guest);
+    }
     std::vector<std::vector<std::int32_t>> actions;
     for (int t = dice.between(1, 20); t > 0; --t) actions.push_back(random_actions(a->batch, dice));
     const bool fails = dice.chance(0.3);
@@ -572,10 +583,20 @@ void go_on_an_excursion(Dice& dice) {
     try {
       Excursion excursion(a->batch);
       const auto share = static_cast<std::size_t>(dice.between(1, 20));
+      std::vector<std::int32_t> chosen;
+      if (guest) chosen = guest->act(a->batch);
       pool.parallel_for(num_envs, share, [&](std::size_t begin, std::size_t end, int) {
         Excursion::Range range(excursion, begin, end);
-        for (const auto& chosen : actions) range.step(chosen.data(), a->buffers());
+        for (std::size_t t = 0; t < actions.size(); ++t) {
+          if (guest && t > 0) guest->act(a->batch, {begin, end}, t, chosen.data());
+          for (std::size_t e = begin; guest && e < end; ++e) {
+            actions[t][e * a->batch.num_agents() + guest->agent()] = chosen[e];
+          }
+          range.step(actions[t].data(), a->buffers());
+          if (guest) a->tell(*guest, {begin, end}, t);
+        }
       });
+      if (guest) guest->play_on(actions.size() - 1);
       excursion.stay();
     } catch (const EnvStepError&) {
       failed = true;
@@ -583,10 +604,24 @@ void go_on_an_excursion(Dice& dice) {
     if (failed) {
       check(a->batch.snapshot() == before, "a failed excursion changed the batch");
       ++counts.faults;
+      if (guest) {  // whose worlds have been put back, and whose memory has to be
+        b->batch.restore(before);
+        guest->remember(*kept);
+        twin->remember(*kept);
+      }
       continue;
     }
     check(!fails, "an injected failure was lost");
-    for (const auto& chosen : actions) b->step(chosen);
+    for (const auto& chosen : actions) {
+      const std::vector<std::int32_t> apart = guest ? twin->act(b->batch) : chosen;
+      for (std::size_t e = 0; guest && e < num_envs; ++e) {
+        check(apart[e] == chosen[e * b->batch.num_agents() + guest->agent()],
+              "an excursion has other choices");
+      }
+      b->step(chosen);
+      if (guest) b->tell(*twin);
+    }
+    if (guest) counts.choices += num_envs * actions.size();
     counts.steps += 2 * num_envs * actions.size();
     check(a->batch.snapshot() == b->batch.snapshot(), "an excursion came to other worlds");
     a->clear_last_views();
