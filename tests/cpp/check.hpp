@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
+#include <string>
 
 namespace socialgrid::testing {
 
@@ -18,6 +20,21 @@ inline void check(bool holds, const char* what, const char* file, int line) {
 inline int outcome() {
   if (failures == 0) std::puts("all checks passed");
   return failures == 0 ? 0 : 1;
+}
+
+// The message of what `call` throws as Error; an empty text if it throws nothing of the kind.
+template <typename Error>
+std::string message_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
 }
 
 }  // namespace socialgrid::testing

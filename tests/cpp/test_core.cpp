@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
-#include <functional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -19,23 +18,10 @@
 #include "grid/visibility.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
+using socialgrid::testing::contains;
+using socialgrid::testing::message_of;
 
 namespace {
-
-// The message of what `call` throws as Error; an empty text if it throws nothing of the kind.
-template <typename Error>
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 void philox_gives_the_published_words() {
   using Words = std::array<std::uint32_t, 4>;

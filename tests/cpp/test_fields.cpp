@@ -11,6 +11,7 @@
 #include "grid/grid_state.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
+using socialgrid::testing::contains;
 
 namespace {
 
@@ -53,10 +54,6 @@ struct Table {
   std::shared_ptr<const Game> game;
   std::vector<std::byte> block;
 };
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 void a_declared_field_is_played_shown_and_set() {
   Table table(

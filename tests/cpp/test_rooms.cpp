@@ -12,22 +12,10 @@
 #include "rooms/room_game.hpp"
 
 using namespace socialgrid;  // NOLINT(google-build-using-namespace)
+using socialgrid::testing::contains;
+using socialgrid::testing::message_of;
 
 namespace {
-
-template <typename Error>
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 constexpr std::int32_t kDown = 0, kUp = 1, kRight = 2, kLeft = 3;
 
