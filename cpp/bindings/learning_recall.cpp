@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <numeric>
+#include <tuple>
 #include <vector>
 
-#include "given_network.hpp"
+#include "advantages.hpp"
+#include "given_recall.hpp"
 #include "kernels.hpp"
 #include "learning.hpp"
-#include "recall.hpp"
 #include "unlocked.hpp"
 
 namespace py = pybind11;
@@ -18,33 +18,10 @@ namespace {
 
 using learning::Gathered;
 using learning::Kernels;
-using learning::Lesson;
-using learning::Memory;
 using learning::Recorded;
-using learning::Seen;
+using learning::Rows;
 
-// Memories before the steps after `first`, of one agent; zeros where they are reset.
-void keep(const Recorded& r, std::int64_t agent, std::int64_t first, const Memory& memory) {
-  const std::int64_t hidden = memory.unroll.hidden;
-  const float *h = memory.h.data(), *c = memory.c.data();
-  const std::int64_t last = std::min(first + memory.unroll.steps, r.steps - 1);
-  for (std::int64_t step = first + 1; step <= last; ++step) {
-    for (std::int64_t env = 0; env < r.envs; ++env, h += hidden, c += hidden) {
-      const std::int64_t row = r.row(step, env, agent);
-      float* to = r.state + row * r.state_size;
-      if (r.flags[3 * row] != 0) {
-        std::fill_n(to, r.state_size, 0.0f);
-      } else {
-        std::copy_n(c, hidden, std::copy_n(h, hidden, to));
-      }
-    }
-  }
-}
-
-// Memories and values [steps, envs, agents] of each decision, of agents in some columns of a batch,
-// some steps at a time; log-probabilities [steps, envs, columns] of actions unless that address is
-// 0. False where views have too many different tiles: what was there before the first step still
-// is, and all else is to be done again.
+// Recomputes what some columns of a batch remember and are worth, see given_recall.hpp.
 bool refresh(const Kernels& kernels, const GivenNetwork& given, const BatchSizes& batch,
              const BatchAddresses& where, const Sizes& columns, std::int64_t block,
              const Addresses& values, std::uintptr_t log_probs, int threads) {
@@ -54,49 +31,13 @@ bool refresh(const Kernels& kernels, const GivenNetwork& given, const BatchSizes
   const Network network(kernels, given);
   const Recorded r = recorded_of(where, batch);
   const auto agents = static_cast<std::int64_t>(columns.size());
-  std::vector<std::int64_t> envs(static_cast<std::size_t>(r.envs));
-  std::iota(envs.begin(), envs.end(), 0);
-  // As even as may be: a short one has few cells for its tiles.
-  const std::int64_t blocks = (r.steps + block - 1) / block;
-  const std::int64_t even = blocks > 0 ? (r.steps + blocks - 1) / blocks : 1;
   return all_of_them<Gathered>(agents, threads, &signals, [&](std::int64_t agent, Gathered& desk) {
-    const std::int64_t column = columns[static_cast<std::size_t>(agent)];
-    learning::ReadyLayers ready;
-    for (std::int64_t first = 0; first < r.steps; first += even) {
-      if (signals.given_up()) return false;
-      const std::vector<std::int64_t> starts(envs.size(), first);
-      learning::Sequences s;
-      s.starts = starts.data();
-      s.envs = envs.data();
-      s.count = r.envs;
-      s.length = std::min(even, r.steps - first);
-      gather(r, column, s, 0.0f, 0.0f, false, desk);
-      Lesson lesson = network.of(agent, desk, s.length, s.count, r);
-      if (first == 0) ready = learning::ready_layers(kernels, lesson.sight, false);
-      lesson.sight.ready = &ready;
-      Seen seen(kernels, lesson.sight, false);
-      if (!seen.known()) return false;
-      const Memory memory = remember(kernels, lesson, seen, false);
-      keep(r, column, first, memory);
-      const std::int64_t rows = s.length * s.count;
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        value_rows(kernels, lesson.decisions[i].value, memory.h.data(), rows,
-                   at<float>(values[i], r.row(first, 0, column)), r.agents);
-      }
-      if (log_probs == 0) continue;
-      learning::Deciding deciding = lesson.decisions.front();
-      deciding.core = memory.h.data();
-      log_prob_rows(kernels, deciding, rows, at<float>(log_probs, first * r.envs * agents + agent),
-                    agents);
-    }
-    return true;
+    const Recalled one{kernels, network, r, agent, columns[static_cast<std::size_t>(agent)]};
+    return one.refresh(block, values, log_probs, agents, signals, desk);
   });
 }
 
-// Values of views that come after steps (t, e): [decisions, envs, columns] of those after the last
-// step, and [decisions, ends, columns] of last views of episodes. Addresses of tokens [envs,
-// agents, ...] after the last step, of the ends' steps and environments [ends, 2], views and tokens
-// [ends, agents, ...], and of both results. False as above.
+// Likewise what comes after: both results are [decisions, ..., columns].
 bool foresee(const Kernels& kernels, const GivenNetwork& given, const BatchSizes& batch,
              const BatchAddresses& where, const Sizes& columns,
              const std::array<std::uintptr_t, 6>& ends_at, std::int64_t ends, int threads) {
@@ -105,49 +46,80 @@ bool foresee(const Kernels& kernels, const GivenNetwork& given, const BatchSizes
   const Network network(kernels, given);
   const Recorded r = recorded_of(where, batch);
   const auto agents = static_cast<std::int64_t>(columns.size());
-  const std::int64_t count = r.envs + ends;
-  const auto* index = at<const std::int64_t>(ends_at[1]);
   return all_of_them<Gathered>(agents, threads, &signals, [&](std::int64_t agent, Gathered& desk) {
-    const std::int64_t column = columns[static_cast<std::size_t>(agent)];
-    const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
-    desk.views.resize(size(2 * count * r.view));
-    desk.reset.assign(size(2 * count), 0);
-    desk.tokens.resize(size(2 * count * r.columns));
-    desk.state.resize(size(count * r.state_size));
-    for (std::int64_t i = 0; i < count; ++i) {
-      const bool end = i >= r.envs;
-      const std::int64_t other = (end ? i - r.envs : i) * r.agents + column;
-      const std::int64_t step = end ? index[2 * (i - r.envs)] : r.steps - 1;
-      const std::int64_t row = r.row(step, end ? index[2 * (i - r.envs) + 1] : i, column);
-      const std::uint8_t* views =
-          end ? at<const std::uint8_t>(ends_at[2]) : r.views + r.row(r.steps, 0, 0) * r.view;
-      const auto* tokens = at<const std::int16_t>(ends_at[end ? 3 : 0]);
-      std::copy_n(r.views + row * r.view, r.view, desk.views.data() + i * r.view);
-      std::copy_n(views + other * r.view, r.view, desk.views.data() + (count + i) * r.view);
-      std::copy_n(r.tokens + row * r.columns, r.columns, desk.tokens.data() + i * r.columns);
-      std::copy_n(tokens + other * r.columns, r.columns,
-                  desk.tokens.data() + (count + i) * r.columns);
-      std::copy_n(r.state + row * r.state_size, r.state_size, desk.state.data() + i * r.state_size);
-      desk.reset[size(i)] = r.flags[3 * row];
-    }
-    const Lesson lesson = network.of(agent, desk, 2, count, r);
-    Seen seen(kernels, lesson.sight, false);
-    if (!seen.known()) return false;
-    const Memory memory = remember(kernels, lesson, seen, false);
-    const float* after = memory.h.data() + count * memory.unroll.hidden;
-    std::vector<float> values(size(count));
-    for (std::size_t i = 0; i < lesson.decisions.size(); ++i) {
-      value_rows(kernels, lesson.decisions[i].value, after, count, values.data(), 1);
-      const auto place = static_cast<std::int64_t>(i);
-      for (std::int64_t k = 0; k < r.envs; ++k) {
-        *at<float>(ends_at[4], (place * r.envs + k) * agents + agent) = values[size(k)];
-      }
-      for (std::int64_t k = 0; k < ends; ++k) {
-        *at<float>(ends_at[5], (place * ends + k) * agents + agent) = values[size(r.envs + k)];
-      }
+    const Recalled one{kernels, network, r, agent, columns[static_cast<std::size_t>(agent)]};
+    const auto* at_ends = ends_at.data();
+    return one.foresee({{at_ends[0], at_ends[1], at_ends[2], at_ends[3]}, ends},
+                       at<float>(at_ends[4], agent), at<float>(at_ends[5], agent), agents, desk);
+  });
+}
+
+// An address, and the distances of steps, environments and agents.
+using GivenRows = std::tuple<std::uintptr_t, std::array<std::int64_t, 3>>;
+// Addresses of a batch; of values by decision; rewards by decision; who was terminated, truncated,
+// and goes on; addresses of what came after, see `foresee`, without results; how many ends; which
+// of them belongs to a step.
+using GivenCourse =
+    std::tuple<BatchAddresses, Addresses, std::vector<GivenRows>, std::array<GivenRows, 3>,
+               std::array<std::uintptr_t, 4>, std::int64_t, GivenRows>;
+// Discount and lambda; whether differences are discounted, and whether targets are returns.
+using GivenDiscounting = std::tuple<std::array<double, 2>, bool, bool>;
+
+template <typename T>
+Rows<const T> rows_of(const GivenRows& given, std::int64_t column) {
+  const auto& [where, apart] = given;
+  return {at<const T>(where, apart[2] * column), apart[0], apart[1]};
+}
+
+// Advantages and value targets into the numbers of all shards, from stored memories; in blocks of
+// so many steps these are recomputed before, unless that is 0. False as above: all is to be done
+// again.
+bool estimate(const Kernels& kernels, const GivenNetwork& given, const BatchSizes& batch,
+              const std::vector<GivenCourse>& shards, const Sizes& columns, std::int64_t block,
+              const GivenDiscounting& discounting, int threads) {
+  Unlocked unlocked;
+  Signals signals(unlocked);
+  const Network network(kernels, given);
+  const auto agents = static_cast<std::int64_t>(columns.size());
+  const auto count = static_cast<std::int64_t>(shards.size());
+  const auto one = [&](std::int64_t i, Gathered& desk) {
+    const std::int64_t agent = i / count, column = columns[static_cast<std::size_t>(agent)];
+    const auto& [where, values, rewards, flags, after, ends, slots] =
+        shards[static_cast<std::size_t>(i % count)];
+    const Recorded r = recorded_of(where, batch);
+    const Recalled own{kernels, network, r, agent, column};
+    if (block > 0 && !own.refresh(block, values, 0, agents, signals, desk)) return false;
+    const auto decisions = static_cast<std::int64_t>(values.size());
+    std::vector<float> last(static_cast<std::size_t>(decisions * r.envs));
+    std::vector<float> final(static_cast<std::size_t>(decisions * ends));
+    if (!own.foresee({after, ends}, last.data(), final.data(), 1, desk)) return false;
+    learning::Estimates s;
+    s.steps = r.steps;
+    s.envs = r.envs;
+    s.terminated = rows_of<std::uint8_t>(flags[0], column);
+    s.truncated = rows_of<std::uint8_t>(flags[1], column);
+    s.continues = rows_of<std::uint8_t>(flags[2], column);
+    s.ends = ends;
+    s.slots = rows_of<std::int64_t>(slots, 0);
+    s.discount = std::get<0>(discounting)[0];
+    s.lambda = std::get<0>(discounting)[1];
+    s.of_difference = std::get<1>(discounting);
+    s.of_returns = std::get<2>(discounting);
+    for (std::int64_t d = 0; d < decisions; ++d) {
+      const auto place = static_cast<std::size_t>(d);
+      s.reward = rows_of<float>(rewards[place], column);
+      s.value = {at<const float>(values[place], column), r.envs * r.agents, r.agents};
+      s.last = last.data() + d * r.envs;
+      s.final = final.data() + d * ends;
+      auto* numbers = at<float>(where[4], 3 * (column * decisions + d));
+      const std::int64_t env = 3 * decisions * r.agents;
+      s.advantage = {numbers + 1, r.envs * env, env};
+      s.target = {numbers + 2, r.envs * env, env};
+      learning::estimate(s);
     }
     return true;
-  });
+  };
+  return all_of_them<Gathered>(agents * count, threads, &signals, one);
 }
 
 }  // namespace
@@ -158,7 +130,9 @@ void add_recall(py::class_<Kernels>& kernels) {
            py::arg("columns"), py::arg("block"), py::arg("values"), py::arg("log_probs"),
            py::arg("threads"))
       .def("foresee", &foresee, py::arg("network"), py::arg("batch"), py::arg("where"),
-           py::arg("columns"), py::arg("ends_at"), py::arg("ends"), py::arg("threads"));
+           py::arg("columns"), py::arg("ends_at"), py::arg("ends"), py::arg("threads"))
+      .def("estimate", &estimate, py::arg("network"), py::arg("batch"), py::arg("shards"),
+           py::arg("columns"), py::arg("block"), py::arg("discounting"), py::arg("threads"));
 }
 
 }  // namespace socialgrid::bindings

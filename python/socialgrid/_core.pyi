@@ -191,6 +191,16 @@ class Kernels:
         log_probs: int,
         threads: int,
     ) -> bool: ...
+    def estimate(
+        self,
+        network: tuple[Any, ...],
+        batch: Sequence[int],
+        shards: Sequence[tuple[Any, ...]],
+        columns: Sequence[int],
+        block: int,
+        discounting: tuple[tuple[float, float], bool, bool],
+        threads: int,
+    ) -> bool: ...
     def foresee(
         self,
         network: tuple[Any, ...],

@@ -13,10 +13,38 @@ All arrays are ``[T, ...]`` of the same shape. Three inputs describe how steps h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Discounting:
+    """How rewards to come count.
+
+    Attributes:
+        gamma, lam, delta: see ``gae``.
+        target: what values are to be: advantages plus values, or ``discounted_returns``.
+    """
+
+    gamma: float
+    lam: float
+    delta: Literal["td", "public"] = "td"
+    target: Literal["lambda_return", "discounted_return"] = "lambda_return"
+
+
+def estimates(
+    reward: Tensor, value: Tensor, next_value: Tensor, continues: Tensor, by: Discounting
+) -> tuple[Tensor, Tensor]:
+    """Advantages and value targets, ``[T, ...]`` each; see ``gae``."""
+    advantage = gae(
+        *(reward, value, next_value, continues), gamma=by.gamma, lam=by.lam, delta=by.delta
+    )
+    if by.target == "lambda_return":
+        return advantage, advantage + value
+    return advantage, discounted_returns(reward, next_value, continues, gamma=by.gamma)
 
 
 def next_values(

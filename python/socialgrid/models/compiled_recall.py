@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from socialgrid.data.returns import Discounting
 from socialgrid.data.sequences import SequenceBatch
 from socialgrid.models import kernels
 from socialgrid.models.actor_critic import ActorCritic
@@ -41,6 +43,10 @@ class Ends:
     index: Tensor
     final_views: Tensor
     final_tokens: Tensor
+
+    def each(self) -> tuple[Tensor, ...]:
+        """In this order."""
+        return self.tokens, self.index, self.final_views, self.final_tokens
 
 
 def refresh(
@@ -102,8 +108,7 @@ def foresee(
     plan = _plan(network, part)
     if plan is None:
         return None
-    parts = ends.tokens, ends.index, ends.final_views, ends.final_tokens
-    given = [x.contiguous() for x in parts]
+    given = [x.contiguous() for x in ends.each()]
     assert kernels.KERNELS is not None
     heads, agents = [*network.heads], len(members)
     last = torch.empty((len(heads), part.num_envs, agents), dtype=torch.float32)
@@ -117,6 +122,79 @@ def foresee(
         kernels.threads(),
     )
     return {n: (last[i], final[i]) for i, n in enumerate(heads)} if done else None
+
+
+def estimate(
+    network: ActorCritic,
+    parts: Sequence[SequenceBatch],
+    ends: Sequence[Ends],
+    members: Sequence[int],
+    block: int,
+    by: Discounting,
+    threads: int,
+) -> bool:
+    """Advantages and value targets of all shards, in place.
+
+    Args:
+        network: of the members.
+        parts: the shards, with rewards.
+        ends: of each.
+        members: columns.
+        block: steps at a time in which memories and values are recomputed before; 0: they are not.
+        by: how rewards count.
+        threads: how many may compute.
+
+    Returns:
+        whether there is a compiled way; otherwise all is to be done again.
+
+    Raises:
+        IndexError: there is no such tile, token or action.
+    """
+    plans = [_plan(network, part) for part in parts]
+    if plans[0] is None or None in plans or not all(_judgeable(network, part) for part in parts):
+        return False
+    assert kernels.KERNELS is not None
+    memory, kept = packed(network), list[Tensor]()
+    return kernels.KERNELS.estimate(
+        given_network(network, plans[0], _values_of(network), parts[0].views, memory),
+        batch_sizes(parts[0]),
+        [_course(network, part, own, kept) for part, own in zip(parts, ends, strict=True)],
+        *([*members], block),
+        ((by.gamma, by.lam), by.delta == "public", by.target == "discounted_return"),
+        threads,
+    )
+
+
+def _judgeable(network: ActorCritic, part: SequenceBatch) -> bool:
+    """Whether kernels can read what steps of a batch were rewarded with."""
+    rewards = [part.rewards.get(name) for name in network.heads]
+    flags = part.terminated, part.truncated, part.continues
+    return (
+        len(part.rewards) == len(rewards)
+        and all(x is not None and kernels.usable(x) for x in rewards)
+        and all(x.dtype == torch.bool for x in flags)
+    )
+
+
+def _course(
+    network: ActorCritic, part: SequenceBatch, ends: Ends, kept: list[Tensor]
+) -> tuple[Any, ...]:
+    """A shard as the kernel is told of it; what its addresses are of is kept."""
+    after = [x.contiguous() for x in ends.each()]
+    kept += after
+    return (
+        batch_addresses(part),
+        kernels.addresses(*(part.values[name] for name in network.heads)),
+        [_rows(part.rewards[name]) for name in network.heads],
+        [_rows(x) for x in (part.terminated, part.truncated, part.continues)],
+        kernels.addresses(*after),
+        len(part.final_index),
+        _rows(part.final_slots.unsqueeze(-1)),
+    )
+
+
+def _rows(x: Tensor) -> tuple[int, tuple[int, ...]]:
+    return x.data_ptr(), x.stride()
 
 
 def _plan(network: ActorCritic, part: SequenceBatch) -> Plan | None:

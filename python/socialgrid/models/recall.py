@@ -134,6 +134,13 @@ class Recall(SequenceBatch):
         block[1:, :, columns, half : 2 * half] = c[:, :-1].permute(1, 2, 0, 3)
         block.masked_fill_(self.reset[steps, envs].unsqueeze(-1), 0.0)
 
+    @property
+    def ends(self) -> compiled_recall.Ends:
+        """What came after its last steps, and at the ends of episodes."""
+        return compiled_recall.Ends(
+            *(self.last_tokens, self.final_index, self.final_views, self.final_tokens)
+        )
+
     @torch.no_grad()
     def bootstrap(
         self, model: ActorCritic, agents: Sequence[int]
@@ -148,10 +155,7 @@ class Recall(SequenceBatch):
             by decision, estimates of the views after the last step, ``[E, len(agents)]``, and of
             the last views of finished episodes, ``[T, E, len(agents)]`` (0 where no episode ended).
         """
-        ends = compiled_recall.Ends(
-            *(self.last_tokens, self.final_index, self.final_views, self.final_tokens)
-        )
-        known = compiled_recall.foresee(model, self, agents, ends)
+        known = compiled_recall.foresee(model, self, agents, self.ends)
         if known is None:
             known = self._foreseen(model, agents)
         found = {}

@@ -12,7 +12,8 @@ from socialgrid.algos.on_policy.going import Going
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import A3CConfig
-from socialgrid.data.returns import gae
+from socialgrid.algos.untouched import untouched
+from socialgrid.data.returns import Discounting, estimates
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged, Sequences
 from socialgrid.models.adam import clip_gradients
@@ -206,11 +207,15 @@ class A3C(RecurrentLearner[A3CConfig]):
         Values are those recorded while acting, which are those of the present parameters: a
         rollout is learnt from once, at once.
         """
-        config = self.config
-        advantage = gae(
-            reward, value, following, continues, gamma=config.gamma, lam=config.gae_lambda
-        )
-        return advantage, advantage + value
+        return estimates(reward, value, following, continues, self._discounting)
+
+    def discounting(self) -> Discounting | None:
+        """See ``RecurrentLearner``."""
+        return self._discounting if untouched(self, A3C, "advantages") else None
+
+    @property
+    def _discounting(self) -> Discounting:
+        return Discounting(self.config.gamma, self.config.gae_lambda)
 
     def _unrolled_gradients(self, batch: Shards, going: Going) -> dict[str, Tensor]:
         """Gradients of the whole rollout from its first step, some environments at a time."""

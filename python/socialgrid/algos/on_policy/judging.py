@@ -11,13 +11,15 @@ from torch import Tensor
 from socialgrid.algos.on_policy.gradient_steps import GradientSteps
 from socialgrid.algos.on_policy.shards import Shards, tree_sum
 from socialgrid.algos.ranks import raise_first
-from socialgrid.data.returns import next_values
+from socialgrid.algos.untouched import untouched
+from socialgrid.data.returns import Discounting, next_values
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import agent_columns
+from socialgrid.models import compiled_recall
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.reading import read
-from socialgrid.models.recall import Recall
+from socialgrid.models.recall import Recall, piece_length
 from socialgrid.social.influence.leaders import Influence
 from socialgrid.social.mechanism import Mechanism, Rewards, Totals
 
@@ -205,42 +207,54 @@ class Judging(GradientSteps):
             refresh: recompute values and memories before.
         """
         columns = agent_columns(members)
-
-        def judge(k: int) -> Tensor:
-            part = batch.parts[k]
-            if refresh:
-                part.refresh(network, members)
-            mask, sums = part.mask[..., columns], []
-            after = part.bootstrap(network, members)
-            for name, reward in part.rewards.items():
-                last, final = after[name]
-                value = part.values[name][..., columns]
-                following = next_values(
-                    value, last, part.terminated[..., columns], part.truncated[..., columns], final
-                )
-                continues = part.continues[..., columns]
-                advantage, target = self.advantages(
-                    reward[..., columns], value, following, continues
-                )
-                made = part.decisions[name]
-                made.advantage[..., columns], made.target[..., columns] = advantage, target
-                sums.append((advantage * mask).sum((0, 1)))
-            return torch.stack(sums)
-
-        sums = batch.map(judge)
+        if not self._estimated_at_once(batch, network, members, refresh=refresh):
+            batch.map(lambda k: self._estimate_part(batch.parts[k], network, members, refresh))
         if self.config.normalize_advantages:
-            self._standardise(batch, columns, batch.added(sums))
+            self._standardise(batch, columns)
 
-    def _standardise(self, batch: Shards, columns: slice | list[int], sums: Tensor) -> None:
-        """Advantages with mean 0 and deviation 1 for each agent over the steps in play.
-
-        Args:
-            batch: with advantages.
-            columns: whose.
-            sums: of their advantages in play, by decision, ``[D, len(columns)]``.
+    def _estimated_at_once(
+        self, batch: Shards, network: ActorCritic, members: list[int], *, refresh: bool
+    ) -> bool:
+        """``estimate`` of all parts in one compiled call; False: there is none, and all is to be
+        done.
         """
+        by, threads = self.discounting(), self.workers.count(self.device)
+        own = all(untouched(part, Recall, "refresh", "bootstrap") for part in batch.parts)
+        if by is None or not own:
+            return False
+        block = piece_length(network, len(members), batch.parts[0].num_envs) if refresh else 0
+        ends = [part.ends for part in batch.parts]
+        return compiled_recall.estimate(network, batch.parts, ends, members, block, by, threads)
+
+    def _estimate_part(
+        self, part: Recall, network: ActorCritic, members: list[int], refresh: bool
+    ) -> None:
+        """``estimate`` of one part, as PyTorch does it."""
+        columns = agent_columns(members)
+        if refresh:
+            part.refresh(network, members)
+        after = part.bootstrap(network, members)
+        for name, reward in part.rewards.items():
+            last, final = after[name]
+            value = part.values[name][..., columns]
+            following = next_values(
+                value, last, part.terminated[..., columns], part.truncated[..., columns], final
+            )
+            continues = part.continues[..., columns]
+            advantage, target = self.advantages(reward[..., columns], value, following, continues)
+            made = part.decisions[name]
+            made.advantage[..., columns], made.target[..., columns] = advantage, target
+
+    def _standardise(self, batch: Shards, columns: slice | list[int]) -> None:
+        """Advantages of some agents with mean 0 and deviation 1 over their steps in play."""
         count = batch.counts()[0, columns].clamp(min=1)
-        means = sums / count
+
+        def sums(part: Recall) -> Tensor:
+            mask, made = part.mask[..., columns], [part.decisions[name] for name in part.rewards]
+            each = [(one.advantage[..., columns] * mask).sum((0, 1)) for one in made]
+            return torch.stack(each)
+
+        means = batch.total(sums) / count
 
         def squares(part: Recall) -> Tensor:
             mask, found = part.mask[..., columns], []
@@ -280,6 +294,10 @@ class Judging(GradientSteps):
         the world; NaN where there is nothing.
         """
         return dict(self._pairs)
+
+    def discounting(self) -> Discounting | None:
+        """How ``advantages`` discounts, if it does nothing but ``data.returns.estimates``."""
+        return None
 
     @abstractmethod
     def advantages(

@@ -15,7 +15,7 @@ from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
 from socialgrid.algos.on_policy.shards import Shards
 from socialgrid.algos.options import PPOConfig
 from socialgrid.algos.untouched import untouched
-from socialgrid.data.returns import discounted_returns, gae
+from socialgrid.data.returns import Discounting, estimates
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged, Sequences
 from socialgrid.models.adam import StackedAdam
@@ -239,19 +239,16 @@ class PPO(RecurrentLearner[PPOConfig]):
         self, reward: Tensor, value: Tensor, following: Tensor, continues: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See ``RecurrentLearner``."""
+        return estimates(reward, value, following, continues, self._discounting)
+
+    def discounting(self) -> Discounting | None:
+        """See ``RecurrentLearner``."""
+        return self._discounting if untouched(self, PPO, "advantages") else None
+
+    @property
+    def _discounting(self) -> Discounting:
         config = self.config
-        advantage = gae(
-            reward,
-            value,
-            following,
-            continues,
-            gamma=config.gamma,
-            lam=config.gae_lambda,
-            delta=config.delta,
-        )
-        if config.value_target == "lambda_return":
-            return advantage, advantage + value
-        return advantage, discounted_returns(reward, following, continues, gamma=config.gamma)
+        return Discounting(config.gamma, config.gae_lambda, config.delta, config.value_target)
 
     @compiled("clipped")
     def policy_loss(
