@@ -1,4 +1,4 @@
-"""Learning in plain PyTorch, in one short loop: policy gradient on GoalCycle.
+"""Learning in plain PyTorch, in one short loop: policy gradient on an empty room with a goal.
 
 python examples/embed.py [updates]
 """
@@ -13,7 +13,7 @@ import socialgrid
 def main(updates: int = 200) -> list[float]:
     """Train for a number of updates; the mean reward per agent and step of each."""
     torch.manual_seed(0)
-    env = socialgrid.make_vec("GoalCycle-v0", num_envs=64, num_agents=1, seed=0)
+    env = socialgrid.make_vec("Empty-v0", num_envs=64, num_agents=1, seed=0)
     policy = torch.nn.Sequential(
         torch.nn.Flatten(),
         torch.nn.Linear(21 * 21 * 3, 128),

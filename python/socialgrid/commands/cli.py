@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import socialgrid
 from socialgrid.commands.ending import CLOSED, complain, mute
 from socialgrid.config.errors import UsageError, lacking, told
 
@@ -66,6 +67,9 @@ def _run(prog: str, argv: Sequence[str] | None) -> int:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     try:
+        if (sys.argv[1:] if argv is None else list(argv)) in (["--version"], ["-V"]):
+            print(f"{prog} {socialgrid.__version__}")
+            return 0
         command = importlib.import_module(_COMMANDS[prog])
         code = int(command.main(prog, list(sys.argv[1:] if argv is None else argv)))
         sys.stdout.flush()

@@ -136,7 +136,7 @@ def _list_presets() -> int:
         if preset.reproduces:
             count = len(preset.deviations())
             print(
-                f"{'':<28} reproduces {preset.reproduces}; {count} deviations: "
+                f"{'':<28} reproduces {preset.reproduces}; {count} deviation{'s'[: count != 1]}: "
                 f"socialgrid-train {name} --help"
             )
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from socialgrid.config.errors import UsageError
+from socialgrid.config.errors import UsageError, nearest
 from socialgrid.config.run_files import user_path
 from socialgrid.config.sections import Sections
 
@@ -121,7 +121,8 @@ class Roster:
         kinds, groups = config.players.kinds, config.players.groups
         players, slots = tuple(map(parse_player, kinds)), slots_of(kinds)
         if not any(player.kind in ("learner", "frozen") for player in players):
-            raise UsageError(f"players.kinds: nobody in {', '.join(kinds)} learns")
+            hint = next((found for kind in kinds if (found := nearest(kind, ("learner",)))), "")
+            raise UsageError(f"players.kinds: nobody in {', '.join(kinds)} learns{hint}")
         places = range(len(players)) if everybody else slots
         return cls(
             players,

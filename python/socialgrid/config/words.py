@@ -48,6 +48,20 @@ _SHORT = {
 }
 _CHOOSERS = ("social", "aux")
 _OF_FILES = ("phases", "closing.conditions", "closing.reference")
+_OF_TYRO = {  # what it says of values that do not fit, and what a user is told
+    r"^Error parsing \w+: ": "",
+    r"^Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)": (
+        r"\1: \2 is no whole number"
+    ),
+    r"^Error parsing (\S+): could not convert string to float: (.*)": r"\1: \2 is no number",
+    r"^Error parsing (\S+): no type matching .* instantiated from \[(.*)\]\.?": (
+        r"\1: \2 is nothing that it takes; --help says what that is"
+    ),
+    r"^invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*)\)\.?": (
+        r"\2: \1 is not one of \3"
+    ),
+    r"^Missing value for argument '(\S+)'\..*": r"\1: its value is missing",
+}
 _BOX = re.compile(r"[\u2500-\u257f]+")
 
 
@@ -306,7 +320,9 @@ def _one_line(box: str) -> str:
             break
         text += [line] if line and set(line) != {"-"} else []
     message = " ".join(text) or "bad command line"
-    return re.sub(r"^Error parsing \w+: ", "", message)
+    for found, told in _OF_TYRO.items():
+        message = re.sub(found, told, message)
+    return message
 
 
 def _expand(

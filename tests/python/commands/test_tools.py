@@ -240,3 +240,13 @@ def test_a_reader_who_has_seen_enough_is_no_error():
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "play", "plot"])
+def test_every_command_says_which_version_it_is(name, capsys):
+    import socialgrid
+
+    assert getattr(cli, name)(["--version"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("socialgrid-")
+    assert said.endswith(f" {socialgrid.__version__}\n")

@@ -388,6 +388,7 @@ def test_a_full_disk_stops_the_run_in_one_line(tmp_path, capsys, monkeypatch):
         (["goal-cycle-mimi"], "did you mean 'goal-cycle-mini'?"),
         (["TINY", "--players", "exprt,learner"], "exprt"),
         (["TINY", "--players", "expert"], "nobody in expert learns"),
+        (["TINY", "--players", "lerner"], "(did you mean 'learner'?)"),
         (["TINY", "--players", "checkpoint:nowhere,learner"], "not a run directory"),
         (["TINY", "--game", "GoalCicle-v0"], "GoalCycle-v0"),
         (["TINY", "--set", "penalti=1"], "penalty"),
