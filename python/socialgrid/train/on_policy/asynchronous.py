@@ -340,7 +340,8 @@ class AsyncTrainer(Run):
         rows = [row for rows in self._round.values() for row in rows]
         self._round.clear()
         self._read_counters()
-        visited = self.visits.follow(self, self._row_steps)
+        due = self.visits.due(self, self._row_steps)
+        visited = self.visits.follow(self) if due else {}
         now = time.monotonic()
         seconds = max(now - self._row_at, 1e-9)
         self.seconds += seconds

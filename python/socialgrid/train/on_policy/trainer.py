@@ -277,8 +277,10 @@ class Trainer(Run):
         steps = self.rollout.num_steps * self.num_envs * self.ranks.size
         self.env_steps += steps
         self.episodes += len(together) + len(solo)
-        with self._timed("evaluate"):
-            visited = self.visits.follow(self, self.env_steps - steps)
+        visited: dict[str, Any] = {}
+        if self.visits.due(self, self.env_steps - steps):
+            with self._timed("evaluate"):
+                visited = self.visits.follow(self)
         seconds = time.perf_counter() - start
         self.seconds += seconds
         self._clock_total = seconds

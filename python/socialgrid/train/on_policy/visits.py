@@ -52,26 +52,25 @@ class Visits:
             moved = evaluation_config(config, options, {})
             self._worlds.append((world_name(world), options, moved))
 
-    def follow(self, run: Run, before: int) -> dict[str, Any]:
-        """Evaluate a run between two of its rows, if it is time; what fails ends it after this one.
+    def due(self, run: Run, before: int) -> bool:
+        """Whether it is time between two rows of a run, the last one of ``before`` steps."""
+        if run.ranks.rank or not self._worlds:
+            return False
+        return run.env_steps // self._interval > before // self._interval
 
-        Args:
-            run: at its present step.
-            before: environment steps at its last row.
+    def follow(self, run: Run) -> dict[str, Any]:
+        """Evaluate a run at its present step; what fails ends it after this row.
 
         Returns:
             what the row says of it: ``evaluations``, or nothing.
         """
-        now = run.env_steps
-        if run.ranks.rank or not self._worlds or now // self._interval == before // self._interval:
-            return {}
         start = time.perf_counter()
         try:
             found = self.found(run.learner.tensors())
         except UsageError as error:
             run.problem = error  # what was learnt is saved first
             return {}
-        run.say(told_of_visits(found, now, time.perf_counter() - start))
+        run.say(told_of_visits(found, run.env_steps, time.perf_counter() - start))
         return {"evaluations": found}
 
     def found(self, weights: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
