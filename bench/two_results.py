@@ -222,7 +222,10 @@ def further_tables(results: Mapping[str, Any]) -> list[str]:
             continue
         slot = 0 if words == ALONE else 1
         conditions = list(next(iter(rows.values()))["closing"]["conditions"])
-        head = ["seed", "last tenth", "steps", *conditions, "seconds"]
+        titles = conditions
+        if words == ALONE:  # nobody else is there, whatever a condition says
+            conditions, titles = conditions[:1], ["final weights"]
+        head = ["seed", "last tenth", "steps", *titles, "seconds"]
         lines += [f"`{' '.join(('socialgrid-train', preset, *words.split()))}`", ""]
         lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
         for seed, row in sorted(rows.items()):
