@@ -138,12 +138,19 @@ class CudaGraphs:
     def _leave(self, number: int, made: _Graphs) -> None:
         """Have PyTorch no longer take what failed to be recorded: it would neither give memory back
         to the device nor the pool to another graph, and it may still ask the graph.
+
+        There is no public way: ``CUDAGraph.capture_end`` throws before it tells the allocator,
+        ``reset`` leaves it as it is, and ``torch.cuda.use_mem_pool`` tells it only where it has
+        itself begun, which is refused for a pool that is being recorded to. What it calls at its
+        end is called here, where there is such a thing.
         """
         pool = self._pools.pop(number)
         with contextlib.suppress(RuntimeError):  # it says once more that it is spoilt
             made.end()
-        with contextlib.suppress(RuntimeError):  # nothing is recorded there any more
-            torch._C._cuda_endAllocateToPool(number, pool.handle)
+        leave = getattr(torch._C, "_cuda_endAllocateToPool", None)
+        if leave is not None:
+            with contextlib.suppress(RuntimeError):  # nothing is recorded there any more
+                leave(number, pool.handle)
         self._spoilt.append(made)
 
     def mark(self, device: torch.device) -> Callable[[], None]:

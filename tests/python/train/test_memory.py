@@ -50,6 +50,12 @@ CASES = {
     "full, larger": config_of("goal-cycle", 8, 48, sequences=16, **THREE),
     "harvest ppo": config_of("harvest-ppo", 4, 24, sequences=4),
     "harvest ppo moa": config_of("harvest-ppo", 4, 24, sequences=4, mechanisms=["moa"]),
+    "pixels of many": config_of(
+        *("goal-cycle-mini", 8, 400),
+        sequences=2,
+        env={"obs_mode": "rgb"},
+        players={"kinds": ["learner", "random", "random", "random"]},
+    ),
     "harvest a3c": config_of("harvest", 4, 24),
     "harvest a3c moa": config_of("harvest", 4, 24, mechanisms=["moa"]),
     "dqn": config_of("room-mini", 2, 100, by="dqn", **FEW),
@@ -110,13 +116,13 @@ def test_pieces_bound_a_gradient_step(monkeypatch, pretended, tmp_path):
     assert 0.7 < pretended.memory.peak / said.total < 1.5, (pretended.memory.peak, said)
 
 
-@pytest.mark.parametrize("case", ["mini", "full, larger", "harvest a3c", "dqn stack", "sac"])
+@pytest.mark.parametrize("case", ["mini", "pixels of many", "harvest a3c", "dqn stack", "sac"])
 def test_phases_that_are_repeated_share_their_memory(case, pretended, monkeypatch, tmp_path):
-    """What is said holds with them, too, once everything has been recorded."""
+    """What is said holds with them, too, once everything has been recorded and a batch arrives."""
     monkeypatch.setenv("SOCIALGRID_GRAPHS", "on")
     trainer = make_trainer(CASES[case], tmp_path / "run")
     trainer.begin()
-    for _ in range(2):
+    for _ in range(3):
         trainer.step()
     said, memory = need_of(trainer), pretended.memory
     trainer.close()

@@ -42,6 +42,7 @@ Departures from the paper:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -213,12 +214,20 @@ class LeCTR(Exchanges):
             "terminated": step.terminated,
             "truncated": step.truncated & ~step.terminated,
         }
-        for name, x in zip(given, sent(self.device, *given.values()), strict=True):
-            self._recent[name][self._filled] = x
         if self.config.progress in ("tdg", "lg"):
             (following,) = sent(self.device, step.next_obs)
-            self._recent["best_next"][self._filled] = self._own_values(following).amax(-1)
+            given["best_next"] = self._own_values(following).amax(-1)
+        slot = torch.tensor([self._filled])
+        remember = partial(self._remember, tuple(given))
+        self._phases.apply("remember", remember, slot, *given.values())
         self._filled += 1
+
+    def _remember(self, names: Sequence[str], slot: Tensor, *given: Tensor) -> Tensor:
+        """Keep what came of a step, int64 ``[1]`` of the recent ones. A phase: see ``captured``."""
+        for name, x in zip(names, given, strict=True):
+            recent = self._recent[name]
+            recent.index_copy_(0, slot, x[None].to(recent.dtype))
+        return slot
 
     def begin_epoch(self, epoch: int) -> None:
         """See ``Adviser``; advice is given in all epochs."""
@@ -276,13 +285,12 @@ class LeCTR(Exchanges):
 
     def _look_back(self) -> None:
         """Measure the progress of the latest steps, remember them, and learn."""
-        config = self.config
-        # [interval, A, E, *] -> [A, interval * E, *]
-        flat = {name: x.transpose(0, 1).flatten(1, 2) for name, x in self._recent.items()}
+        config, flat = self.config, self._flat()
         following = self._see(self._shaped(flat["next_obs"]))
-        reward = self._progress(flat, following)
-        reward = reward - config.cost * (flat["outcome"] < self._actions)
-        self._tally.add("advising_reward", reward)
+        given = [following]
+        if config.progress != "veg":
+            given.append(self._own_values(self._shaped(self._split(flat["seen"])[0])))
+        reward = self._phases.apply("progress", self._progress, *given)
         seen, outcome, *ends = (flat[k] for k in ("seen", "outcome", "terminated", "truncated"))
         self.replay.add(seen, outcome, reward, following, *ends)
         self._filled = 0
@@ -299,27 +307,40 @@ class LeCTR(Exchanges):
         step, size = self.updates + after, self.config.batch_size
         return self._draws.words(step, range(1), kind=_BATCH, places=size)[:, 0]
 
-    def _progress(self, steps: Mapping[str, Tensor], following: Tensor) -> Tensor:
-        """Advising rewards ``[A, M]`` of steps ``[A, M, *]``, learnt from meanwhile.
+    def _flat(self) -> dict[str, Tensor]:
+        """Recent steps, ``[interval, A, E, *]``, as ``[A, M, *]``."""
+        return {name: x.transpose(0, 1).flatten(1, 2) for name, x in self._recent.items()}
+
+    def _progress(self, following: Tensor, *now: Tensor) -> Tensor:
+        """Advising rewards ``[A, M]`` of the recent steps, learnt from meanwhile. A phase: see
+        ``captured``.
 
         Args:
-            steps: as they are kept.
-            following: what was seen after them, with what is thought now.
+            following: what was seen after them, with what is thought now, ``[A, M, *]``.
+            now: what is thought now of the actions in them, ``[A, M, K]``, where that matters.
         """
+        steps = self._flat()
+        reward = self._gain(steps, following, *now)
+        reward = reward - self.config.cost * (steps["outcome"] < self._actions)
+        self._tally.add("advising_reward", reward)
+        return reward
+
+    def _gain(self, steps: Mapping[str, Tensor], following: Tensor, *values: Tensor) -> Tensor:
+        """Progress in steps ``[A, M, *]``; see ``_progress``."""
         kind, gamma = self.config.progress, self._learner.config.gamma
         before = self._split(steps["seen"])[1][self._everyone, :, self._own_slot]
         best_next = self._split(following)[1][self._everyone, :, self._own_slot].amax(-1)
         reward, terminated = steps["reward"], steps["terminated"]
         if kind == "veg":
             return self._estimation_gain(td_error(reward, best_next, terminated, 0.0, gamma))
-        now = self._own_values(self._shaped(self._split(steps["seen"])[0]))
+        (now,) = values
         if kind == "jvg":
             return now.amax(-1) - before.amax(-1)
         action = steps["action"][..., None]
-        values = (x.gather(-1, action).squeeze(-1) for x in (before, now))
+        both = (x.gather(-1, action).squeeze(-1) for x in (before, now))
         then, after = (
             td_error(reward, best, terminated, value, gamma)
-            for best, value in zip((steps["best_next"], best_next), values, strict=True)
+            for best, value in zip((steps["best_next"], best_next), both, strict=True)
         )
         if kind == "tdg":
             return then.abs() - after.abs()
@@ -330,9 +351,9 @@ class LeCTR(Exchanges):
         if self.config.threshold is not None:
             return (estimate > self.config.threshold).float()
         mean = estimate.mean(1)
-        self._threshold = torch.where(self._threshold.isnan(), mean, self._threshold)
+        self._threshold.copy_(torch.where(self._threshold.isnan(), mean, self._threshold))
         found = (estimate > self._threshold[:, None]).float()
-        self._threshold = self._threshold.lerp(mean, self.config.threshold_rate)
+        self._threshold.lerp_(mean, self.config.threshold_rate)
         return found
 
     def critic_loss(self, batch: Transitions) -> Tensor:

@@ -73,6 +73,9 @@ def need_on_policy(
     of_world = env.num_agents * (2 * _LONG + _SINGLE)
     batch = 2 * (state + tokens) + decisions * (2 * _DECISION) + seen + _FLAGS + env.num_agents
     experience = steps * (agents * batch + of_world)
+    # While a batch arrives: views of everybody in the world, and those learnt from as layers read
+    # them, before they lie where they stay.
+    arriving = num_envs * (num_steps + 1) * seen * (env.num_agents + agents)
 
     of_agent = _views_of_gradient(learner, config, num_envs, num_steps)
     view = footprint_of(network, of_agent, network.dtype)
@@ -86,7 +89,8 @@ def need_on_policy(
     judging = 3 * agents * steps * sum(_recalled(one) for one in network.branches.values())
 
     # Phases that a card repeats share what they keep; it is there from the first gradient step on,
-    # while what comes after it is done for the first time, and not yet in the same memory.
+    # while what comes after it is done for the first time, and not yet in the same memory, and
+    # while batches arrive.
     repeats = repeated(learner.device) and isinstance(config, MinibatchConfig)
     parameters = held_by(*network.parameters())
     copies = 3 if isinstance(config, MinibatchConfig) else 0  # to go back to
@@ -94,7 +98,7 @@ def need_on_policy(
         networks=(2 + copies) * parameters,
         optimiser=2 * parameters,
         experience=experience,
-        update=max(gradient + repeats * refresh, refresh, judging),
+        update=max(gradient + repeats * (refresh + arriving), refresh, judging, arriving),
     )
 
 
