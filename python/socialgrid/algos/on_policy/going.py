@@ -103,11 +103,11 @@ class StepLog:
         if not self.names:
             self.names = [*numbers]
             self.sums = self.sums.new_zeros((len(self.names), self.sums.shape[1]))
-        for one in rows.view(len(rows), -1, agents).unbind(1):
-            self.sums[:, going.columns] += torch.where(flags, one, 0.0)
-            self.counts[going.columns] += flags
-        for steps in stepping.to(self._device).view(-1, agents).unbind():
-            self.steps[going.columns] += steps
+        rows = torch.where(flags, rows, 0.0).view(len(rows), -1, agents)
+        for one in rows.unbind(1):  # one after the other, whoever brings how many at a time
+            self.sums[:, going.columns] += one
+        self.counts[going.columns] += flags * rows.shape[1]
+        self.steps[going.columns] += stepping.to(self._device).view(-1, agents).sum(0)
 
     def tensors(self) -> dict[str, Tensor]:
         """What has to be read for ``means``."""

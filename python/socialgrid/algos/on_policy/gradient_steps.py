@@ -402,12 +402,12 @@ class GradientSteps(StackedLearner):
         """See to it that parameters of a mask of agents, bool ``[A]``, are finite; where nobody
         asks, everything goes back to what it was if something was not.
         """
+        parameters = [p.detach() for _, p in named_parameters(self.model)]
+        if self.asks and bool(torch.stack(torch._foreach_norm(parameters)).sum().isfinite()):
+            return
         every = range(self.num_agents)
-        norms = [
-            torch.stack(torch._foreach_norm([p[a] for p in self.model.parameters()])).sum()
-            for a in every
-        ]
-        self._watch("parameter", torch.stack(norms).detach(), every, agents)
+        norms = [torch.stack(torch._foreach_norm([p[a] for p in parameters])).sum() for a in every]
+        self._watch("parameter", torch.stack(norms), every, agents)
         if not self.asks:
             self.snapshot.restore(self._unsound.expand(self.num_agents))
 
