@@ -175,6 +175,7 @@ void register_learning(py::module_& module) {
   add_shards(kernels);
   add_march(kernels);
   add_acting(module);
+  add_priorities(module);
   kernels.def(py::init(&set_of), py::arg("name"))
       .def_property_readonly("name", [](const Kernels& kernels) { return kernels.name; })
       .def(

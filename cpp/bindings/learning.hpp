@@ -33,5 +33,6 @@ void add_minibatches(pybind11::class_<learning::Kernels>& kernels);
 void add_shards(pybind11::class_<learning::Kernels>& kernels);
 void add_march(pybind11::class_<learning::Kernels>& kernels);
 void add_acting(pybind11::module_& module);
+void add_priorities(pybind11::module_& module);
 
 }  // namespace socialgrid::bindings

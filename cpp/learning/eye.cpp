@@ -51,6 +51,11 @@ Eye::Eye(const Kernels& kernels, const Outlook& outlook, const float* values, bo
   }
 }
 
+void Eye::make_ready() {
+  if (stale_ && outlook_.views) ready_ = ready_layers(kernels_, sights_[0], learns_);
+  stale_ = false;
+}
+
 void Eye::see(const std::uint8_t* taken, std::int64_t count, float* to, bool back) {
   if (!outlook_.views) {
     std::memcpy(to, taken, static_cast<std::size_t>(count * outlook_.bytes));
@@ -58,8 +63,7 @@ void Eye::see(const std::uint8_t* taken, std::int64_t count, float* to, bool bac
   }
   Sight& sight = sights_[back];
   std::optional<Seen>& seen = seen_[back];
-  if (stale_) ready_ = ready_layers(kernels_, sight, learns_);
-  stale_ = false;
+  make_ready();
   sight.count = count;
   sight.shown.views = taken;
   seen.emplace(kernels_, sight, back);

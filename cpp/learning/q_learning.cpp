@@ -8,6 +8,7 @@
 
 #include "distinct.hpp"
 #include "network.hpp"
+#include "sharing.hpp"
 #include "temporal.hpp"
 
 namespace socialgrid::learning {
@@ -15,30 +16,33 @@ namespace {
 
 // What one step of one agent needs, and no other after it.
 struct Desk {
-  Scratch obs, next_obs, values, following, grad, room, spare;
+  Scratch obs, next_obs, values, following, judging, grad, room, spare;
   std::vector<std::int64_t> best, number, first;
-  std::vector<std::uint8_t> taken;  // views
+  std::vector<std::uint8_t> taken, next_taken;  // views
 
   Desk(const Kernels& kernels, const QLearning& task)
       : obs(task.batch * task.sizes.front()),
         next_obs(task.batch * task.sizes.front()),
         values(task.batch * task.sizes.back()),
         following(task.batch * task.sizes.back()),
+        judging(task.batch * task.sizes.back()),
         grad(task.batch * task.sizes.back()),
         room(room_of(kernels, task.sizes, task.batch)),
         spare(room_of(kernels, task.sizes, task.batch)),
         best(static_cast<std::size_t>(task.batch)),
         number(best.size()),
         first(best.size()),
-        taken(task.outlook.views ? static_cast<std::size_t>(task.batch * task.outlook.bytes) : 0) {}
+        taken(task.outlook.views ? static_cast<std::size_t>(task.batch * task.outlook.bytes) : 0),
+        next_taken(taken.size()) {}
 };
 
 // One agent while it learns, at a desk that it shares with others.
 class Learner {
  public:
-  Learner(const Kernels& kernels, const QLearning& task, QAgent& agent, Desk& desk)
+  Learner(const Kernels& kernels, const QLearning& task, QAgent& agent, Desk& desk, int threads)
       : kernels_(kernels),
         task_(task),
+        threads_(threads),
         agent_(agent),
         stored_(agent.stored),
         inputs_(task.sizes.front()),
@@ -48,6 +52,7 @@ class Learner {
         eye_(kernels, task.outlook, agent.network.values, true),
         target_eye_(kernels, task.outlook, agent.network.target, false),
         network_(kernels, task.sizes, task.batch, agent.network.values + seeing_),
+        judge_(kernels, task.sizes, task.batch, agent.network.values + seeing_),
         target_(kernels, task.sizes, task.batch, agent.network.target + seeing_),
         desk_(desk),
         grads_(count_),
@@ -114,40 +119,56 @@ class Learner {
     gather(stored_.next_obs, drawn, desk_.next_obs.data());
     const std::int64_t known = keep_distinct(desk_.next_obs.data());
     target_.take(known);
-    network_.take(known);
-    judge(known, desk_.next_obs.data(), desk_.next_obs.data());
-    network_.take(task_.batch);
+    judge_.take(known);
+    find_following();
+    if (task_.is_double) find_judging();
+    find_best(known);
     network_.see(desk_.obs.data(), desk_.values.data(), desk_.room.data(), true);
   }
-  // Likewise of views.
+  // Likewise of views; a second thread may do the latter meanwhile.
   void look(const std::int64_t* drawn) {
     const std::int64_t batch = task_.batch;
     for (std::int64_t b = 0; b < batch; ++b) desk_.number[static_cast<std::size_t>(b)] = b;
-    take(stored_.next_views, drawn);
-    target_eye_.see(desk_.taken.data(), batch, desk_.obs.data(), false);
-    if (task_.is_double) eye_.see(desk_.taken.data(), batch, desk_.next_obs.data(), false);
-    judge(batch, desk_.obs.data(), desk_.next_obs.data());
-    take(stored_.views, drawn);
-    eye_.see(desk_.taken.data(), batch, desk_.obs.data(), true);
-    network_.see(desk_.obs.data(), desk_.values.data(), desk_.room.data(), true);
+    eye_.make_ready();
+    const auto judge = [&] {
+      const std::uint8_t* taken = take(stored_.next_views, drawn, desk_.next_taken);
+      target_eye_.see(taken, batch, desk_.next_obs.data(), false);
+      find_following();
+      if (task_.is_double) {
+        eye_.see(taken, batch, desk_.next_obs.data(), false);
+        find_judging();
+      }
+      find_best(batch);
+    };
+    const auto see = [&] {
+      eye_.see(take(stored_.views, drawn, desk_.taken), batch, desk_.obs.data(), true);
+      network_.see(desk_.obs.data(), desk_.values.data(), desk_.room.data(), true);
+    };
+    both(worthwhile(threads_, static_cast<double>(batch * count_)), judge, see);
   }
 
-  // Which action is the best in what follows: observations as the target and the network see them.
-  void judge(std::int64_t count, const float* seen_by_target, const float* seen) {
-    float* spare = desk_.spare.data();
-    const float* judge = target_.see(seen_by_target, desk_.following.data(), spare, false);
-    if (task_.is_double) judge = network_.see(seen, desk_.values.data(), spare, false);
+  void find_following() {
+    target_.see(desk_.next_obs.data(), desk_.following.data(), desk_.spare.data(), false);
+  }
+  void find_judging() {
+    judge_.see(desk_.next_obs.data(), desk_.judging.data(), desk_.spare.data(), false);
+  }
+  // Which action is the best in what follows.
+  void find_best(std::int64_t count) {
+    const float* judging = task_.is_double ? desk_.judging.data() : desk_.following.data();
     for (std::int64_t b = 0; b < count; ++b) {
       const std::int64_t at = b * actions_;
-      desk_.best[static_cast<std::size_t>(b)] = at + largest(judge + at, actions_);
+      desk_.best[static_cast<std::size_t>(b)] = at + largest(judging + at, actions_);
     }
   }
 
-  void take(const std::uint8_t* from, const std::int64_t* drawn) const {
+  const std::uint8_t* take(const std::uint8_t* from, const std::int64_t* drawn,
+                           std::vector<std::uint8_t>& to) const {
     const std::int64_t bytes = task_.outlook.bytes;
     for (std::int64_t b = 0; b < task_.batch; ++b) {
-      task_.outlook.take(from + drawn[b] * bytes, desk_.taken.data() + b * bytes);
+      task_.outlook.take(from + drawn[b] * bytes, to.data() + b * bytes);
     }
+    return to.data();
   }
 
   void gather(const float* from, const std::int64_t* drawn, float* to) const {
@@ -172,11 +193,12 @@ class Learner {
 
   const Kernels& kernels_;
   const QLearning& task_;
+  int threads_;  // that an agent may use
   QAgent& agent_;
   const Stored& stored_;
   std::int64_t inputs_, actions_, seeing_, count_;
   Eye eye_, target_eye_;
-  DenseNetwork network_, target_;
+  DenseNetwork network_, judge_, target_;
   Desk& desk_;
   Scratch grads_;
   LayerParameters<float> of_layers_;
@@ -187,11 +209,13 @@ class Learner {
 
 Failure learn(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents,
               int threads) {
+  const auto count = static_cast<std::int64_t>(agents.size());
+  const int each = threads_of_each(count, threads);
   return step_together(
-      static_cast<std::int64_t>(agents.size()), task.steps, 1, threads,
-      [&] { return std::make_unique<Desk>(kernels, task); },
+      count, task.steps, 1, threads, [&] { return std::make_unique<Desk>(kernels, task); },
       [&](std::int64_t a, Desk& desk) {
-        return std::make_unique<Learner>(kernels, task, agents[static_cast<std::size_t>(a)], desk);
+        return std::make_unique<Learner>(kernels, task, agents[static_cast<std::size_t>(a)], desk,
+                                         each);
       });
 }
 

@@ -6,6 +6,7 @@
 
 #include "network.hpp"
 #include "numbers.hpp"
+#include "sharing.hpp"
 #include "temporal.hpp"
 
 namespace socialgrid::learning {
@@ -17,7 +18,7 @@ std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 struct Desk {
   std::int64_t rows, learnt;  // of whole sequences; of those that have gradients, and one step more
   std::vector<std::uint8_t> taken, reset;
-  Numbers state, x, h, c, target_h, target_c, gates;
+  Numbers state, x, h, c, target_x, target_h, target_c, gates;
   Numbers values, following, grad, grad_h, grad_gates, grad_x, carried, zeros;
   Scratch room, spare;
 
@@ -30,6 +31,7 @@ struct Desk {
         x(Numbers::unset(rows * task.outlook.features)),
         h(Numbers::unset(rows * task.memory)),
         c(Numbers::unset(rows * task.memory)),
+        target_x(Numbers::unset(rows * task.outlook.features)),
         target_h(Numbers::unset(rows * task.memory)),
         target_c(Numbers::unset(rows * task.memory)),
         gates(Numbers::unset(4 * learnt * task.memory)),
@@ -108,9 +110,10 @@ class Recalling {
 class Learner {
  public:
   Learner(const Kernels& kernels, const RecurrentQLearning& task, RecurrentQAgent& agent,
-          Desk& desk)
+          Desk& desk, int threads)
       : kernels_(kernels),
         task_(task),
+        threads_(threads),
         agent_(agent),
         stored_(agent.stored),
         desk_(desk),
@@ -126,8 +129,9 @@ class Learner {
 
   Outcome differentiate(std::int64_t, std::int64_t) {
     gather();
-    see_as_target();
-    see();
+    both(
+        worthwhile(threads_, static_cast<double>(desk_.rows * task_.parameters())),
+        [&] { see_as_target(); }, [&] { see(); });
     const std::vector<float> bootstrap = bootstraps();
     find_loss(bootstrap);
     if (!std::isfinite(loss_)) return Outcome::loss;
@@ -164,11 +168,11 @@ class Learner {
   // All steps, of which those behind the first that is learnt from have values.
   void see_as_target() {
     const std::int64_t memory = task_.memory;
-    target_.eye().see(desk_.taken.data(), desk_.rows, desk_.x.data(), false);
+    target_.eye().see(desk_.taken.data(), desk_.rows, desk_.target_x.data(), false);
     const float* state = desk_.state.data();
     Unroll u = target_.unroll(task_.steps(), batch_, desk_.reset.data(), state, state + memory,
                               2 * memory);
-    u.x = desk_.x.data();
+    u.x = desk_.target_x.data();
     u.h = desk_.target_h.data();
     u.c = desk_.target_c.data();
     kernels_.forward(u, 0, batch_);
@@ -313,6 +317,7 @@ class Learner {
 
   const Kernels& kernels_;
   const RecurrentQLearning& task_;
+  int threads_;  // that an agent may use
   RecurrentQAgent& agent_;
   const StoredSequences& stored_;
   Desk& desk_;
@@ -332,11 +337,12 @@ std::int64_t RecurrentQLearning::parameters() const {
 
 Failure learn(const Kernels& kernels, const RecurrentQLearning& task,
               std::vector<RecurrentQAgent>& agents, int threads) {
+  const auto count = static_cast<std::int64_t>(agents.size());
+  const int each = threads_of_each(count, threads);
   return step_together(
-      static_cast<std::int64_t>(agents.size()), 1, 1, threads,
-      [&] { return std::make_unique<Desk>(kernels, task); },
+      count, 1, 1, threads, [&] { return std::make_unique<Desk>(kernels, task); },
       [&](std::int64_t a, Desk& desk) {
-        return std::make_unique<Learner>(kernels, task, agents[index(a)], desk);
+        return std::make_unique<Learner>(kernels, task, agents[index(a)], desk, each);
       });
 }
 

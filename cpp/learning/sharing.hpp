@@ -28,4 +28,21 @@ void share(std::int64_t agents, std::int64_t rows, int threads, const Work& work
   side_by_side(threads, [&](int i) { part(all * i / threads, all * (i + 1) / threads); });
 }
 
+// Threads that each of some agents may use, who are shared among all of them.
+inline int threads_of_each(std::int64_t agents, int threads) {
+  return static_cast<int>(std::max<std::int64_t>(threads / std::max<std::int64_t>(agents, 1), 1));
+}
+
+// Does two pieces of work, one after the other, or side by side where there are two threads. Throws
+// as side_by_side() does; of both, what the first one throws.
+template <typename One, typename Other>
+void both(int threads, const One& one, const Other& other) {
+  if (threads < 2) {
+    one();
+    other();
+    return;
+  }
+  side_by_side(2, [&](int thread) { thread == 0 ? one() : other(); });
+}
+
 }  // namespace socialgrid::learning

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# A vectorised look-up pays per level, so nodes have many children: a million items, five levels. An
+from socialgrid import _core
+
+# Changing priorities pays per level, so nodes have many children: a million items, five levels. An
 # accelerator would rather add up more numbers than start more operations: two levels.
 _CHILDREN, _CHILDREN_THERE = 16, 1024
 
@@ -73,6 +75,10 @@ class SumTree:
         Returns:
             int64 ``[A, B]``; never an item of priority 0, if any other exists.
         """
+        if self.device.type == "cpu":
+            levels = [level.numpy() for level in self._levels]
+            masses = mass.contiguous().numpy()
+            return torch.from_numpy(_core.find_by_priority(levels, self._children, masses))
         top, *rest = reversed(self._levels)
         sums = top.cumsum(-1)
         node = _where_exceeded(sums, mass)

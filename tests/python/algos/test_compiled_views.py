@@ -1,6 +1,8 @@
 """Gradient steps of Q-networks that see views or have a memory by compiled kernels, and without."""
 
+import _thread
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -202,6 +204,34 @@ def test_what_agents_learn_depends_neither_on_threads_nor_on_others(fastest, kin
     for name, x in learnt.items():
         assert torch.equal(x[0], alone.tensors()[name][1]), name
     assert learnt
+
+
+@pytest.mark.parametrize("kind", [*BOTH, "recurrent vectors"])
+def test_two_threads_of_one_agent_change_no_bit(fastest, kind):
+    """Where a step is large enough: one looks at what follows, one at what is learnt from."""
+    large = {"batch_size": 24 if kind in MEMORIES else 160, "hidden": (256, 256)}
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            learner = learner_of(kind, 1, **large)
+            learner.update()
+            found.append(learner)
+    finally:
+        torch.set_num_threads(before)
+    same(*found, exact=True)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_whoever_interrupts_is_answered_after_a_step(fastest, kind):
+    learner = learner_of(kind, 1)
+    later = threading.Timer(0.2, _thread.interrupt_main)
+    later.start()
+    with pytest.raises(KeyboardInterrupt):
+        learner.update(20_000)
+    later.join()
+    assert learner.updates < 20_000
+    assert abs(learner.agent_updates[0] - learner.updates) <= 1
 
 
 @pytest.mark.parametrize("kind", BOTH)

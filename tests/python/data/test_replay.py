@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socialgrid import _core
 from socialgrid.data import Priorities, Replay, SumTree, storage_device
 
 
@@ -215,6 +216,43 @@ def test_sum_tree_finds_what_a_cumulative_sum_finds(data):
         if plain[a].any():
             expected = (plain[a].cumsum() <= mass[a][:, None]).sum(1)
             np.testing.assert_array_equal(found[a], expected)
+
+
+@pytest.mark.parametrize("capacity", [1, 16, 17, 300, 5000])
+def test_compiled_search_finds_what_operators_find(capacity):
+    gen = torch.Generator().manual_seed(capacity)
+    tree, other = SumTree(2, capacity), SumTree(2, capacity)
+    index = torch.stack([torch.randperm(capacity, generator=gen) for _ in range(2)])
+    priority = torch.rand(index.shape, generator=gen, dtype=torch.float64) ** 4
+    priority[priority < 0.01] = 0.0
+    priority[1] *= capacity != 16  # nothing at all
+    for each in (tree, other):
+        each.set(index, priority)
+    edges = tree.get(torch.arange(capacity).expand(2, -1)).cumsum(1)
+    inside = torch.rand((2, 500), generator=gen, dtype=torch.float64) * tree.total[:, None]
+    mass = torch.cat((inside, edges, edges.nextafter(torch.zeros(())), edges * 2.0), 1)
+    other.device = torch.device("meta")  # elsewhere, operators search
+    assert torch.equal(tree.find(mass), other.find(mass))
+
+
+def test_what_is_no_tree_is_not_searched():
+    level, masses = np.ones((2, 32)), np.ones((2, 3))
+    wrong = [
+        ([], 16, masses),
+        ([level], 0, masses),
+        ([level], 33, masses),
+        ([level[:, :31].copy()], 16, masses),
+        ([level[:1]], 16, masses),
+        ([level], 16, masses[0]),
+    ]
+    for levels, children, sought in wrong:
+        with pytest.raises(ValueError, match="must be"):
+            _core.find_by_priority(levels, children, sought)
+    # Whatever the sums are, what is found is an item.
+    inner = np.full((2, 16), np.nan)
+    for top in (np.full((2, 16), 1e9), inner, -level[:, :16]):
+        found = _core.find_by_priority([level, top], 16, masses * np.array([1e9, np.nan, -1.0]))
+        assert ((found >= 0) & (found < 32)).all()
 
 
 def test_sum_tree_never_finds_what_has_no_priority():

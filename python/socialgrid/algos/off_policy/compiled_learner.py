@@ -72,18 +72,19 @@ class CompiledLearner(OffPolicyLearner):
 
     @property
     def _steps_at_once(self) -> bool:
-        """Whether a call may take several steps: what one comes to changes no draw, and a user who
-        interrupts does not wait for long.
+        """Whether a call may take several steps that change no draws: who interrupts is answered
+        after a call.
         """
-        return not self.config.prioritised and self.task.view is None
+        return self.task.view is None
 
     def _take_gradient_steps(self, steps: int) -> dict[str, Tensor]:
         if not steps or not self._compiles():
             return super()._take_gradient_steps(steps)
-        if self._steps_at_once:
-            learnt = self._learn_from(self._places_of_steps(steps))
+        places = None if self.config.prioritised else self._places_of_steps(steps)
+        if places is not None and self._steps_at_once:
+            learnt = self._learn_from(places)
             return super()._take_gradient_steps(steps) if learnt is None else learnt[0]
-        each = [self._learn_once() for _ in range(steps)]
+        each = [self._learn_once(None if places is None else places[:, k]) for k in range(steps)]
         names = dict.fromkeys(name for numbers in each for name in numbers)
         return {n: _mean([numbers[n] for numbers in each if n in numbers]) for n in names}
 
@@ -93,16 +94,17 @@ class CompiledLearner(OffPolicyLearner):
         moments = [before + after for before in self.agent_updates for after in range(steps)]
         count, once = self.config.batch_size, range(1)
         words = self.draws.words(moments, once, kind=BATCH, places=count, agents=agents)
-        found: Tensor = self.replay.places(words.view(self.num_agents, steps, count))
-        return found
+        found: Tensor = self.replay.places(words.view(self.num_agents, steps * count))
+        return found.view(self.num_agents, steps, count)
 
-    def _learn_once(self) -> dict[str, Tensor]:
-        """One gradient step; drawn by priority, what it comes to changes the draws of the next."""
-        words, weight = self._batch_words(), None
-        if self.config.prioritised:
-            index, weight = self.replay.places_by_priority(words, self._priority_beta())
-        else:
-            index = self.replay.places(words)
+    def _learn_once(self, places: Tensor | None) -> dict[str, Tensor]:
+        """One gradient step, on what lies at ``places`` [A, B], or drawn by priority: then what it
+        comes to changes the draws of the next.
+        """
+        index, weight = places, None
+        if index is None:
+            words, beta = self._batch_words(), self._priority_beta()
+            index, weight = self.replay.places_by_priority(words, beta)
         learnt = self._learn_from(index[:, None], None if weight is None else weight[:, None])
         if learnt is None:
             return super()._take_gradient_steps(1)
