@@ -27,6 +27,9 @@ from socialgrid.measures.names import Place, Values, declare, measure
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
+# Events of which more is told than how often they were.
+APPLES, HITS, OPENED = "apples", "hits", "opened"
+
 declare("length", place=Place.FILE, values=Values.STEP)
 declare(
     "collective_return",
@@ -42,10 +45,10 @@ declare(
 declare("return_x_equality", "collective return x equality", values=Values.ANY)
 declare("sustainability", "sustainability (mean step of collecting)", values=Values.STEP)
 declare("peace", "peace (share of steps without a hit)", values=Values.SHARE)
-declare("apples", "apples eaten per episode")
+declare(APPLES, "apples eaten per episode")
 declare("cleaned", "waste cells cleaned per episode")
 declare("shots", "fire beams per episode")
-declare("hits", "hits per episode")
+declare(HITS, "hits per episode")
 declare("box_opened", "share of episodes in which the box was opened", values=Values.SHARE)
 declare("box_step", "step in which the box was opened", values=Values.STEP, moment="the box opens")
 
@@ -211,7 +214,7 @@ class EpisodeMetrics:
         if not steps:
             return
         times = np.arange(1, steps + 1)
-        apples = self._event(events, "apples")
+        apples = self._event(events, APPLES)
         collected = reward > 0 if apples is None else apples > 0
         collections = np.count_nonzero(collected, 0)
         sums["collections"] += collections
@@ -219,11 +222,11 @@ class EpisodeMetrics:
         sums["collection_times"] += np.einsum("t,ten->en", times, collected)
         sums["returns"] += reward.sum(0, dtype=np.float64)
         sums["events"] += events.sum(0, dtype=np.int64)
-        hits = self._event(events, "hits")
+        hits = self._event(events, HITS)
         sums["active_steps"] += np.count_nonzero(active, (0, 2))
         if hits is not None:
             sums["calm_steps"] += np.count_nonzero(active & (hits == 0), (0, 2))
-        opened = self._event(events, "opened")
+        opened = self._event(events, OPENED)
         if opened is not None:
             now = (opened > 0).any(-1)
             first = now.any(0) & (sums["box_step"] == 0)
@@ -243,10 +246,10 @@ class EpisodeMetrics:
             "return_x_equality": collective * equality(returns),
             "sustainability": _ratio(when.sum(-1), np.count_nonzero(sums["collections"], -1)),
         }
-        if "hits" in self.event_names:
+        if HITS in self.event_names:
             columns["peace"] = _ratio(sums["calm_steps"], sums["active_steps"])
         for name in self.event_names:
-            if name == "opened":
+            if name == OPENED:
                 opened = sums["box_step"] > 0
                 columns["box_opened"] = opened
                 columns["box_step"] = np.where(opened, sums["box_step"], np.nan)

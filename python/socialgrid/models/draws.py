@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from socialgrid import _core
+
+
+class Which(TypedDict, total=False):
+    """Which numbers are drawn, as ``AgentDraws.words`` says."""
+
+    kind: int
+    places: int
+    agents: Sequence[int] | None
 
 
 class AgentDraws:
@@ -69,52 +78,30 @@ class AgentDraws:
         )
         return torch.from_numpy(drawn.astype(np.int64))
 
-    def uniform(
-        self,
-        step: int | Sequence[int],
-        envs: range,
-        *,
-        kind: int = 0,
-        places: int = 1,
-        agents: Sequence[int] | None = None,
-    ) -> Tensor:
+    def uniform(self, step: int | Sequence[int], envs: range, **which: Unpack[Which]) -> Tensor:
         """Multiples of 2^-24 in [0, 1), float32 ``[A, len(envs), places]`` on the CPU; see
         ``words``.
         """
-        words = self.words(step, envs, kind=kind, places=places, agents=agents)
+        words = self.words(step, envs, **which)
         return (words >> 8).float() * 2.0**-24
 
     def integers(
-        self,
-        limit: int,
-        step: int | Sequence[int],
-        envs: range,
-        *,
-        kind: int = 0,
-        places: int = 1,
-        agents: Sequence[int] | None = None,
+        self, limit: int, step: int | Sequence[int], envs: range, **which: Unpack[Which]
     ) -> Tensor:
         """Integers in [0, limit), int64 ``[A, len(envs), places]`` on the CPU, for limits from 1
         to 2^31: none is likelier than another by more than limit / 2^32. See ``words``.
         """
         if not 1 <= limit <= 2**31:
             raise ValueError(f"limit {limit}: must be 1 to 2^31")
-        words = self.words(step, envs, kind=kind, places=places, agents=agents)
+        words = self.words(step, envs, **which)
         return words * limit >> 32
 
-    def normal(
-        self,
-        step: int | Sequence[int],
-        envs: range,
-        *,
-        kind: int = 0,
-        places: int = 1,
-        agents: Sequence[int] | None = None,
-    ) -> Tensor:
+    def normal(self, step: int | Sequence[int], envs: range, **which: Unpack[Which]) -> Tensor:
         """Standard normal numbers, float32 ``[A, len(envs), places]`` on the CPU, each made of two
         ``words`` (Box & Muller 1958), so of at most 131,072 places; none is beyond 6.8.
         """
-        words = self.words(step, envs, kind=kind, places=2 * places, agents=agents).double()
+        which["places"] = 2 * which.get("places", 1)
+        words = self.words(step, envs, **which).double()
         first, second = words[..., ::2] + 0.5, words[..., 1::2] + 0.5
         radius = (-2.0 * (first * 2.0**-32).log()).sqrt()
         found: Tensor = radius * (second * (2.0 * math.pi * 2.0**-32)).cos()
