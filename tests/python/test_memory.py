@@ -256,16 +256,19 @@ def test_a_length_of_seeds_is_compared_before_any_is_read():
 
 
 DAEMON = """
-import sys, threading, time
+import sys, threading
 import numpy as np, socialgrid
 env = socialgrid.make_vec("Harvest-v0", num_envs=300, num_threads={threads})
 env.reset()
 actions = np.zeros((300, env.num_agents), int)
+under_way = threading.Semaphore(0)
 def act():
     while True:
         {call}
+        under_way.release()
 threading.Thread(target=act, daemon=True).start()
-time.sleep(0.2)
+for _ in range(3):
+    assert under_way.acquire(timeout=30)
 sys.exit(7)
 """
 
