@@ -87,12 +87,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60, help="for each target (default 60)")
     parser.add_argument("--seed", type=int, default=1, help="of the mutations (default 1)")
     parser.add_argument("--only", choices=TARGETS, help="one target instead of all")
+    parser.add_argument("--only-build", action="store_true", help="compile the targets, run none")
     options = parser.parse_args()
     cxx = compiler()
     if cxx is None:
         print("there is no clang++ with libFuzzer; the fuzz targets are left out")
         return
     build(cxx)
+    if options.only_build:
+        return
     names = [options.only] if options.only else TARGETS
     held = [fuzz(name, options.seconds, options.seed) for name in names]
     sys.exit(0 if all(held) else 1)
