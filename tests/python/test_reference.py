@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.python.scenarios import compare, of_the_batch, of_the_streams
 from tests.reference.agreement import Pair
 from tests.reference.grids import GAMES
 from tests.reference.step import DROP, FORWARD, LEFT, PICK_UP, RIGHT, TOGGLE
@@ -78,22 +78,12 @@ def scenarios(draw, game):
     for key in draw(st.sets(st.sampled_from(optional))):
         del options[key]
 
-    num_envs = draw(st.integers(1, 3))
-    big = st.integers(0, 2**64 - 1)
     return Scenario(
         game=game,
-        options={
-            **options,
-            "seed": draw(big),
-            "first_env_index": draw(st.integers(0, 2**40)),
-        },
-        num_envs=num_envs,
-        num_threads=draw(st.integers(1, 3)),
+        options={**options, **of_the_streams(draw)},
         obs_mode=draw(st.sampled_from(["rgb", "rgb", "tiles"])),
-        seeds=draw(st.none() | big | st.lists(big, min_size=num_envs, max_size=num_envs)),
-        play_seed=draw(st.integers(0, 2**32 - 1)),
         curiosity=draw(st.sampled_from([0.0, 0.6, 0.9])),
-        layout_every=draw(st.sampled_from([2, 5, 1000])),
+        **of_the_batch(draw, 3),
     )
 
 
@@ -302,20 +292,7 @@ def repainted(details, positions, rng):
 @pytest.mark.parametrize("game", list(GAMES))
 def test_core_agrees_with_reference(game, reference_steps):
     share = -(-reference_steps // len(GAMES))
-    compared = 0
-
-    @settings(
-        max_examples=-(-share // STEPS_PER_SCENARIO),
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    @given(scenario=scenarios(game))
-    def agree(scenario):
-        nonlocal compared
-        compared += play(scenario)
-
-    agree()
-    assert compared >= share
+    compare(scenarios(game), play, share, STEPS_PER_SCENARIO)
 
 
 @pytest.mark.parametrize("ghosts", [False, True])

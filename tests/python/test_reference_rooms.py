@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.python.scenarios import compare, of_the_batch, of_the_streams
 from tests.reference.agreement import Pair
 from tests.reference.env import ReferenceEnv
 from tests.reference.rooms import GAMES
@@ -43,21 +43,11 @@ def scenarios(draw, game):
     # Now and then leave options out, so that the defaults are compared too.
     for key in draw(st.sets(st.sampled_from(sorted(options)), max_size=2)):
         del options[key]
-    num_envs = draw(st.integers(1, 5))
-    big = st.integers(0, 2**64 - 1)
     return Scenario(
         game=game,
-        options={
-            **options,
-            "seed": draw(big),
-            "first_env_index": draw(st.integers(0, 2**40)),
-        },
-        num_envs=num_envs,
-        num_threads=draw(st.integers(1, 3)),
-        seeds=draw(st.none() | big | st.lists(big, min_size=num_envs, max_size=num_envs)),
-        play_seed=draw(st.integers(0, 2**32 - 1)),
+        options={**options, **of_the_streams(draw)},
         eagerness=draw(st.sampled_from([0.0, 0.5, 0.9])),
-        layout_every=draw(st.sampled_from([2, 5, 1000])),
+        **of_the_batch(draw, 5),
     )
 
 
@@ -116,16 +106,7 @@ def altered(layout, rng):
 @pytest.mark.parametrize("game", list(GAMES))
 def test_core_agrees_with_reference(game, reference_steps):
     share = -(-reference_steps // len(GAMES))
-    compared = 0
-
-    @settings(max_examples=-(-share // STEPS_PER_SCENARIO), database=None)
-    @given(scenario=scenarios(game))
-    def agree(scenario):
-        nonlocal compared
-        compared += play(scenario)
-
-    agree()
-    assert compared >= share
+    compare(scenarios(game), play, share, STEPS_PER_SCENARIO)
 
 
 def test_core_agrees_with_reference_in_the_largest_room():
