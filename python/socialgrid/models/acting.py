@@ -26,6 +26,7 @@ from socialgrid.models.encoders import CellConv, Encoder, TileConv
 from socialgrid.models.encoding import Layer, layers_of
 from socialgrid.models.heads import Head
 from socialgrid.models.hearing import Hearing
+from socialgrid.models.kept_tables import KeptTables
 from socialgrid.models.plain_acting import plainly
 
 _MOST_CELLS = 65_534
@@ -66,6 +67,10 @@ class Acting:
     They are packed anew when a parameter has changed. Parameters in memory that other processes
     share change without telling, so those are packed whenever a
     step, or a batch of steps in one call, begins.
+
+    Attributes:
+        model: the network.
+        tables: what it looks up on cards, where nothing of this is compiled.
     """
 
     def __init__(self, model: ActorCritic) -> None:
@@ -78,6 +83,7 @@ class Acting:
         self._places: tuple[int, ...] = ()
         self._held: list[Tensor] = []
         self._dense = self._shared = False
+        self.tables = KeptTables(model.encoder, model.dtype)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Acting:
         return Acting(copy.deepcopy(self.model, memo))

@@ -187,7 +187,14 @@ class CellConv(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Convolutions and fully connected layers (Ndousse et al. 2021, appendix 7.7)."""
+    """Convolutions and fully connected layers (Ndousse et al. 2021, appendix 7.7).
+
+    Attributes:
+        kept_table: what cards look up in the place of a table made of the weights, see
+            ``kept_tables``.
+    """
+
+    kept_table: Tensor | None = None
 
     def __init__(
         self, generators: Sequence[torch.Generator], spec: ViewSpec, config: ModelConfig
@@ -278,7 +285,9 @@ class Encoder(nn.Module):
             from socialgrid.models.triton_kernels import look_ups  # noqa: PLC0415 (needs Triton)
 
             alone = isinstance(first, TileConv) and layers.cell is None
-            x, convs = look_ups.convolve(views, layers, dtype), convs if alone else later
+            table = None if self.kept_table is None else self.kept_table[rows]
+            x = look_ups.convolve(views, layers, dtype, table)
+            convs = convs if alone else later
         else:
             x = self.first(views, dtype, rows)
             x = x.view(agents, views.shape[1], *self.first_shape, -1)
@@ -290,8 +299,10 @@ class Encoder(nn.Module):
     def _of_all_tiles(self, views: Tensor, rows: slice) -> lookup.Layers | None:
         """What a table of all tiles stands for where kernels on cards look it up."""
         window = self.window_of_tables(views.shape[1]) if views.dim() == 3 else 0
-        if window == 0:
-            return None
+        return self.layers_of_tables(window, rows) if window else None
+
+    def layers_of_tables(self, window: int, rows: slice = _ALL) -> lookup.Layers:
+        """What a table with so many cells along its window stands for."""
         if isinstance(self.first, CellConv) or window > 1:
             return self._layers(rows)
         first, shape = self.first, (self.spec.rows, self.spec.cols)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.python.algos.tiny import MODEL, Buttons
+from tests.python.algos.tiny import MODEL, Buttons, experience
 from tests.python.pretend import DEVICE, Pretend
 
 from socialgrid.algos import A3C
@@ -36,6 +36,34 @@ def test_steps_are_those_that_are_started_one_by_one(learner):
     plain = steps_of(learner, 4, asks=True)
     for x, y in zip(plain, steps_of(learner, 4, asks=False), strict=True):
         assert torch.equal(x, y)
+
+
+def test_what_was_learnt_there_goes_on_here_and_back(learner):
+    here, again = (
+        A3C(Buttons(ENVS, AGENTS).spec, MODEL, seed=9, device=x) for x in ("cpu", DEVICE)
+    )
+    batch = experience(here, Buttons(ENVS, AGENTS))
+    learner.update(batch)
+    kept = learner.tensors()
+    here.load_tensors(kept)
+    again.load_tensors(here.tensors())
+    for name, x in kept.items():
+        assert x.device.type == "cpu"
+        assert torch.equal(here.tensors()[name], x), name
+        assert torch.equal(again.tensors()[name], x), name
+    for one in (learner, again):
+        one.update(batch)
+    for name, x in learner.tensors().items():
+        assert torch.equal(again.tensors()[name], x), name
+
+
+def test_what_is_kept_of_weights_is_told_that_they_changed(learner):
+    batch = experience(A3C(learner.model.spec, MODEL), Buttons(ENVS, AGENTS))
+    for _ in range(4):  # first by operations, then by graphs, which count no versions
+        before = [p._version for p in learner.model.parameters()]
+        learner.update(batch)
+        after = [p._version for p in learner.model.parameters()]
+        assert all(now > then for then, now in zip(before, after, strict=True))
 
 
 def test_what_does_not_fit_is_refused_and_leaves_no_trace(learner):

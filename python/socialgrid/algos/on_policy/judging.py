@@ -101,7 +101,11 @@ class Judging(GradientSteps):
             return read(learn())
         before = self._memories
         self._unsound.zero_()
-        found = learn()
+        try:
+            found = learn()
+        finally:
+            if self.flat is not None:
+                self.flat.changed()  # graphs do not tell
         found = read({**found, "unsound": self._unsound})
         if bool(found.pop("unsound")):
             self._memories, self.asks = before, True

@@ -77,6 +77,7 @@ class Resident:
             self._bring("uniform", torch.stack([*uniform.values()]))
         self._decided = tuple(uniform)
         try:
+            self._acting.tables.bring(len(obs))
             step = self._phase()
         except ValueError:  # the first step of a kind looks at everything
             self._places.clear()
@@ -112,7 +113,8 @@ class Resident:
         obs, state, reset = (places[name] for name in ("obs", "state", "reset"))
         drawn = zip(self._decided, places["uniform"], strict=True) if self._decided else ()
         step = self._acting.begin(obs, state, reset, self._hear(state, reset, last), dict(drawn))
-        step.run(slice(0, len(obs)))
+        with self._acting.tables.looked_up(len(obs)):
+            step.run(slice(0, len(obs)))
         action = step.decisions["action"].choice.to(torch.int32)
         self._actions.copy_(action, non_blocking=True)
         return Acted(step.decisions, step.before, step.after, step.tokens)

@@ -26,26 +26,31 @@ STEP = 64  # of which so many at once
 _COLS = 128  # outputs of a program at most
 
 
-def convolve(views: Tensor, layers: Layers, dtype: torch.dtype) -> Tensor:
+def convolve(
+    views: Tensor, layers: Layers, dtype: torch.dtype, table: Tensor | None = None
+) -> Tensor:
     """The layers' convolution and leaky ReLU, with gradient.
 
     Args:
         views: numbers of the layers' tiles, of 16 bits, ``[A, N, cells]``.
         layers: of the same agents.
         dtype: of the result.
+        table: ``table_of`` these layers, made before; no gradient reaches what it was made of.
 
     Returns:
         ``[A, N, P, Q, outputs]``.
     """
+    if table is None:
+        table = table_of(layers)
     tiles = views.view(torch.int16) if views.dtype == torch.uint16 else views
     kernel = layers.weight.shape[2]
     out: Tensor = _LookUp.apply(  # type: ignore[no-untyped-call]
-        tiles.contiguous(), _table(layers), layers.bias, layers.slope, layers.shape, kernel, dtype
+        tiles.contiguous(), table, layers.bias, layers.slope, layers.shape, kernel, dtype
     )
     return out
 
 
-def _table(layers: Layers) -> Tensor:
+def table_of(layers: Layers) -> Tensor:
     """``[A, K, k * k, outputs]``: what each tile adds at each place of the window."""
     agents, outputs, kernel, _, inputs = layers.weight.shape
     x = (layers.atlas.float() / 255.0).expand(agents, -1, -1)
