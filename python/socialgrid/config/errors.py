@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 
+_GONE = ("no CUDA-capable device", "busy or unavailable", "uncorrectable ECC", "driver shutting")
 _NEAR = 0.65  # share of letters that a mistyped name and the one that is meant have in common
 
 
@@ -28,7 +29,8 @@ def told(error: OSError, path: object = None) -> str:
 
 
 def lacking(error: RuntimeError) -> str | None:
-    """What the machine lacks, where torch or the simulator ran out of memory or threads.
+    """What the machine lacks, where torch or the simulator ran out of memory or threads, or a card
+    is gone.
 
     Returns:
         one line, or ``None`` where the error is about something else.
@@ -38,6 +40,11 @@ def lacking(error: RuntimeError) -> str | None:
         return f"out of memory: no {int(size[1]):,} bytes for one tensor"
     if type(error).__name__ == "OutOfMemoryError" or "Storage size calculation overflowed" in text:
         return f"out of memory: {text.partition(chr(10))[0]}"
+    if (first := text.partition(chr(10))[0]).startswith("CUDA error: "):
+        if "out of memory" in first:  # of pinned memory, say
+            return f"out of memory: {first}"
+        if any(words in first for words in _GONE):
+            return f"the card cannot be used (any more): {first}"
     threads = ("threads could be started", "can't start new thread")  # ours, Python's
     return text if any(words in text for words in threads) else None
 

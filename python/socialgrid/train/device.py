@@ -26,6 +26,8 @@ def prepare_torch(run: RunConfig) -> None:
     rounded = run.precision in ("tf32", "bf16")
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded  # of convolutions; torch's own default is yes
+    # Parts of products of bfloat16 are added up in float32; torch's own default allows bfloat16.
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
 
 def threads_of(run: RunConfig, ranks: Ranks = ALONE) -> int:

@@ -257,5 +257,13 @@ def test_bounds_lacking_memory_and_near_names_cost_a_line(tmp_path, capsys):
     for said in ("only 2 of 3 threads could be started: none left", "can't start new thread"):
         assert errors.lacking(RuntimeError(said)) == said
     assert errors.lacking(RuntimeError("the size of a thread must match")) is None
+    hint = "\nCUDA kernel errors might be asynchronously reported"
+    for said, told in (
+        ("CUDA error: out of memory", "out of memory: "),
+        ("CUDA error: no CUDA-capable device is detected", "the card cannot be used (any more): "),
+        ("CUDA error: uncorrectable ECC error encountered", "the card cannot be used (any more): "),
+    ):
+        assert errors.lacking(RuntimeError(said + hint)) == told + said
+    assert errors.lacking(RuntimeError("CUDA error: an illegal memory access" + hint)) is None
     assert errors.closest("Foo-v0", ["Room-v0", "Pong-v5"]) is None
     assert errors.closest("Pendulm-v1", ["Room-v0", "Pendulum-v1"]) == "Pendulum-v1"

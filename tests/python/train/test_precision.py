@@ -150,6 +150,7 @@ def test_a_run_says_how_products_are_rounded():
             prepare_torch(RunConfig(precision=precision, threads=torch.get_num_threads()))
             assert torch.get_float32_matmul_precision() == products
             assert torch.backends.cudnn.allow_tf32 == (precision != "float32")
+            assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
