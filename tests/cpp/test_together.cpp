@@ -1,15 +1,18 @@
 // Checks of threads that work side by side, and of agents who take steps in them and throw.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "check.hpp"
 #include "crew.hpp"
+#include "meeting.hpp"
 #include "together.hpp"
 
 using namespace socialgrid::learning;  // NOLINT(google-build-using-namespace)
@@ -121,10 +124,32 @@ void an_error_ends_the_steps_of_all() {
   }
 }
 
+void nobody_goes_on_before_all_have_met() {
+  for (int threads = 1; threads <= 5; ++threads) {
+    Meeting meeting(threads);
+    std::vector<int> rounds(static_cast<std::size_t>(threads));
+    int met = 0;  // which only the last one to come changes
+    side_by_side(threads, [&](int thread) {
+      for (int round = 0; round < 500; ++round) {
+        ++rounds[static_cast<std::size_t>(thread)];
+        if (round % 100 == thread) {  // longer than the others are patient
+          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        meeting.meet(
+            [&] { met += std::count(rounds.begin(), rounds.end(), round + 1) == threads; });
+        CHECK(met == round + 1);
+        meeting.meet([] {});
+      }
+    });
+    CHECK(met == 500);
+  }
+}
+
 }  // namespace
 
 int main() {
   everybody_works_and_the_first_error_arrives();
+  nobody_goes_on_before_all_have_met();
   an_error_ends_the_steps_of_all();
   return socialgrid::testing::outcome();
 }
