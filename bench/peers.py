@@ -53,6 +53,10 @@ class Experiment:
     published: Mapping[str, str]
     more: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    def words(self, arm: str) -> list[str]:
+        """Options of an arm."""
+        return [*self.common, *(self.arms | self.more)[arm]]
+
 
 PEERS = ["--social", "peers"]
 ADVERSARY = [*PEERS, "--players", "learner,learner,adversary"]
@@ -128,7 +132,7 @@ def train(experiment: Experiment, arm: str, run_dir: Path, steps: int, seed: int
         else [experiment.preset, "--run-dir", str(run_dir), "--threads", "1",
               "--env.num-threads", "1", "--no-tensorboard",
               "--total-steps", str(steps), "--seed", str(seed),
-              *experiment.common, *experiment.arms[arm]]
+              *experiment.words(arm)]
     )  # fmt: skip
     program = Path(sys.executable).with_name("socialgrid-train")
     with open(run_dir.with_suffix(".log"), "a") as output:
@@ -200,8 +204,8 @@ def tables(experiment: Experiment, runs: Mapping[str, Path]) -> str:
 
 def draw(runs: Mapping[str, Path], path: Path) -> None:
     """One panel an arm, one line a group and their mean."""
-    columns = min(4, len(runs))
-    rows = -(-len(runs) // columns)
+    rows = -(-len(runs) // 5)
+    columns = -(-len(runs) // rows)
     figure = Figure(figsize=(3.4 * columns + 0.5, 2.9 * rows + 0.3), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
