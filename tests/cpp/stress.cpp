@@ -27,6 +27,7 @@
 #include "core/batch.hpp"
 #include "core/excursion.hpp"
 #include "core/thread_pool.hpp"
+#include "forged.hpp"
 #include "grid/distances.hpp"
 #include "scripted.hpp"
 
@@ -311,23 +312,6 @@ void refuse_wrong_actions(const Player& player, std::vector<std::int32_t> action
                             "an action out of range was accepted");
 }
 
-// The checksum of snapshots, so that a damaged one can be made to look sound.
-void sign(std::vector<std::byte>& snapshot) {
-  std::uint64_t hash = 14695981039346656037ull;
-  const std::size_t end = snapshot.size() - sizeof hash;
-  std::size_t i = 0;
-  for (; i + 8 <= end; i += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, &snapshot[i], 8);
-    hash = (hash ^ word) * 1099511628211ull;
-    hash ^= hash >> 32;
-  }
-  for (; i < end; ++i) {
-    hash = (hash ^ std::to_integer<std::uint64_t>(snapshot[i])) * 1099511628211ull;
-  }
-  std::memcpy(&snapshot[end], &hash, sizeof hash);
-}
-
 void refuse_damaged_snapshots(Player& player, Dice& dice) {
   const std::vector<std::byte> sound = player.batch.snapshot();
   std::vector<std::byte> damaged = sound;
@@ -350,7 +334,7 @@ void survive_forged_snapshot(Player& player, Dice& dice) {
   for (int flips = dice.between(1, 4); flips > 0; --flips) {
     forged[forged.size() - 8 - 1 - dice.below(worlds)] ^= std::byte(1 << dice.between(0, 7));
   }
-  sign(forged);
+  testing::sign(forged);
   try {
     player.batch.restore(forged);
     std::optional<Scripted> guest = random_guest(player.batch, dice);

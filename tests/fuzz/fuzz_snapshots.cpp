@@ -1,29 +1,9 @@
 // Snapshots: a byte names the game. The rest is a whole snapshot, or changes to a sound one: pairs
-// of a place and a byte. Its checksum is put right, so that what lies behind it is reached.
+// of a place and a byte. Its checksum is put right.
+#include "../cpp/forged.hpp"
 #include "tables.hpp"
 
 using namespace socialgrid;
-
-namespace {
-
-void sign(std::vector<std::byte>& snapshot) {
-  std::uint64_t hash = 14695981039346656037ull;
-  if (snapshot.size() < sizeof hash) return;
-  const std::size_t end = snapshot.size() - sizeof hash;
-  std::size_t i = 0;
-  for (; i + 8 <= end; i += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, &snapshot[i], 8);
-    hash = (hash ^ word) * 1099511628211ull;
-    hash ^= hash >> 32;
-  }
-  for (; i < end; ++i) {
-    hash = (hash ^ std::to_integer<std::uint64_t>(snapshot[i])) * 1099511628211ull;
-  }
-  std::memcpy(&snapshot[end], &hash, sizeof hash);
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Bytes bytes(data, size);
@@ -44,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     if (kind < 32) forged.resize(forged.size() - kind);
   }
-  if (kind % 2 == 1) sign(forged);
+  if (kind % 2 == 1) socialgrid::testing::sign(forged);
   try {
     table.batch.restore(forged);
     if (!table.batch.is_reset()) table.reset();  // what is taken from a batch not yet in play
