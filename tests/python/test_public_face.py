@@ -19,7 +19,8 @@ PACKAGE = "socialgrid"
 OF_THE_EXTENSION = {
     *("test_stubs.py", "test_packaging.py", "test_extension.py", "test_divided_state.py"),
     *("test_kernels.py", "test_kernel_images.py", "test_acting.py"),
-    *("test_perceptrons.py", "test_compiled_steps.py"),
+    *("test_perceptrons.py", "test_compiled_steps.py", "test_compiled_views.py"),
+    *("test_estimates.py", "test_replay.py"),
     *("test_deciding.py", "test_decoding.py", "test_compiled_recall.py", "test_lessons.py"),
 }
 ROOMS = ("algos", "data", "measures", "models", "social", "train")
@@ -33,7 +34,8 @@ PATCHED = {  # modules in which a test replaces something
         f"{name}: socialgrid.models.triton_kernels"
         for name in (
             *("compile_kernels", "conftest", "test_absolute_errors", "test_activations"),
-            *("test_learning", "test_look_ups", "test_memory", "test_waiting"),
+            *("test_descent", "test_kept_tables", "test_learning", "test_look_ups"),
+            *("test_memory", "test_waiting"),
         )
     ),
 }

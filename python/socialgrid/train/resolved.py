@@ -35,7 +35,7 @@ def resolve(config: TrainConfig, threads: int, processes: int = 1) -> dict[str, 
     """
     names = [*_PACKAGES, *(["mujoco"] if config.env.gymnasium_id else [])]
     device = _device(config.run.device)
-    found: dict[str, Any] = {name: _version(name) for name in names}
+    found: dict[str, Any] = {name: _installed(name) for name in names}
     found |= {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
@@ -52,7 +52,7 @@ def resolve(config: TrainConfig, threads: int, processes: int = 1) -> dict[str, 
     return found
 
 
-def _version(package: str) -> str | None:
+def _installed(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

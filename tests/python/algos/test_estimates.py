@@ -30,7 +30,7 @@ def judged(kind, social, members, *, refresh, by_steps=False, threads=1, odd=Fal
     learner = make(env.spec, MODEL, config, seed=1, social=SOCIAL[social])
     learner.workers.threads = threads
     if by_steps:
-        learner._estimated_at_once = lambda *_: False
+        learner.estimated_at_once = lambda *_: False
     rollout = experience(learner, env)
     rollout.active[3:6, 2, 1] = False
     rollout.truncated[4, ::2, 0] = True  # of some there is no last view
@@ -118,7 +118,7 @@ def test_views_with_too_many_tiles_are_judged_by_pytorch(monkeypatch):
     for by_steps in (False, True):
         learner = make(env.spec, MODEL, replace(config, shards=SHARDS), seed=1)
         if by_steps:
-            learner._estimated_at_once = lambda *_: False
+            learner.estimated_at_once = lambda *_: False
         torch.manual_seed(0)
         rollout = experience(learner, Buttons(ENVS, 3, horizon=5, recall=True))
         rollout.obs.random_(0, 256)

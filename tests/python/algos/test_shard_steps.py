@@ -9,8 +9,7 @@ from tests.python.algos.test_shards import ENVS, KINDS, SHARDS
 from tests.python.algos.test_taught import MODEL, calls
 from tests.python.algos.tiny import Buttons, experience
 
-from socialgrid.models import NonFiniteError, kernels
-from socialgrid.models.adam import StackedAdam
+from socialgrid.models import NonFiniteError, StackedAdam, kernels
 from socialgrid.social import CommOptions, PredictionOptions
 
 pytestmark = pytest.mark.skipif(kernels.KERNELS is None, reason="there are no kernels")
@@ -26,7 +25,7 @@ def learner_of(*, one_by_one=False, threads=1, make=PPO, social=SOCIAL, steps=12
     learner = make(env.spec, MODEL, replace(CONFIG, **changes), seed=1, social=social)
     learner.workers.threads = threads
     if one_by_one:
-        learner._steps_at_once = lambda *_: None
+        learner.steps_at_once = lambda *_: None
     rollout = experience(learner, env, steps)
     rollout.active[3:6, 2, 1] = False
     return learner, rollout

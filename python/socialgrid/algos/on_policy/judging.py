@@ -211,12 +211,12 @@ class Judging(GradientSteps):
             refresh: recompute values and memories before.
         """
         columns = agent_columns(members)
-        if not self._estimated_at_once(batch, network, members, refresh):
+        if not self.estimated_at_once(batch, network, members, refresh):
             batch.map(lambda k: self._estimate_part(batch.parts[k], network, members, refresh))
         if self.config.normalize_advantages:
             self._standardise(batch, columns)
 
-    def _estimated_at_once(
+    def estimated_at_once(
         self, batch: Shards, network: ActorCritic, members: list[int], refresh: bool
     ) -> bool:
         """``estimate`` of all parts in one compiled call; False: there is none, and all is to be

@@ -133,7 +133,7 @@ class PPO(RecurrentLearner[PPOConfig]):
         Returns:
             how many, and who has taken a step with the last of them, bool ``[len(going.members)]``.
         """
-        steps = self._steps_at_once(batch, drawn, which, going) if self.asks else None
+        steps = self.steps_at_once(batch, drawn, which, going) if self.asks else None
         if steps is not None:
             return len(steps), steps[-1]
         one = drawn.minibatch(which.start, self.standing)
@@ -154,7 +154,7 @@ class PPO(RecurrentLearner[PPOConfig]):
         self._step(going, stepping)
         return stepping
 
-    def _steps_at_once(
+    def steps_at_once(
         self, batch: Shards, drawn: Drawn, which: range, going: Going
     ) -> Tensor | None:
         """``_minibatch`` for one minibatch after the other, in one compiled call.
