@@ -135,6 +135,8 @@ class SequenceReplay:
         )
         self.steps = torch.zeros((num_agents, num_envs), dtype=torch.int64)
         """Steps of every copy ``[A, E]`` stored so far, forgotten ones counted."""
+        # What can be drawn after these steps, which is asked several times.
+        self._known: tuple[Tensor, int, tuple[Tensor, Tensor]] | None = None
         self.priorities = priorities
         items = self._starts * num_envs
         self._tree = SumTree(num_agents, items, self.device) if priorities else None
@@ -382,9 +384,12 @@ class SequenceReplay:
         """Whole sequences that are still stored, by copy: the first, numbered from the first
         ever, and how many, int64 ``[A, E]`` each.
         """
-        first = -(-(self.steps - self.slots).clamp(min=0) // self.stride)
-        end = (self.steps - self.length - 1) // self.stride + 1
-        return first, (end - first).clamp(min=0)
+        key = self.steps, self.steps._version
+        if self._known is None or self._known[0] is not key[0] or self._known[1] != key[1]:
+            first = -(-(self.steps - self.slots).clamp(min=0) // self.stride)
+            end = (self.steps - self.length - 1) // self.stride + 1
+            self._known = *key, (first, (end - first).clamp(min=0))
+        return self._known[2]
 
     def at(self, index: Tensor, weight: Tensor | None = None) -> Sequences:
         """The sequences at places ``index`` int64 ``[A, B]``, of these importance weights."""

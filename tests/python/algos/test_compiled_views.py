@@ -246,6 +246,20 @@ def test_learners_go_on_bit_for_bit(fastest, kind):
     same(whole, again, exact=True)
 
 
+@pytest.mark.parametrize("kind", [*BOTH, "recurrent vectors"])
+def test_agents_act_by_what_they_have_just_learnt(fastest, kind):
+    """Weights that acting keeps ready are packed anew after a compiled step."""
+    learner, fresh = (learner_of(kind, learning_rate=0.05) for _ in range(2))
+    obs = seen(learner.task, (2, 2), torch.Generator().manual_seed(3))
+    actions = torch.arange(3).expand(2, 2, 3)
+    before = learner.q_values(obs, actions)
+    learner.update(5)
+    fresh.load_tensors(learner.tensors())
+    after = learner.q_values(obs, actions)
+    assert torch.equal(after, fresh.q_values(obs, actions))
+    assert not torch.allclose(after, before, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", BOTH)
 def test_too_many_tiles_are_seen_without_a_table(calls, monkeypatch, kind):
     """Noise has as many tiles as cells: a step on it is taken by operators, the next as ever."""
