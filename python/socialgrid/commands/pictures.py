@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from socialgrid.config.errors import UsageError, plain_line
+from socialgrid.config.errors import plain_line
 
 if TYPE_CHECKING:
     from socialgrid.train.run import Run
@@ -58,7 +58,7 @@ def _closing(trainer: Any) -> list[str]:
 
 def _without(what: str, error: Exception) -> str:
     reason = plain_line(str(error)) or type(error).__name__
-    return reason if isinstance(error, UsageError) else f"no {what}: {reason[:300]}"
+    return reason if reason.startswith("no ") else f"no {what}: {reason[:300]}"
 
 
 def film(trainer: Any) -> str:

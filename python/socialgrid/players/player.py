@@ -105,6 +105,11 @@ class Player:
         direction = np.ascontiguousarray(world["agent_dir"][:, self.agent])
         active = world["agent_active"][:, self.agent]
         chosen = self.choose(env, pos, direction, world["content"])
+        if np.shape(chosen) != (self.num_envs,) or np.asarray(chosen).dtype.kind not in "iu":
+            raise ValueError(
+                f"{type(self).__name__}.choose: an integer for each environment is needed, shape "
+                f"({self.num_envs},), not {np.asarray(chosen).dtype} of shape {np.shape(chosen)}"
+            )
         if self._can_block:
             # Two that want past each other would stand there for ever, so each of them now and
             # then takes a turn and a step aside.
@@ -265,9 +270,22 @@ def register_player(name: str, factory: PlayerFactory, games: Iterable[str] = (_
         name: what :func:`make_player` calls it.
         factory: a :class:`Player` subclass or a function that returns a player.
         games: game ids such as ``"Maze-v0"``; by default the player suits every game.
+
+    Raises:
+        ValueError: one of the games has another player of that name.
     """
+    games = tuple(games)
+    for game in games:
+        known = _registry.get((name, game)) or _registry.get((name, _ANY_GAME)) or factory
+        if _named(known) != _named(factory):
+            raise ValueError(f"there is a player {name!r} for {game} already; give yours a name")
     for game in games:
         _registry[name, game] = factory
+
+
+def _named(factory: PlayerFactory) -> tuple[object, object]:
+    """Where a factory is written: a module that is imported again makes the same one anew."""
+    return getattr(factory, "__module__", None), getattr(factory, "__qualname__", factory)
 
 
 def list_players(game: str) -> list[str]:

@@ -14,6 +14,7 @@ HEARING, REWARD, INFLUENCE, ADVISER, AUXILIARY = (
 )  # fmt: skip
 """Roles: agents hear something; rewards care for others; influence on others is rewarded; others'
 advice is followed; something besides the task is predicted."""
+ROLES = (HEARING, REWARD, INFLUENCE, ADVISER, AUXILIARY)
 _SEVERAL = (HEARING,)  # roles that several mechanisms may have at once
 
 
@@ -56,10 +57,14 @@ def register_mechanism(options: T) -> T:
     """Put a mechanism on the list; a decorator of its options.
 
     Raises:
-        ValueError: there is one of that name, or it has none, or no class.
+        ValueError: there is one of that name, or it has none, or no class, or no role.
     """
     if not options.name or not options.made_by:
         raise ValueError(f"{options.__name__}: a mechanism needs a name and made_by")
+    if options.role not in ROLES:
+        raise ValueError(
+            f"{options.__name__}: its role is {options.role!r}, not one of {', '.join(ROLES)}"
+        )
     known = MECHANISMS.get(options.name, options)
     if (known.__module__, known.__qualname__) != (options.__module__, options.__qualname__):
         raise ValueError(f"there is a mechanism {options.name!r} already")
@@ -75,7 +80,7 @@ class Chosen:
     ('',)
     """
 
-    roles: ClassVar[tuple[str, ...]] = (HEARING, REWARD, INFLUENCE, ADVISER, AUXILIARY)
+    roles: ClassVar[tuple[str, ...]] = ROLES
 
     options: tuple[MechanismOptions, ...] = ()
 

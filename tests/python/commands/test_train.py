@@ -8,12 +8,15 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import gymnasium
 import pytest
 from tests.python.train.runs import command, run, tiny
 
 from socialgrid.commands import cli
+from socialgrid.commands.pictures import leave_pictures
+from socialgrid.config import UsageError, from_dict
 from socialgrid.train.off_policy import greedy
 
 STARTED_TOGETHER = """
@@ -100,6 +103,15 @@ def test_training_has_not_failed_where_only_its_film_does(tmp_path, program):
     assert "no film: " in done.stdout
     assert checkpoints_of(tmp_path / "run") == ["step-000000000128"]
     assert not list((tmp_path / "run").glob("*.mp4"))
+
+
+def test_a_film_that_is_refused_is_said_to_be_one(tmp_path, monkeypatch):
+    def refuse(trainer):
+        raise UsageError("Harbour-v0: Harbour() takes no arguments")
+
+    monkeypatch.setattr("socialgrid.commands.pictures.film", refuse)
+    over = SimpleNamespace(config=from_dict({"logging": {"curves": False}}), run_dir=tmp_path)
+    assert leave_pictures(over) == ["no film: Harbour-v0: Harbour() takes no arguments"]
 
 
 # -- environments of one's own ----------------------------------------------------------------

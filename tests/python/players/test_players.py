@@ -326,6 +326,32 @@ def test_a_player_of_ones_own_can_be_registered():
     assert make_player("test-still", env).act(env, None, {}).tolist() == [6, 6]
 
 
+def test_no_player_takes_the_place_of_another_one():
+    class Mine(Player):
+        def choose(self, env, pos, direction, episode):
+            return np.zeros(self.num_envs, np.int32)
+
+    for name, games in (("expert", ["Empty-v0", "Maze-v0"]), ("random", ["Maze-v0"])):
+        with pytest.raises(ValueError, match=f"there is a player '{name}' for .* already"):
+            register_player(name, Mine, games)
+    env = socialgrid.make_vec("Maze-v0", num_envs=2)
+    assert not isinstance(make_player("expert", env), Mine)
+    for _ in range(2):  # a module that is imported again
+        register_player("test-mine", Mine, ["Maze-v0"])
+
+
+@pytest.mark.parametrize("made", [np.zeros(3, np.int32), np.zeros(2), 1])
+def test_a_player_that_says_something_else_than_actions_is_told_what_is_needed(made):
+    class Odd(Player):
+        def choose(self, env, pos, direction, episode):
+            return made
+
+    env = socialgrid.make_vec("Maze-v0", num_envs=2)
+    env.reset()
+    with pytest.raises(ValueError, match=r"Odd\.choose: an integer for each environment .* \(2,\)"):
+        Odd(env).act(env, None, {})
+
+
 def test_players_of_a_game_take_no_longer_than_a_few_of_its_steps():
     env = socialgrid.make_vec("GoalCycle-v0", num_envs=256, num_agents=3, num_threads=1)
     for names in (["expert", "expert", None], ["trial-and-error", "trial-and-error", None]):

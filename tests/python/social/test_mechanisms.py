@@ -1,7 +1,7 @@
 """Influence, messages and models of others: against enumeration one step at a time, and at work."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,9 +17,11 @@ from socialgrid.social import (
     CollectiveOptions,
     CommOptions,
     InequityOptions,
+    MechanismOptions,
     MoaOptions,
     ProsocialOptions,
     VisibleActionsOptions,
+    register_mechanism,
 )
 
 SMALL = ModelConfig(channels=(6,), features=(8,), memory=8, heads=())
@@ -481,3 +483,15 @@ def test_what_does_not_fit_is_refused():
         Chosen((BasicInfluenceOptions(), MoaOptions()))
     with pytest.raises(ValueError, match="each at most once"):
         Chosen((VisibleActionsOptions(), VisibleActionsOptions()))
+
+
+def test_a_mechanism_without_a_known_role_is_not_put_on_the_list():
+    @dataclass(frozen=True)
+    class Odd(MechanismOptions):
+        name = "odd"
+        made_by = "somewhere:Odd"
+        role = "heering"
+
+    with pytest.raises(ValueError, match="Odd: its role is 'heering', not one of hearing, reward"):
+        register_mechanism(Odd)
+    assert "odd" not in Chosen.all()
