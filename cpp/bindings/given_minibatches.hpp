@@ -1,6 +1,7 @@
 // Minibatches of a batch that lies in shards, as they are given from Python.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
