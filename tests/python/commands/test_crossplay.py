@@ -280,3 +280,13 @@ def test_a_matrix_takes_other_seats_and_options_for_all(runs, capsys, tmp_path):
     assert cli.evaluate(["matrix", *words, *seats, *files]) == 0
     data = json.loads((tmp_path / "m.json").read_text())
     assert data["seatings"] == [[f"{runs / 'dear'}#0", "expert", f"{runs / 'frozen'}#1"]]
+
+
+@pytest.mark.parametrize("name", ["one", "values"])
+def test_a_checkpoint_that_is_named_is_what_plays(runs, name):
+    steps = checkpoint.steps_of(runs / name)
+    assert len(steps) == 2
+    newest, _ = played(runs / name)
+    older, latest = (played(runs / name, checkpoint=str(step))[0] for step in steps)
+    np.testing.assert_array_equal(latest, newest)
+    assert (older != newest).any() or name == "values", "a learner with values learns too little"

@@ -169,3 +169,22 @@ def evaluated_by_command(run, step):
     group = json.loads(out.read_text())["group"]
     found = {name: list(group[name]["over_episodes"].values()) for name in RETURNS}
     return {"training": {"episodes": 6, **found}}
+
+
+def test_any_checkpoint_of_agents_with_tasks_of_their_own_is_evaluated(tmp_path):
+    words = [
+        *("room-mini", "--run-dir", str(tmp_path / "run"), *ALL, "--total-steps", "400"),
+        *("--learning-starts", "100", "--rollout-steps", "200", "--evaluation.interval", "0"),
+        *("--checkpoint-minutes", "0", "--device", "cpu", "--logging.no-tensorboard"),
+        *("--logging.no-curves", "--logging.no-video", "--num-envs", "1"),
+    ]
+    assert cli.train(words) == 0
+    run = tmp_path / "run"
+    first, last = checkpoint.steps_of(run)
+    assert cli.evaluate([str(run), "--checkpoint", "all", "--episodes", "8"]) == 0
+    assert cli.evaluate([str(run), "--episodes", "8"]) == 0
+    found = {
+        name: json.loads((run / f"eval-training-world{name}.json").read_text())["results"]
+        for name in ("", f"-step-{first}", f"-step-{last}")
+    }
+    assert found[""] == found[f"-step-{last}"] != found[f"-step-{first}"]
