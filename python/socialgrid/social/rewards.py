@@ -20,6 +20,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from socialgrid.data.exchange import sent
 from socialgrid.social.mechanism import Mechanism, Rewards
 
 
@@ -211,7 +212,8 @@ class OtherRegarding(Mechanism):
         transform.load_tensors(rewards.memory)
         own = rollout.own(rollout.reward)
         changed = transform(rollout.reward, rollout.done, rollout.agents)
-        rewards.of["action"] = rewards.of["action"] + (changed - own).to(rewards.batch.device)
+        (further,) = sent(rewards.batch.device, changed - own)
+        rewards.of["action"] = rewards.of["action"] + further
         rewards.memory = transform.tensors()
 
 

@@ -344,6 +344,23 @@ def test_places_in_the_environment():
             place_in(there | {name: value})
 
 
+def test_each_rank_of_a_machine_has_a_card_of_its_own(monkeypatch):
+    from socialgrid.train import ranks
+
+    chosen, config = [], load_preset("goal-cycle-mini").choose(None, None)
+    monkeypatch.setattr(ranks, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(ranks, "Group", lambda place, card: (place, card))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    there = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    place, crowded = place_in(there), place_in(there | {"LOCAL_WORLD_SIZE": "4"})
+    assert ranks.open_ranks(config, place) == (place, True)
+    assert chosen == [1]
+    with pytest.raises(UsageError, match="4 processes on a machine with 2 cards: each needs one"):
+        ranks.open_ranks(config, crowded)
+    assert chosen == [1]
+
+
 @pytest.mark.parametrize("halved", [False, True])
 @pytest.mark.parametrize("solo", [0, 3, 4, 7])
 def test_checkpoints_are_dealt_out_and_put_together(tmp_path, halved, solo):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from socialgrid.data.exchange import sent
 from socialgrid.data.sequences import agent_columns
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.hearing import Before, Channel
@@ -54,7 +55,8 @@ class Influence(Mechanism):
         """
         network, batch = rewards.network, rewards.batch
         put, name = batch.standing.put, self.name
-        before = {k: put(f"{name}/{k}", x.to(batch.device)) for k, x in rewards.memory.items()}
+        there = sent(batch.device, *rewards.memory.values())
+        before = {k: put(f"{name}/{k}", x) for k, x in zip(rewards.memory, there, strict=True)}
 
         def measure() -> tuple[tuple[Tensor, ...], tuple[dict[str, Tensor], ...]]:
             world, memory = batch.taken.shape[-1], dict(before)
