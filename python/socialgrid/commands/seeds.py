@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import subprocess
 import sys
@@ -19,11 +18,9 @@ from socialgrid._core import usable_cores
 from socialgrid.config import TrainConfig, UsageError, group_key, load_config
 from socialgrid.config.errors import plain_line, told
 from socialgrid.config.run_files import CONFIG
-from socialgrid.config.spelling import is_option, take
+from socialgrid.config.spelling import is_option, seeds_in, take
 
 _TRAIN = "import sys; from socialgrid.commands.cli import train; sys.exit(train())"
-_SEEDS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
-_MOST = 1000
 _TICK = 0.1  # seconds between looks at the processes
 
 
@@ -54,12 +51,9 @@ def take_seeds(words: Sequence[str]) -> tuple[list[str], Sweep | None]:
         raise UsageError("--seed: --seeds names all seeds")
     found: dict[int, None] = {}
     for part in ",".join(seeds).split(","):
-        match = _SEEDS.fullmatch(part)
-        first = int(match[1]) if match else 1
-        last = int(match[2] or match[1]) if match else 0
-        if not first <= last < first + _MOST:
+        if (own := seeds_in(part)) is None:
             raise UsageError(f"--seeds: {part!r} is no seed and no range; as in 0-4 or 0,1,7")
-        found |= dict.fromkeys(range(first, last + 1))
+        found |= dict.fromkeys(own)
     if jobs is not None and (len(jobs) != 1 or not jobs[0].isdecimal() or int(jobs[0]) < 1):
         raise UsageError(f"--jobs: {' '.join(jobs)!r} is not a number of runs at a time")
     return rest, Sweep(tuple(found), 1 if jobs is None else int(jobs[0]))

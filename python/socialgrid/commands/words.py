@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from socialgrid.config.errors import UsageError
-from socialgrid.config.spelling import read_pairs
+from socialgrid.config.spelling import read_pairs, seeds_in
 
 _TRAIN_MODULES = ("torch", "tyro", "rich", "tensorboard", "safetensors")
 
@@ -47,7 +47,14 @@ def take_pairs(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
 
 
 def join_lists(words: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Split the values of list options at commas."""
+    """Split the values of list options at commas, and write ranges of seeds out."""
+
+    def split(value: str) -> list[str]:
+        parts = [part for part in value.split(",") if part]
+        if current != "--seeds":
+            return parts
+        return [str(seed) for part in parts for seed in seeds_in(part) or [part]]
+
     out: list[str] = []
     current = ""
     for word in words:
@@ -55,9 +62,9 @@ def join_lists(words: Sequence[str], names: Sequence[str]) -> list[str]:
             current, equals, value = word.partition("=")
             out.append(current if current[2:] in names and equals else word)
             if current[2:] in names and equals:
-                out += value.split(",")
+                out += split(value)
         elif current[2:] in names:
-            out += [part for part in word.split(",") if part]
+            out += split(word)
         else:
             out.append(word)
     return out

@@ -12,6 +12,8 @@ from typing import Any
 from socialgrid.config.errors import UsageError
 
 _POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d{1,3}")
+_SEEDS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+_MOST_SEEDS = 999
 _MOST_DIGITS = 30  # of a whole number written as a power of ten
 
 
@@ -62,6 +64,20 @@ def take(words: Sequence[str], option: str) -> tuple[list[str], list[str] | None
         else:
             rest.append(word)
     return rest, values
+
+
+def seeds_in(part: str) -> range | None:
+    """The seeds that ``3`` or ``0-4`` means; ``None`` where it means none, or a thousand and more.
+
+    >>> list(seeds_in("0-2"))
+    [0, 1, 2]
+    """
+    match = _SEEDS.fullmatch(part)
+    if match is None:
+        return None
+    first = int(match[1])
+    found = range(first, int(match[2] or first) + 1)
+    return found if 0 < len(found) <= _MOST_SEEDS else None
 
 
 def take_phases(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

@@ -9,6 +9,7 @@ import pytest
 from tests.python.train.runs import command, run, tiny
 
 from socialgrid.commands import cli
+from socialgrid.commands.words import join_lists
 from socialgrid.config import from_dict, group_key, load_config, run_files, to_dict
 from socialgrid.report import RunCurves, read_metrics
 
@@ -127,3 +128,11 @@ def test_a_folder_of_runs_means_all_of_them_in_the_order_of_their_numbers(tmp_pa
     assert [(one.label, one.run_dir.name) for one in runs] == [
         ("a=b", "seed9"), ("a=b", "seed10"), ("", "seed9"),
     ]  # fmt: skip
+
+
+def test_evaluation_takes_ranges_of_seeds_too():
+    names = ("seeds", "players")
+    for written in (["--seeds", "0-2,7"], ["--seeds=0-2,7"], ["--seeds", "0", "1-2", "7"]):
+        assert join_lists(written, names) == ["--seeds", "0", "1", "2", "7"]
+    kept = ["--players", "room-2", "--seeds", "x", "2-1"]
+    assert join_lists(kept, names) == kept
