@@ -86,6 +86,30 @@ finally:
     same = [name for name, x in learner.tensors().items() if torch.equal(x, before[name])]
     print("unchanged" if len(same) == len(before) else "changed")
 """
+TILES = """
+from socialgrid.algos import A3C
+from socialgrid.models import ModelConfig, ViewSpec
+MODEL = ModelConfig(channels=(8192,), kernel=2, features=(4,), memory=4, heads=())
+gen = torch.Generator().manual_seed(0)
+views = torch.randint(256, (3, 32, 1, 4, 4, 3), generator=gen, dtype=torch.uint8)
+
+def acted(learner, number):
+    state, begins = learner.initial_state(32), torch.ones((32, 1), dtype=torch.bool)
+    return learner.act(views[number], state, begins).state
+
+one, other = (A3C(ViewSpec(4, 4, 1, (3,)), MODEL, seed=1) for _ in range(2))
+for learner in (one, other):
+    acted(learner, 0)  # 512 tiles are known then
+limit(8)
+try:
+    acted(one, 1)
+except MemoryError as error:
+    failure = error
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+same = [torch.equal(acted(one, number), acted(other, number)) for number in (1, 2, 0)]
+print("as ever" if all(same) else "otherwise")
+raise failure
+"""
 
 
 def run(program, *arguments):
@@ -93,6 +117,12 @@ def run(program, *arguments):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1, done
     return done.stdout, done.stderr.splitlines()[-1]
+
+
+def test_a_table_of_tiles_that_cannot_grow_is_used_on():
+    said, error = run(TILES)
+    assert said == "as ever\n"
+    assert error.startswith("MemoryError: there is not enough memory for what is computed")
 
 
 def test_layers_whose_threads_cannot_be_started():
