@@ -93,11 +93,12 @@ class Training:
         self.wall: list[float] = []  # seconds an update
         self.cpu: list[float] = []
         self._within = False
-        self.shared = 0.0  # CPU seconds in shards, and in batches that are played in one call
+        # CPU seconds in shards, and in batches that are played in one call; of off-policy learners
+        # seconds of updates.
+        self.shared = 0.0
         learner = self.run.learner
         if isinstance(self.run, OffPolicyTrainer):
             self.agents = learner.num_agents
-            self._count(learner, "update")
         else:
             self.agents = len(self.run.slots)
             self._count(learner.workers, "map")
@@ -135,7 +136,9 @@ class Training:
         """Some updates."""
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(self.updates):
-            self.run.step()
+            row = self.run.step()
+            if isinstance(self.run, OffPolicyTrainer):  # a call takes steps and updates
+                self.shared += row["time"].get("update", 0.0)
         self.wall.append((time.perf_counter() - wall) / self.updates)
         self.cpu.append((time.process_time() - cpu) / self.updates)
 

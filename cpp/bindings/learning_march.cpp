@@ -2,15 +2,17 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
+#include <exception>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "bindings/batch.hpp"
 #include "bindings/keyed.hpp"
 #include "given_arrays.hpp"
 #include "given_learners.hpp"
+#include "given_updates.hpp"
 #include "kernels.hpp"
 #include "learning.hpp"
 #include "march.hpp"
@@ -22,6 +24,9 @@ namespace py = pybind11;
 namespace socialgrid::bindings {
 namespace {
 
+using learning::Draw;
+using learning::Following;
+using learning::FollowTask;
 using learning::Happened;
 using learning::Kernels;
 using learning::Marched;
@@ -29,19 +34,15 @@ using learning::Marching;
 using learning::Trusting;
 using learning::TrustTask;
 
-using Words = std::vector<std::uint32_t>;
-
-// Of every one of some steps, agents' numbers for `keyed`.
-Words words_of(const std::uint64_t* keys, const std::int64_t* moments, std::int64_t agents,
-               std::int64_t steps, const Keyed& keyed) {
-  Words words(static_cast<std::size_t>(steps * agents * keyed.count * keyed.places));
-  std::uint32_t* to = words.data();
-  for (std::int64_t step = 0; step < steps; ++step) {
+// Of agents whose moments begin with these, or with 0.
+Draw drawing(const std::uint64_t* keys, std::int64_t agents, const Keyed& keyed,
+             const std::int64_t* begun = nullptr) {
+  return [=](std::int64_t moment, std::uint32_t* to) {
     for (std::int64_t a = 0; a < agents; ++a) {
-      to = draw_words(keys[a], static_cast<std::uint64_t>(moments[a] + step), keyed, to);
+      const std::int64_t from = begun == nullptr ? 0 : begun[a];
+      to = draw_words(keys[a], static_cast<std::uint64_t>(from + moment), keyed, to);
     }
-  }
-  return words;
+  };
 }
 
 void check_below(const std::int64_t* numbers, std::int64_t count, std::int64_t end,
@@ -54,14 +55,13 @@ void check_below(const std::int64_t* numbers, std::int64_t count, std::int64_t e
   }
 }
 
-// What a march is given, with what is drawn for it.
+// What a march is given.
 struct Given {
   const GivenArrays arrays;
   const py::dict numbers;
   Marching task;
-  TrustTask trust;
-  Words whether, which, transitions;
-  bool learns = false;  // trust or agent values
+  std::optional<FollowTask> follow;
+  std::optional<TrustTask> trust;
 
   Given(const py::dict& given, const py::dict& with, const std::vector<std::int64_t>& hidden)
       : arrays(given), numbers(with) {
@@ -87,11 +87,9 @@ struct Given {
       check_below(task.first, task.agents * task.copies, task.actions, "action");
     }
     remembers(shape[2]);
-    if (arrays.has("advisers")) {
-      task.advisers = arrays.readable<std::int64_t>("advisers", each);
-      check_below(task.advisers, task.agents * task.copies, task.agents, "adviser");
-      learns = arrays.has("advice/seen");
-      if (learns) trusts(shape[2]);
+    if (arrays.has("followed")) {
+      follows(each);
+      if (arrays.has("advice/seen")) trusts(shape[2]);
     } else {
       explores();
     }
@@ -133,20 +131,52 @@ struct Given {
     const auto* moments = arrays.readable<std::int64_t>("moments", {task.agents});
     const auto drawn = [&](const char* kind) {
       const Keyed keyed{0, task.copies, static_cast<std::uint32_t>(integer(kind)), 1};
-      return words_of(keys, moments, task.agents, task.steps, keyed);
+      return drawing(keys, task.agents, keyed, moments);
     };
-    whether = drawn("whether");
-    which = drawn("which");
-    e.whether = whether.data();
-    e.which = which.data();
+    e.whether = drawn("whether");
+    e.which = drawn("which");
+  }
+
+  void follows(const std::vector<std::int64_t>& each) {
+    FollowTask& f = follow.emplace();
+    f.agents = task.agents;
+    f.copies = task.copies;
+    f.members = arrays.shape("trust", 2)[1];
+    check_positive({f.members});
+    if (f.agents % f.members != 0) throw py::value_error("the groups: whole ones are needed");
+    const std::int64_t all = f.agents * f.copies;
+    f.followed = arrays.writable<std::int64_t>("followed", each);
+    f.left = arrays.writable<std::int64_t>("left", each);
+    f.counts = arrays.writable<std::int64_t>("counts", {f.agents, f.members});
+    check_below(f.followed, all, f.members, "member");
+    f.hold = integer("follow_steps");
+    check_below(f.left, all, f.hold + 1, "steps for which it is settled whom to follow,");
+    const auto choice = numbers["choice"].cast<std::string>();
+    f.choice = choice == "greedy"   ? learning::ChoosesBy::greedy
+               : choice == "others" ? learning::ChoosesBy::others
+                                    : learning::ChoosesBy::boltzmann;
+    f.critic = numbers["critic"].cast<bool>();
+    f.trust = numbers["trust"].cast<bool>();
+    f.shared = numbers["agent-values"].cast<bool>();
+    f.by_largest = numbers["by_largest"].cast<bool>();
+    f.temperature = number("temperature");
+    f.epsilon = number("epsilon");
+    f.unsure = number("unsure");
+    f.own = arrays.readable<float>("trust", {f.agents, f.members});
+    f.agent_values = arrays.readable<float>("agent_values", {f.agents / f.members, f.members});
+    f.decisions = integer("decisions");
+    const auto* keys = arrays.readable<std::uint64_t>("advice/keys", {f.agents});
+    f.draw =
+        drawing(keys, f.agents, {0, f.copies, static_cast<std::uint32_t>(integer("drawn")), 1});
   }
 
   void trusts(std::int64_t inputs) {
+    TrustTask& trust = this->trust.emplace();
     trust.agents = task.agents;
     trust.copies = task.copies;
     trust.inputs = inputs;
     trust.members = arrays.shape("trust", 2)[1];
-    trust.owners = integer("owners");
+    trust.owners = trust.members;
     trust.capacity = arrays.shape("advice/seen", 4)[1];
     trust.stored = integer("stored");
     trust.next = integer("next");
@@ -158,8 +188,8 @@ struct Given {
     trust.rate = static_cast<float>(number("rate"));
     check_positive({trust.members, trust.owners, trust.capacity, trust.samples});
     if (trust.capacity % trust.copies != 0 || trust.next % trust.copies != 0 ||
-        trust.agents % trust.owners != 0 || std::min(trust.own, trust.share) < 0) {
-      throw py::value_error("the buffer, or the groups: whole ones are needed");
+        std::min(trust.own, trust.share) < 0) {
+      throw py::value_error("the buffer: whole steps of all copies are needed");
     }
     check_below(&trust.next, 1, trust.capacity, "place in the buffer");
     check_below(&trust.stored, 1, trust.capacity + 1, "steps in the buffer");
@@ -167,19 +197,18 @@ struct Given {
     trust.seen = arrays.writable<float>("advice/seen", {a, trust.capacity, 2, inputs});
     trust.number = arrays.writable<float>("advice/number", {a, trust.capacity, 2});
     trust.followed = arrays.writable<std::int64_t>("advice/followed", {a, trust.capacity});
-    trust.places = arrays.readable<std::int64_t>("followed", {a, trust.copies});
+    trust.places = follow->followed;
     trust.trust = arrays.writable<float>("trust", {a, trust.members});
     trust.agent_values = arrays.writable<float>("agent_values", {groups, trust.members});
-    check_below(trust.places, a * trust.copies, trust.members, "member");
     for (std::int64_t agent = 0; agent < a; ++agent) {
       check_below(trust.followed + agent * trust.capacity, trust.stored, trust.members, "member");
     }
+    trust.observed = integer("observed");
+    trust.most = integer("most");
     const auto* keys = arrays.readable<std::uint64_t>("advice/keys", {a});
-    const std::vector<std::int64_t> moments(static_cast<std::size_t>(a), integer("observed"));
-    const Keyed keyed{0, trust.copies, static_cast<std::uint32_t>(integer("transitions")),
-                      std::max<std::int64_t>(trust.own + trust.share * trust.owners, 1)};
-    transitions = words_of(keys, moments.data(), a, task.steps, keyed);
-    trust.words = transitions.data();
+    trust.draw = drawing(keys, a,
+                         {0, trust.copies, static_cast<std::uint32_t>(integer("transitions")),
+                          std::max<std::int64_t>(trust.own + trust.share * trust.owners, 1)});
   }
 };
 
@@ -200,18 +229,32 @@ StepBuffers buffers_of(Happened& happened, std::vector<std::uint8_t>& bytes,
 }
 
 // A batch of games for one, each agent's copies of it one behind the other, takes steps: see
-// march.hpp, and train/off_policy/march.py for the arrays and numbers. Returns who finished which
-// episode with which return, the seconds of acting, simulating, remembering and learning whom to
-// trust, what the buffer of advice holds and where it goes on, and what was refused.
-py::tuple march(const Kernels& kernels, const py::handle& batch, const py::dict& given,
-                const std::vector<std::int64_t>& hidden, const py::dict& numbers, int threads) {
+// march.hpp, and train/off_policy/march.py for the arrays and numbers. Of learners and updates see
+// GivenUpdates; nobody updates without. `stop` is asked now and then whether to end. What was done
+// is told before anything is raised that ended the march: how many steps; whether a choice of whom
+// to follow is to be made; who finished which episode with which return; the seconds of acting,
+// simulating, remembering, learning whom to trust and updating; what the buffer of advice holds and
+// where it goes on; what was refused; what every update came to, how many gradient steps of one
+// more were taken that cannot be ended, and how many steps ago the last one was.
+void march(const Kernels& kernels, const py::handle& batch, const py::dict& given,
+           const std::vector<std::int64_t>& hidden, const py::dict& numbers,
+           const py::object& learners, int threads, const py::function& stop,
+           const py::function& tell) {
   Given all(given, numbers, hidden);
   Marching& task = all.task;
+  std::optional<GivenUpdates> updates;
+  if (!learners.is_none()) {
+    updates.emplace(learners.cast<py::dict>(), hidden, task.actions);
+    task.schedule = updates->schedule();
+  }
+  std::optional<Following> following;
+  if (all.follow) following.emplace(kernels, task.networks, *all.follow);
+  task.following = following ? &*following : nullptr;
   std::optional<Trusting> trusting;
-  if (all.learns) trusting.emplace(kernels, task.networks, all.trust);
+  if (all.trust) trusting.emplace(kernels, task.networks, *all.trust);
   task.trusting = trusting ? &*trusting : nullptr;
   Marched found;
-  between_steps(batch, [&](BatchEnv& env, players::MapStore&, Unlocked&) {
+  between_steps(batch, [&](BatchEnv& env, players::MapStore&, Unlocked& unlocked) {
     const auto envs = static_cast<std::size_t>(task.agents * task.copies);
     const auto inputs = static_cast<std::size_t>(task.networks.sizes.front());
     const Observer& observer = env.observer();
@@ -223,26 +266,38 @@ py::tuple march(const Kernels& kernels, const py::handle& batch, const py::dict&
     }
     std::vector<std::uint8_t> bytes(envs * (2 + env.spec().event_names.size()));
     std::vector<std::int32_t> last(envs);
-    found = learning::march(kernels, task,
-                            [&](const std::vector<std::int32_t>& actions, Happened& happened) {
-                              env.step(actions, buffers_of(happened, bytes, last));
-                            });
-    const auto begin = std::chrono::steady_clock::now();
-    if (trusting && found.refused.empty()) trusting->learn(threads);
-    const auto end = std::chrono::steady_clock::now();
-    found.trusting += std::chrono::duration<double>(end - begin).count();
+    Signals signals(unlocked, [&] { return stop().cast<bool>(); });
+    learning::Hands hands;
+    hands.step = [&](const std::vector<std::int32_t>& actions, Happened& happened) {
+      env.step(actions, buffers_of(happened, bytes, last));
+    };
+    if (updates)
+      hands.update = [&](std::int64_t steps) { return updates->take(kernels, steps, threads); };
+    hands.stop = [&] { return signals.given_up(); };
+    found = learning::march(kernels, task, hands, threads);
+    try {
+      signals.rethrow();
+    } catch (...) {
+      if (!found.error) found.error = std::current_exception();
+    }
   });
-  const auto seconds =
-      py::make_tuple(found.acting, found.stepping, found.remembering, found.trusting);
-  return py::make_tuple(found.finished, seconds, trusting ? trusting->stored() : 0,
-                        trusting ? trusting->next() : 0, found.refused);
+  const auto seconds = py::make_tuple(found.acting, found.stepping, found.remembering,
+                                      found.trusting, found.updating);
+  const auto buffer =
+      py::make_tuple(trusting ? trusting->stored() : 0, trusting ? trusting->next() : 0);
+  const auto learnt = py::make_tuple(updates ? updates->sums() : GivenUpdates::Sums(),
+                                     updates ? updates->partly() : 0, found.waited);
+  tell(py::make_tuple(found.steps, found.undecided, found.finished, seconds, buffer, found.refused,
+                      learnt));
+  if (found.error) std::rethrow_exception(found.error);
 }
 
 }  // namespace
 
 void add_march(py::class_<Kernels>& kernels) {
   kernels.def("march", &march, py::arg("batch"), py::arg("arrays"), py::arg("hidden"),
-              py::arg("numbers"), py::arg("threads"));
+              py::arg("numbers"), py::arg("learners"), py::arg("threads"), py::arg("stop"),
+              py::arg("tell"));
 }
 
 }  // namespace socialgrid::bindings

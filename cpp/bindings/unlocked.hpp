@@ -6,7 +6,9 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <thread>
+#include <utility>
 
 namespace socialgrid::bindings {
 
@@ -24,13 +26,21 @@ class Unlocked {
   // Answers the signals that have come, as Python does between steps of its own. Returns what their
   // handlers raised, if anything. For the thread that released the lock.
   std::exception_ptr answer_signals() {
-    lock();
     std::exception_ptr raised;
-    if (PyErr_CheckSignals() != 0) {
-      raised = std::make_exception_ptr(pybind11::error_already_set());
-    }
-    state_ = PyEval_SaveThread();
+    locked([&] {
+      if (PyErr_CheckSignals() != 0) {
+        raised = std::make_exception_ptr(pybind11::error_already_set());
+      }
+    });
     return raised;
+  }
+
+  // Does something with the interpreter's lock, which must not throw. For that thread, too.
+  template <typename Work>
+  void locked(const Work& work) {
+    lock();
+    work();
+    state_ = PyEval_SaveThread();
   }
 
  private:
@@ -50,13 +60,19 @@ class Signals {
  public:
   explicit Signals(Unlocked& unlocked) : unlocked_(unlocked) {}
 
+  // The same where handlers need not raise anything: `stop`, asked after them with the
+  // interpreter's lock, says whether to give up.
+  Signals(Unlocked& unlocked, std::function<bool()> stop)
+      : unlocked_(unlocked), stop_(std::move(stop)) {}
+
   // Whether to give up; every thread asks this often. The one that made this answers signals
   // meanwhile.
   bool given_up() {
     if (!given_up_ && std::this_thread::get_id() == caller_ && Clock::now() >= next_) {
       raised_ = unlocked_.answer_signals();
       next_ = Clock::now() + kPause;
-      given_up_ = raised_ != nullptr;
+      if (!raised_ && stop_) unlocked_.locked([this] { ask(); });
+      given_up_ = raised_ != nullptr || stopped_;
     }
     return given_up_;
   }
@@ -70,9 +86,19 @@ class Signals {
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kPause{50};
 
+  void ask() {
+    try {
+      stopped_ = stop_();
+    } catch (...) {
+      raised_ = std::current_exception();
+    }
+  }
+
   Unlocked& unlocked_;
   const std::thread::id caller_ = std::this_thread::get_id();
   Clock::time_point next_ = Clock::now() + kPause;
+  std::function<bool()> stop_;
+  bool stopped_ = false;
   std::exception_ptr raised_;
   std::atomic<bool> given_up_{false};
 };

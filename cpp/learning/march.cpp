@@ -6,26 +6,16 @@
 #include <cmath>
 #include <cstring>
 
+#include "largest.hpp"
+
 namespace socialgrid::learning {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The first of the largest; what is no number counts as that.
-std::int64_t largest(const float* row, std::int64_t count) {
-  std::int64_t found = 0;
-  for (std::int64_t k = 1; k < count && !std::isnan(row[found]); ++k) {
-    if (row[k] > row[found] || std::isnan(row[k])) found = k;
-  }
-  return found;
-}
-
 bool finite(const float* numbers, std::int64_t count) {
   return std::all_of(numbers, numbers + count, [](float x) { return std::isfinite(x); });
 }
-
-// A multiple of 2^-24 in [0, 1).
-float uniform(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 
 class March {
  public:
@@ -37,17 +27,23 @@ class March {
         shown_(all_ * inputs_),
         values_(all_ * task.actions),
         room_(room_of(kernels, task.networks.sizes, all_)),
-        actions_(static_cast<std::size_t>(all_)) {}
+        actions_(static_cast<std::size_t>(all_)),
+        whether_(actions_.size()),
+        which_(actions_.size()) {
+    asked_.reserve(actions_.size());
+  }
 
   const std::vector<std::int32_t>& choose(std::int64_t step) {
-    if (step == 0 && task_.first != nullptr) {
+    if (first(step)) {
       for (std::int64_t i = 0; i < all_; ++i) act(i, task_.first[i]);
       return actions_;
     }
     for (std::int64_t a = 0; a < task_.agents; ++a) ask(a);
-    if (task_.advisers == nullptr) explore(step);
+    if (task_.following == nullptr) explore(step);
     return actions_;
   }
+  // Whether others chose what to do in it.
+  bool first(std::int64_t step) const { return step == 0 && task_.first != nullptr; }
 
   // Puts a step into the memory; `following` is what it led to.
   void remember(std::int64_t step, const Happened& happened, const float* following) {
@@ -86,9 +82,9 @@ class March {
   void ask(std::int64_t agent) {
     asked_.clear();
     for (std::int64_t i = 0; i < all_; ++i) {
-      const bool own =
-          task_.advisers == nullptr ? i / task_.copies == agent : task_.advisers[i] == agent;
-      if (own) asked_.push_back(i);
+      const std::int64_t by =
+          task_.following == nullptr ? i / task_.copies : task_.following->adviser(i);
+      if (by == agent) asked_.push_back(i);
     }
     const auto count = static_cast<std::int64_t>(asked_.size());
     if (count == 0) return;
@@ -107,14 +103,16 @@ class March {
 
   void explore(std::int64_t step) {
     const Exploring& e = task_.exploring;
+    e.whether(step, whether_.data());
+    e.which(step, which_.data());
     for (std::int64_t i = 0; i < all_; ++i) {
       const std::int64_t a = i / task_.copies, taken = e.taken[a] + step * task_.copies;
       if (e.explores[a] == 0) continue;
       const double done = std::min(1.0, static_cast<double>(taken) / static_cast<double>(e.until));
       const auto epsilon = static_cast<float>(e.from * (1.0 - done) + e.to * done);
-      const std::int64_t at = step * all_ + i;
-      if (taken >= e.random_before && !(uniform(e.whether[at]) < epsilon)) continue;
-      act(i, static_cast<std::int64_t>(uniform(e.which[at]) * static_cast<float>(task_.actions)));
+      const auto n = static_cast<std::size_t>(i);
+      if (taken >= e.random_before && !(uniform(whether_[n]) < epsilon)) continue;
+      act(i, static_cast<std::int64_t>(uniform(which_[n]) * static_cast<float>(task_.actions)));
     }
   }
 
@@ -123,32 +121,50 @@ class March {
   std::int64_t all_, inputs_;
   Scratch shown_, values_, room_;
   std::vector<std::int32_t> actions_;
+  std::vector<std::uint32_t> whether_, which_;
   std::vector<std::int64_t> asked_;
 };
 
-}  // namespace
+// Seconds by what they are spent for.
+class Watch {
+ public:
+  void spent(double& seconds) {
+    const auto now = Clock::now();
+    seconds += std::chrono::duration<double>(now - at_).count();
+    at_ = now;
+  }
 
-Marched march(const Kernels& kernels, const Marching& task,
-              const std::function<void(const std::vector<std::int32_t>&, Happened&)>& step) {
-  March march(kernels, task);
+ private:
+  Clock::time_point at_ = Clock::now();
+};
+
+// Ends with the first step that is refused, not decided or not learnt from.
+void take_steps(March& march, const Marching& task, const Hands& hands, int threads,
+                Marched& found) {
   const std::int64_t all = task.agents * task.copies, inputs = task.networks.sizes.front();
   const auto size = static_cast<std::size_t>(all), wide = size * static_cast<std::size_t>(inputs);
   Happened happened{std::vector<float>(wide),        std::vector<float>(wide),
                     std::vector<float>(size),        std::vector<std::uint8_t>(size),
                     std::vector<std::uint8_t>(size), std::vector<std::uint8_t>(size)};
-  std::vector<float> following;
-  Marched found;
-  auto at = Clock::now();
-  const auto spent = [&at](double& seconds) {
-    const auto now = Clock::now();
-    seconds += std::chrono::duration<double>(now - at).count();
-    at = now;
-  };
-  for (std::int64_t k = 0; k < task.steps; ++k) {
+  std::vector<float> following(wide);
+  const Schedule& when = task.schedule;
+  found.waited = when.waited;
+  Watch watch;
+  while (found.steps < task.steps) {
+    const std::int64_t k = found.steps;
+    if (task.following != nullptr && !march.first(k) && task.following->due()) {
+      if (task.trusting != nullptr) task.trusting->learn(threads);
+      watch.spent(found.trusting);
+      found.undecided = !task.following->choose(task.obs);
+      if (found.undecided) return;
+    }
     const std::vector<std::int32_t>& actions = march.choose(k);
-    spent(found.acting);
-    step(actions, happened);
-    spent(found.stepping);
+    // From here to the end of the step nothing can fail.
+    found.finished.reserve(found.finished.size() + size);
+    if (task.trusting != nullptr) task.trusting->prepare();
+    watch.spent(found.acting);
+    hands.step(actions, happened);
+    watch.spent(found.stepping);
     following = happened.obs;
     for (std::int64_t i = 0; i < all; ++i) {
       if (happened.done[static_cast<std::size_t>(i)] == 0) continue;
@@ -157,18 +173,51 @@ Marched march(const Kernels& kernels, const Marching& task,
     if (!finite(happened.reward.data(), all) || !finite(task.obs, all * inputs) ||
         !finite(following.data(), all * inputs)) {
       found.refused = {happened.reward, {task.obs, task.obs + all * inputs}, following};
-      break;
+      return;
     }
     march.remember(k, happened, following.data());
     march.count(happened, found);
-    spent(found.remembering);
+    watch.spent(found.remembering);
     if (task.trusting != nullptr) {
       task.trusting->note(
-          k, {task.obs, following.data(), happened.reward.data(), happened.terminated.data()});
+          {task.obs, following.data(), happened.reward.data(), happened.terminated.data()});
     }
+    if (task.following != nullptr) task.following->count(march.first(k));
     std::copy(happened.obs.begin(), happened.obs.end(), task.obs);
-    spent(found.trusting);
+    ++found.steps;
+    watch.spent(found.trusting);
+    found.waited += task.copies;
+    const bool due = hands.update && found.waited >= when.interval &&
+                     when.taken + found.steps * task.copies > when.starts;
+    if (task.trusting != nullptr && (due || task.trusting->full())) task.trusting->learn(threads);
+    watch.spent(found.trusting);
+    if (due) {
+      if (!hands.update(found.steps)) return;
+      found.waited = 0;
+      watch.spent(found.updating);
+    }
+    if (hands.stop()) return;
   }
+}
+
+}  // namespace
+
+Marched march(const Kernels& kernels, const Marching& task, const Hands& hands, int threads) {
+  March march(kernels, task);
+  Marched found;
+  try {
+    take_steps(march, task, hands, threads, found);
+  } catch (...) {
+    found.error = std::current_exception();
+  }
+  if (task.trusting == nullptr) return found;
+  Watch watch;
+  try {
+    task.trusting->learn(found.error ? 1 : threads);
+  } catch (...) {
+    if (!found.error) found.error = std::current_exception();
+  }
+  watch.spent(found.trusting);
   return found;
 }
 

@@ -1,12 +1,13 @@
-// Steps that agents take one after the other in tasks of their own, while neither their networks
-// nor whom they follow changes.
+// Steps that agents take one after the other in tasks of their own, and what they learn in between.
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <utility>
 #include <vector>
 
+#include "follow.hpp"
 #include "kernels.hpp"
 #include "trusting.hpp"
 
@@ -18,15 +19,20 @@ struct Happened {
   std::vector<std::uint8_t> terminated, truncated, done;
 };
 
-// What is drawn for those who explore, [steps, agents, copies] each; of every agent, the share of
-// random actions falls from `from` to `to` over so many steps.
+// Of every agent, the share of random actions falls from `from` to `to` over so many steps.
 struct Exploring {
-  const std::uint32_t *whether = nullptr, *which = nullptr;
+  Draw whether, which;  // one number for each copy, by steps from the first of the march
   double from = 0.0, to = 0.0;
   std::int64_t until = 1;
   std::int64_t random_before = 0;          // steps of an agent before which all are random
   const std::int64_t* taken = nullptr;     // [agents]: steps before
   const std::uint8_t* explores = nullptr;  // [agents]
+};
+
+// After which steps agents update their networks, all at once, counted in steps of an agent.
+struct Schedule {
+  std::int64_t interval = 1, starts = 0;  // never before more than so many were taken
+  std::int64_t waited = 0, taken = 0;     // since the last update, and in all
 };
 
 // Everything lies agent by agent.
@@ -35,9 +41,10 @@ struct Marching {
   AgentNetworks networks;
   float* obs = nullptr;                 // [agents, copies, inputs]: before and after
   const std::int64_t* first = nullptr;  // [agents, copies]: actions of the first step; null: chosen
-  // Whose networks choose, [agents, copies]; null: each agent's own, which explores.
-  const std::int64_t* advisers = nullptr;
+  Following* following = nullptr;       // null: each agent acts by its own network, and explores
+  Trusting* trusting = nullptr;
   Exploring exploring;
+  Schedule schedule;
 
   // The memory, [agents, capacity, ...], and where each agent goes on in it.
   std::int64_t capacity = 0;
@@ -49,20 +56,34 @@ struct Marching {
   // [agents, copies]: returns of the episodes that go on, and whether they have begun.
   double* returns = nullptr;
   std::uint8_t* played = nullptr;
-  Trusting* trusting = nullptr;
 };
 
 struct Marched {
+  std::int64_t steps = 0;  // taken, up to one that ends the march; all of them are whole
   std::vector<std::pair<std::int64_t, double>> finished;  // agents and returns of their episodes
-  // Of the step that did not go into the memory, for it is not finite, and after which nothing was
-  // done any more: rewards, and observations before and after.
+  // Of the step that did not go into the memory, for it is not finite: rewards, and observations
+  // before and after.
   std::vector<std::vector<float>> refused;
-  double acting = 0.0, stepping = 0.0, remembering = 0.0, trusting = 0.0;  // seconds
+  std::exception_ptr error;  // what ended the march
+  bool undecided = false;    // it ended before a choice of whom to follow that others have to make
+  std::int64_t waited = 0;   // steps of an agent since the last update
+  double acting = 0.0, stepping = 0.0, remembering = 0.0, trusting = 0.0,
+         updating = 0.0;  // seconds
 };
 
-// Takes all steps, up to one with rewards or observations that are not finite. `step` is told
-// everybody's actions [agents, copies].
-Marched march(const Kernels& kernels, const Marching& task,
-              const std::function<void(const std::vector<std::int32_t>&, Happened&)>& step);
+// What others do in a march.
+struct Hands {
+  // A step of all tasks, told everybody's actions [agents, copies]; where it throws, none was
+  // taken.
+  std::function<void(const std::vector<std::int32_t>&, Happened&)> step;
+  // An update after so many steps of the march; false: it ends, that was not taken whole. None is
+  // taken where this is empty.
+  std::function<bool(std::int64_t)> update;
+  std::function<bool()> stop;  // whether to end after a step
+};
+
+// Takes steps, up to the first before which it cannot be told whom agents choose to follow.
+// `threads` share what agents learn. Throws nothing but what is missing at the start.
+Marched march(const Kernels& kernels, const Marching& task, const Hands& hands, int threads);
 
 }  // namespace socialgrid::learning

@@ -33,7 +33,25 @@ void move_values(float* values, std::int64_t members, const float* targets,
 
 }  // namespace
 
-void Trusting::note(std::int64_t step, const Advised& advised) {
+void Trusting::prepare() {
+  const auto more = static_cast<std::size_t>(task_.agents * task_.copies * drawn());
+  const auto extend = [](auto& all, std::size_t by) {
+    const std::size_t needed = all.size() + by;
+    if (needed > all.capacity()) all.reserve(std::max(needed, 2 * all.capacity()));
+  };
+  extend(seen_, more * static_cast<std::size_t>(looked() * task_.inputs));
+  extend(number_, 2 * more);
+  extend(places_, more);
+  words_.resize(more);
+}
+
+bool Trusting::full() const {
+  const std::size_t noted =
+      sizeof(float) * (seen_.size() + number_.size()) + sizeof(std::int64_t) * places_.size();
+  return noted >= static_cast<std::size_t>(task_.most);
+}
+
+void Trusting::note(const Advised& advised) {
   TrustTask& t = task_;
   const auto row = static_cast<std::size_t>(t.inputs) * sizeof(float);
   for (std::int64_t i = 0; i < t.agents * t.copies; ++i) {
@@ -47,16 +65,18 @@ void Trusting::note(std::int64_t step, const Advised& advised) {
   }
   t.next = (t.next + t.copies) % t.capacity;
   t.stored = std::min(t.stored + t.copies, t.capacity);
+  const std::int64_t moment = t.observed++;
   if (t.stored <= t.samples) return;
   ++learnt_;
-  const std::int64_t each = t.copies * drawn(), looked = (t.advantage ? 2 : 1) * t.inputs;
-  const std::uint32_t* words = t.words + step * t.agents * each;
+  const std::int64_t each = t.copies * drawn(), numbers = looked() * t.inputs;
+  t.draw(moment, words_.data());
   for (std::int64_t i = 0; i < t.agents * each; ++i) {
     const auto drawn = static_cast<std::int64_t>(
-        std::uint64_t{words[i]} * static_cast<std::uint64_t>(t.stored) >> 32);
+        std::uint64_t{words_[static_cast<std::size_t>(i)]} * static_cast<std::uint64_t>(t.stored) >>
+        32);
     const std::int64_t at = i / each * t.capacity + drawn;
     const float* seen = t.seen + 2 * at * t.inputs;
-    seen_.insert(seen_.end(), seen, seen + looked);
+    seen_.insert(seen_.end(), seen, seen + numbers);
     number_.insert(number_.end(), t.number + 2 * at, t.number + 2 * at + 2);
     places_.push_back(t.followed[at]);
   }
@@ -64,7 +84,7 @@ void Trusting::note(std::int64_t step, const Advised& advised) {
 
 // Of all that was drawn for an agent, step by step: of what is seen, the best action's value.
 std::vector<float> Trusting::values_of(std::int64_t agent) const {
-  const std::int64_t rows = task_.copies * drawn() * (task_.advantage ? 2 : 1);
+  const std::int64_t rows = task_.copies * drawn() * looked();
   const std::int64_t count = learnt_ * rows, inputs = task_.inputs;
   const std::int64_t actions = networks_.sizes.back();
   const auto bytes = static_cast<std::size_t>(rows * inputs) * sizeof(float);
@@ -99,10 +119,9 @@ std::vector<float> Trusting::values_of(std::int64_t agent) const {
 }
 
 // By targets of a step, and whose they are: [agents, copies, drawn].
-void Trusting::move(const float* targets, const std::int64_t* places) {
+void Trusting::move(const float* targets, const std::int64_t* places, std::vector<float>& scratch) {
   const TrustTask& t = task_;
   const std::int64_t each = drawn(), group = t.owners * t.copies * each;
-  std::vector<float> scratch;
   for (std::int64_t a = 0; t.own > 0 && a < t.agents; ++a) {
     for (std::int64_t e = 0; e < t.copies; ++e) {
       const std::int64_t at = (a * t.copies + e) * each;
@@ -125,28 +144,33 @@ void Trusting::move(const float* targets, const std::int64_t* places) {
 void Trusting::learn(int threads) {
   if (learnt_ == 0) return;
   const TrustTask& t = task_;
-  const std::int64_t each = t.copies * drawn(), looked = t.advantage ? 2 : 1;
+  const std::int64_t each = t.copies * drawn();
   std::vector<std::vector<float>> values(static_cast<std::size_t>(t.agents));
   const double products = static_cast<double>(networks_.parameters * t.agents * learnt_) *
-                          static_cast<double>(each * looked);
+                          static_cast<double>(each * looked());
   share(t.agents, 1, worthwhile(threads, products),
         [&](std::int64_t agent, std::int64_t, std::int64_t) {
           values[static_cast<std::size_t>(agent)] = values_of(agent);
         });
   std::vector<float> targets(static_cast<std::size_t>(t.agents * each));
+  std::vector<float> scratch(static_cast<std::size_t>(2 * t.members));
   for (std::int64_t step = 0; step < learnt_; ++step) {
     const std::int64_t from = step * t.agents * each;
     for (std::int64_t i = 0; i < t.agents * each; ++i) {
       const float* value =
-          values[static_cast<std::size_t>(i / each)].data() + (step * each + i % each) * looked;
+          values[static_cast<std::size_t>(i / each)].data() + (step * each + i % each) * looked();
       const float* number = number_.data() + 2 * (from + i);
       const float following = t.gamma * value[0];
       float target = number[0] + following * (number[1] > 0.0f ? 0.0f : 1.0f);
       if (t.advantage) target -= value[1];
       targets[static_cast<std::size_t>(i)] = target;
     }
-    move(targets.data(), places_.data() + from);
+    move(targets.data(), places_.data() + from, scratch);
   }
+  learnt_ = 0;
+  seen_.clear();
+  number_.clear();
+  places_.clear();
 }
 
 }  // namespace socialgrid::learning

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "follow.hpp"
 #include "kernels.hpp"
 #include "network.hpp"
 
@@ -27,21 +28,27 @@ struct TrustTask {
   // Drawn after a step of every copy, more than `samples` being stored: for trust, and for each
   // owner's share of agent values; 0: they are not learnt.
   std::int64_t samples = 0, own = 0, share = 0;
-  const std::uint32_t* words = nullptr;  // [steps, agents, copies, drawn]
+  std::int64_t observed = 0;  // moment of the next step
+  Draw draw;                  // what those are drawn by
+  std::int64_t most = 0;      // bytes of what is noted that call for learning from it
   bool advantage = false;
   float gamma = 0.0f, rate = 0.0f;
   float* trust = nullptr;         // [agents, members]
   float* agent_values = nullptr;  // [groups, members]
 };
 
-// Notes steps, and what is drawn after each; then learns from all of it.
+// Notes steps, and what is drawn after each, and learns from all of it later.
 class Trusting {
  public:
   Trusting(const Kernels& kernels, const AgentNetworks& networks, const TrustTask& task)
       : kernels_(kernels), networks_(networks), task_(task) {}
 
-  void note(std::int64_t step, const Advised& advised);
-  // Values are those of the networks as they are now.
+  // Makes room for a step, so that noting it cannot fail.
+  void prepare();
+  void note(const Advised& advised);
+  bool full() const;
+  // Learns from what was noted since the last time. Values are those of the networks as they are
+  // now. Nothing has changed where this throws.
   void learn(int threads);
 
   // Steps stored, and where the next ones come.
@@ -49,9 +56,10 @@ class Trusting {
   std::int64_t next() const { return task_.next; }
 
  private:
+  std::int64_t looked() const { return task_.advantage ? 2 : 1; }
   std::int64_t drawn() const { return task_.own + task_.share * task_.owners; }
   std::vector<float> values_of(std::int64_t agent) const;
-  void move(const float* targets, const std::int64_t* places);
+  void move(const float* targets, const std::int64_t* places, std::vector<float>& scratch);
 
   const Kernels& kernels_;
   const AgentNetworks& networks_;
@@ -60,6 +68,7 @@ class Trusting {
   // Of what was drawn, step by step and agent by agent: [copies, drawn, ...].
   std::vector<float> seen_, number_;
   std::vector<std::int64_t> places_;
+  std::vector<std::uint32_t> words_;
 };
 
 }  // namespace socialgrid::learning

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -241,9 +241,12 @@ class Kernels:
         batch: BatchEnv,
         arrays: dict[str, NDArray[Any]],
         hidden: Sequence[int],
-        numbers: dict[str, float],
+        numbers: dict[str, Any],
+        learners: dict[str, Any] | None,
         threads: int,
-    ) -> tuple[list[tuple[int, float]], tuple[float, ...], int, int, list[list[float]]]: ...
+        stop: Callable[[], bool],
+        tell: Callable[[Any], None],
+    ) -> None: ...
     def learn_actor_critic(
         self,
         policy: str,

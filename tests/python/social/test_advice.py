@@ -160,8 +160,8 @@ def test_values_that_are_no_numbers_choose_nobody(
 def test_the_choice_is_the_softmax_of_the_sum_of_terms_by_their_range() -> None:
     table = [[2.0, 4.0, 3.5], [1.0, -2.0, 1.0], [0.0, 0.0, 0.0]]
     adviser = adviser_of(TRIO, PeersOptions(temperature=0.5), table)
-    adviser.trust = torch.tensor([[1.0, 2.0, 1.0], [4.0, 4.0, 4.0], [0.0, 1.0, 2.0]])
-    adviser.agent_values = torch.tensor([[5.0, -10.0, 0.0]])
+    adviser.trust.own = torch.tensor([[1.0, 2.0, 1.0], [4.0, 4.0, 4.0], [0.0, 1.0, 2.0]])
+    adviser.trust.shared = torch.tensor([[5.0, -10.0, 0.0]])
     obs = torch.zeros(3, 1, 1)
     proposals = torch.arange(3).view(1, 3, 1).expand(3, 3, 1)  # member j says action j
     shared = [1.0, -1.0, 1.0 / 3.0]  # from -10 to 5: half of it is 7.5
@@ -178,8 +178,8 @@ def test_the_choice_is_the_softmax_of_the_sum_of_terms_by_their_range() -> None:
 def test_by_the_largest_value_the_choice_is_the_softmax_of_the_sum_of_quotients() -> None:
     config = PeersOptions(temperature=0.5, normalise="largest")
     adviser = adviser_of(PAIR, config, [[2.0, 4.0], [1.0, -2.0]])
-    adviser.trust = torch.tensor([[1.0, 2.0], [4.0, 4.0]])
-    adviser.agent_values = torch.tensor([[5.0, -10.0]])
+    adviser.trust.own = torch.tensor([[1.0, 2.0], [4.0, 4.0]])
+    adviser.trust.shared = torch.tensor([[5.0, -10.0]])
     obs = torch.zeros(2, 1, 1)
     proposals = torch.tensor([[[0], [1]], [[0], [1]]])  # member 0 says action 0, member 1 action 1
     # agent 0: critic (2, 4)/4, trust (1, 2)/2, agent values (5, -10)/10
@@ -195,8 +195,8 @@ def test_by_the_largest_value_the_choice_is_the_softmax_of_the_sum_of_quotients(
 def test_only_the_chosen_terms_count(advice: tuple[str, ...], normalise: Any) -> None:
     config = PeersOptions(advice=advice, normalise=normalise)
     adviser = adviser_of(PAIR, config, [[1.0, 2.0], [1.0, 2.0]])
-    adviser.trust = torch.tensor([[4.0, 1.0], [4.0, 1.0]])
-    adviser.agent_values = torch.tensor([[-2.0, 1.0]])
+    adviser.trust.own = torch.tensor([[4.0, 1.0], [4.0, 1.0]])
+    adviser.trust.shared = torch.tensor([[-2.0, 1.0]])
     terms = {"critic": [1.0, 2.0], "trust": [4.0, 1.0], "agent-values": [-2.0, 1.0]}
     if normalise == "largest":
         terms = {"critic": [0.5, 1.0], "trust": [1.0, 0.25], "agent-values": [-1.0, 0.5]}
@@ -219,7 +219,7 @@ def test_the_temperature_falls_by_epochs() -> None:
     adviser.begin_epoch(100_000)
     assert adviser.temperature > 0.0  # the coldest choice still is one
     adviser.config = replace(adviser.config, advice=("trust",))
-    adviser.trust = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
+    adviser.trust.own = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
     found = adviser.probabilities(
         Given(torch.zeros(2, 2, 1, dtype=torch.int64)), torch.zeros(2, 1, 1)
     )
@@ -230,7 +230,7 @@ def test_a_greedy_choice_shares_ties_and_its_epsilon() -> None:
     trio = Members(1, 3, (0, 1, 2))
     config = PeersOptions(advice=("trust",), choice="greedy", epsilon=0.3)
     adviser = adviser_of(trio, config)
-    adviser.trust = torch.tensor([[1.0, 2.0, 2.0], [3.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    adviser.trust.own = torch.tensor([[1.0, 2.0, 2.0], [3.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     found = adviser.probabilities(
         Given(torch.zeros(3, 3, 1, dtype=torch.int64)), torch.zeros(3, 1, 1)
     )
@@ -257,7 +257,7 @@ def test_early_advising_follows_others_only() -> None:
 
 def test_draws_follow_the_probabilities() -> None:
     adviser = adviser_of(PAIR, PeersOptions(advice=("trust",), follow_steps=1))
-    adviser.trust = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    adviser.trust.own = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     proposals = torch.zeros(2, 2, 500, dtype=torch.int64)
     _, followed = adviser(Given(proposals), torch.zeros(2, 500, 1))
     share = 1 / (1 + math.exp(-1))  # of 500 draws: 5 standard deviations are 0.1
@@ -310,9 +310,9 @@ def feed(adviser: PeerAdviser, members: Members, rewards: list[float], steps: in
 def test_nothing_is_learnt_before_more_steps_are_stored_than_are_drawn() -> None:
     adviser = adviser_of(PAIR, PeersOptions(trust_samples=10, initial_trust=7.0))
     feed(adviser, PAIR, [1.0, -1.0], 10)
-    assert torch.equal(adviser.trust, torch.full((2, 2), 7.0))
+    assert torch.equal(adviser.trust.own, torch.full((2, 2), 7.0))
     feed(adviser, PAIR, [1.0, -1.0], 1)
-    assert not torch.equal(adviser.trust, torch.full((2, 2), 7.0))
+    assert not torch.equal(adviser.trust.own, torch.full((2, 2), 7.0))
 
 
 @pytest.mark.parametrize("advantage", [False, True])
@@ -323,7 +323,7 @@ def test_trust_reaches_what_advice_is_worth(advantage: bool) -> None:
     # V = max Q + s with s = 0: 1 and 3; omega_j = r_j + 0.5 V (- V)
     worth = torch.tensor([[1.5, -0.5], [2.5, 0.5]])
     worth -= torch.tensor([[1.0], [3.0]]) * advantage
-    torch.testing.assert_close(adviser.trust, worth, atol=1e-4, rtol=0)
+    torch.testing.assert_close(adviser.trust.own, worth, atol=1e-4, rtol=0)
     numbers = adviser.numbers()
     assert {name: x.shape for name, x in numbers.items()} == {
         "trust": (2, 2),
@@ -336,12 +336,12 @@ def test_values_do_not_bootstrap_from_the_end() -> None:
     ended = step_of(PAIR, terminated=torch.ones(2, 1, dtype=torch.bool))
     for _ in range(20):
         adviser.observe(ended)
-    assert adviser.trust[:, 0].tolist() == [0.0, 0.0]
+    assert adviser.trust.own[:, 0].tolist() == [0.0, 0.0]
     cut = step_of(PAIR, truncated=torch.ones(2, 1, dtype=torch.bool))
     other = adviser_of(PAIR, PeersOptions(trust_rate=1.0, advantage=False), [[9.0], [9.0]])
     for _ in range(20):
         other.observe(cut)
-    assert other.trust[:, 0].tolist() == [4.5, 4.5]
+    assert other.trust.own[:, 0].tolist() == [4.5, 4.5]
 
 
 def test_every_step_of_an_agent_moves_its_groups_values_once() -> None:
@@ -351,8 +351,8 @@ def test_every_step_of_an_agent_moves_its_groups_values_once() -> None:
     for _ in range(11):  # at the eleventh there is enough to draw ten
         adviser.observe(step_of(PAIR, reward=torch.ones(lead)))
     # two agents: two moves of 0.1 towards 1
-    assert adviser.agent_values[0, 0].item() == pytest.approx(1 - 0.9**2)
-    assert adviser.agent_values[0, 1].item() == 0.0
+    assert adviser.trust.shared[0, 0].item() == pytest.approx(1 - 0.9**2)
+    assert adviser.trust.shared[0, 1].item() == 0.0
 
 
 def test_the_buffer_forgets_the_oldest_steps() -> None:
@@ -363,7 +363,7 @@ def test_the_buffer_forgets_the_oldest_steps() -> None:
     feed(adviser, PAIR, [5.0, 5.0], 12)
     feed(adviser, PAIR, [-1.0, -1.0], 12)
     feed(adviser, PAIR, [-1.0, -1.0], 1)
-    assert adviser.trust.max().item() == -1.0
+    assert adviser.trust.own.max().item() == -1.0
 
 
 def test_random_beginnings_differ_by_agent_and_come_from_the_seed() -> None:
@@ -371,10 +371,10 @@ def test_random_beginnings_differ_by_agent_and_come_from_the_seed() -> None:
     one = adviser_of(PAIR, config)
     two = PeerAdviser(TableCritic([[0.0], [0.0]]), config, PAIR, seed=1)
     again = adviser_of(PAIR, config)
-    assert torch.equal(one.trust, again.trust)
-    assert not torch.equal(one.trust, two.trust)
-    assert not torch.equal(one.trust[0], one.trust[1])
-    assert ((one.trust >= 0) & (one.trust < 1)).all()
+    assert torch.equal(one.trust.own, again.trust.own)
+    assert not torch.equal(one.trust.own, two.trust.own)
+    assert not torch.equal(one.trust.own[0], one.trust.own[1])
+    assert ((one.trust.own >= 0) & (one.trust.own < 1)).all()
 
 
 def test_the_budget_ends_advice_and_forgets_who_was_followed() -> None:
@@ -481,8 +481,8 @@ def test_trust_and_agent_values_are_those_of_a_slow_twin(advantage: bool, copies
         )
         adviser.observe(step)
         twin.observe(step)
-    np.testing.assert_allclose(adviser.trust, twin.trust, atol=1e-4)
-    np.testing.assert_allclose(adviser.agent_values, twin.shared, atol=1e-4)
+    np.testing.assert_allclose(adviser.trust.own, twin.trust, atol=1e-4)
+    np.testing.assert_allclose(adviser.trust.shared, twin.shared, atol=1e-4)
     assert np.abs(twin.shared - 5.0).min() > 1.0
 
 
@@ -520,9 +520,9 @@ def test_a_group_does_not_depend_on_other_groups() -> None:
     alone, among = adviser_of(one, config, table), adviser_of(three, config, table * 3)
     for a, b in zip(played(alone, one, 60, 3), played(among, three, 60, 3), strict=True):
         assert torch.equal(a, b[:2])
-    assert torch.equal(alone.trust, among.trust[:2])
-    assert torch.equal(alone.agent_values[0], among.agent_values[0])
-    assert not torch.equal(among.agent_values[0], among.agent_values[1])
+    assert torch.equal(alone.trust.own, among.trust.own[:2])
+    assert torch.equal(alone.trust.shared[0], among.trust.shared[0])
+    assert not torch.equal(among.trust.shared[0], among.trust.shared[1])
 
 
 def test_a_restored_adviser_goes_on_bit_for_bit() -> None:

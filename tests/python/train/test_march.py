@@ -1,5 +1,8 @@
 """Steps that are taken in one compiled call are those that are taken one by one, bit for bit."""
 
+import contextlib
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from socialgrid.config import from_dict, load_preset
 from socialgrid.models import NonFiniteError, kernels
 from socialgrid.social import PeerAdviser
-from socialgrid.train import March, OffPolicyTrainer, make_trainer
+from socialgrid.train import March, OffPolicyTrainer, OwnGames, make_trainer
 
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "alone": ("none", {}),
@@ -27,6 +30,18 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
             "players": {"kinds": ["learner"] * 3},
             "social": {"peers": {"advice": ["agent-values"], "trust_rate": 0.5}},
         },
+    ),
+    "one of three": (
+        "peers",
+        {
+            "players": {"kinds": ["learner"] * 3},
+            "social": {"peers": {"choice": "others", "follow_steps": 2}},
+        },
+    ),
+    "all the same, often": ("peers", {"social": {"peers": {"advice": [], "follow_steps": 1}}}),
+    "drawn trust, cold": (
+        "peers",
+        {"social": {"peers": {"initial_trust": None, "temperature": 0.1, "follow_steps": 2}}},
     ),
     "critic": ("peers", {"social": {"peers": {"advice": ["critic"]}}}),
     "greedy, by the largest": (
@@ -59,12 +74,12 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def begun(folder: Path, arm: str) -> OffPolicyTrainer:
+def begun(folder: Path, arm: str, rollout_steps: int = 75) -> OffPolicyTrainer:
     """A short run."""
     social, changes = ARMS[arm]
     common: dict[str, Any] = {
         "run": {"threads": 1, "device": "cpu", "total_steps": 10_000},
-        "env": {"num_threads": 1, "rollout_steps": 75},
+        "env": {"num_threads": 1, "rollout_steps": rollout_steps},
         "algorithm": {"hidden": [16, 16], "batch_size": 16, "learning_starts": 50},
         "evaluation": {"interval": 100, "episodes": 2},
     }
@@ -85,9 +100,13 @@ def trained(folder: Path, arm: str, rows: int) -> tuple[list[dict[str, Any]], di
         row = trainer.step()
         kept = {name: x for name, x in row.items() if "second" not in name and name != "time"}
         found.append(kept)
+    return found, state_of(trainer)
+
+
+def state_of(trainer: OffPolicyTrainer) -> dict[str, Any]:
+    """Everything that a continuation would need."""
     state = {**trainer.arrays(), **trainer.counters(), **trainer.learner.meta()}
-    state |= {name: x.numpy() for name, x in trainer.learner.tensors().items()}
-    return found, state
+    return state | {name: x.numpy() for name, x in trainer.learner.tensors().items()}
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -98,9 +117,10 @@ def test_no_bit_tells_how_steps_were_taken(
     taken = []
     march = March.__call__
 
-    def counted(self: March, steps: int, *rest: Any, **more: Any) -> Any:
-        taken.append(steps)
-        return march(self, steps, *rest, **more)
+    def counted(self: March, steps: int, *rest: Any) -> Any:
+        found = march(self, steps, *rest)
+        taken.append(found.steps)
+        return found
 
     monkeypatch.setattr(March, "__call__", counted)
     rows, state = trained(tmp_path / "march", arm, 5)
@@ -114,77 +134,109 @@ def test_no_bit_tells_how_steps_were_taken(
         assert np.array_equal(x, state_before[name]), name
 
 
+class Listening:
+    """Kernels that tell what they are given to march with, and what came of it."""
+
+    def __init__(self, own: Any, **others: float) -> None:
+        """``others``: numbers that are changed."""
+        self._own, self._others = own, others
+        self.given: list[Any] = []
+        self.told: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    def march(self, *words: Any) -> None:
+        *most, tell = words
+        if "unsure" in most[3]:
+            most[3] |= self._others
+        self.given.append(most)
+
+        def listening(found: Any) -> None:
+            self.told.append(found)
+            tell(found)
+
+        self._own.march(*most, listening)
+
+
 def test_what_does_not_fit_is_refused_before_anything_changes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    given: list[Any] = []
-
-    class Listening:
-        """Kernels that tell what they are given to march with."""
-
-        def __init__(self, own: Any) -> None:
-            self._own = own
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "march":
-                return self.march
-            return getattr(self._own, name)
-
-        def march(self, *words: Any) -> Any:
-            given.append(words)
-            return self._own.march(*words)
-
     own = kernels.chosen(None)
     assert own is not None
-    monkeypatch.setattr(kernels, "KERNELS", Listening(own))
+    listening = Listening(own)
+    monkeypatch.setattr(kernels, "KERNELS", listening)
     trained(tmp_path / "run", "peers", 2)
-    batch, arrays, hidden, numbers, threads = given[-1]
-    assert "advisers" in arrays
+    batch, arrays, hidden, numbers, learners, threads, stop = listening.given[-1]
+    assert {"followed", "first"} & arrays.keys() == {"followed"}
+
+    def refused(match: str, **other: Any) -> None:
+        given = {"arrays": arrays, "numbers": numbers, "learners": learners} | other
+        told: list[Any] = []
+        with pytest.raises(ValueError, match=match):
+            own.march(
+                *(batch, given["arrays"], hidden, given["numbers"], given["learners"]),
+                *(threads, stop, told.append),
+            )
+        assert not told
+
     before = {name: x.copy() for name, x in arrays.items()}
+    weights = {name: x.copy() for name, x in learners["arrays"].items()}
     wrong: list[tuple[str, Any, str]] = [
         ("followed", arrays["followed"] + 9, "member (9|10)"),
-        ("advisers", arrays["advisers"] + 7, "adviser (7|8)"),
+        ("left", arrays["left"] + 70, "settled"),
+        ("left", arrays["left"] - 70, "settled"),
+        ("counts", arrays["counts"][:, :1].copy(), "counts"),
         ("next", arrays["next"] + 10**9, "place in the memory"),
         ("obs", arrays["obs"][:, :, :3].copy(), "values"),
-        ("trust", arrays["trust"][:, :1].copy(), "trust|agent_values"),
+        ("trust", arrays["trust"][:, :1].copy(), "counts"),
+        ("agent_values", arrays["agent_values"][:, :1].copy(), "agent_values"),
     ]
     for name, x, match in wrong:
-        with pytest.raises(ValueError, match=match):
-            own.march(batch, {**arrays, name: x}, hidden, numbers, threads)
+        refused(match, arrays={**arrays, name: x})
     more: list[tuple[str, float, str]] = [
         ("steps", 0, "1 to"),
         ("num_actions", 3, "values"),
         ("stored", 10**6, "steps in the buffer"),
-        ("owners", 3, "whole ones"),
     ]
     for name, number, match in more:
-        with pytest.raises(ValueError, match=match):
-            own.march(batch, arrays, hidden, {**numbers, name: number}, threads)
+        refused(match, numbers={**numbers, name: number})
+    learning: list[tuple[str, dict[str, Any], str]] = [
+        ("arrays", {"keys": learners["arrays"]["keys"][:1].copy()}, "keys"),
+        ("arrays", {"q/values": learners["arrays"]["q/values"][:, 1:].copy()}, "values"),
+        ("numbers", {"interval": 0}, "1 to"),
+        ("numbers", {"stored": 10**9}, "stored"),
+    ]
+    for name, change, match in learning:
+        refused(match, learners={**learners, name: learners[name] | change})
     for name, x in before.items():
         assert arrays[name].tobytes() == x.tobytes(), name
+    for name, x in weights.items():
+        assert learners["arrays"][name].tobytes() == x.tobytes(), name
 
 
-def test_marches_end_where_too_much_would_be_drawn(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("arm", ["peers, three copies", "greedy, by the largest", "one of three"])
+@pytest.mark.parametrize("others", [{"unsure": 2.0}, {"unsure": 0.02}, {"most": 1}])
+def test_doubtful_choices_are_left_to_others_and_much_is_learnt_in_parts(
+    others: dict[str, float], arm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
-    taken = []
-    march = March.__call__
-
-    def counted(self: March, steps: int, *rest: Any) -> Any:
-        taken.append((steps, rest[-1] is not None))
-        return march(self, steps, *rest)
-
-    monkeypatch.setattr(March, "__call__", counted)
-    monkeypatch.setattr(PeerAdviser, "bytes_drawn", lambda self, obs: 1 << 24)
-    trainer = begun(tmp_path, "greedy, by the largest")
-    for _ in range(2):
-        trainer.step()
-    assert max(steps for steps, advised in taken if not advised) > 2
-    assert max(steps for steps, advised in taken if advised) <= 2
+    usual = Listening(kernels.chosen(None))
+    monkeypatch.setattr(kernels, "KERNELS", usual)
+    rows, state = trained(tmp_path / "usual", arm, 3)
+    doubtful = Listening(kernels.chosen(None), **others)
+    monkeypatch.setattr(kernels, "KERNELS", doubtful)
+    other_rows, other_state = trained(tmp_path / "other", arm, 3)
+    ended = [sum(found[1] for found in x.told) for x in (usual, doubtful)]
+    assert ended[0] == 0
+    assert (ended[1] > 0) == ("unsure" in others)
+    assert str(rows) == str(other_rows)
+    for name, x in state.items():
+        assert np.array_equal(x, other_state[name]), name
 
 
-@pytest.mark.parametrize("what", ["act", "store", "step", "observe", "adviser"])
+@pytest.mark.parametrize(
+    "what", ["act", "store", "step", "observe", "probabilities", "update", "loss", "adviser"]
+)
 def test_what_is_replaced_is_asked(
     what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -203,7 +255,8 @@ def test_what_is_replaced_is_asked(
         vars(other).update(vars(adviser))
         trainer.adviser = other
     else:
-        owner = {"step": trainer.tasks, "observe": adviser}.get(what, trainer.learner)
+        owners = {"step": trainer.tasks, "observe": adviser, "probabilities": adviser}
+        owner = owners.get(what, trainer.learner)
         own = getattr(owner, what)
 
         def asked(*given: Any) -> Any:
@@ -212,7 +265,7 @@ def test_what_is_replaced_is_asked(
 
         monkeypatch.setattr(owner, what, asked)
     trainer.step()
-    assert len(calls) > 20
+    assert len(calls) > {"probabilities": 1, "update": 2}.get(what, 20)
 
 
 def test_what_is_not_finite_is_refused_as_step_by_step(
@@ -230,6 +283,67 @@ def test_what_is_not_finite_is_refused_as_step_by_step(
     with pytest.raises(NonFiniteError, match="non-finite observation in update 0, agent 1"):
         trainer.step()
     assert trainer.learner.steps == 0
+
+
+class RungError(Exception):
+    """What a handler raises."""
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_signal_ends_a_march_after_a_whole_step(raises: bool, tmp_path: Path) -> None:
+    trainer = begun(tmp_path / "rung", "peers", rollout_steps=10**6)
+
+    def ring(number: int, frame: Any) -> None:
+        if raises:
+            raise RungError
+        trainer.interrupt.signal = number
+
+    before, start = signal.signal(signal.SIGALRM, ring), time.monotonic()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.4)
+        with pytest.raises(RungError) if raises else contextlib.nullcontext():
+            trainer.step()
+        assert time.monotonic() - start < 2.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    steps = trainer.env_steps
+    assert trainer.update > 10
+    assert trainer.learner.steps == steps
+    whole = begun(tmp_path / "whole", "peers", rollout_steps=steps)
+    whole.step()
+    state, wanted = state_of(trainer), state_of(whole)
+    del wanted["evaluations"]  # which come after steps
+    for name, x in wanted.items():
+        assert np.array_equal(x, state[name]), name
+
+
+def test_a_step_that_fails_moves_nothing(tmp_path: Path) -> None:
+    failing, whole = begun(tmp_path / "failing", "peers"), begun(tmp_path / "whole", "peers")
+    for trainer in (failing, whole):
+        trainer.step()
+    assert isinstance(failing.tasks, OwnGames)
+    failing.tasks.env.inject_failure(1)
+    before = failing.env_steps
+    with pytest.raises(RuntimeError, match="injected failure"):
+        failing.step()
+    assert failing.env_steps == before
+    for trainer in (failing, whole):
+        trainer.step()
+    state, wanted = state_of(failing), state_of(whole)
+    for name, x in wanted.items():
+        assert np.array_equal(x, state[name]), name
+
+
+def test_an_update_that_is_not_finite_is_told_as_by_itself(tmp_path: Path) -> None:
+    trainer = begun(tmp_path, "alone")
+    trainer.step()
+    learner = trainer.learner
+    next(iter(learner.trained["q"].network.parameters())).data[0] = np.nan
+    done = learner.updates
+    with pytest.raises(NonFiniteError, match=f"q loss in update {done + 1}, agent 0"):
+        trainer.step()
+    assert learner.agent_updates == [done + 1]
 
 
 def test_a_row_leaves_the_number_of_kernels_threads(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from socialgrid.algos.off_policy import taking_steps
 from socialgrid.algos.off_policy.taking_steps import Batches, Steps
@@ -97,7 +98,7 @@ def take_steps(
     found = kernels.KERNELS.learn_q(
         arrays,
         config.hidden,
-        taking_steps.common_numbers(config) | {"double": config.double, "num_actions": num_actions},
+        _numbers(config) | {"num_actions": num_actions},
         batches.learners,
         batches.begun,
         views,
@@ -151,3 +152,34 @@ def _told(
     numbers = torch.tensor(sums, dtype=torch.float64).view(len(batches.learners), 2)
     loss, error = (numbers / done).float().T
     return Steps(done, failed, {"loss": loss, "td_error": error}, taking_steps.errors_of(arrays))
+
+
+def updating(
+    part: Trained,
+    config: DQNConfig,
+    replay: Replay,
+    batches: Batches,
+    keys: Tensor,
+    counts: Mapping[str, int],
+) -> dict[str, Any]:
+    """What kernels need to take updates between steps.
+
+    Args:
+        part, config, replay: see ``take_steps``.
+        batches: who takes steps, with room for the places of an update.
+        keys: what each of them draws those by, int64 ``[learners]``.
+        counts: by name, see GivenUpdates in cpp/bindings/given_updates.hpp.
+    """
+    arrays = taking_steps.memory_arrays(replay, batches) | taking_steps.part_arrays("q", part)
+    arrays["keys"] = keys.numpy().view(np.uint64)
+    when = {"interval": config.train_interval, "starts": config.learning_starts}
+    return {
+        "arrays": arrays,
+        "numbers": {**_numbers(config), **when, **counts},
+        "learners": batches.learners,
+        "begun": batches.begun,
+    }
+
+
+def _numbers(config: DQNConfig) -> dict[str, float]:
+    return taking_steps.common_numbers(config) | {"double": config.double}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from socialgrid.algos.off_policy import compiled_q
+from socialgrid.algos.off_policy import compiled_q, taking_steps
 from socialgrid.algos.off_policy.compiled_learner import CompiledLearner
-from socialgrid.algos.off_policy.experience import EXPLORES, RANDOM
+from socialgrid.algos.off_policy.experience import BATCH, EXPLORES, RANDOM
 from socialgrid.algos.off_policy.taking_steps import Batches, Steps
 from socialgrid.algos.options import DQNConfig
 from socialgrid.data.replay import Transitions
@@ -102,6 +103,60 @@ class DQN(CompiledLearner):
             "which": RANDOM,
         }
         return arrays, numbers
+
+    def updating(self) -> dict[str, Any] | None:
+        """What decides which updates are due after the next steps, in all of which everybody is in
+        play, and all that they need, as compiled kernels are given it; None where only ``update``
+        can take them.
+        """
+        config, learners = self.config, self._learning.nonzero()[:, 0].tolist()
+        counts = zip(self.agent_steps, self._since_update, self.replay.sizes, strict=True)
+        replaced = {"update", "_take_gradient_steps", "_batch_words"} & vars(self).keys()
+        alike = len(set(counts)) == 1 and not replaced
+        if not (alike and learners and config.gradient_steps) or config.prioritised:
+            return None
+        if not self._compiles():
+            return None
+        places = torch.zeros(len(learners), config.gradient_steps, config.batch_size).long()
+        begun = [self.agent_updates[agent] for agent in learners]
+        return compiled_q.updating(
+            *(self._trained["q"], config, self.replay),
+            Batches(learners, begun, places),
+            self.draws.keys[learners],
+            {
+                "taken": self.agent_steps[0],
+                "waited": self._since_update[0],
+                "stored": self.replay.sizes[0],
+                "copies": self.num_envs,
+                "kind": BATCH,
+            },
+        )
+
+    def count_updates(
+        self, sums: Sequence[Sequence[Sequence[float]]], partly: int, waited: int
+    ) -> dict[str, Tensor]:
+        """Kernels have taken updates, between steps that have been counted as stored.
+
+        Args:
+            sums: of losses and of errors, of every learner, in every update.
+            partly: gradient steps of one more, which ends with what is not finite.
+            waited: steps of every agent since the last update.
+
+        Returns:
+            metrics by name, float32 ``[updates, A]``, as of ``update``.
+        """
+        steps, learners = self.config.gradient_steps, self._learners
+        taken = len(sums) * steps + partly
+        self.updates += taken
+        self.agent_updates = [count + taken for count in self.agent_updates]
+        self._since_update = [waited] * self.num_agents
+        if not taken:
+            return {}
+        taking_steps.changed(self._trained["q"])
+        found = torch.full((len(sums), self.num_agents, 2), torch.nan)
+        of_steps = torch.tensor(sums, dtype=torch.float64).view(len(sums), len(learners), 2)
+        found[:, learners] = (of_steps / steps).float()
+        return {"loss": found[..., 0], "td_error": found[..., 1]}
 
     def _chance(self, count: int, rows: Tensor | None) -> tuple[Tensor, ...]:
         """Who explores, bool ``[A, count]``, and what is done then."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
+from socialgrid.algos.off_policy.dqn import DQN
 from socialgrid.config import TrainConfig
 from socialgrid.config.errors import UsageError
 from socialgrid.lookup import find_code
@@ -27,15 +27,12 @@ from socialgrid.train.interrupt import Abandoned
 from socialgrid.train.off_policy.greedy import greedy_returns
 from socialgrid.train.off_policy.learner import AnyOffPolicyLearner, build_off_policy_learner
 from socialgrid.train.off_policy.make_tasks import make_tasks, shares_worlds
-from socialgrid.train.off_policy.march import March, march_of
+from socialgrid.train.off_policy.march import March, Marched, march_of
 from socialgrid.train.off_policy.memory import fit_off_policy
 from socialgrid.train.off_policy.tasks import Tasks, TaskStep
 from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run, named, tensors_named
 from socialgrid.train.seeds import derived_seed
-
-_MOST_DRAWN = 1 << 25
-"""Bytes of transitions that are drawn after steps taken in one call, at most."""
 
 
 class OffPolicyTrainer(Run):
@@ -78,7 +75,8 @@ class OffPolicyTrainer(Run):
             peers_explore=advised.peers_explore,
         )
         alone = not self._scripted and not advised.explore_when_advised
-        self._march = march_of(self.tasks, self.learner, self.members, alone=alone)
+        self._march = march_of(self.tasks, self.learner, alone=alone)
+        self._undecided = False  # whom to follow, by a march
         self._evaluation_tasks: Tasks | None = None
         self._evaluations = self._epoch = 0
         self._obs: Tensor | None = None
@@ -181,23 +179,26 @@ class OffPolicyTrainer(Run):
         return self.adviser(self._panel.ask(obs), obs)
 
     def _advance(self, most: int) -> int:
-        """Steps of all tasks, one or more of at most so many, and what is learnt from them; returns
-        how many they were.
+        """Steps of all tasks, at most so many, and what is learnt from them; returns how many they
+        were.
         """
         assert self._obs is not None, "nothing has begun"
-        steps = 1
+        steps, error = 1, None
         if self._march is not None and self._march.possible(self.adviser):
-            steps = self._march_on(self._march, self._obs, min(most, self._steps_alike()))
+            found = self._march_on(self._march, self._obs, min(most, self._steps_alike()))
+            steps, error = found.steps, found.error
         else:
             self._walk(self._obs)
-        self.env_steps += steps * self.tasks.num_envs
-        if self.learner.due:
+        if self.learner.due and error is None:
             with self._timed("update"):
-                self._learn()
+                means = self.learner.update()
+            self._count_updates(1, {name: each[None] for name, each in means.items()})
         epoch = self.learner.steps // (self.config.adviser or AdviserOptions()).epoch_steps
         if self.adviser is not None and epoch > self._epoch:
             self.adviser.begin_epoch(epoch)
         self._epoch = epoch
+        if error is not None:
+            raise error
         return steps
 
     def _walk(self, obs: Tensor) -> None:
@@ -225,49 +226,51 @@ class OffPolicyTrainer(Run):
                         *(step.terminated, step.truncated, followed),
                     )
                 )
+        self.env_steps += self.tasks.num_envs
 
     def _steps_alike(self) -> int:
-        """Steps after which an update is due, another epoch begins, or agents begin to ask, if the
-        memory holds as many, and what is drawn after them is not too much.
+        """Steps after which another epoch begins, agents begin to ask, or an update is due that
+        cannot be taken in a march, if the memory holds as many.
         """
         learner, copies = self.learner, self.tasks.num_envs
-        assert isinstance(learner, OffPolicyLearner), "it marches"
+        assert isinstance(learner, DQN), "it marches"
         epoch_steps = (self.config.adviser or AdviserOptions()).epoch_steps
         rest = (self._epoch + 1) * epoch_steps - learner.steps
-        found: list[int] = [learner.steps_until_due(), -(-rest // copies)]
-        found.append(learner.replay.capacity // copies)
+        found: list[int] = [-(-rest // copies), learner.replay.capacity // copies]
+        if learner.updating() is None:
+            found.append(learner.steps_until_due())
         if learner.steps <= learner.config.learning_starts:
             found.append((learner.config.learning_starts - learner.steps) // copies + 1)
-        if self._asks and isinstance(self.adviser, PeerAdviser) and self._obs is not None:
-            found.append(_MOST_DRAWN // max(self.adviser.bytes_drawn(self._obs), 1))
         return max(1, min(found))
 
-    def _march_on(self, march: March, obs: Tensor, most: int) -> int:
-        """Steps up to the next choice of whom to follow; returns how many."""
-        adviser = self.adviser if self._asks else None
-        steps, chosen, followed = most, None, self._own
+    def _march_on(self, march: March, obs: Tensor, most: int) -> Marched:
+        """At most so many steps."""
+        adviser, chosen = self.adviser if self._asks else None, None
         assert adviser is None or isinstance(adviser, PeerAdviser), "it marches"
-        if adviser is not None:
-            if not adviser.settled:
-                with self._timed("act"):
-                    chosen = self._advice(obs)
-            steps = min(most, adviser.settled + (chosen is not None))
-            followed = adviser.followed
-        found = march(steps, obs, self._returns, self._played, chosen, adviser)
+        if adviser is not None and self._undecided:
+            with self._timed("act"):
+                chosen = self._advice(obs)
+        now = (obs, self._returns, self._played, self._followed)
+        found = march(most, *now, chosen, adviser, lambda: self.interrupt.signal is not None)
+        self._undecided = found.undecided
+        self.env_steps += found.steps * self.tasks.num_envs
         for part, seconds in found.seconds.items():
             self._clock[part] = self._clock.get(part, 0.0) + seconds
         for agent, of_episode in found.finished:
             self._finished[agent].append(of_episode)
-        self._followed.scatter_add_(1, followed, torch.full_like(followed, steps))
-        return steps
+        if adviser is None:
+            self._followed.scatter_add_(1, self._own, torch.full_like(self._own, found.steps))
+        self._count_updates(found.updates, found.learnt)
+        return found
 
-    def _learn(self) -> None:
-        self.update += 1
-        for name, values in self.learner.update().items():
-            known = torch.isfinite(values)
-            zeros = torch.zeros(len(self.names))
-            self._sums[name] = self._sums.get(name, zeros) + torch.where(known, values, zeros)
-            self._counts[name] = self._counts.get(name, zeros) + known
+    def _count_updates(self, updates: int, numbers: Mapping[str, Tensor]) -> None:
+        """Add up what updates came to, by name ``[updates, A]``, one after the other."""
+        self.update += updates
+        for name, each in numbers.items():
+            known, zeros = torch.isfinite(each), torch.zeros(1, len(self.names))
+            added = torch.cat((self._sums.get(name, zeros[0])[None], each.where(known, zeros)))
+            self._sums[name] = torch.from_numpy(np.add.accumulate(added.numpy())[-1])
+            self._counts[name] = self._counts.get(name, zeros[0]) + known.sum(0)
 
     def _count(self, step: TaskStep, followed: Tensor) -> None:
         in_play = step.in_play

@@ -1,0 +1,104 @@
+#include "given_updates.hpp"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "bindings/keyed.hpp"
+#include "given_outlook.hpp"
+#include "network.hpp"
+
+namespace py = pybind11;
+
+namespace socialgrid::bindings {
+namespace {
+
+learning::QLearning task_of(const GivenArrays& arrays, const GivenMemory& memory,
+                            const py::dict& numbers, const std::vector<std::int64_t>& hidden) {
+  learning::QLearning task;
+  task.batch = memory.batch;
+  task.steps = memory.steps;
+  task.target_interval = numbers["target_interval"].cast<std::int64_t>();
+  task.is_double = numbers["double"].cast<bool>();
+  task.rules = rules_of(numbers);
+  task.outlook = outlook_of(std::nullopt, arrays, memory.inputs);
+  task.sizes = {memory.inputs};
+  task.sizes.insert(task.sizes.end(), hidden.begin(), hidden.end());
+  task.sizes.push_back(memory.size);
+  check_positive(task.sizes);
+  check_positive({task.target_interval});
+  return task;
+}
+
+}  // namespace
+
+GivenUpdates::GivenUpdates(const py::dict& given, const std::vector<std::int64_t>& hidden,
+                           std::int64_t choices)
+    : arrays_(given["arrays"].cast<py::dict>()),
+      memory_(arrays_, choices),
+      learners_(given["learners"].cast<std::vector<std::int64_t>>()),
+      begun_(given["begun"].cast<std::vector<std::int64_t>>()),
+      task_(task_of(arrays_, memory_, given["numbers"].cast<py::dict>(), hidden)),
+      network_(arrays_, "q", memory_.agents, learning::parameters_of(task_.sizes), true) {
+  check_learners(memory_.agents, memory_.learners, learners_, begun_);
+  const auto numbers = given["numbers"].cast<py::dict>();
+  const auto integer = [&](const char* name) { return numbers[name].cast<std::int64_t>(); };
+  schedule_ = {integer("interval"), integer("starts"), integer("waited"), integer("taken")};
+  stored_ = integer("stored");
+  copies_ = integer("copies");
+  kind_ = static_cast<std::uint32_t>(integer("kind"));
+  check_positive({schedule_.interval, copies_});
+  if (stored_ < 0 || stored_ > memory_.capacity) {
+    throw py::value_error("transitions stored: must be 0 to " + std::to_string(memory_.capacity));
+  }
+  const std::int64_t count = memory_.learners;
+  places_ = arrays_.writable<std::int64_t>("places", {count, memory_.steps, memory_.batch});
+  keys_ = arrays_.readable<std::uint64_t>("keys", {count});
+  words_.resize(static_cast<std::size_t>(memory_.batch));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto n = static_cast<std::size_t>(i);
+    agents_.push_back({memory_.of(learners_[n], i), network_.of(learners_[n]), begun_[n]});
+  }
+}
+
+void GivenUpdates::draw(std::int64_t stored) {
+  const Keyed keyed{0, 1, kind_, memory_.batch};
+  std::int64_t* to = places_;
+  for (std::size_t i = 0; i < agents_.size(); ++i) {
+    for (std::int64_t step = 0; step < memory_.steps; ++step) {
+      const auto moment = static_cast<std::uint64_t>(agents_[i].updates + step);
+      draw_words(keys_[i], moment, keyed, words_.data());
+      for (const std::uint64_t word : words_) {
+        *to++ = static_cast<std::int64_t>(word * static_cast<std::uint64_t>(stored) >> 32);
+      }
+    }
+  }
+}
+
+bool GivenUpdates::take(const learning::Kernels& kernels, std::int64_t steps, int threads) {
+  std::vector<std::array<double, 2>> found(agents_.size());
+  sums_.reserve(sums_.size() + 1);
+  draw(std::min(stored_ + steps * copies_, memory_.capacity));
+  for (learning::QAgent& agent : agents_) {
+    memory_.check_drawn(agent.stored);
+    agent.loss = agent.error = 0.0;
+  }
+  const learning::Failure failure = learning::learn(kernels, task_, agents_, threads);
+  const bool whole = failure.step < 0;
+  for (std::size_t i = 0; i < agents_.size(); ++i) {
+    found[i] = {agents_[i].loss, agents_[i].error};
+    network_.keep(learners_[i], agents_[i].network);
+    agents_[i].updates += memory_.steps;
+  }
+  if (whole) {
+    sums_.push_back(std::move(found));
+  } else {
+    partly_ = failure.step;
+  }
+  return whole;
+}
+
+}  // namespace socialgrid::bindings
