@@ -48,6 +48,7 @@ parser.add_argument("--device", default="cuda", help="cuda or cpu (default cuda)
 parser.add_argument("--tiny", action="store_true", help="tiny sizes: checks that it runs")
 parser.add_argument("--only", default="", help="rows whose names contain this")
 parser.add_argument("--no-tests", action="store_true", help="tables only")
+parser.add_argument("--no-rows", action="store_true", help="tests only, which have all the time")
 parser.add_argument("--graphs", default="on", choices=("on", "off"), help="whether phases repeat")
 
 TESTS = (
@@ -214,9 +215,10 @@ def main() -> None:
         built_in=os.environ.get("SOCIALGRID_BUILT"),
     )  # fmt: skip
     if not args.no_tests:
-        run_tests(args, seconds=0.33 * left(args))
-    run_rows(args)
-    names = [*missed(args.out)]
+        run_tests(args, seconds=(1.0 if args.no_rows else 0.33) * left(args))
+    if not args.no_rows:
+        run_rows(args)
+    names = [] if args.no_rows else [*missed(args.out)]
     if names:
         print(f"  no time was left for: {'; '.join(names)}")
     print(f"done after {time.monotonic() - BEGIN:.0f} s")
