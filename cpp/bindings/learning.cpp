@@ -21,6 +21,7 @@ namespace py = pybind11;
 namespace socialgrid::bindings {
 namespace {
 
+using learning::Alternatives;
 using learning::Kernels;
 using learning::Unroll;
 using learning::UnrollBack;
@@ -149,6 +150,30 @@ void unroll_back(const Kernels& kernels, const Where& where,
   }
 }
 
+// Addresses: gates [agents, count, 4 * hidden], weights [agents, choices, 4 * hidden], c, h
+// [agents, count, choices, hidden]. Sizes: agents, count, choices, hidden, and how far an agent's c
+// is from the next one's and a row's from the next one's.
+void alternatives(const Kernels& kernels, const std::array<std::uintptr_t, 4>& where,
+                  const std::array<std::int64_t, 6>& sizes, int threads) {
+  const Unlocked unlocked;
+  const auto [agents, count, choices, hidden, c_agent, c_row] = sizes;
+  const double nonlinear = static_cast<double>(agents * count * choices * hidden);
+  share(agents, count, worthwhile(threads, 64.0 * nonlinear),
+        [&, count = count, choices = choices, hidden = hidden, c_agent = c_agent, c_row = c_row](
+            std::int64_t agent, std::int64_t begin, std::int64_t end) {
+          Alternatives a;
+          a.count = count;
+          a.choices = choices;
+          a.hidden = hidden;
+          a.gates = at<const float>(where[0], agent * count * 4 * hidden);
+          a.weights = at<const float>(where[1], agent * choices * 4 * hidden);
+          a.c = at<const float>(where[2], agent * c_agent);
+          a.c_row = c_row;
+          a.h = at<float>(where[3], agent * count * choices * hidden);
+          kernels.alternatives(a, begin, end);
+        });
+}
+
 }  // namespace
 
 void register_learning(py::module_& module) {
@@ -187,7 +212,8 @@ void register_learning(py::module_& module) {
       .def("pack", &pack, py::arg("where"), py::arg("agents"), py::arg("inputs"), py::arg("hidden"))
       .def("unroll", &unroll, py::arg("where"), py::arg("sizes"), py::arg("threads"))
       .def("unroll_back", &unroll_back, py::arg("where"), py::arg("sizes"), py::arg("grads"),
-           py::arg("threads"));
+           py::arg("threads"))
+      .def("alternatives", &alternatives, py::arg("where"), py::arg("sizes"), py::arg("threads"));
   module.def("kernel_sets", [] {
     std::vector<std::string> names;
     for (const Kernels* one : learning::kernel_sets()) names.emplace_back(one->name);

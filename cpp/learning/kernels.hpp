@@ -42,6 +42,17 @@ struct UnrollBack {
   float* grad_bias = nullptr;     // [4 * hidden]
 };
 
+// A step of the memory from `count` states for each of `choices` inputs, of which one at a time is
+// 1. The cell gate's numbers are doubled: tanh(x) = 2 sigmoid(2 x) - 1.
+struct Alternatives {
+  std::int64_t count = 0, choices = 0, hidden = 0;
+  const float* gates = nullptr;    // [count, 4 * hidden], of all other inputs and the state
+  const float* weights = nullptr;  // [choices, 4 * hidden]
+  const float* c = nullptr;        // the first of hidden numbers each, c_row from the next one's
+  std::int64_t c_row = 0;
+  float* h = nullptr;  // [count, choices, hidden]
+};
+
 // Images [count, rows, cols, inputs] and their valid correlation with kernel x kernel windows,
 // [count, rows - kernel + 1, cols - kernel + 1, outputs], in one of three ways.
 struct Images {
@@ -150,6 +161,9 @@ struct Kernels {
   // Rows `begin` to `end` of the weights' gradients, once grad_gates are there.
   void (*weights)(const Unroll& unroll, const UnrollBack& back, std::int64_t begin,
                   std::int64_t end);
+
+  // States `begin` to `end`.
+  void (*alternatives)(const Alternatives& alternatives, std::int64_t begin, std::int64_t end);
 
   // Convolutions by a weight [outputs, kernel, kernel, inputs]: its numbers when packed, for
   // correlations or for spreading; images `begin` to `end` of either; rows `begin` to `end` of the

@@ -18,6 +18,7 @@ const Kernels kernels = {
     forward,
     backward,
     weights,
+    alternatives,
     packed_taps,
     pack_taps,
     correlate,

@@ -15,5 +15,6 @@ void pack_backward(const float* input, const float* recurrent, std::int64_t inpu
 void forward(const Unroll& unroll, std::int64_t begin, std::int64_t end);
 void backward(const Unroll& unroll, const UnrollBack& back, std::int64_t begin, std::int64_t end);
 void weights(const Unroll& unroll, const UnrollBack& back, std::int64_t begin, std::int64_t end);
+void alternatives(const Alternatives& alternatives, std::int64_t begin, std::int64_t end);
 
 }  // namespace socialgrid::learning::SOCIALGRID_KERNEL_SET

@@ -167,6 +167,27 @@ class _Unroll(torch.autograd.Function):
         return d_x, *d_weights, d_weights[2], None, None, None, None
 
 
+def alternatives(gates: Tensor, weights: Tensor, c: Tensor) -> Tensor:
+    """Outputs of an LSTM after one step for every one-hot setting of some inputs.
+
+    Args:
+        gates: ``[A, M, 4 * hidden]``, of all other inputs and the state, the cell gate's doubled.
+        weights: ``[A, C, 4 * hidden]`` of these inputs, likewise.
+        c: ``[A, M, hidden]``.
+
+    Returns:
+        ``[A, M, C, hidden]``, without gradient.
+    """
+    assert KERNELS is not None
+    agents, count, hidden = c.shape
+    choices = weights.shape[1]
+    gates, weights, c = gates.contiguous(), weights.contiguous(), _dense_rows(c)
+    out = gates.new_empty((agents, count, choices, hidden))
+    sizes = (agents, count, choices, hidden, *c.stride()[:2])
+    KERNELS.alternatives(addresses(gates, weights, c, out), sizes, threads())
+    return out
+
+
 def _dense_rows(state: Tensor) -> Tensor:
     return state if state.stride(-1) == 1 else state.contiguous()
 

@@ -237,3 +237,28 @@ def test_what_others_change_in_shared_memory_is_seen(compiled):
     assert torch.equal(model(*given)[0], before)
     torch.from_numpy(model.weight_hh.numpy()).mul_(2.0)  # which is not counted
     assert not torch.equal(model(*given)[0], before)
+
+
+@pytest.mark.parametrize(
+    ("agents", "count", "choices", "hidden"), [(1, 1, 1, 1), (2, 5, 3, 17), (5, 33, 9, 128)]
+)
+def test_alternatives_are_the_steps_that_each_of_them_would_be(
+    compiled, threads, agents, count, choices, hidden
+):
+    inputs, first = choices + 7, 4
+    columns = slice(first, first + choices)
+    model = stack(agents, inputs, hidden)
+    x, h, c, *_ = data(agents, 1, count, inputs, hidden)
+    x, apart = x[:, 0], torch.stack((c, c), 2)[:, :, 0]  # rows of c that are not next to each other
+    x[..., columns] = 0.0
+    found = model.alternatives(x, h, apart, columns)
+    assert found.shape == (agents, count, choices, hidden)
+    never = torch.zeros(agents, 1, count, dtype=torch.bool)
+    zero = torch.zeros(agents, 1, count, hidden)
+    for choice in range(choices):
+        one = x.clone()
+        one[..., first + choice] = 1.0
+        outs, *_ = exact(model, one[:, None], h, c, never, zero)
+        torch.testing.assert_close(found[:, :, choice], outs[:, 0].float(), rtol=1e-5, atol=3e-6)
+    threads(3)
+    assert torch.equal(model.alternatives(x, h, apart, columns), found)
