@@ -15,6 +15,7 @@ from socialgrid.report.comparison import (
     best_settings,
     comparison_table,
     draw_comparison,
+    setting_of,
     trials_of,
     without_idle,
 )
@@ -34,10 +35,12 @@ class TableOptions:
     """Share of intervals that hold the true mean; Jaques et al. 2019 draw 0.995."""
     best: int = 0
     """Only so many settings of each arm, those that end highest on average over their seeds (1: as
-    in figures 1, 4 and 7 of Jaques et al. 2019, 5: as in their figure 17); 0: all."""
+    in figures 1, 4 and 7 of Jaques et al. 2019, 5: as in their figure 17), by the first of several
+    measures; 0: all."""
     drop_below: float | None = None
-    """Leave out trainings in which an agent's own return at the end is below that: 1 leaves out
-    those in which somebody has not learnt to eat, as Jaques et al. 2019 do in Harvest."""
+    """Leave out trainings in which an agent's own return at the end is below that, or not
+    known: 1 leaves out those in which somebody has not learnt to eat, as Jaques et al. 2019 do in
+    Harvest."""
 
 
 @dataclass(frozen=True)
@@ -114,15 +117,21 @@ def _trials(runs: list[RunCurves], options: TableOptions) -> dict[str, list[Tria
         raise UsageError(f"level: {options.level}: must be between 0 and 1")
     if options.best < 0:
         raise UsageError(f"best: {options.best}: must be 0 or more")
-    found = {}
+    found: dict[str, list[Trial]] = {}
+    best: set[tuple[str, str, str]] = set()
     for word in options.measure.split(","):
         name, trials = trials_of(runs, word.strip())
         if options.drop_below is not None:
             trials, left_out = without_idle(trials, options.drop_below)
             if left_out:
-                least = f"an agent's own return below {options.drop_below:g}"
+                least = f"an agent's own return below {options.drop_below:g}, or not known"
                 print(f"{name}: {left_out} trainings left out, {least}", file=sys.stderr)
             if not trials:
                 raise UsageError(f"drop-below: {options.drop_below:g} leaves no training")
-        found[name] = best_settings(trials, options.best) if options.best else trials
+        if options.best and not found:
+            best = {setting_of(trial) for trial in best_settings(trials, options.best)}
+        kept = [trial for trial in trials if not options.best or setting_of(trial) in best]
+        found[name] = kept
+    if options.best and len(found) > 1:
+        print(f"best {options.best} settings of each arm by {next(iter(found))}", file=sys.stderr)
     return found

@@ -38,12 +38,15 @@ def group_key(config: TrainConfig) -> str:
     """What runs have in common that differ in nothing but the seed, their length, and what counts
     for no result: threads, and what they write.
 
-    Independent groups are seeds as well: their number does not matter.
+    Independent groups are seeds as well: their number does not matter. On-policy learners draw
+    the same numbers whether they are evaluated meanwhile or not.
     """
     data = to_dict(config)
     data.pop("logging")
     data["env"].pop("num_threads")
     data["players"].pop("groups")
+    if not config.regime.grouped:
+        data.pop("evaluation")
     data["mechanisms"] = [*config.social.names, *config.aux.names]
     data.pop("closing")
     for name in _OF_ONE_RUN:

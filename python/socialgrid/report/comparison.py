@@ -21,7 +21,7 @@ from socialgrid.measures.names import Place, measure
 from socialgrid.report.arms import Curve, draw_arm, mean_over_agents
 from socialgrid.report.console import number
 from socialgrid.report.figures import Values, colour_of, new_figure, save_figure
-from socialgrid.report.runs import RunCurves, differences, group_titles
+from socialgrid.report.runs import RunCurves, differences, group_titles, left_out
 
 _DEFAULTS = ("evaluated_return", "collective_return", "return")
 
@@ -72,10 +72,11 @@ def trials_of(runs: Sequence[RunCurves], name: str = "") -> tuple[str, list[Tria
             learners counts; the returns of evaluations, or else of all, or of each, by default.
 
     Returns:
-        the measure's name, and the trainings in the order of the runs.
+        the measure's name, and the trainings in the order of the runs. Those in which it is not
+        known yet are left out, which is said on stderr.
 
     Raises:
-        UsageError: a run has not measured that.
+        UsageError: a run does not measure that, or none has yet.
     """
     known = [[*run.names("groups", Place.FILE), *run.names("agents", Place.FILE)] for run in runs]
     if not name:
@@ -101,13 +102,21 @@ def trials_of(runs: Sequence[RunCurves], name: str = "") -> tuple[str, list[Tria
                 curve = mean_over_agents(run, agents, name)
             there = np.isfinite(curve.values)
             if not there.any():
-                raise UsageError(f"{run.run_dir}: measure: no {name} has been measured yet")
+                left_out(run.run_dir, f"no {name} has been measured yet")
+                continue
             seed, key = (run.config.run.seed, group), group_key(run.config)
             # what is no mean over episodes counts the same in every row
             weights = np.ones(len(there)) if _evaluated(name) else np.maximum(run.episodes(), 1.0)
             own = np.array([_mean_of_late(run, agent) for agent in agents])
             trials.append(Trial(task, arms[id(run)], key, seed, curve.known(), weights[there], own))
+    if not trials:
+        raise UsageError(f"{runs[0].run_dir}: measure: no {name} has been measured yet")
     return name, trials
+
+
+def setting_of(trial: Trial) -> tuple[str, str, str]:
+    """What trainings share that differ in the seed only: task, arm and setting."""
+    return trial.task, trial.arm, trial.setting
 
 
 def without_idle(trials: Sequence[Trial], least: float) -> tuple[list[Trial], int]:
@@ -118,9 +127,10 @@ def without_idle(trials: Sequence[Trial], least: float) -> tuple[list[Trial], in
 
     Args:
         trials: any.
-        least: mean return over the last tenth of the steps, below which an agent has failed.
+        least: mean return over the last tenth of the steps, below which an agent has failed; so
+            has one of whom none is known.
     """
-    kept = [trial for trial in trials if not (trial.own < least).any()]
+    kept = [trial for trial in trials if (trial.own >= least).all()]
     return kept, len(trials) - len(kept)
 
 
@@ -199,8 +209,9 @@ def comparison_table(
     In one task: the last tenth of the steps and the whole training, mean and interval over
     trainings, and every training. In several: the last tenth in each, and both normalised, as in
     table 2 of Derstroff et al. 2024: in every task 0 is the lowest and 100 the highest value that
-    any training had at any time; a seed's value is its mean over tasks, and counts where the arm
-    has that seed in every task.
+    any training had at any time; a seed's value is its mean over tasks (in each, over the settings
+    it was trained with), and counts where the arm has that seed in every task; what does not count
+    is told below the table.
 
     Args:
         name: of the measure.
@@ -217,7 +228,7 @@ def comparison_table(
         head += ["0 to 100, at the end", "0 to 100, over training"] if normalised else []
     else:
         head += ["at the end", "over training", "each, at the end"]
-    lines = [_line(head), _line(["---"] * len(head))]
+    lines, missing = [_line(head), _line(["---"] * len(head))], []
     for arm in arms:
         own = [cells.get((task, arm), []) for task in tasks]
         steps = sorted({int(trial.curve.steps[-1]) for cell in own for trial in cell})
@@ -226,33 +237,42 @@ def comparison_table(
         row = [arm, ", ".join(map(str, counts)), span]
         row += [_told([trial.final for trial in cell], level) for cell in own]
         if several:
-            row += _normalised(cells, tasks, arm, level) if normalised else []
+            if normalised:
+                values, seeds = _normalised(cells, tasks, arm, level)
+                row += values
+                missing += [f"{arm}, {seeds}"] if seeds else []
         else:
             row.append(_told([trial.over_training for trial in own[0]], level))
             row.append(" ".join(number(trial.final, 1) for trial in own[0]))
         lines.append(_line(row))
     lines += ["", f"{100 * level:g}% intervals over trainings; at the end: last tenth of the steps"]
+    lines += [f"0 to 100: without seeds that not every task has: {one}" for one in missing]
     return "\n".join(lines)
 
 
 def _normalised(
     cells: Mapping[tuple[str, str], Sequence[Trial]], tasks: Sequence[str], arm: str, level: float
-) -> list[str]:
-    """The cells of an arm over several tasks: at the end, over training."""
-    ends: dict[tuple[int, int], list[float]] = {}
-    means: dict[tuple[int, int], list[float]] = {}
+) -> tuple[list[str], str]:
+    """The cells of an arm over several tasks: at the end, over training; and seeds left out."""
+    # by seed and task: both numbers of each setting
+    found: dict[tuple[int, int], dict[str, list[tuple[float, float]]]] = {}
     for task in tasks:
         there = [trial for key, cell in cells.items() if key[0] == task for trial in cell]
         low = min(float(trial.curve.values.min()) for trial in there)
         high = max(float(trial.curve.values.max()) for trial in there)
         for trial in cells.get((task, arm), []):
             scale = 100.0 / (high - low) if high > low else 0.0
-            ends.setdefault(trial.seed, []).append((trial.final - low) * scale)
-            means.setdefault(trial.seed, []).append((trial.over_training - low) * scale)
-    return [
-        _told([float(np.mean(own)) for own in found.values() if len(own) == len(tasks)], level)
-        for found in (ends, means)
+            pair = (trial.final - low) * scale, (trial.over_training - low) * scale
+            found.setdefault(trial.seed, {}).setdefault(task, []).append(pair)
+    whole = [
+        np.mean([np.mean(settings, axis=0) for settings in own.values()], axis=0)
+        for own in found.values()
+        if len(own) == len(tasks)
     ]
+    partial = sorted(seed for seed, own in found.items() if len(own) < len(tasks))
+    groups = any(group for _, group in found)
+    seeds = ", ".join(f"{seed} (group {group})" if groups else str(seed) for seed, group in partial)
+    return [_told([float(pair[i]) for pair in whole], level) for i in (0, 1)], seeds
 
 
 def _told(values: Sequence[float], level: float) -> str:

@@ -12,7 +12,7 @@ from socialgrid.config.errors import UsageError
 from socialgrid.measures.coordination import correlation
 from socialgrid.report.console import number
 from socialgrid.report.figures import Values, colour_of, new_figure, save_figure
-from socialgrid.report.runs import RunCurves, group_titles
+from socialgrid.report.runs import RunCurves, group_titles, refuse_twice
 from socialgrid.report.squares import late_mean
 
 _DRAWS = 9999
@@ -90,13 +90,20 @@ def report_correlation(runs: Sequence[RunCurves], path: Path) -> str:
     """Draw agents of all runs, normalised, and say how influence and reward go together.
 
     Raises:
-        UsageError: runs of several games, no influence was measured, or the file cannot be written.
+        UsageError: runs of several games, the same training twice, no influence was measured,
+            nothing to correlate, or the file cannot be written.
     """
     games = sorted({run.config.env.game for run in runs})
     if len(games) > 1:
         raise UsageError(f"correlation: runs of {' and '.join(games)}: one game at a time")
+    refuse_twice([("", run) for run in runs])  # whatever it is called: all count together
     found = [influenced_in(run) for run in runs]
     rho, p, agents = correlated(found)
+    if not agents:
+        raise UsageError(
+            f"{runs[0].run_dir}: correlation: of no run two agents were influenced, differently "
+            "much, and had different returns at its end"
+        )
     title = f"within {len(runs)} runs, {agents} agents: rho {number(rho)}, p {number(p, 4)}"
     lines = [title]
     means = [(one.influence.mean(), one.reward.mean()) for one in found if len(one.influence)]

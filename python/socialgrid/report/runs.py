@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from socialgrid.config import group_key, load_config
 from socialgrid.config.errors import UsageError
-from socialgrid.config.run_files import runs_in, user_path
+from socialgrid.config.run_files import CONFIG, runs_in, user_path
 from socialgrid.measures.names import KINDS, Place, measure
 from socialgrid.report.figures import Values
 from socialgrid.report.metrics_file import read_metrics
@@ -64,10 +65,14 @@ class RunCurves:
     def all_named(cls, words: Sequence[str]) -> list[RunCurves]:
         """Read every ``RUN`` or ``LABEL=RUN``, where RUN may be a folder of runs: all of them.
 
+        A run that is named twice with one label counts once. Runs that have not measured anything
+        yet are left out, which is said on stderr.
+
         Raises:
-            UsageError: as for the class itself.
+            UsageError: as for the class itself, or two runs of one label, or without any, are the
+                same training.
         """
-        found = []
+        named: dict[tuple[str, Path], Path] = {}
         for word in words:
             label, equals, path = word.partition("=")
             if not equals or user_path(word).is_dir():
@@ -75,7 +80,14 @@ class RunCurves:
             while not user_path(path).is_dir() and label and "=" in path:  # labels may have one
                 more, _, path = path.partition("=")
                 label = f"{label}={more}"
-            found += [cls(run, label) for run in runs_in(user_path(path))]
+            for run in runs_in(user_path(path)):
+                named.setdefault((label, run.resolve()), run)
+        waiting = [key for key, run in named.items() if _not_begun(run)]
+        if len(waiting) < len(named):
+            for key in waiting:
+                left_out(named.pop(key), "no updates yet")
+        found = [cls(run, label) for (label, _), run in named.items()]
+        refuse_twice([(one.label, one) for one in found])
         return found
 
     def names(self, kind: str, least: Place = Place.PANEL) -> list[str]:
@@ -135,6 +147,37 @@ class RunCurves:
     def advised(self) -> bool:
         """Whether it was measured who thought what of which member, or followed it."""
         return bool(self.names("members"))
+
+
+def left_out(run_dir: Path, why: str) -> None:
+    """Say on stderr that a run does not count."""
+    print(f"{run_dir}: left out: {why}", file=sys.stderr)
+
+
+def refuse_twice(runs: Sequence[tuple[str, RunCurves]]) -> None:
+    """Refuse the same training twice: intervals over runs are of different ones.
+
+    Args:
+        runs: each with the name of those among which it may be there once.
+
+    Raises:
+        UsageError: two of a name are alike, and their seeds too.
+    """
+    known: dict[tuple[str, str, int], Path] = {}
+    for name, run in runs:
+        seed = run.config.run.seed
+        first = known.setdefault((name, group_key(run.config), seed), run.run_dir)
+        if first is not run.run_dir:
+            raise UsageError(
+                f"{run.run_dir}: the same training as {first}, with the same seed {seed}; name "
+                "one of them"
+            )
+
+
+def _not_begun(run_dir: Path) -> bool:
+    """Whether a run is there that has not measured anything yet."""
+    rows = run_dir / "metrics.jsonl"
+    return (run_dir / CONFIG).is_file() and not (rows.is_file() and rows.stat().st_size)
 
 
 def _tables(value: object) -> list[tuple[str, Mapping[str, Any]]]:

@@ -106,8 +106,11 @@ def test_how_a_run_is_computed_and_logged_makes_it_no_other_arm():
         {"run": {"threads": 3, "seed": 4, "keep_checkpoints": 9}},
         {"env": {"num_threads": 2}},
         {"logging": {"video": False}},
+        {"evaluation": {"interval": 9}},
     ):
         assert group_key(from_dict(change)) == same
+    replayed = {"algorithm": {"name": "dqn"}, "evaluation": {"interval": 9}}
+    assert group_key(from_dict(replayed)) != group_key(from_dict({"algorithm": {"name": "dqn"}}))
     assert group_key(from_dict({"env": {"num_envs": 2}})) != same
 
 
@@ -115,7 +118,8 @@ def test_a_folder_of_runs_means_all_of_them_in_the_order_of_their_numbers(tmp_pa
     for name in ("seed10", "seed9", "other"):
         (tmp_path / name).mkdir()
         if name != "other":
-            run_files.write_config(tmp_path / name, to_dict(from_dict({})), "")
+            config = from_dict({"run": {"seed": int(name.removeprefix("seed"))}})
+            run_files.write_config(tmp_path / name, to_dict(config), "")
     (tmp_path / "seed9.log").write_text("")
     found = run_files.runs_in(tmp_path)
     assert [path.name for path in found] == ["seed9", "seed10"]

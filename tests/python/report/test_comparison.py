@@ -206,6 +206,74 @@ def test_runs_without_labels_are_arms_by_what_they_differ_in(tmp_path):
     assert arms[2] == "mechanisms=visible-actions"
 
 
+def test_the_same_training_counts_once(tmp_path, capsys):
+    for seed in (0, 1):
+        written(tmp_path / "runs" / f"seed{seed}", rows_of([4.0 + seed]), seed=seed)
+    folder, again = str(tmp_path / "runs"), tmp_path / "again"
+    assert cli.plot(["table", f"a={folder}", f"a={folder}/seed0"]) == 0
+    assert line_of(capsys.readouterr().out, "a")[1] == "2"
+    written(again, rows_of([4.0]), seed=0, run={"total_steps": 7})
+    for words in ([f"a={folder}", f"a={again}"], [folder, str(again)]):
+        assert cli.plot(["table", *words]) == 2
+        assert f"{again}: the same training as {folder}/seed0" in capsys.readouterr().err
+    assert cli.plot(["table", f"a={folder}", f"b={again}"]) == 0, "beside each other, they may be"
+
+
+def test_seeds_that_have_measured_nothing_yet_are_left_out(tmp_path, capsys):
+    nothing = rows_of([1.0])
+    nothing[0]["groups"]["collective_return"] = None
+    for seed, rows in enumerate((rows_of([4.0]), [], nothing)):
+        written(tmp_path / "runs" / f"seed{seed}", rows, seed=seed)
+    words = [str(tmp_path / "runs"), "--measure", "collective_return"]
+    assert cli.plot(["table", *words]) == 0
+    told = capsys.readouterr()
+    assert "seed1: left out: no updates yet" in told.err
+    assert "seed2: left out: no collective_return" in told.err
+    assert told.out.splitlines()[2].split(" | ")[1] == "1"
+    for seed, message in ((1, "no updates yet"), (2, "no collective_return has been")):
+        assert cli.plot(["table", f"{words[0]}/seed{seed}", *words[1:]]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_seed_counts_for_all_tasks_if_every_task_has_it_whatever_its_settings(tmp_path):
+    def trial(game, seed, end, rate):
+        folder = tmp_path / f"{game}{seed}{rate}"
+        rows, more = rows_of([0.0, end]), {"algorithm": {"learning_rate": rate}}
+        return f"a={written(folder, rows, seed=seed, game=game, **more)}"
+
+    words = [trial("Harvest-v0", 0, 100.0, 0.1), trial("Harvest-v0", 0, 50.0, 0.2)]
+    words += [trial("Harvest-v0", 1, 10.0, 0.1), trial("Cleanup-v0", 1, 5.0, 0.1)]
+    name, trials = trials_of(read(words))
+    table = comparison_table(name, trials)
+    assert line_of(table, "a")[5] == "55.0", "10 of 100 and 5 of 5: seed 1 alone"
+    assert "without seeds that not every task has: a, 0" in table
+    words += [trial("Cleanup-v0", 0, 4.25, 0.1)]
+    table = comparison_table(*trials_of(read(words)))
+    assert line_of(table, "a")[5].startswith("67.5 ["), "75 and 85; 10 and 100"
+    assert "without seeds" not in table
+
+
+def test_the_best_settings_are_those_of_the_first_measure(tmp_path, capsys):
+    words = []
+    for rate, end, equality in ((0.1, 9.0, 0.2), (0.2, 3.0, 0.7)):
+        rows = rows_of([end])
+        rows[0]["groups"]["equality"] = equality
+        run = written(tmp_path / str(rate), rows, algorithm={"learning_rate": rate})
+        words.append(f"a={run}")
+    words += ["--best", "1", "--measure", "collective_return,equality"]
+    assert cli.plot(["table", *words]) == 0
+    told = capsys.readouterr()
+    first, second = told.out.split("\n\n| ")
+    assert line_of(first, "a")[3] == "9.0"
+    assert line_of(f"| {second}", "a")[3] == "0.2"
+    assert "best 1 settings of each arm by collective_return" in told.err
+
+
+def test_an_agent_of_which_no_return_is_known_has_failed(tmp_path):
+    run = written(tmp_path / "run", rows_of([20.0], own=[12.0, None]))
+    assert without_idle(trials_of(read([str(run)]))[1], 1.0) == ([], 1)
+
+
 def influence_rows(received, returns):
     """Agent 0 influences all others by what they receive, and nobody influences it."""
     nobody = [0.0] + [None] * len(received)
@@ -250,6 +318,12 @@ def test_correlation_is_drawn_for_one_game(tmp_path, capsys):
     other = written(tmp_path / "other", rows, kinds=kinds, game="Cleanup-v0")
     assert cli.plot(["correlation", str(run), str(other)]) == 2
     assert "one game at a time" in capsys.readouterr().err
+    assert cli.plot(["correlation", f"a={run}", f"b={run}"]) == 2
+    assert "the same training as" in capsys.readouterr().err
+    same = written(tmp_path / "same", influence_rows([0.1, 0.1], [1.0, 2.0]), kinds=kinds[1:])
+    assert cli.plot(["correlation", str(same)]) == 2
+    assert "no run two agents were influenced, differently" in capsys.readouterr().err
+    assert not (same / "correlation.png").exists()
     plain = written(tmp_path / "plain", rows_of([1.0]))
     assert cli.plot(["correlation", str(plain)]) == 2
     assert "no influence was measured" in capsys.readouterr().err
