@@ -21,7 +21,7 @@ from socialgrid.measures.names import measure
 from socialgrid.report.arms import Curve, draw_arm
 from socialgrid.report.console import number
 from socialgrid.report.evaluation import bounds
-from socialgrid.report.figures import new_figure, save_figure
+from socialgrid.report.figures import colour_of, new_figure, save_figure
 from socialgrid.report.runs import RunCurves, group_titles
 
 LEARNERS, ALONE, OTHERS = "learners_return", "learners_return_alone", "others_return"
@@ -48,7 +48,7 @@ def draw_worlds(runs: Sequence[RunCurves], path: Path) -> Path:
             "--evaluation.worlds training,four-goals does so in an on-policy run"
         )
     titles = group_titles(runs)
-    colours = {group: f"C{i % 10}" for i, group in enumerate(dict.fromkeys(r.group for r in runs))}
+    colours = {group: colour_of(i) for i, group in enumerate(dict.fromkeys(r.group for r in runs))}
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = new_figure(5 * columns, 3.6 * rows + 0.16 * len(colours))
@@ -57,9 +57,10 @@ def draw_worlds(runs: Sequence[RunCurves], path: Path) -> Path:
         axes = figure.add_subplot(rows, columns, index + 1)
         for group, colour in colours.items():
             members = [run for run in runs if run.group == group]
+            members = [run for run in members if np.isfinite(run.evaluated(world, name)).any()]
             found = [run.evaluated(world, name) for run in members]
             curves = [Curve(run.steps, x[:, 0]) for run, x in zip(members, found, strict=True)]
-            if not any(len(curve.known().steps) for curve in curves):
+            if not curves:
                 continue
             draw_arm(axes, curves, colour, _told(titles[group], len(curves)), smoothed=False)
             if len(curves) == 1:
@@ -80,6 +81,7 @@ def draw_worlds(runs: Sequence[RunCurves], path: Path) -> Path:
 
 
 def _told(title: str, runs: int) -> str:
+    """An arm, with what its interval is over."""
     if runs == 1:
         return f"{title} (n=1 training run, 95% interval over episodes)"
     return f"{title} (n={runs} training runs, 95% interval over them)"
@@ -226,7 +228,8 @@ def draw_bars(bars: Sequence[Bar], path: Path, metric: str = LEARNERS) -> Path:
         here = [bar for bar in bars if bar.world == world]
         for place, bar in enumerate(here):
             mean, low, high = bar.interval
-            axes.bar(place, mean, color=f"C{arms.index(bar.arm) % 10}", alpha=0.7, label=bar.arm)
+            colour, label = colour_of(arms.index(bar.arm)), _told(bar.arm, len(bar.each))
+            axes.bar(place, mean, color=colour, alpha=0.7, label=label)
             if math.isfinite(low):
                 axes.errorbar(place, mean, [[mean - low], [high - mean]], color="k", capsize=4)
             if len(bar.each) > 1:
@@ -238,8 +241,6 @@ def draw_bars(bars: Sequence[Bar], path: Path, metric: str = LEARNERS) -> Path:
         axes.set_title(world, fontsize=10)
         axes.grid(axis="y", alpha=0.2)
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    count = len(bars[0].each)
-    over = "runs" if count > 1 else "episodes of one run"
-    figure.supylabel(f"{measure(metric).heading}; 95% over {over}", fontsize=8)
+    figure.supylabel(measure(metric).heading, fontsize=8)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=7)
     return save_figure(figure, path)

@@ -70,6 +70,17 @@ def test_worlds_of_arms_have_intervals_over_runs(tmp_path, drawn):
     assert heights.max() == pytest.approx(1 + half, abs=1e-5)
 
 
+def test_runs_without_evaluations_are_none_of_those_that_are_drawn(tmp_path, drawn):
+    runs = [written(tmp_path / f"run{seed}", curve([0.0, seed]), seed=seed) for seed in range(3)]
+    runs += [written(tmp_path / "without", [{"env_steps": 20, "agents": {}}], seed=3)]
+    assert cli.plot(["worlds", *(f"social={run}" for run in runs)]) == 0
+    assert "social (n=3 training runs" in drawn[0].legends[0].get_texts()[0].get_text()
+    assert cli.plot(["worlds", f"social={runs[0]}", f"social={runs[3]}"]) == 0
+    assert "n=1 training run, 95% interval over episodes" in (
+        drawn[1].legends[0].get_texts()[0].get_text()
+    )
+
+
 def test_runs_that_were_not_evaluated_are_told_how(tmp_path, capsys):
     run = written(tmp_path / "run", [{"env_steps": 1, "agents": {}}])
     assert cli.plot(["worlds", str(run)]) == 2
@@ -120,6 +131,14 @@ def test_bars_of_single_runs_have_intervals_over_their_episodes(arms):
         ("four-goals", "social", 5.0, 4.5, 5.5), ("four-goals", "solo", 1.0, 0.5, 1.5)
     ]  # fmt: skip
     assert "over episodes" in bars_table(found)
+
+
+def test_bars_say_of_each_arm_what_its_interval_is_over(arms, drawn):
+    assert cli.plot(["bars", *arms[:4]]) == 0
+    labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert "social (n=3 training runs, 95% interval over them)" in labels
+    assert "solo (n=1 training run, 95% interval over episodes)" in labels
+    assert drawn[0].get_supylabel() == "learners return"
 
 
 def test_bars_say_what_is_missing(arms, tmp_path, capsys):
