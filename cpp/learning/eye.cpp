@@ -52,7 +52,8 @@ Eye::Eye(const Kernels& kernels, const Outlook& outlook, const float* values, bo
 }
 
 void Eye::make_ready() {
-  if (stale_ && outlook_.views) ready_ = ready_layers(kernels_, sights_[0], learns_);
+  if (!stale_) return;
+  if (outlook_.views) ready_ = ready_layers(kernels_, sights_[0], learns_);
   stale_ = false;
 }
 

@@ -37,8 +37,8 @@ class Eye {
   Eye(const Eye&) = delete;
   Eye& operator=(const Eye&) = delete;
 
-  // Packs weights that have changed. To be called before several threads see at once, of whom one
-  // may see for the way back and another one not.
+  // Packs weights that have changed, and writes nothing otherwise. To be called before several
+  // threads see at once, of whom one may see for the way back and another one not.
   void make_ready();
   // Of `count` observations that were taken, features [count, features]; those for the way back
   // stay where they are. Throws TooManyTiles, and std::out_of_range where there is no such tile.
