@@ -126,8 +126,8 @@ class Descent {
 
   void learn(Gathered& desk) {
     share(minibatch_->pieces(), [&](std::int64_t piece) {
-      if (failed_ || signals_.given_up()) return;
       try {
+        if (failed_ || signals_.given_up()) return;
         if (minibatch_->learn(piece, desk, signals_) == Minibatch::Found::unknown) failed_ = true;
       } catch (...) {
         errors_[static_cast<std::size_t>(piece)] = std::current_exception();
@@ -138,6 +138,14 @@ class Descent {
 
   // Who takes a step, if all have learnt something finite.
   void judge() {
+    try {
+      find_stepping();
+    } catch (...) {
+      fail();
+    }
+  }
+
+  void find_stepping() {
     over_ = failed_ || signals_.given_up();
     for (std::int64_t agent = 0; agent < agents_ && !over_; ++agent) {
       over_ = !std::isfinite(minibatch_->whole(agent)[0]);
@@ -191,9 +199,14 @@ class Descent {
     try {
       begin();
     } catch (...) {
-      errors_.front() = std::current_exception();
-      over_ = true;
+      fail();
     }
+  }
+
+  // Keeps an error of what is not done piece by piece.
+  void fail() {
+    if (!errors_.front()) errors_.front() = std::current_exception();
+    over_ = true;
   }
 
   const Kernels& kernels_;

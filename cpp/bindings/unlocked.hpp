@@ -28,8 +28,11 @@ class Unlocked {
   std::exception_ptr answer_signals() {
     std::exception_ptr raised;
     locked([&] {
-      if (PyErr_CheckSignals() != 0) {
+      if (PyErr_CheckSignals() == 0) return;
+      try {
         raised = std::make_exception_ptr(pybind11::error_already_set());
+      } catch (...) {  // what was raised is not of the class that it says
+        raised = std::current_exception();
       }
     });
     return raised;
