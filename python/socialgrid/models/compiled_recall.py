@@ -169,9 +169,10 @@ def _judgeable(network: ActorCritic, part: SequenceBatch) -> bool:
     """Whether kernels can read what steps of a batch were rewarded with."""
     rewards = [part.rewards.get(name) for name in network.heads]
     flags = part.terminated, part.truncated, part.continues
+    whole = part.terminated.shape  # others, that PyTorch would expand, have no row of each agent
     return (
         len(part.rewards) == len(rewards)
-        and all(x is not None and kernels.usable(x) for x in rewards)
+        and all(x is not None and kernels.usable(x) and x.shape == whole for x in rewards)
         and all(x.dtype == torch.bool for x in flags)
     )
 

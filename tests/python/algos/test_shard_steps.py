@@ -102,7 +102,20 @@ def test_nobody_moves_where_somebody_is_not_finite(threads):
     assert said[0] == said[1]
 
 
-@pytest.mark.parametrize("who", ["optimiser", "mechanism", "learner"])
+class Asked(PPO):
+    """A learner with ways of its own."""
+
+    asked: list[str]
+
+    def sampled_gradients(self, *words):
+        self.asked.append("learner")
+        return super().sampled_gradients(*words)
+
+
+WHO = ["optimiser", "mechanism", "this mechanism", "prediction", "comparison", "learner"]
+
+
+@pytest.mark.parametrize("who", WHO)
 def test_whoever_does_otherwise_is_asked(who):
     asked = []
 
@@ -111,21 +124,88 @@ def test_whoever_does_otherwise_is_asked(who):
             asked.append(who)
             super().step(*words)
 
-    class Mine(PPO):
-        def sampled_gradients(self, *words):
-            asked.append(who)
-            return super().sampled_gradients(*words)
+    learner, rollout = learner_of(make=Asked if who == "learner" else PPO)
+    learner.asked = asked
+    mechanism = learner.mechanisms[0]
+    own = {name: getattr(mechanism, name) for name in ("loss", "compared")}
 
-    learner, rollout = learner_of(make=Mine if who == "learner" else PPO)
+    def of(name):
+        return lambda *words: (asked.append(who), own[name](*words))[1]
+
     if who == "optimiser":
         learner.optimiser.__class__ = MyAdam
     if who == "mechanism":
-        kind = type(learner.mechanisms[0])
-        learner.mechanisms[0].__class__ = type(
-            "Odd", (kind,), {"finish": lambda self, numbers: asked.append(who)}
+        mechanism.__class__ = type(
+            "Odd", (type(mechanism),), {"finish": lambda self, numbers: asked.append(who)}
         )
-    same(learner.update(rollout) | learner.tensors(), learnt(one_by_one=True))
-    assert len(asked) == 6
+    if who == "this mechanism":
+        mechanism.finish = lambda numbers: asked.append(who)
+    if who == "prediction":
+        mechanism.loss = of("loss")
+    if who == "comparison":
+        mechanism.compared = of("compared")
+    found, usual = learner.update(rollout) | learner.tensors(), learnt(one_by_one=True)
+    if who in ("prediction", "comparison"):  # PyTorch differentiates; each piece is asked about
+        for name, x in found.items():
+            near = {"rtol": 2e-3, "atol": 2e-5, "equal_nan": True}
+            torch.testing.assert_close(x, usual[name], **near)
+        assert len(asked) >= 6
+    else:
+        same(found, usual)
+        assert len(asked) == 6
+
+
+class Doubtful(PPO):
+    """Whatever is learnt goes too far for it."""
+
+    def numbers_of(self, *words):
+        loss, numbers = super().numbers_of(*words)
+        return loss, numbers | {"kl": numbers["kl"] + 1e9}
+
+
+@pytest.mark.parametrize("where", ["class", "instance"])
+def test_whoever_counts_otherwise_is_held_to_its_own_numbers(where):
+    changes = {"kl_target": 0.01, "make": Doubtful if where == "class" else PPO}
+    learner, rollout = learner_of(**changes)
+    if where == "instance":
+        own = learner.numbers_of
+
+        def numbers_of(*words):
+            loss, numbers = own(*words)
+            return loss, numbers | {"kl": numbers["kl"] + 1e9}
+
+        learner.numbers_of = numbers_of
+    before = {name: x.clone() for name, x in learner.model.state_dict().items()}
+    assert learner.update(rollout)["gradient_steps"].tolist() == [0.0] * 3
+    same(before, learner.model.state_dict())
+
+
+def test_a_parameter_that_is_there_twice_takes_one_step():
+    both = []
+    for one_by_one in (True, False):
+        learner, rollout = learner_of(one_by_one=one_by_one)
+        learner.model.lstm.bias_hh = learner.model.lstm.bias_ih
+        both.append(learner.update(rollout) | learner.tensors())
+    same(*both)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [lambda x: x.mean(-1, keepdim=True), lambda x: x[:, :1].clone()],
+    ids=["of the team", "of one environment"],
+)
+def test_rewards_that_are_to_be_expanded_are_not_read_beyond_their_ends(of):
+    found = []
+    for expands in (False, True):
+        learner, rollout = learner_of()
+
+        def reward(rewards, expands=expands):
+            x = rewards.of["action"]
+            rewards.of["action"] = of(x).expand_as(x) if expands else of(x)
+
+        learner.mechanisms[0].reward = reward
+        found.append(learner.update(rollout) | learner.tensors())
+    same(found[0], found[1])
 
 
 class RungError(Exception):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from socialgrid.algos.on_policy.judging import Judging
+from socialgrid.algos.untouched import untouched
 from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.models import deciding, lessons
 from socialgrid.models.actor_critic import ActorCritic
@@ -86,9 +87,9 @@ class Losses(Judging):
 
     def _views_only(self) -> list[ViewLoss] | None:
         """Mechanisms that learn, if all of them predict views."""
-        learning = [one for one in self.mechanisms if type(one).loss is not Mechanism.loss]
+        learning = [one for one in self.mechanisms if not untouched(one, Mechanism, "loss")]
         views = [one for one in learning if isinstance(one, ViewLoss)]
-        known = all(type(one).loss is ViewLoss.loss for one in views)
+        known = all(untouched(one, ViewLoss, "loss") for one in views)
         return views if known and len(views) == len(learning) else None
 
     def lesson(self, network: ActorCritic) -> Lesson | None:
@@ -102,7 +103,7 @@ class Losses(Judging):
             return None
         predictions = []
         for one in views:
-            compared = type(one).compared
+            compared = getattr(one.compared, "__func__", None)
             if compared not in (Prediction.compared, Reconstruction.compared):
                 return None
             following = compared is Prediction.compared

@@ -191,11 +191,11 @@ class PPO(RecurrentLearner[PPOConfig]):
         """Whether nobody does otherwise what compiled kernels do with a minibatch."""
         return (
             self.ranks.size == 1
-            and untouched(self, PPO, "_minibatch", "_above")
+            and untouched(self, PPO, "_minibatch", "_above", "numbers_of", "_told_of", "_numbers")
             and untouched(self, GradientSteps, "sampled_gradients", "_gradients", "_step")
             and untouched(self, GradientSteps, "_take_steps")
             and untouched(self.optimiser, StackedAdam, "step")
-            and all(type(one).finish is Mechanism.finish for one in self.mechanisms)
+            and all(untouched(one, Mechanism, "finish") for one in self.mechanisms)
         )
 
     def _above(self, kl: Tensor, limit: float | None) -> Tensor:
