@@ -54,7 +54,7 @@ def main(prog: str, words: list[str]) -> int:
     for run, one in asked:
         results = evaluate(run, one, extra, imports)
         found.append((run, results))
-        each.append(reports.results(run, one, extra, results))
+        each.append(reports.results(run, one, extra, results, _step(run, one)))
         of = "".join(f", checkpoint of step {step:,}" for step in one.steps())
         print(f"{run}{of}\n{reports.report(results)}")
         if not (options.json and len(asked) > 1):
@@ -71,6 +71,14 @@ def main(prog: str, words: list[str]) -> int:
         reports.write_json(user_path(options.json), {"runs": each, "over_runs": across})
         print(f"written to {options.json}")
     return 0
+
+
+def _step(run: Path, options: EvalOptions) -> int | None:
+    """Of the checkpoint that is evaluated."""
+    from socialgrid.train.checkpoint import steps_of
+
+    steps = options.steps() or steps_of(run)
+    return steps[-1] if steps else None
 
 
 def _of_checkpoints(run: Path, options: EvalOptions) -> list[EvalOptions]:

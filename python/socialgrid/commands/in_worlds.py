@@ -27,7 +27,8 @@ class BarsOptions:
     """Which evaluations to draw. Runs with the same LABEL are of one arm."""
 
     worlds: tuple[str, ...] = ()
-    """WORLD of files RUN/eval-WORLD.json, in this order; by default those that all runs have."""
+    """WORLD of files RUN/eval-WORLD.json, in this order; by default those that all runs have, but
+    for checkpoints of single steps (WORLD-step-N)."""
     metric: str = LEARNERS
     """A number of these files' group: learners_return_alone, collective_return, ..."""
     out: str = ""

@@ -286,11 +286,16 @@ def results_path(run_dir: Path, options: EvalOptions, extra: Mapping[str, Any]) 
 
 
 def results(
-    run_dir: Path, options: EvalOptions, extra: Mapping[str, Any], evaluation: Evaluation
+    run_dir: Path,
+    options: EvalOptions,
+    extra: Mapping[str, Any],
+    evaluation: Evaluation,
+    step: int | None = None,
 ) -> dict[str, Any]:
-    """What an evaluation found, ready for JSON."""
+    """What an evaluation found, ready for JSON; ``step``: of the checkpoint it is of."""
     return {
         "run": str(run_dir),
+        "checkpoint_step": step,
         "training_seed": load_config(run_dir).run.seed,
         "options": dataclasses.asdict(options),
         "set": dict(extra),

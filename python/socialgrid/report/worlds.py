@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from socialgrid.report.runs import RunCurves, group_titles
 
 LEARNERS, ALONE, OTHERS = "learners_return", "learners_return_alone", "others_return"
 _MAX_FILE = 64 << 20  # bytes of an evaluation
+_OF_A_STEP = re.compile(r"-step-\d+$")  # a world's name where a checkpoint was asked for
 
 
 def draw_worlds(runs: Sequence[RunCurves], path: Path) -> Path:
@@ -119,11 +121,13 @@ def bars_of(runs: Sequence[RunCurves], worlds: Sequence[str], metric: str = LEAR
 
     Args:
         runs: of one label, or alike in all but the seed, are an arm.
-        worlds: as in ``eval-WORLD.json``; by default those that all runs have.
+        worlds: as in ``eval-WORLD.json``; by default those that all runs have, but for checkpoints
+            that were asked for by their step.
         metric: of the file's ``group``.
 
     Raises:
-        UsageError: a run was not evaluated there, or a file is none of an evaluation.
+        UsageError: a run was not evaluated there, or a file is none of an evaluation, or one of a
+            checkpoint that was the newest then and is not any more.
     """
     worlds = worlds or _common(runs)
     titles = group_titles(runs)
@@ -156,7 +160,7 @@ def _common(runs: Sequence[RunCurves]) -> list[str]:
         {path.stem.removeprefix("eval-") for path in run.run_dir.glob("eval-*.json")}
         for run in runs
     ]
-    found = sorted(set.intersection(*each))
+    found = sorted(world for world in set.intersection(*each) if not _OF_A_STEP.search(world))
     if not found:
         raise UsageError(
             f"{runs[0].run_dir}: there is no world in which all of these runs were evaluated; "
@@ -169,8 +173,9 @@ def _read(run_dir: Path, world: str) -> Mapping[str, Any]:
     """The numbers of the group in a file of an evaluation."""
     path = run_dir / f"eval-{world}.json"
     try:
-        group = json.loads(read_bytes(path, _MAX_FILE))["group"]
-        if not isinstance(group, dict):
+        data = json.loads(read_bytes(path, _MAX_FILE))
+        group, step = data["group"], data.get("checkpoint_step")
+        if not isinstance(group, dict) or not isinstance(step, int | None):
             raise TypeError
     except FileNotFoundError:
         raise UsageError(
@@ -178,9 +183,23 @@ def _read(run_dir: Path, world: str) -> Mapping[str, Any]:
         ) from None
     except OSError as error:
         raise UsageError(told(error, path)) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{path}: not what socialgrid-eval writes") from None
+    newest = _newest_step(run_dir)
+    if step is not None and step < newest and not _OF_A_STEP.search(world):
+        raise UsageError(
+            f"{path}: of step {step:,}, but the run has gone on to {newest:,}; evaluate it anew, "
+            f"or draw the checkpoint of that step: --worlds {world}-step-{step} (socialgrid-eval "
+            f"--checkpoint {step} writes it)"
+        )
     return group
+
+
+def _newest_step(run_dir: Path) -> int:
+    """Of a run's newest checkpoint; 0 where there is none."""
+    names = [path.name for path in (run_dir / "checkpoints").glob("step-*")]
+    steps = [name.removeprefix("step-") for name in names]
+    return max((int(step) for step in steps if step.isdecimal()), default=0)
 
 
 def _interval(table: Mapping[str, Any], metric: str, run_dir: Path, world: str) -> Interval:

@@ -113,6 +113,9 @@ def test_all_checkpoints_are_evaluated_each_into_a_file(tmp_path, visited, capsy
     assert len({json.dumps(one) for one in returns.values()}) > 1, "weights changed"
     assert cli.evaluate([str(visited), *words]) == 0
     newest = json.loads((visited / "eval-training-world.json").read_text())
+    assert newest["checkpoint_step"] == max(steps)
+    for step, path in files.items():
+        assert json.loads(path.read_text())["checkpoint_step"] == step
     assert newest["group"]["learners_return"] == returns[steps[-1]]
     capsys.readouterr()
     assert cli.evaluate([str(visited), "--checkpoint", "130"]) == 2

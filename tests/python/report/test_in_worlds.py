@@ -87,7 +87,7 @@ def test_runs_that_were_not_evaluated_are_told_how(tmp_path, capsys):
     assert "not evaluated while it went on; --evaluation.interval" in capsys.readouterr().err
 
 
-def found_in(run, world, mean, *, half=0.5, others=None):
+def found_in(run, world, mean, *, half=0.5, others=None, step=None):
     def one(mean, half):
         interval = {"mean": mean, "low": mean - half, "high": mean + half}
         return {"over_episodes": interval}
@@ -95,7 +95,7 @@ def found_in(run, world, mean, *, half=0.5, others=None):
     group = {"learners_return": one(mean, half)}
     if others is not None:
         group["others_return"] = one(others, 0.0)
-    (run / f"eval-{world}.json").write_text(json.dumps({"group": group}))
+    (run / f"eval-{world}.json").write_text(json.dumps({"group": group, "checkpoint_step": step}))
 
 
 @pytest.fixture
@@ -139,6 +139,22 @@ def test_bars_say_of_each_arm_what_its_interval_is_over(arms, drawn):
     assert "social (n=3 training runs, 95% interval over them)" in labels
     assert "solo (n=1 training run, 95% interval over episodes)" in labels
     assert drawn[0].get_supylabel() == "learners return"
+
+
+def test_evaluations_of_older_checkpoints_are_drawn_if_they_are_asked_for(arms, tmp_path, capsys):
+    run = tmp_path / "social0"
+    for step in (50, 100):
+        (run / "checkpoints" / f"step-{step:012d}").mkdir(parents=True)
+    found_in(run, "maze", 3.0, step=100)
+    assert bars_of([RunCurves(run)], ["maze"])[0].each == (3.0,)
+    for word in arms:
+        found_in(RunCurves.named(word).run_dir, "maze-step-50", 2.0, step=50)
+    found = bars_of([RunCurves.named(word) for word in arms], ())
+    assert {bar.world for bar in found} == {"four-goals", "maze"}
+    assert bars_of([RunCurves(run)], ["maze-step-50"])[0].each == (2.0,)
+    found_in(run, "maze", 3.0, step=50)
+    assert cli.plot(["bars", *arms]) == 2
+    assert "eval-maze.json: of step 50, but the run has gone on to 100" in capsys.readouterr().err
 
 
 def test_bars_say_what_is_missing(arms, tmp_path, capsys):
