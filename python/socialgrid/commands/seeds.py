@@ -15,13 +15,18 @@ from pathlib import Path
 from types import FrameType
 
 from socialgrid._core import usable_cores
-from socialgrid.config import TrainConfig, UsageError, group_key, load_config
+from socialgrid.config import TrainConfig, UsageError, group_key, load_config, to_dict
 from socialgrid.config.errors import plain_line, told
 from socialgrid.config.run_files import CONFIG
 from socialgrid.config.spelling import is_option, seeds_in, take
 
 _TRAIN = "import sys; from socialgrid.commands.cli import train; sys.exit(train())"
 _TICK = 0.1  # seconds between looks at the processes
+_COMPLAINT = "socialgrid-train: "
+# Options that runs alike may differ in; those of the first line are told apart otherwise.
+_OF_EACH = ("run.seed", "run.run_dir", "run.total_steps", "run.precision")
+_SHARED = ("run.threads", "env.num_threads")  # 0: divided between the runs
+_MAY_DIFFER = ("run", "env", "logging", "closing", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,18 @@ def train_seeds(
         UsageError: the folder cannot be made, or holds runs of another configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    notes: dict[str, list[int]] = {}
     for seed in sweep.seeds:
         own = folder / f"seed{seed}"
-        if (own / CONFIG).exists() and not _alike(load_config(own), config):
+        if not (own / CONFIG).exists():
+            continue
+        there = load_config(own)
+        if not _alike(there, config):
             raise UsageError(f"{own}: holds a run with other options; choose another --run-dir")
+        for note in _kept(own, there, config):
+            notes.setdefault(note, []).append(seed)
+    for note, seeds in notes.items():
+        print(f"seed {', '.join(map(str, seeds))}: {note}", flush=True)
     print(f"{len(sweep.seeds)} seeds, {sweep.jobs} at a time: {folder}/seed*", flush=True)
     work = _Work(list(words), config, folder, list(sweep.seeds), sweep.jobs)
     code = work.to_the_end()
@@ -98,7 +111,33 @@ def train_seeds(
 def _alike(there: TrainConfig, wanted: TrainConfig) -> bool:
     """Whether a run is what is wanted; its precision was settled when it began."""
     run = replace(wanted.run, precision=there.run.precision)
-    return group_key(there) == group_key(replace(wanted, run=run))
+    same = there.players.groups == wanted.players.groups
+    return same and group_key(there) == group_key(replace(wanted, run=run))
+
+
+def _kept(own: Path, there: TrainConfig, wanted: TrainConfig) -> list[str]:
+    """What was asked for that a run which goes on does not take."""
+    from socialgrid.report import RunCurves
+
+    old, new = to_dict(there), to_dict(wanted)
+    options = [
+        option
+        for section in _MAY_DIFFER
+        for name, value in new[section].items()
+        if (option := f"{section}.{name}") not in _OF_EACH
+        and value != old[section][name]
+        and (value or option not in _SHARED)
+    ]
+    notes = []
+    if options:
+        notes.append(f"goes on with the {', '.join(options)} that it was begun with")
+    goal = wanted.run.total_steps
+    if goal < there.run.total_steps:
+        with contextlib.suppress(UsageError):  # nothing measured yet
+            steps = int(RunCurves(own).steps[-1])
+            if steps > goal:
+                notes.append(f"has gone {steps:,} steps already, more than the {goal:,} asked for")
+    return notes
 
 
 @dataclass
@@ -110,7 +149,7 @@ class _Work:
     folder: Path
     waiting: list[int]
     jobs: int
-    going: dict[int, tuple[subprocess.Popen[bytes], float]] = field(default_factory=dict)
+    going: dict[int, tuple[subprocess.Popen[bytes], float, int]] = field(default_factory=dict)
     stopped: int | None = None
 
     def to_the_end(self) -> int:
@@ -123,9 +162,10 @@ class _Work:
                         self._begin(self.waiting.pop(0))
                     time.sleep(_TICK)
                     for seed in list(self.going):
-                        code = self._look(seed) or code
+                        own = self._look(seed)
+                        code = code or own
             finally:
-                for process, _ in self.going.values():
+                for process, *_ in self.going.values():
                     process.kill()
         return code if self.stopped is None else 128 + self.stopped
 
@@ -141,23 +181,26 @@ class _Work:
             words += [] if run.threads else ["--run.threads", threads]
             words += [] if self.config.env.num_threads else ["--env.num-threads", threads]
         with open(f"{own}.log", "ab") as log:
+            before = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _TRAIN, *words],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        self.going[seed] = (process, time.monotonic())
+        self.going[seed] = (process, time.monotonic(), before)
 
     def _look(self, seed: int) -> int:
         """The exit code of a seed's process, said when it ends; 0 while it goes on."""
-        process, begun = self.going[seed]
+        process, begun, before = self.going[seed]
         if (code := process.poll()) is None:
             return 0
         del self.going[seed]
         own = self.folder / f"seed{seed}"
         if code == 0:
             print(f"seed {seed}: done in {time.monotonic() - begun:,.0f} s", flush=True)
+        elif self.stopped is not None and code in (-signal.SIGTERM, 128 + signal.SIGTERM):
+            print(f"seed {seed}: stopped", flush=True)
         else:
-            said = _last_line(Path(f"{own}.log"))
+            said = _reason(Path(f"{own}.log"), before)
             print(plain_line(f"seed {seed}: exit code {code}: {said}"), flush=True)
         return code if code >= 0 else 128 - code
 
@@ -167,7 +210,7 @@ class _Work:
 
         def catch(number: int, frame: FrameType | None) -> None:
             self.stopped = number
-            for process, _ in self.going.values():
+            for process, *_ in self.going.values():
                 with contextlib.suppress(OSError):
                     process.send_signal(signal.SIGTERM)
 
@@ -185,12 +228,21 @@ class _Work:
                 signal.signal(n, before)
 
 
-def _last_line(log: Path) -> str:
+def _reason(log: Path, before: int) -> str:
+    """Why a run ended, as its log says behind so many bytes.
+
+    Where another command trains the same seed, its progress is there as well: what complaints
+    begin with tells them from it.
+    """
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()
     except OSError as error:
         return told(error, log)
-    return next((line for line in reversed(lines) if line.strip()), "nothing was said")
+    lines = [line for line in lines if line.strip()]
+    complaints = [line for line in lines if line.startswith(_COMPLAINT)]
+    crashed = any(line.startswith("Traceback") for line in lines)
+    found = lines if crashed or not complaints else complaints
+    return found[-1] if found else "nothing was said"
 
 
 def _compare(config: TrainConfig, runs: Sequence[Path], folder: Path) -> None:

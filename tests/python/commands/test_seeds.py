@@ -4,13 +4,21 @@ import json
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from tests.python.train.runs import command, run, tiny
 
 from socialgrid.commands import cli
 from socialgrid.commands.words import join_lists
-from socialgrid.config import from_dict, group_key, load_config, run_files, to_dict
+from socialgrid.config import (
+    from_dict,
+    group_key,
+    load_config,
+    load_preset,
+    run_files,
+    to_dict,
+)
 from socialgrid.report import RunCurves, read_metrics
 
 
@@ -36,8 +44,11 @@ def test_every_seed_is_the_run_that_it_is_alone_and_the_same_command_goes_on(tmp
     assert other.returncode == 2
     assert f"{folder / 'seed3'}: holds a run with other options" in other.stderr
 
-    further = run("train", *words, 384)
+    further = run("train", *words, 384, "--run.keep-checkpoints", "7", "--logging.curves")
     assert further.returncode == 0, further.stdout + further.stderr
+    assert (
+        "seed 3, 5: goes on with the run.keep_checkpoints, logging.curves that it was begun with"
+    ) in further.stdout
     alone = ["--run-dir", str(tmp_path / "alone"), "--seed", "5", "--total-steps", "384"]
     assert cli.train([preset, *alone]) == 0
     assert returns_of(folder / "seed5") == returns_of(tmp_path / "alone")
@@ -74,6 +85,75 @@ def test_a_seed_that_fails_is_told_and_the_others_are_trained(tmp_path):
     assert "seed 0: exit code 2: socialgrid-train: " in done.stdout
     assert "exists and is not a directory" in done.stdout
     assert len(returns_of(folder / "seed1")) == 1
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Processes that say something and end at once: by seed what, and with which code."""
+    ends = {}
+
+    class Process:
+        def __init__(self, words, *, stdout, **_):
+            option = "--resume" if "--resume" in words else "--run.run-dir"
+            said, self.code = ends[Path(words[words.index(option) + 1]).name]
+            stdout.write(said.encode())
+
+        def poll(self):
+            if self.code == 128 + signal.SIGTERM:
+                signal.raise_signal(signal.SIGINT)
+            return self.code
+
+        def send_signal(self, number):
+            assert number == signal.SIGTERM
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    return ends
+
+
+def test_the_first_failure_counts_and_is_told_by_its_complaint(tmp_path, capsys, pretended):
+    progress = "step 1,024  return 0.5\n"
+    pretended["seed0"] = f"socialgrid-train: seed0: another process is at it\n{progress}", 2
+    pretended["seed1"] = "socialgrid-train: odd\nTraceback (most recent call last):\nBusy: 7\n", 1
+    pretended["seed2"] = progress, 0
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    (folder / "seed1.log").write_text("socialgrid-train: of another time\n")
+    words = [tiny(tmp_path), "--run-dir", str(folder), "--seeds", "0-2", "--jobs", "3"]
+    assert cli.train(words) == 2
+    told = capsys.readouterr().out
+    assert "seed 0: exit code 2: socialgrid-train: seed0: another process is at it" in told
+    assert "seed 1: exit code 1: Busy: 7" in told
+    assert "seed 2: done" in told
+
+
+def test_who_stops_is_told_of_no_failure(tmp_path, capsys, pretended):
+    pretended["seed0"] = "seed0/curves.png\n", 128 + signal.SIGTERM
+    words = [tiny(tmp_path), "--run-dir", str(tmp_path / "sweep"), "--seeds", "0-1"]
+    assert cli.train(words) == 128 + signal.SIGINT
+    told = capsys.readouterr().out
+    assert "seed 0: stopped" in told
+    assert "curves.png" not in told
+
+
+@pytest.mark.parametrize(
+    ("preset", "change", "message"),
+    [
+        ("room-21", {"players": {"groups": 3}}, "seed0: holds a run with other options"),
+        ("tiny", {"run": {"total_steps": 10**6}}, "has gone 2,000 steps already, more than the"),
+    ],
+)
+def test_what_a_run_that_goes_on_cannot_take_is_told(
+    tmp_path, capsys, pretended, preset, change, message
+):
+    preset = tiny(tmp_path) if preset == "tiny" else preset
+    folder = tmp_path / "sweep" / "seed0"
+    folder.mkdir(parents=True)
+    run_files.write_config(folder, to_dict(from_dict(change, load_preset(preset).config)), "")
+    (folder / "metrics.jsonl").write_text(json.dumps({"env_steps": 2000}) + "\n")
+    pretended["seed0"] = "", 0
+    cli.train([preset, "--run-dir", str(folder.parent), "--seeds", "0"])
+    told = capsys.readouterr()
+    assert message in told.out + told.err
 
 
 @pytest.mark.parametrize(
