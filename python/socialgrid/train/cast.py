@@ -17,8 +17,21 @@ from socialgrid.train.company import Company, Engagement
 from socialgrid.train.regime import regime_of
 from socialgrid.train.worlds import phase_at
 
-# Tensors of the learners of runs, for those whose newest checkpoints are not meant.
-Weights = Mapping[Path, Mapping[str, torch.Tensor]]
+
+@dataclass(frozen=True)
+class Present:
+    """A run as it is now, whatever its directory says.
+
+    Attributes:
+        config: its configuration.
+        weights: tensors of its learner.
+    """
+
+    config: TrainConfig
+    weights: Mapping[str, torch.Tensor]
+
+
+Presents = Mapping[Path, Present]
 
 
 @dataclass(frozen=True)
@@ -96,14 +109,17 @@ def seats_of(run_dir: Path, run: TrainConfig, kinds: Sequence[str]) -> tuple[Sea
     return tuple(seats)
 
 
-def eyes_of(seats: Sequence[Seat], options: Mapping[str, Any]) -> list[list[str]]:
+def eyes_of(
+    seats: Sequence[Seat], options: Mapping[str, Any], presents: Presents | None = None
+) -> list[list[str]]:
     """What each seat does not see: agents what was hidden from them where they learnt last."""
+    now = _resolved(presents)
     given = options.get("hide") or []
     found = []
     for place, seat in enumerate(seats):
         hidden = given
         if seat.run is not None:
-            config = load_config(seat.run)
+            config = _config_of(seat.run, now)
             hidden = phase_at(Course(config).configs[-1], 0).options.get("hide", [])
             place = 0 if config.advised else seat.slot  # noqa: PLW2901
         if not any(isinstance(item, str) for item in hidden):
@@ -113,7 +129,7 @@ def eyes_of(seats: Sequence[Seat], options: Mapping[str, Any]) -> list[list[str]
 
 
 def companies(
-    seats: Sequence[Seat], world: Any, device: torch.device, weights: Weights | None = None
+    seats: Sequence[Seat], world: Any, device: torch.device, presents: Presents | None = None
 ) -> list[Company]:
     """Load the networks of all seats, those of a run together.
 
@@ -123,7 +139,7 @@ def companies(
         seats: of the world.
         world: the ``VecEnv`` that they will play in.
         device: where networks live.
-        weights: of runs whose newest checkpoints are not meant.
+        presents: runs whose newest checkpoints are not meant.
 
     Raises:
         UsageError: a run is damaged, or its agents do not fit into this world or company.
@@ -132,10 +148,17 @@ def companies(
     for place, seat in enumerate(seats):
         if seat.run is not None:
             by_run.setdefault((seat.run.resolve(), seat.born), []).append(place)
-    given = {run.resolve(): tensors for run, tensors in (weights or {}).items()}
-    return [
-        _engage(seats, places, world, device, given.get(run)) for (run, _), places in by_run.items()
-    ]
+    now = _resolved(presents)
+    return [_engage(seats, places, world, device, now) for places in by_run.values()]
+
+
+def _resolved(presents: Presents | None) -> Presents:
+    return {run.resolve(): present for run, present in (presents or {}).items()}
+
+
+def _config_of(run: Path, now: Presents) -> TrainConfig:
+    present = now.get(run.resolve())
+    return load_config(run) if present is None else present.config
 
 
 def at_home(seats: Sequence[Seat], run_dir: Path, run: TrainConfig) -> bool:
@@ -154,12 +177,13 @@ def _engage(
     places: Sequence[int],
     world: Any,
     device: torch.device,
-    weights: Mapping[str, torch.Tensor] | None,
+    now: Presents,
 ) -> Company:
     """Networks of one run."""
     run, slots = seats[places[0]].run, tuple(seats[place].slot for place in places)
     assert run is not None, "these seats have networks"
-    config = load_config(run)
+    config, present = _config_of(run, now), now.get(run.resolve())
+    weights = None if present is None else present.weights
     home = _home(run, config, world.obs_mode)
     try:
         for place, slot in zip(places, slots, strict=True):

@@ -14,7 +14,7 @@ from socialgrid.config import TrainConfig
 from socialgrid.config.evaluation import EvalOptions
 from socialgrid.report.evaluation import Evaluation, Outcome, Result, outcomes_of
 from socialgrid.train import checkpoint
-from socialgrid.train.cast import Seat, Weights, at_home, companies, eyes_of, seats_of
+from socialgrid.train.cast import Present, Presents, Seat, at_home, companies, eyes_of, seats_of
 from socialgrid.train.company import Company
 from socialgrid.train.device import choose_device
 from socialgrid.train.on_policy.company import Recurrent
@@ -33,7 +33,7 @@ def play_seats(
     *,
     recorded: bool = False,
     hide: bool = True,
-    weights: Weights | None = None,
+    presents: Presents | None = None,
 ) -> Iterator[tuple[int, str, Played, Any]]:
     """Let players meet in a world, in every condition with every seed.
 
@@ -45,7 +45,7 @@ def play_seats(
         recorded: all networks are one run's at home, and what they say and how they influence
             each other is wanted.
         hide: agents do not see what was hidden from them where they learnt.
-        weights: of runs whose newest checkpoints are not meant.
+        presents: runs whose newest checkpoints are not meant.
 
     Yields:
         seed, condition, what was played, and the simulator (closed).
@@ -54,11 +54,7 @@ def play_seats(
         UsageError: the game refuses, or networks do not fit.
     """
     device = choose_device(options.device)
-    of_game = phase_at(config, 0).options
-    if hide:
-        rest = {name: value for name, value in of_game.items() if name != "hide"}
-        hidden = eyes_of(seats, of_game)
-        of_game = {**rest, "hide": hidden} if any(hidden) else rest
+    of_game = _options_there(config, seats, presents, hide=hide)
     group: list[Company] = []
     for seed in options.seeds:
         first_step = derived_seed(seed, EVALUATED_DRAWS) >> 1  # samples of a seed are its own
@@ -72,7 +68,7 @@ def play_seats(
                 present=present,
             )
             try:
-                group = group or companies(seats, worlds.env, device, weights)
+                group = group or companies(seats, worlds.env, device, presents)
                 first = group[0]
                 if recorded and isinstance(first, Recurrent):
                     played = play_episodes(
@@ -85,6 +81,45 @@ def play_seats(
             finally:
                 worlds.close()
             yield seed, condition, played, worlds.env
+
+
+def check_seats(run_dir: Path, present: Present, config: TrainConfig) -> None:
+    """Let a run's agents and whoever else is to meet them take their seats, and play nothing.
+
+    Args:
+        run_dir: of the run.
+        present: the run as it is now.
+        config: its configuration, moved to where it is to be evaluated.
+
+    Raises:
+        UsageError: as ``evaluate_seats`` would later.
+    """
+    seats, presents = seats_of(run_dir, present.config, config.players.kinds), {run_dir: present}
+    worlds = worlds_to_play(
+        config,
+        _options_there(config, seats, presents),
+        derived_seed(0, EVALUATED_WORLDS),
+        1,
+        scripted=[seat.scripted for seat in seats],
+        num_threads=1,
+    )
+    try:
+        companies(seats, worlds.env, choose_device("cpu"), presents)
+    finally:
+        worlds.close()
+
+
+def _options_there(
+    config: TrainConfig, seats: Sequence[Seat], presents: Presents | None, *, hide: bool = True
+) -> dict[str, Any]:
+    """Options of the game, with what those in the seats do not see."""
+    of_game = dict(phase_at(config, 0).options)
+    if hide:
+        hidden = eyes_of(seats, of_game, presents)
+        of_game.pop("hide", None)
+        if any(hidden):
+            of_game["hide"] = hidden
+    return of_game
 
 
 def learning_seats(seats: Sequence[Seat], run_dir: Path, run: TrainConfig) -> list[int]:
@@ -146,7 +181,7 @@ def evaluate_seats(
         conditions,
         recorded=home,
         hide="hide" not in extra,
-        weights=None if weights is None else {run_dir: weights},
+        presents=None if weights is None else {run_dir: Present(run, weights)},
     ):
         name, _, alone = condition.partition(" ")
         for place in [int(alone)] if alone else everybody:

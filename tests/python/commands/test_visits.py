@@ -134,12 +134,20 @@ def test_all_checkpoints_are_evaluated_each_into_a_file(tmp_path, visited, capsy
             ["--evaluation.interval", "9", "--evaluation.worlds", "maze,maze"],
             "two of them have the same name",
         ),
+        (
+            ["--evaluation.interval", "9", "--evaluation.worlds", "training,cleanup"],
+            "evaluation.worlds: cleanup: players: 5 learners, ",
+        ),
+        (
+            ["--evaluation.interval", "9", "--evaluation.worlds", "box-trapped"],
+            "evaluation.worlds: box-trapped: ",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_told_before_anything_is_learnt(tmp_path, words, told, capsys):
     assert cli.train([tiny(tmp_path), "--run-dir", str(tmp_path / "run"), *words]) == 2
     assert told in capsys.readouterr().err
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert not (tmp_path / "run").exists(), "nothing was written"
 
 
 def test_agents_with_tasks_of_their_own_are_evaluated_nowhere_else(tmp_path, capsys):

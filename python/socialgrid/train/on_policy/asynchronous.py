@@ -101,7 +101,7 @@ class AsyncTrainer(Run):
         self.learner = build_shared_learner(share, worlds.env, dump_dir, begun=self.begun)
         worlds.close()
         check_phases(self.learner, self.course)
-        self.visits = Visits(config, run_dir, "cpu")
+        self.visits = Visits(config, run_dir, "cpu", self.learner)
         self.restarted = 0
         self.shared = self._share()
         self.workers: list[_Worker] = []

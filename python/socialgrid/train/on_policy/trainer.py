@@ -92,7 +92,7 @@ class Trainer(Run):
             config.env.rollout_steps, self.slots, self.worlds, self.learner
         )
         self.collector = self._make_collector()
-        self.visits = Visits(config, run_dir, self.device.type)
+        self.visits = Visits(config, run_dir, self.device.type, self.learner)
         # Of the episodes that go on: returns, and whether the agent was in play in them.
         self._returns = np.zeros((self.num_envs, len(self.names)), np.float64)
         self._played = np.zeros(self._returns.shape, np.bool_)

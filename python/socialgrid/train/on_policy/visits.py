@@ -19,8 +19,9 @@ from socialgrid.config import TrainConfig, UsageError
 from socialgrid.config.evaluation import EvalOptions, evaluation_config
 from socialgrid.config.sections import TRAINING, world_name
 from socialgrid.report.console import number
-from socialgrid.train.meeting import evaluate_seats
-from socialgrid.train.run import Run
+from socialgrid.train.cast import Present
+from socialgrid.train.meeting import check_seats, evaluate_seats
+from socialgrid.train.run import Run, Saved
 
 _RETURNS = ("learners_return", "learners_return_alone", "others_return")
 
@@ -28,13 +29,14 @@ _RETURNS = ("learners_return", "learners_return_alone", "others_return")
 class Visits:
     """Where and how often a run's agents are evaluated while they learn."""
 
-    def __init__(self, config: TrainConfig, run_dir: Path, device: str) -> None:
-        """Find the worlds.
+    def __init__(self, config: TrainConfig, run_dir: Path, device: str, learner: Saved) -> None:
+        """Find the worlds, and let the agents take their seats there.
 
         Args:
             config: of the run.
-            run_dir: where its configuration lies.
+            run_dir: where it lies, or will.
             device: where the copies compute.
+            learner: whose agents they are.
 
         Raises:
             UsageError: there is no such world, or the run's agents do not fit into its company.
@@ -50,6 +52,11 @@ class Visits:
                 device=device,
             )
             moved = evaluation_config(config, options, {})
+            weights = {name: tensor.cpu() for name, tensor in learner.tensors().items()}
+            try:
+                check_seats(run_dir, Present(config, weights), moved)
+            except UsageError as error:
+                raise UsageError(f"evaluation.worlds: {world_name(world)}: {error}") from None
             self._worlds.append((world_name(world), options, moved))
 
     def due(self, run: Run, before: int) -> bool:

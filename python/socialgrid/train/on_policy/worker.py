@@ -70,7 +70,9 @@ def share_of(config: TrainConfig, index: int) -> tuple[TrainConfig, int]:
     )
     run = replace(config.run, device="cpu", threads=1)
     alone = replace(algorithm, workers=1, shards=1)
-    return replace(config, env=env, run=run, algorithm=alone), first
+    # The main process evaluates.
+    unseen = replace(config.evaluation, interval=0)
+    return replace(config, env=env, run=run, algorithm=alone, evaluation=unseen), first
 
 
 def algorithm_of(config: TrainConfig) -> A3CConfig:
