@@ -328,7 +328,9 @@ class Run(ABC):
                     # The first one is written at once: from then on something is kept.
                     due = time.monotonic() - saved_at >= run.checkpoint_minutes * 60
                     due = self._agree(due)
-                    if due or self._saved_step < 0 or self.problem is not None:
+                    wanted = due or self._saved_step < 0 or self.problem is not None
+                    # A checkpoint may be ahead of its row, and of the step of the next one.
+                    if wanted and self.env_steps != self._saved_step:
                         self.save(metrics)
                         saved_at = time.monotonic()
                     if self.problem is not None:

@@ -1,15 +1,17 @@
 """Evaluations of on-policy runs: while they go on, and of any checkpoint that they have kept."""
 
 import json
+import time
 
 import pytest
-from tests.python.train.runs import same_end, tiny
+import torch
+from tests.python.train.runs import Silent, same_end, tiny
 
 from socialgrid.commands import cli
-from socialgrid.config import load_config
+from socialgrid.config import load_config, load_preset, parse_train
 from socialgrid.config.evaluation import EvalOptions, evaluation_config
 from socialgrid.report import read_metrics
-from socialgrid.train import checkpoint, eyes_of, seats_of
+from socialgrid.train import checkpoint, create_run, eyes_of, seats_of
 
 INTERVAL = 300
 WORLDS = ["--evaluation.interval", str(INTERVAL), "--evaluation.episodes", "6"]
@@ -86,15 +88,32 @@ def test_a_resumed_run_finds_what_it_would_have_found(tmp_path, visited):
     same_end(run, visited)
 
 
-def test_workers_learn_on_while_the_main_process_evaluates(tmp_path):
-    words = ["--algorithm", "a3c", "--workers", "2", "--total-steps", "512", *WORLDS]
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_workers_wait_while_the_main_process_evaluates(tmp_path, synchronous):
     text = (tmp_path / tiny(tmp_path)).read_text()
     preset = tmp_path / "a3c.toml"
     preset.write_text(text[: text.index("[variants.ppo")] + text[text.index("[logging]") :])
-    run = train(tmp_path, "run", *words, preset=str(preset))
-    found = evaluated(run)
-    assert found
-    assert all(list(one) == ["training"] for one in found.values())
+    further = ["--algorithm", "a3c", "--workers", "2", "--evaluation.worlds", "training,maze"]
+    further += ["--algorithm.synchronous"] if synchronous else []
+    config = parse_train([*WORLDS, *further, *ALL], load_preset(str(preset)), "socialgrid-train")
+    trainer = create_run(config, tmp_path / "run")
+    find, seen = trainer.visits.found, []
+
+    def found(weights):
+        before = {name: tensor.clone() for name, tensor in weights.items()}
+        time.sleep(0.3)
+        result = find(weights)
+        assert int(trainer.shared.env_steps.sum()) == trainer.env_steps
+        assert all(torch.equal(tensor, before[name]) for name, tensor in weights.items())
+        seen.append(trainer.env_steps)
+        return result
+
+    trainer.visits.found = found
+    assert trainer.train(Silent()) == 0
+    assert list(evaluated(trainer.run_dir)) == seen
+    assert len(seen) >= 2
+    found_later = evaluated_by_command(trainer.run_dir, seen[0])["training"]
+    assert evaluated(trainer.run_dir)[seen[0]]["training"] == found_later
 
 
 def test_clones_are_evaluated_on_the_way_too(tmp_path):

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tests.python.algos.tiny import copy_rollout
-from tests.python.train.runs import command
+from tests.python.train.runs import Silent, command
 
 from socialgrid.config import CheckpointError, UsageError, from_dict
 from socialgrid.models import NonFiniteError
@@ -151,6 +151,25 @@ def test_two_workers_learn_and_the_run_is_one_like_any_other(tmp_path):
     assert collected(more[len(rows) :]) > collected(rows[:4]) + 10
     assert more[-1]["update"] == resumed.update > trainer.update
     assert more[-1]["seconds"] > last["seconds"]
+
+
+def test_a_checkpoint_ahead_of_its_row_is_not_written_again_for_the_next_row(tmp_path):
+    config = config_of(run={"total_steps": 192, "checkpoint_minutes": 0, "keep_checkpoints": 9})
+    trainer = create_run(config, tmp_path / "run")
+    counted, told = iter([128, 192]), iter([64, 128, 192])
+    capture = trainer.capture
+
+    def step():
+        trainer.shared.env_steps[0] = trainer.env_steps = next(told)
+        return {"update": 1, "env_steps": trainer.env_steps, "agents": {}, "pairs": {}}
+
+    def ahead(metrics_bytes):  # a worker counts its steps before the main process hears of them
+        trainer.shared.env_steps[0] = next(counted)
+        return capture(metrics_bytes)
+
+    trainer.step, trainer.capture = step, ahead
+    assert trainer.train(Silent()) == 0
+    assert checkpoint.steps_of(trainer.run_dir) == [128, 192]
 
 
 def test_workers_begin_with_the_shared_weights_alone(tmp_path):

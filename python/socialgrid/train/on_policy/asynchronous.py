@@ -10,7 +10,8 @@ the middle of a step leaves the others in peace.
 waits; the main process applies their mean once all are there. Only the main process waits for
 others, and it notices when one of them is dead.
 
-The main process starts the workers, replaces dead ones, writes metrics and checkpoints. An
+The main process starts the workers, replaces dead ones, writes metrics and checkpoints. While it
+evaluates, workers wait, each at the end of its batch: what a row says is of the row's step. An
 asynchronous run cannot be repeated bit for bit, and a resumed one begins new episodes.
 """
 
@@ -62,6 +63,7 @@ class _Worker:
     connection: Connection
     failures: int = 0
     words: str = ""
+    held: bool = False
 
 
 class AsyncTrainer(Run):
@@ -106,7 +108,7 @@ class AsyncTrainer(Run):
         self.shared = self._share()
         self.workers: list[_Worker] = []
         self._round: dict[int, list[dict[str, Any]]] = {}
-        self._held = False  # workers wait at the barrier
+        self._held = False  # workers wait for a word
 
     def _share(self) -> Shared:
         count = self.num_workers
@@ -120,11 +122,11 @@ class AsyncTrainer(Run):
                 name: shareable(torch.zeros(count, *p.shape))
                 for name, p in self.learner.model.named_parameters()
             }
-        stop = shareable(torch.zeros(1, dtype=torch.bool))
+        stop, hold = (shareable(torch.zeros(1, dtype=torch.bool)) for _ in range(2))
         learner = self.learner.share_memory()
         phase = shareable(torch.zeros(2, dtype=torch.int64))
         counts = counters(), counters(), counters(), counters()
-        return Shared(learner, *counts, gradients, stop, phase)
+        return Shared(learner, *counts, gradients, stop, hold, phase)
 
     @property
     def threads(self) -> int:
@@ -228,6 +230,8 @@ class AsyncTrainer(Run):
                 if kind == "row":
                     worker.failures = 0
                     self._round.setdefault(index, []).append(content[0])
+                elif kind == "held":
+                    worker.held = True
                 elif kind == "failed":
                     worker.words = content[0]
                 else:
@@ -255,9 +259,19 @@ class AsyncTrainer(Run):
         for (row,) in self._round.values():
             row["agents"] |= numbers.by_kind()["agents"]
 
+    def _hold(self) -> None:
+        """Wait until all workers wait at the end of their batches, or a signal comes."""
+        if self.synchronous:
+            return  # they do, at the barrier
+        self.shared.hold[0] = self._held = True
+        while self.interrupt.signal is None and not all(one.held for one in self.workers):
+            self._listen(replacing=True)
+
     def _let_go(self) -> None:
-        """Let workers that wait at the barrier go on."""
+        """Let workers that wait go on."""
+        self.shared.hold[0] = self._held = False
         for worker in self.workers:
+            worker.held = False
             with contextlib.suppress(OSError):
                 worker.connection.send(None)
 
@@ -306,6 +320,9 @@ class AsyncTrainer(Run):
         if self.synchronous:
             self._apply()
         self._held = self.synchronous
+        self._read_counters()
+        if self.visits.due(self, self._row_steps):
+            self._hold()
         return self._row()
 
     def finish(self) -> dict[str, Any] | None:
@@ -336,11 +353,14 @@ class AsyncTrainer(Run):
         return sum(map(len, self._round.values())) >= self.num_workers
 
     def _row(self) -> dict[str, Any]:
-        """One row of metrics for all batches that have come in since the last one."""
+        """One row of metrics for all batches that have come in since the last one.
+
+        After a signal nothing is evaluated any more.
+        """
         rows = [row for rows in self._round.values() for row in rows]
         self._round.clear()
         self._read_counters()
-        due = self.visits.due(self, self._row_steps)
+        due = self.visits.due(self, self._row_steps) and self.interrupt.signal is None
         visited = self.visits.follow(self) if due else {}
         now = time.monotonic()
         seconds = max(now - self._row_at, 1e-9)

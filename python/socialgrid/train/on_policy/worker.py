@@ -38,6 +38,7 @@ class Shared:
         env_steps, agent_steps, episodes: int64 ``[W + 1]``, likewise.
         gradients: ``[W, A, ...]`` by parameter, for the synchronous mode; otherwise empty.
         stop: bool ``[1]``, no further update is wanted.
+        hold: bool ``[1]``, nobody is to begin a batch until let go.
         phase: int64 ``[2]``, number of the present phase, and the environment steps at which it
             began; the main process writes it.
     """
@@ -49,6 +50,7 @@ class Shared:
     episodes: Tensor
     gradients: Mapping[str, Tensor]
     stop: Tensor
+    hold: Tensor
     phase: Tensor
 
 
@@ -227,7 +229,7 @@ def run_worker(
 
     It sends ("row", row) after every batch, or ("failed", traceback), or ("non-finite", what,
     update, agent, dump) when it ends for a reason. In the synchronous mode it waits for a word
-    after every row.
+    after every row; where it is to hold, it sends ("held",) and waits for one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process sees to it
     _end_with_parent()
@@ -236,6 +238,10 @@ def run_worker(
         worker = ActorLearner(config, run_dir, index, shared, life)
         worker.start()
         while not bool(shared.stop):
+            if bool(shared.hold):
+                connection.send(("held",))
+                connection.recv()
+                continue
             connection.send(("row", worker.step()))
             if worker.synchronous:
                 connection.recv()
