@@ -4,7 +4,8 @@
     python bench/dilemmas.py cleanup-mini    # 15 runs of 400,000 steps
     python bench/dilemmas.py harvest         # 12 runs of 4 million steps; also cleanup
 
-Runs that are already finished in the folder are kept, so an interrupted call goes on where it was.
+Runs that are already finished in the folder are kept, so an interrupted call goes on where it was;
+those of another number of steps are refused.
 Prints Markdown tables and draws every seed's curve.
 """
 
@@ -22,6 +23,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from budget import check_budget
+from socialgrid.config import load_preset, parse_train
 from socialgrid.report import read_metrics
 
 SEEDS_OF_EVALUATION = 100  # environments are never those of training
@@ -136,6 +139,12 @@ def train(
     print(f"{run_dir.name}: finished", flush=True)
 
 
+def budget(experiment: Experiment, arm: str, further: Sequence[str]) -> int:
+    """Steps of an arm's runs."""
+    words = [*experiment.arms[arm], *further]
+    return parse_train(words, load_preset(experiment.preset), "socialgrid-train").run.total_steps
+
+
 def evaluation(run_dir: Path, greedy: bool) -> Path:
     """Where the evaluation of a run lies."""
     return run_dir / ("evaluation-greedy.json" if greedy else "evaluation.json")
@@ -227,6 +236,8 @@ def main() -> None:
         for arm in experiment.arms
         for seed in seeds
     }  # fmt: skip
+    for (arm, _), run_dir in runs.items():
+        check_budget(run_dir, budget(experiment, arm, further))
     with ThreadPoolExecutor(args.parallel) as pool:
         jobs = [
             pool.submit(train, experiment, arm, seed, run_dir, further)

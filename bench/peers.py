@@ -5,10 +5,10 @@
     python bench/peers.py walker2d         # alone and four peers, three groups each
 
 An arm is one run of socialgrid-train whose groups (the seeds of the experiment) are stacked. Runs
-that are already finished in the folder are kept, so an interrupted call goes on where it was;
-``--at-once`` trains several arms at a time, ``--arms`` only some or others, ``--seed 1`` other
-groups. Prints Markdown tables and draws every group's curve. The published settings are those of
-the presets; budgets here are smaller.
+that are already finished in the folder are kept, so an interrupted call goes on where it was, and
+shorter ones are gone on with; longer ones are refused. ``--at-once`` trains several arms at a time,
+``--arms`` only some or others, ``--seed 1`` other groups. Prints Markdown tables and draws every
+group's curve. The published settings are those of the presets; budgets here are smaller.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from budget import check_budget
 from socialgrid.config import load_config
 from socialgrid.report import read_metrics
 
@@ -242,11 +243,12 @@ def main() -> None:
         parser.error(f"no arm {unknown[0]!r}; there are {', '.join(known)}")
     folder = options.runs / (options.experiment + (f"-seed{options.seed}" if options.seed else ""))
     runs = {arm: folder / folder_name(arm) for arm in arms}
+    steps = options.steps or experiment.steps
+    for run in runs.values():
+        check_budget(run, steps, longer=True)
     with ThreadPoolExecutor(options.at_once) as pool:
         for done in [
-            pool.submit(
-                train, experiment, arm, run, options.steps or experiment.steps, options.seed
-            )
+            pool.submit(train, experiment, arm, run, steps, options.seed)
             for arm, run in runs.items()
         ]:
             done.result()

@@ -4,9 +4,10 @@
 
 Learning rate, entropy and, where there is influence, its weight, its curriculum and its divergence
 are drawn; all else is the preset's. The same ``--seed`` draws the same settings, more of them with
-larger ``--settings``. What is finished is kept, so an interrupted call goes on where it was. Prints
-the table of the settings and draws, as ``socialgrid-plot arms`` does, the best ones beside the arms
-that are given as further runs (``--beside A3C=RUN ...``).
+larger ``--settings``. What is finished is kept, so an interrupted call goes on where it was; runs
+of another ``--steps`` are refused. Prints the table of the settings and draws, as
+``socialgrid-plot arms`` does, the best ones beside the arms that are given as further runs
+(``--beside A3C=RUN ...``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from budget import check_budget
 from socialgrid.config import load_preset
 
 Draws = np.random.Generator
@@ -95,6 +97,9 @@ def main() -> None:
         getattr(options, "influence_weight", 0.0) > 0 for options in config.social.options
     )
     folder = args.runs / f"{args.preset}-{args.social}-seed{args.seed}"
+    for number in range(args.settings):
+        for seed in range(args.seeds):
+            check_budget(folder / f"{number}-{seed}", args.steps)
     found: list[tuple[str, Path]] = []
     with ThreadPoolExecutor(args.parallel) as pool:
         jobs = []

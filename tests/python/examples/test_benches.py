@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.python.train.runs import Silent
 
 from socialgrid.config import load_preset, parse_train
+from socialgrid.report import read_metrics
+from socialgrid.train import create_run
 
 BENCH = Path(__file__).parents[3] / "bench"
 
@@ -16,7 +19,11 @@ def module(name):
     spec = importlib.util.spec_from_file_location(f"bench_{name}", BENCH / f"{name}.py")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = loaded  # dataclasses look there
-    spec.loader.exec_module(loaded)
+    sys.path.insert(0, str(BENCH))  # as where it is started
+    try:
+        spec.loader.exec_module(loaded)
+    finally:
+        sys.path.remove(str(BENCH))
     return loaded
 
 
@@ -60,3 +67,33 @@ def test_a_search_draws_the_same_settings_again_and_within_its_ranges():
         assert 0.1 <= options.curriculum <= 1.0
         assert 4e-4 <= config.algorithm.learning_rate <= 3e-3
     assert "--divergence" not in search.drawn(3, 0, False, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "folder", "preset"),
+    [
+        (dilemmas, ["box-trapped", "--seeds", "1"], "box-trapped/influence-0", "box-trapped"),
+        (peers, ["room-mini", "--arms", "2 peers"], "room-mini/2-peers", "room-mini"),
+        (
+            search,
+            ["box-trapped", "influence", "--settings", "1", "--seeds", "1"],
+            "box-trapped-influence-seed0/0-0",
+            "box-trapped",
+        ),
+    ],
+    ids=["dilemmas", "peers", "search"],
+)
+def test_runs_of_another_length_do_not_get_into_a_table(
+    program, words, folder, preset, tmp_path, monkeypatch
+):
+    run = tmp_path / folder
+    given = ["--total-steps", "400", "--device", "cpu", "--num-envs", "1", "--no-tensorboard"]
+    config = understood(preset, given)
+    create_run(config, run).train(Silent())
+    assert read_metrics(run / "metrics.jsonl")
+    (run / "finished").touch()
+    monkeypatch.setattr(program, "train", lambda *_: pytest.fail("trains"))
+    line = ["bench", *words, "--runs", str(tmp_path), "--steps", "300"]
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(SystemExit, match="is a run of 400 steps, not of 300: remove it"):
+        program.main()
