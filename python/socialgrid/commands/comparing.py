@@ -70,7 +70,9 @@ def arms(prog: str, words: list[str]) -> int:
     need_matplotlib()
     found = _trials(runs, options)
     out = user_path(options.out) if options.out else runs[0].run_dir / "arms.png"
-    print(draw_comparison(found, out, level=options.level, window=options.window))
+    grouped = any(run.config.regime.grouped for run in runs)
+    across = "steps of each agent" if grouped else "environment steps"
+    print(draw_comparison(found, out, level=options.level, window=options.window, across=across))
     return 0
 
 

@@ -20,7 +20,7 @@ from socialgrid.measures.intervals import Interval, interval_over_runs
 from socialgrid.measures.names import Place, measure
 from socialgrid.report.arms import Curve, draw_arm, mean_over_agents
 from socialgrid.report.console import number
-from socialgrid.report.figures import Values, colour_of, new_figure, save_figure
+from socialgrid.report.figures import Values, colour_of, name_axes, new_figure, save_figure
 from socialgrid.report.runs import RunCurves, differences, group_titles, left_out
 
 _DEFAULTS = ("evaluated_return", "collective_return", "return")
@@ -162,7 +162,12 @@ def windowed(trial: Trial, episodes: int) -> Curve:
 
 
 def draw_comparison(
-    found: Mapping[str, Sequence[Trial]], path: Path, *, level: float = 0.95, window: int = 200
+    found: Mapping[str, Sequence[Trial]],
+    path: Path,
+    *,
+    level: float = 0.95,
+    window: int = 200,
+    across: str = "steps of each agent",
 ) -> Path:
     """Draw every arm's mean over its trainings, with a confidence interval around it.
 
@@ -171,6 +176,7 @@ def draw_comparison(
         path: the PNG.
         level: of the intervals.
         window: episodes that a point is the mean of; evaluations are drawn as they are.
+        across: what the steps are.
 
     Raises:
         UsageError: matplotlib is missing, or the file cannot be written.
@@ -191,8 +197,7 @@ def draw_comparison(
                 curves, label = [_thinned(curve) for curve in smooth], f"{arm} (n={len(own)})"
                 draw_arm(axes, curves, colour_of(index), label, smoothed=False, level=level)
             axes.set_title(f"{task}: {measure(name).heading}", fontsize=10)
-            axes.set_xlabel("steps of each agent")
-            axes.grid(alpha=0.2)
+            name_axes(axes, across, "")
             handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     title = f"mean over trainings, {100 * level:g}% interval over them"
     figure.legend(

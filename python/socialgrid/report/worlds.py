@@ -22,10 +22,11 @@ from socialgrid.measures.names import measure
 from socialgrid.report.arms import Curve, draw_arm
 from socialgrid.report.console import number
 from socialgrid.report.evaluation import bounds
-from socialgrid.report.figures import colour_of, new_figure, save_figure
+from socialgrid.report.figures import colour_of, name_axes, new_figure, save_figure
 from socialgrid.report.runs import RunCurves, group_titles
 
 LEARNERS, ALONE, OTHERS = "learners_return", "learners_return_alone", "others_return"
+_BESIDE: dict[str, Any] = {"color": "0.3", "linestyle": ":", "label": "others there"}
 _MAX_FILE = 64 << 20  # bytes of an evaluation
 _OF_A_STEP = re.compile(r"-step-\d+$")  # a world's name where a checkpoint was asked for
 
@@ -74,8 +75,7 @@ def draw_worlds(runs: Sequence[RunCurves], path: Path) -> Path:
             if name == LEARNERS:
                 _draw_others(axes, members, world)
         axes.set_title(world + (", alone" if name == ALONE else ""), fontsize=10)
-        axes.set_xlabel("environment steps")
-        axes.grid(alpha=0.2)
+        name_axes(axes, "environment steps", "")
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     figure.supylabel("return per episode", fontsize=9)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=7)
@@ -94,7 +94,7 @@ def _draw_others(axes: Any, runs: Sequence[RunCurves], world: str) -> None:
     values = np.concatenate([run.evaluated(world, OTHERS)[:, 0] for run in runs])
     values = values[np.isfinite(values)]
     if len(values):
-        axes.axhline(values.mean(), color="0.5", linestyle=":", linewidth=1.0, label="others there")
+        axes.axhline(values.mean(), **_BESIDE)
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ def draw_bars(bars: Sequence[Bar], path: Path, metric: str = LEARNERS) -> Path:
             if len(bar.each) > 1:
                 axes.plot([place] * len(bar.each), bar.each, "kx", markersize=6)
             if math.isfinite(bar.others):
-                axes.plot([place - 0.4, place + 0.4], [bar.others] * 2, "k:", label="others there")
+                axes.plot([place - 0.4, place + 0.4], [bar.others] * 2, **_BESIDE)
         axes.axhline(0, color="k", linewidth=0.6)
         axes.set_xticks([])
         axes.set_title(world, fontsize=10)

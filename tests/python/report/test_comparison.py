@@ -121,6 +121,8 @@ def test_the_figure_has_means_and_the_level_that_was_asked_for(six, tmp_path, mo
     assert cli.plot(["arms", *words, "--out", str(out)]) == 0
     assert out.stat().st_size > 5_000
     first, second = figures[0].axes
+    assert first.get_xlabel() == "environment steps", "A3C adds its environments' up"
+    assert first.xaxis.get_major_formatter()(100_000) == "100k"
     assert first.get_title() == "Harvest-v0: collective return per episode"
     assert "equality" in second.get_title()
     thick = [line for line in first.lines if line.get_linewidth() == 2.0]

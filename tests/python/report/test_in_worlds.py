@@ -50,6 +50,7 @@ def test_worlds_of_one_run_have_a_panel_each_with_the_interval_over_episodes(tmp
     assert cli.plot(["worlds", str(run)]) == 0
     found = panels(drawn[0])
     assert list(found) == ["training", "training, alone", "four-goals"]
+    assert found["training"].xaxis.get_major_formatter()(2_000_000) == "2M"
     line = next(one for one in found["four-goals"].lines if len(one.get_xdata()) == 2)
     np.testing.assert_array_equal(line.get_xdata(), [20, 40])
     np.testing.assert_array_equal(line.get_ydata(), [-2, -4])
