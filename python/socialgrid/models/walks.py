@@ -1,4 +1,4 @@
-"""Parameters of networks by name, found without walking through all modules every time."""
+"""Parameters of networks by name, found without walking through all modules every time; hooks."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ def named_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
 
 def _as_it_was(table: Mapping[str, Any], names: list[str], held: list[Any]) -> bool:
     return [*table] == names and all(map(operator.is_, table.values(), held))
+
+
+def heard(module: nn.Module) -> bool:
+    """Whether a hook listens to a module, or to one in it, which compiled kernels would pass by."""
+    return any(
+        one._forward_hooks
+        or one._forward_pre_hooks
+        or one._backward_hooks
+        or one._backward_pre_hooks
+        for one in module.modules()
+    )

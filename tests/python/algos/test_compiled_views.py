@@ -398,6 +398,57 @@ def test_what_cannot_see_views_is_refused(fastest, monkeypatch, kind):
     assert given.refused(views=None)
 
 
+@pytest.mark.parametrize("of", ["replay.sample", "replay.at", "optimiser.step_block", "_batch"])
+@pytest.mark.parametrize("kind", [*BOTH, "recurrent vectors"])
+def test_what_is_replaced_is_asked(calls, kind, of):
+    learner, asked, name = learner_of(kind), [], of.split(".")[-1]
+    owners = {"replay": learner.replay, "optimiser": learner.trained["q"].optimiser}
+    owner = owners.get(of.split(".")[0], learner)
+    own = getattr(owner, name)
+    setattr(owner, name, lambda *given: (asked.append(name), own(*given))[1])
+    learner.update()
+    assert len(asked) == 3
+    assert calls.taken == 0
+
+
+@pytest.mark.parametrize("kind", [*BOTH, "recurrent vectors"])
+def test_who_listens_to_networks_hears_everything(calls, kind):
+    learner, heard = learner_of(kind), []
+    head = learner.trained["q"].network
+    head = head.head if kind in MEMORIES else head.heads[0]
+    hook = head.register_forward_hook(lambda *given: heard.append(given))
+    learner.update()
+    assert len(heard) >= 3
+    assert calls.taken == 0
+    hook.remove()
+    learner.update()
+    assert calls.taken == 3
+
+
+@pytest.mark.parametrize("kind", [*BOTH, "recurrent vectors"])
+def test_what_is_kept_from_learning_does_not_move(calls, kind):
+    learner = learner_of(kind)
+    before = learner.tensors()
+    next(learner.trained["q"].network.parameters()).requires_grad_(False)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        learner.update()
+    for name, x in before.items():
+        assert torch.equal(learner.tensors()[name], x), name
+    assert calls.taken == 0
+
+
+@pytest.mark.parametrize("kind", [*BOTH, "recurrent vectors"])
+def test_steps_are_those_of_the_optimiser(fastest, monkeypatch, kind):
+    fast, slow = learner_of(kind), learner_of(kind)
+    for each in (fast, slow):
+        each.trained["q"].optimiser.betas = 0.5, 0.6
+        each.trained["q"].optimiser.eps = 0.01
+    fast.update()
+    monkeypatch.setattr(kernels, "KERNELS", None)
+    slow.update()
+    same(fast, slow)
+
+
 @pytest.mark.parametrize("name", ["_learn", "loss"])
 @pytest.mark.parametrize("kind", BOTH)
 def test_who_learns_otherwise_is_asked(calls, kind, name):

@@ -52,11 +52,12 @@ def take_steps(
     without = {"policy_delay": 1, "target_noise": 0.0, "target_noise_clip": 0.0}
     without |= {"temperature": 0.0, "target_entropy": 0.0, "num_actions": 0}
     learnt = {"critics": config.critics, "learns_temperature": "temperature" in parts}
+    common = taking_steps.common_numbers(config, parts["critic"].optimiser)
     failing, who, where, gradient, sums = kernels.KERNELS.learn_actor_critic(
         policy,
         arrays,
         config.hidden,
-        taking_steps.common_numbers(config) | without | learnt | dict(numbers),
+        common | without | learnt | dict(numbers),
         batches.learners,
         batches.begun,
         kernels.threads(),

@@ -19,14 +19,24 @@ from torch import Tensor
 from socialgrid.algos.off_policy.experience import BATCH, UPDATE_NOISE
 from socialgrid.algos.off_policy.off_policy_learner import OffPolicyLearner
 from socialgrid.algos.off_policy.taking_steps import Batches, Steps
+from socialgrid.algos.untouched import untouched
+from socialgrid.data.replay import Replay
+from socialgrid.data.sequence_replay import SequenceReplay
 from socialgrid.models import kernels
+from socialgrid.models.adam import StackedAdam
 from socialgrid.models.finite import NonFiniteError
+from socialgrid.models.trained import Trained
+from socialgrid.models.walks import heard, named_parameters
 
-# What ``_compiled_steps`` does in the place of.
+# What ``_compiled_steps`` does in the place of: of learners, memories, networks and optimisers.
 _COMPILED = (
     *("_learn", "loss", "critic_loss", "actor_loss", "_errors", "_one_more"),
     *("_descend", "_stepping", "_movers", "_move_targets"),
+    *("_batch", "_batch_words", "_drawn_noise", "_update_noise"),
 )
+_OF_MEMORIES = ("sample", "at")
+_OF_TRAINED = ("differentiate", "step", "follow")
+_OF_OPTIMISERS = ("step", "step_block")
 
 
 class CompiledLearner(OffPolicyLearner):
@@ -52,7 +62,8 @@ class CompiledLearner(OffPolicyLearner):
         # Priorities of agents who do not learn are those of networks that no kernel looks at.
         known = not self.config.prioritised or self._learners == self._now
         blocks = (part.flat.block for part in self._trained.values())
-        return known and self._learns_as_compiled() and kernels.usable(*blocks) and self._readable()
+        alike = self._learns_as_compiled() and self._trains_as_compiled()
+        return known and alike and kernels.usable(*blocks) and self._readable()
 
     def _readable(self) -> bool:
         """Whether kernels can read what is stored, and the networks."""
@@ -68,6 +79,25 @@ class CompiledLearner(OffPolicyLearner):
         return not any(
             x in vars(self) or getattr(kind, x, None) is not getattr(owner, x, None)
             for x in _COMPILED
+        )
+
+    def _trains_as_compiled(self) -> bool:
+        """Whether memories, networks and optimisers do nothing but what kernels do: nobody listens
+        to modules or keeps parameters from learning, and all optimisers have the same numbers.
+        """
+        parts = [*self._trained.values()]
+        memory = self.replay
+        kind = SequenceReplay if isinstance(memory, SequenceReplay) else Replay
+        return (
+            untouched(memory, kind, *_OF_MEMORIES)
+            and len({(*part.optimiser.betas, part.optimiser.eps) for part in parts}) == 1
+            and all(
+                untouched(part, Trained, *_OF_TRAINED)
+                and untouched(part.optimiser, StackedAdam, *_OF_OPTIMISERS)
+                and all(p.requires_grad for _, p in named_parameters(part.network))
+                and not any(map(heard, (part.network, part.target)))
+                for part in parts
+            )
         )
 
     @property

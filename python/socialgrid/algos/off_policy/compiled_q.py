@@ -98,7 +98,7 @@ def take_steps(
     found = kernels.KERNELS.learn_q(
         arrays,
         config.hidden,
-        _numbers(config) | {"num_actions": num_actions},
+        _numbers(part, config) | {"num_actions": num_actions},
         batches.learners,
         batches.begun,
         views,
@@ -120,7 +120,7 @@ def take_recurrent_step(
     views, arrays = views_of(network.torso, replay.obs_dtype)
     arrays |= replay.arrays() | taking_steps.drawn_arrays(batches)
     arrays |= taking_steps.part_arrays("q", part)
-    numbers = taking_steps.common_numbers(config) | {
+    numbers = taking_steps.common_numbers(config, part.optimiser) | {
         "double": config.double,
         "num_actions": num_actions,
         "memory": network.memory,
@@ -175,11 +175,11 @@ def updating(
     when = {"interval": config.train_interval, "starts": config.learning_starts}
     return {
         "arrays": arrays,
-        "numbers": {**_numbers(config), **when, **counts},
+        "numbers": {**_numbers(part, config), **when, **counts},
         "learners": batches.learners,
         "begun": batches.begun,
     }
 
 
-def _numbers(config: DQNConfig) -> dict[str, float]:
-    return taking_steps.common_numbers(config) | {"double": config.double}
+def _numbers(part: Trained, config: DQNConfig) -> dict[str, float]:
+    return taking_steps.common_numbers(config, part.optimiser) | {"double": config.double}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from socialgrid.algos.options import OffPolicyConfig
 from socialgrid.data.replay import Replay
+from socialgrid.models.adam import StackedAdam
 from socialgrid.models.trained import Trained
 
 
@@ -90,9 +91,9 @@ def changed(*parts: Trained) -> None:
         part.target_flat.changed()
 
 
-def common_numbers(config: OffPolicyConfig) -> dict[str, float]:
-    """What all learners learn by."""
-    beta1, beta2 = config.adam_betas
-    found = {"gamma": config.gamma, "tau": config.tau, "eps": config.adam_eps}
+def common_numbers(config: OffPolicyConfig, optimiser: StackedAdam) -> dict[str, float]:
+    """What all learners learn by; all their optimisers have the numbers of this one."""
+    beta1, beta2 = optimiser.betas
+    found = {"gamma": config.gamma, "tau": config.tau, "eps": optimiser.eps}
     found |= {"beta1": beta1, "beta2": beta2, "max_norm": config.max_grad_norm or 0.0}
     return found | {"target_interval": config.target_interval}
