@@ -560,6 +560,34 @@ def test_foreign_tensors_are_refused_and_change_nothing() -> None:
         assert torch.equal(x, before[name])
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *(("left", n) for n in (-1, 4)),
+        *(("followed", n) for n in (-1, 3)),
+        *(("buffer/followed", n) for n in (-1, 77)),
+        *(("following", n) for n in (-3, 1, 33, 10**9)),
+        *((name, -1) for name in ("epoch", "decisions", "observed")),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_and_change_nothing(name: str, wrong: int) -> None:
+    members, table = Members(2, 3, (0, 2)), [[0.0, 1.0], [2.0, 1.0]] * 2
+    config = PeersOptions(trust_buffer=31, follow_steps=3)
+    adviser = adviser_of(members, config, table)
+    list(played(adviser, members, 20, 1))
+    before, broken = adviser.tensors(), adviser.tensors()
+    counters = ("stored", "following", "epoch", "decisions", "observed")
+    if name in counters:
+        broken["counters"][counters.index(name)] = wrong
+    else:
+        broken[name][1] = wrong
+    with pytest.raises(ValueError, match=f"adviser's {'counters' if name in counters else name}"):
+        adviser.load_tensors(broken)
+    for key, x in adviser.tensors().items():
+        assert torch.equal(x, before[key])
+    adviser.load_tensors(before)
+
+
 # -- asking ------------------------------------------------------------------------------------
 
 

@@ -273,10 +273,36 @@ class PeerAdviser:
                     f"adviser's {name}: {given.dtype} {tuple(given.shape)} does not fit {agents} "
                     f"agents in groups of {self.members.size} with {stored} stored steps"
                 )
+        self._check_numbers(tensors, copies)
         self.trust.load_tensors(tensors, (stored, following, observed), copies)
         self._followed, self._left = tensors["followed"].clone(), tensors["left"].clone()
         self._epoch, self._decisions = epoch, decisions
         self._draws.keys.copy_(tensors["key"])
+
+    def _check_numbers(self, tensors: Mapping[str, Tensor], copies: int) -> None:
+        """See to it that tensors of the right shapes tell of members, steps and places that there
+        are.
+
+        Raises:
+            ValueError: they do not.
+        """
+        counters, copies = self._counters(tensors), max(copies, 1)
+        (stored, following, *_), room = counters, self.trust.capacity(copies)
+        if following not in range(0, room, copies) or stored % copies or min(counters) < 0:
+            raise ValueError(
+                f"adviser's counters {tensors['counters'].tolist()}: not of a buffer of {room} "
+                f"steps, {copies} at a time"
+            )
+        places = self.members.size
+        ends = {"followed": places, "left": self.config.follow_steps + 1}
+        ends |= {"buffer/followed": places} if stored else {}
+        for name, end in ends.items():
+            given = tensors[name]
+            if given.numel() and (int(given.min()) < 0 or int(given.max()) >= end):
+                raise ValueError(
+                    f"adviser's {name}, {int(given.min())} to {int(given.max())}: must be less "
+                    f"than {end}, and not negative"
+                )
 
     @staticmethod
     def _counters(tensors: Mapping[str, Tensor]) -> list[int]:

@@ -154,7 +154,7 @@ class Trust:
     def fits(self, given: Tensor, stored: int, copies: int) -> bool:
         """Whether a tensor of the buffer may be one of ``tensors`` with so many steps stored."""
         lead = self._members.num_agents, stored
-        return given.shape[:2] == lead and stored <= self._capacity(max(copies, 1))
+        return given.shape[:2] == lead and stored <= self.capacity(max(copies, 1))
 
     def load_tensors(
         self, tensors: Mapping[str, Tensor], counters: tuple[int, int, int], copies: int
@@ -168,7 +168,7 @@ class Trust:
         self._buffer = {}
         if self.stored:
             obs = tensors["buffer/obs"]
-            lead = self._members.num_agents, self._capacity(max(copies, 1))
+            lead = self._members.num_agents, self.capacity(max(copies, 1))
             self._buffer = room_for(*lead, obs.shape[2:], obs.dtype)
             for name, x in by_name(self._buffer).items():
                 x[:, : self.stored] = tensors[f"buffer/{name}"]
@@ -177,7 +177,7 @@ class Trust:
         """For steps, if there is none."""
         if not self._buffer:
             count, copies = obs.shape[:2]
-            self._buffer = room_for(count, self._capacity(copies), obs.shape[2:], obs.dtype)
+            self._buffer = room_for(count, self.capacity(copies), obs.shape[2:], obs.dtype)
 
     def _drawn(self) -> tuple[int, int]:
         """Transitions that each copy draws after a step: for trust, and of each agent with a
@@ -189,7 +189,7 @@ class Trust:
 
     def _store(self, step: AdvisedStep) -> None:
         copies = step.reward.shape[1]
-        capacity = self._capacity(copies)
+        capacity = self.capacity(copies)
         self._make_room(step.obs)
         here = slice(self.following, self.following + copies)
         for name, x in by_name(self._buffer).items():
@@ -252,6 +252,6 @@ class Trust:
             )
             self.shared = moved_values(self.shared, pooled, whose, config.trust_rate)
 
-    def _capacity(self, copies: int) -> int:
+    def capacity(self, copies: int) -> int:
         """Steps that the buffer of every agent holds, whole ones of all copies."""
         return -(-self._config.trust_buffer // copies) * copies

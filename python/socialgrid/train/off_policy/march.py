@@ -20,16 +20,21 @@ from torch import Tensor
 from socialgrid.algos.off_policy.dqn import DQN
 from socialgrid.models import kernels
 from socialgrid.social.advice.adviser import Adviser
+from socialgrid.social.advice.panel import Panel
 from socialgrid.social.advice.peers import PeerAdviser
 from socialgrid.social.advice.trust import Trust
 from socialgrid.train.off_policy.learner import AnyOffPolicyLearner
 from socialgrid.train.off_policy.tasks import OwnGames, Tasks
 
-# Of tasks, games, learners and advisers, what a march stands for.
+# Of tasks, games, learners, memories, panels and advisers, what a march stands for.
 _METHODS = frozenset(
     {
         *("step", "act", "store", "exploration", "propose", "values", "q_values"),
-        *("__call__", "observe", "probabilities"),
+        *("_act", "_choose", "_chance", "_random", "_uniform", "_q_values", "check_step"),
+        *("add", "places", "sample"),
+        *("ask", "everybody", "some", "told", "_propose"),
+        *("__call__", "observe", "probabilities", "_read", "_scaled"),
+        *("_store", "_update", "_move"),
     }
 )
 _PARTS = ("act", "simulate", "remember", "advise", "update")
@@ -61,19 +66,19 @@ class Marched:
 class March:
     """Takes steps of a run whose agents are able to."""
 
-    def __init__(self, tasks: OwnGames, learner: DQN, *, alone: bool) -> None:
+    def __init__(self, tasks: OwnGames, learner: DQN, panel: Panel, *, alone: bool) -> None:
         """See ``march_of``."""
-        self._tasks, self._learner, self._alone = tasks, learner, alone
+        self._tasks, self._learner, self._panel, self._alone = tasks, learner, panel, alone
 
     def possible(self, adviser: Adviser | None) -> bool:
         """Whether kernels are there, and do what would be done step by step: nobody has got a
         method of its own, and whoever decides whom to follow is of those that are known.
         """
-        known: list[Any] = [self._tasks, self._tasks.env, self._learner]
+        known: list[Any] = [self._tasks, self._tasks.env, self._learner, self._learner.replay]
         if adviser is not None:
             if not (type(adviser) is PeerAdviser and self._alone and type(adviser.trust) is Trust):
                 return False
-            known += [adviser, adviser.trust]
+            known += [adviser, adviser.trust, self._panel]
         if any(_METHODS & vars(x).keys() for x in known):
             return False
         block = self._learner.trained["q"].flat.block
@@ -157,13 +162,16 @@ class March:
         return Marched(done, undecided, finished, times, len(sums), learnt, error)
 
 
-def march_of(tasks: Tasks, learner: AnyOffPolicyLearner, *, alone: bool) -> March | None:
+def march_of(
+    tasks: Tasks, learner: AnyOffPolicyLearner, panel: Panel, *, alone: bool
+) -> March | None:
     """For deep Q-networks on vectors, each in games of its own, alone or with peers of whom all
     have networks and none explores on top of advice.
 
     Args:
         tasks: of all agents.
         learner: of all agents.
+        panel: whom advisers would ask.
         alone: whether networks without noise are all that advisers look at.
     """
     own = type(tasks) is OwnGames and tasks.env.obs_mode == "vector"
@@ -172,7 +180,7 @@ def march_of(tasks: Tasks, learner: AnyOffPolicyLearner, *, alone: bool) -> Marc
         return None
     assert isinstance(tasks, OwnGames)
     assert isinstance(learner, DQN)
-    return March(tasks, learner, alone=alone)
+    return March(tasks, learner, panel, alone=alone)
 
 
 def _array(x: Tensor | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -75,7 +75,7 @@ class OffPolicyTrainer(Run):
             peers_explore=advised.peers_explore,
         )
         alone = not self._scripted and not advised.explore_when_advised
-        self._march = march_of(self.tasks, self.learner, alone=alone)
+        self._march = march_of(self.tasks, self.learner, self._panel, alone=alone)
         self._undecided = False  # whom to follow, by a march
         self._evaluation_tasks: Tasks | None = None
         self._evaluations = self._epoch = 0
