@@ -102,9 +102,9 @@ class Training:
         else:
             self.agents = len(self.run.slots)
             self._count(learner.workers, "map")
-            self._count(learner, "_estimated_at_once")
+            self._count(learner, "estimated_at_once")
             # One call for all shards of a minibatch, or of several minibatches.
-            self._count(learner, "_steps_at_once" if isinstance(learner, PPO) else "_gradients")
+            self._count(learner, "steps_at_once" if isinstance(learner, PPO) else "_gradients")
             self._count(self.run.collector, "play_at_once")
         self.turn()
         self.updates = max(1, round(_SECONDS / self.wall.pop()))
