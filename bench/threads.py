@@ -64,7 +64,7 @@ CASES: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
         {"evaluation": {"interval": 0}, "env": {"num_threads": 1}},
     ),
 }
-_SECONDS = 4.0  # of updates that count as one turn, at least
+TURN_SECONDS = 4.0  # of updates that count as one turn, at least
 
 
 def config_of(case: str, *, shards: int = 0, threads: int = 1, quick: bool = False) -> TrainConfig:
@@ -107,7 +107,7 @@ class Training:
             self._count(learner, "steps_at_once" if isinstance(learner, PPO) else "_gradients")
             self._count(self.run.collector, "play_at_once")
         self.turn()
-        self.updates = max(1, round(_SECONDS / self.wall.pop()))
+        self.updates = max(1, round(TURN_SECONDS / self.wall.pop()))
         self.cpu.clear()
         self.shared = 0.0
 
