@@ -100,9 +100,9 @@ def test_runs_of_another_length_do_not_get_into_a_table(
         program.main()
 
 
-@pytest.mark.parametrize("case", ["mini", "harvest a3c", "room-21 dqn, two peers"])
+@pytest.mark.parametrize("case", ["mini", "harvest a3c"])
 def test_most_of_an_update_is_counted_as_shared_by_threads(monkeypatch, case):
     monkeypatch.setattr(threads, "TURN_SECONDS", 0.01)
     (row,) = threads.measure(case, [(0, 1)], 1, True)
     assert row.wall > 0.0
-    assert 0.0 < row.serial < 0.9  # nothing counted: 1; everything, or some of it twice: below 0
+    assert 0.0 < row.serial < 0.9  # by CPU time; nothing counted: 1; some of it twice: below 0
