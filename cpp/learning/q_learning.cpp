@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "distinct.hpp"
+#include "largest.hpp"
 #include "network.hpp"
 #include "sharing.hpp"
 #include "temporal.hpp"

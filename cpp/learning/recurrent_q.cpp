@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 
+#include "largest.hpp"
 #include "network.hpp"
 #include "numbers.hpp"
 #include "sharing.hpp"

@@ -3,18 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 
 namespace socialgrid::learning {
-
-// The first of the largest; what is no number counts as that.
-inline std::int64_t largest(const float* values, std::int64_t count) {
-  std::int64_t found = 0;
-  for (std::int64_t k = 1; k < count && !std::isnan(values[found]); ++k) {
-    if (values[k] > values[found] || std::isnan(values[k])) found = k;
-  }
-  return found;
-}
 
 // Huber's loss of a difference, and its gradient.
 inline double huber(float difference) {
