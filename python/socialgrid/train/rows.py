@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-# Numbers of agents that are means over the episodes that ended; all others are of the steps.
-OF_EPISODES = ("return", "return_std", "solo_return")
-
 _Returns = Sequence[np.ndarray[Any, Any]]
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from tests.python.algos.tiny import copy_rollout
@@ -458,6 +459,30 @@ def test_rows_of_workers_are_merged_by_their_weight():
         "groups": {"equality": 0.5},
         "options": {"penalty": 1.5},
     }  # fmt: skip
+
+
+def test_returns_of_workers_are_those_of_all_their_episodes():
+    alone, beside = np.array([1.0, 3.0]), np.array([11.0, 13.0, 18.0])  # learners of two workers
+    rows = [
+        {
+            "episodes_finished": len(own), "solo_episodes_finished": len(solo),
+            "agents": {
+                "return": [own.mean(), None], "return_std": [own.std(), None],
+                "solo_return": [solo.mean() if len(solo) else None, None], "kl": [kl, None],
+            },
+            "groups": {"collective_return": own.mean()},
+        }
+        for own, solo, kl in (
+            (alone, np.array([5.0, 6.0, 7.0, 8.0, 9.0, 10.0]), 1.0), (beside, np.array([]), 2.0)
+        )
+    ]  # fmt: skip
+    row, whole = merged(rows), np.concatenate((alone, beside))
+    assert (row["episodes_finished"], row["solo_episodes_finished"]) == (5, 6)
+    assert row["agents"]["return"] == [pytest.approx(whole.mean()), None]
+    assert row["agents"]["return_std"] == [pytest.approx(whole.std()), None]
+    assert row["agents"]["solo_return"] == [7.5, None]
+    assert row["agents"]["kl"] == [1.5, None]
+    assert row["groups"] == {"collective_return": pytest.approx(whole.mean())}
 
 
 def test_what_does_not_fit_several_workers_is_refused(tmp_path):

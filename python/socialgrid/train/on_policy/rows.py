@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from socialgrid.train.rows import OF_EPISODES
-
 Array = npt.NDArray[Any]
 
 
@@ -53,24 +51,37 @@ _OWN = ("worker", "steps", "stepping", "staleness", "dropped")
 
 
 def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Rows of several workers as one: counts add up, numbers of episodes are means over episodes,
-    everything else over workers; what a worker has no number for (None) does not count.
+    """Rows of several workers as one: counts add up, numbers of episodes are means over those
+    episodes (a spread is that of all of them together), everything else over workers; what a worker
+    has no number for (None) does not count.
     """
-    finished = [float(sum(row[name] for name in _COUNTS)) for row in rows]
+    together, solo = ([float(row[name]) for row in rows] for name in _COUNTS)
     evenly = [1.0] * len(rows)
-    by_episodes = finished if any(finished) else evenly
     row: dict[str, Any] = {}
     for name in dict.fromkeys(name for r in rows for name in r):
         values = [r.get(name) for r in rows]
         if name in _COUNTS:
             row[name] = sum(values)
         elif name not in _OWN:
-            equal = name in ("agents", "pairs", "time")
-            row[name] = _mean(values, evenly if equal else by_episodes)
-    for name in OF_EPISODES:
-        if name in row["agents"]:
-            row["agents"][name] = _mean([r["agents"].get(name) for r in rows], by_episodes)
+            row[name] = _mean(values, together if name == "groups" else evenly)
+    agents = row["agents"]
+    for name, counts in (("return", together), ("solo_return", solo)):
+        if name in agents:
+            agents[name] = _mean([r["agents"].get(name) for r in rows], counts)
+    if "return_std" in agents:
+        squares = [_squares(r["agents"]) for r in rows]
+        pairs = zip(_mean(squares, together), agents["return"], strict=True)
+        agents["return_std"] = [
+            None if square is None else math.sqrt(max(0.0, square - mean * mean))
+            for square, mean in pairs
+        ]
     return row
+
+
+def _squares(agents: Mapping[str, Any]) -> list[float | None]:
+    """Each agent's mean of squared returns, from their mean and spread."""
+    pairs = zip(agents["return"], agents["return_std"], strict=True)
+    return [None if mean is None else mean * mean + spread * spread for mean, spread in pairs]
 
 
 def _mean(values: Sequence[Any], weights: Sequence[float]) -> Any:
