@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -132,6 +132,12 @@ class OnPolicyConfig:
             ValueError: it cannot.
         """
 
+    def unused(self) -> Mapping[str, str]:
+        """Options that count for nothing beside the other values, and why."""
+        if self.learning_rate_end is None:
+            return {"learning_rate_steps": "it counts where algorithm.learning_rate_end is a rate"}
+        return {}
+
     def rates(self, progress: float) -> tuple[float, ...]:
         """Learning rates after so many environment steps: a straight line, then constant."""
         start, end = self.learning_rate, self.learning_rate_end
@@ -194,6 +200,7 @@ class OffPolicyConfig:
     sociable: ClassVar[bool] = True
     fixed: ClassVar[frozenset[str]] = frozenset({"name"})
     remembers: ClassVar[bool] = False  # what came before in its own task
+    samples: ClassVar[bool] = False  # policies are distributions, and not all chance is exploration
 
     name: str = ""
     """Chooses the algorithm."""
@@ -255,6 +262,17 @@ class OffPolicyConfig:
         values = rates if isinstance(rates, tuple) else (rates,)
         if not values or min(values) < 0:
             raise ValueError(f"learning_rate {rates}: one rate >= 0, or one for every agent")
+
+    def unused(self, *, discrete: bool = False) -> Mapping[str, str]:
+        """Options that count for nothing beside the other values, and why.
+
+        Args:
+            discrete: actions are known to be.
+        """
+        if self.prioritised:
+            return {}
+        names = ("priority_alpha", "priority_beta", "priority_beta_steps", "priority_mix")
+        return dict.fromkeys(names, "it counts with algorithm.prioritised")
 
 
 AlgorithmConfig = OnPolicyConfig | OffPolicyConfig

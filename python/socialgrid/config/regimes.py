@@ -78,7 +78,14 @@ class Regime(ABC):
 
     def unused(self, config: Sections) -> Mapping[str, str]:
         """Options that count for nothing in a configuration, ``section.field``, and why."""
-        return {}
+        found = {}
+        if len(config.network.channels) == 1:
+            found["network.kernel"] = (
+                "the only one of network.channels has the kernel network.first_kernel"
+            )
+        if not config.logging.video:
+            found["logging.video_frames"] = "there is no film with logging.no-video"
+        return found
 
     @abstractmethod
     def _check(self, config: Sections) -> None:
@@ -113,13 +120,20 @@ class OnPolicy(Regime):
 
     def unused(self, config: Sections) -> Mapping[str, str]:
         """See ``Regime``."""
-        if config.evaluation.interval:
-            return {}
-        return dict.fromkeys(
-            ("evaluation.episodes", "evaluation.worlds"),
-            f"{config.algorithm.name} is evaluated when it is over; evaluation.interval says how "
-            "often before",
-        )
+        algorithm = config.algorithm
+        assert isinstance(algorithm, OnPolicyConfig), "it names this regime"
+        found = dict(super().unused(config))
+        found |= {f"algorithm.{name}": why for name, why in algorithm.unused().items()}
+        if not config.evaluation.interval:
+            found |= dict.fromkeys(
+                ("evaluation.episodes", "evaluation.worlds"),
+                f"{algorithm.name} is evaluated when it is over; evaluation.interval says how "
+                "often before",
+            )
+        if not config.closing.trials:
+            reason = "nothing is played when the run is over; closing.trials says how often"
+            found |= dict.fromkeys(("closing.measures", "closing.notes"), reason)
+        return found
 
     def check_members(self, config: Sections) -> None:
         """See ``Regime``; nobody is advised."""
@@ -172,13 +186,32 @@ class OffPolicy(Regime):
         """See ``Regime``; sizes of what there is no network for."""
         algorithm = config.algorithm
         assert isinstance(algorithm, OffPolicyConfig), "it names this regime"
-        found = {"network.heads": f"{algorithm.name} has no such layers; algorithm.hidden counts"}
+        found = dict(super().unused(config))
+        discrete = config.env.gymnasium_id is None
+        options = algorithm.unused(discrete=discrete)
+        found |= {f"algorithm.{name}": why for name, why in options.items()}
+        found["network.heads"] = f"{algorithm.name} has no such layers; algorithm.hidden counts"
         if not algorithm.remembers:
             found["network.memory"] = f"{algorithm.name} has no memory"
         if _reads_vectors(config):
             reason = f"observations of {config.env.game} are vectors; algorithm.hidden counts"
             for name in ("channels", "kernel", "first_kernel", "features", "negative_slope"):
                 found[f"network.{name}"] = reason
+        if not config.evaluation.interval:
+            found["evaluation.episodes"] = "evaluation.interval says how often, here never"
+        reason = f"{algorithm.name} plays nothing when it is over; {', '.join(self.others)} do"
+        found |= dict.fromkeys(("closing.trials", "closing.measures", "closing.notes"), reason)
+        adviser = config.adviser
+        names = config.players.algorithms or (algorithm.name,)
+        if (
+            adviser is not None
+            and not adviser.explore_when_advised
+            and not any(map(_samples, names))
+        ):
+            found[f"{adviser.name}.peers_explore"] = (
+                f"nobody explores on top of advice; it counts with {adviser.name}."
+                "explore_when_advised, or where somebody learns by sac"
+            )
         return found
 
     def check_phases(self, config: Sections) -> None:
@@ -237,6 +270,12 @@ _OFF = {  # options that only some algorithms know, as if they did not exist
     "players.algorithms": "--players.algorithms none",
     "env.double_buffer": "--env.no-double-buffer",
 }
+
+
+def _samples(algorithm: str) -> bool:
+    """Whether policies of an off-policy algorithm are distributions."""
+    options = ALGORITHMS[algorithm]
+    return issubclass(options, OffPolicyConfig) and options.samples
 
 
 def _reads_vectors(config: Sections) -> bool:

@@ -206,15 +206,24 @@ def _check_use(words: Sequence[str], config: TrainConfig) -> None:
 
     Presets may hold them for when they count; whoever writes them means them.
     """
-    unused = dict(config.regime.unused(config))
-    for mechanism in (*config.social, *config.aux):
-        unused |= {f"{mechanism.name}.{name}": why for name, why in mechanism.unused().items()}
+    unused = _unused(config)
+    for phase in config.phases:  # what counts in any of them counts
+        there = _unused(config.in_phase(phase))
+        unused = {option: why for option, why in unused.items() if option in there}
     for word in filter(is_option, words):
         section, _, leaf = word[2:].partition("=")[0].replace("-", "_").partition(".")
         path = f"{section}.{leaf.removeprefix('no_')}"
         for option, why in unused.items():
             if option.replace("-", "_") == path:
                 raise UsageError(f"{word.partition('=')[0]}: {why}")
+
+
+def _unused(config: TrainConfig) -> dict[str, str]:
+    """Options that count for nothing beside the others, and why."""
+    found = dict(config.regime.unused(config))
+    for mechanism in (*config.social, *config.aux):
+        found |= {f"{mechanism.name}.{name}": why for name, why in mechanism.unused().items()}
+    return found
 
 
 def parse(

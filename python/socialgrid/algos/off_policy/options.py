@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -86,6 +87,7 @@ class SACConfig(OffPolicyConfig):
 
     learner: ClassVar[str] = "socialgrid.algos.off_policy.sac:SAC"
     discrete_learner: ClassVar[str] = "socialgrid.algos.off_policy.sac:DiscreteSAC"
+    samples: ClassVar[bool] = True
     name: Literal["sac"] = "sac"
     """Chooses the algorithm."""
     hidden: tuple[int, ...] = (150, 200)
@@ -118,6 +120,27 @@ class SACConfig(OffPolicyConfig):
         if not self.initial_temperature > 0:
             raise ValueError(f"initial_temperature {self.initial_temperature}: must be positive")
 
+    def unused(self, *, discrete: bool = False) -> Mapping[str, str]:
+        """See ``OffPolicyConfig``."""
+        found = dict(super().unused(discrete=discrete))
+        if self.target_entropy is not None:
+            found["target_entropy_ratio"] = "algorithm.target_entropy says what it is"
+        if self.temperature is not None:
+            found |= dict.fromkeys(
+                ("initial_temperature", "target_entropy", "target_entropy_ratio"),
+                f"algorithm.temperature {self.temperature:g} is not learnt",
+            )
+        if not self.state_dependent_noise:
+            found |= dict.fromkeys(
+                ("log_std_init", "noise_interval"), "it counts with algorithm.state_dependent_noise"
+            )
+        if discrete:
+            found |= dict.fromkeys(
+                ("state_dependent_noise", "log_std_init", "noise_interval"),
+                "it counts where actions are continuous",
+            )
+        return found
+
 
 @register_algorithm
 @dataclass(frozen=True)
@@ -148,3 +171,10 @@ class TD3Config(OffPolicyConfig):
         for name in ("exploration_noise", "target_noise", "target_noise_clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)}: must be 0 or more")
+
+    def unused(self, *, discrete: bool = False) -> Mapping[str, str]:
+        """See ``OffPolicyConfig``."""
+        found = dict(super().unused(discrete=discrete))
+        if not self.target_noise:
+            found["target_noise_clip"] = "algorithm.target_noise is 0"
+        return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -45,6 +45,13 @@ class PPOConfig(MinibatchConfig):
             if value is not None and value <= 0:
                 raise ValueError(f"{name} {value}: must be positive")
 
+    def unused(self) -> Mapping[str, str]:
+        """See ``OnPolicyConfig``."""
+        found = dict(super().unused())
+        if self.kl_target is None:
+            found["kl_stop_factor"] = "it counts where algorithm.kl_target is a number"
+        return found
+
 
 @register_algorithm
 @dataclass(frozen=True)
@@ -81,6 +88,19 @@ class A3CConfig(OnPolicyConfig):
         for name in ("workers", "max_staleness"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
+
+    def unused(self) -> Mapping[str, str]:
+        """See ``OnPolicyConfig``."""
+        found = dict(super().unused())
+        if self.workers == 1:
+            found |= dict.fromkeys(
+                ("synchronous", "max_staleness"), "it counts where algorithm.workers is 2 or more"
+            )
+        else:
+            found["shards"] = "each of algorithm.workers computes its own batch whole"
+            if self.synchronous:
+                found["max_staleness"] = "with algorithm.synchronous no gradient is stale"
+        return found
 
     def check_batch(self, num_envs: int, rollout_steps: int) -> None:
         """See ``OnPolicyConfig``."""

@@ -15,7 +15,7 @@ ADVICE = ("critic", "trust", "agent-values")
 NORMALISATIONS = ("printed", "largest")
 PROGRESS = ("veg", "tdg", "lg", "jvg")
 _OF_CHOICE = {"epsilon": "greedy", "temperature": "boltzmann", "temperature_decay": "boltzmann"}
-_OF_TRUST = ("trust_rate", "initial_trust", "trust_buffer", "trust_samples")
+_OF_TRUST = ("advantage", "trust_rate", "initial_trust", "trust_buffer", "trust_samples")
 _LARGEST = 3.4e38  # of 32-bit numbers
 
 
@@ -275,6 +275,16 @@ class LeCTROptions(AdviserOptions):
                 "lectr needs two or more members with networks, players.kinds names "
                 f"{owners} (--peers 2)"
             )
+
+    def unused(self) -> Mapping[str, str]:
+        """See ``MechanismOptions``."""
+        found = {"peers_explore": "teachers choose what they advise, whatever they would do"}
+        if self.progress != "veg":
+            reason = f"it counts where lectr.progress is veg; here it is {self.progress}"
+            found |= dict.fromkeys(("threshold", "threshold_rate"), reason)
+        elif self.threshold is not None:
+            found["threshold_rate"] = "lectr.threshold says what it is"
+        return found
 
 
 declare("agent_values", "agent values, of the whole group")
