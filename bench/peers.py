@@ -60,6 +60,7 @@ class Experiment:
 
 
 PEERS = ["--social", "peers"]
+EXPLORING = "--explore-when-advised"
 ADVERSARY = [*PEERS, "--players", "learner,learner,adversary"]
 ROOM = {
     "single, exploring": ["--social", "none"],
@@ -86,7 +87,8 @@ EXPERIMENTS = {
             "random advice": ["--social", "random-advice"],
             "early advising": ["--social", "early-advising"],
             "LeCTR": ["--social", "lectr"],
-            "2 peers, exploring": [*PEERS, "--explore-when-advised"],
+            "2 peers, exploring": [*PEERS, EXPLORING],
+            "random advice, exploring": ["--social", "random-advice", EXPLORING],
             "adversary, random advice": [*ADVERSARY, "--social", "random-advice"],
         },
     ),
@@ -101,6 +103,15 @@ EXPERIMENTS = {
             "random advice": ["--social", "random-advice"],
         },
         {},
+        {
+            "2 peers, exploring": [*PEERS, EXPLORING],
+            "4 peers, exploring": [*PEERS, "--peers", "4", EXPLORING],
+            "random advice, exploring": ["--social", "random-advice", EXPLORING],
+            "random advice of 4": ["--social", "random-advice", "--peers", "4"],
+            "random advice of 4, exploring": [
+                "--social", "random-advice", "--peers", "4", EXPLORING,
+            ],
+        },
     ),
     "walker2d": Experiment(
         "walker2d",
