@@ -2,13 +2,15 @@
 
     python bench/peers.py room             # five arms of five groups, 100,000 steps of each agent
     python bench/peers.py room-mini        # a small room: sizes of groups, an adversary, minutes
-    python bench/peers.py walker2d         # alone and four peers, three groups each
+    python bench/peers.py pendulum         # SAC alone, with four peers and with random advice
+    python bench/peers.py walker2d         # likewise, or hopper; three groups, hours
 
 An arm is one run of socialgrid-train whose groups (the seeds of the experiment) are stacked. Runs
 that are already finished in the folder are kept, so an interrupted call goes on where it was, and
 shorter ones are gone on with; longer ones are refused. ``--at-once`` trains several arms at a time,
-``--arms`` only some or others, ``--seed 1`` other groups. Prints Markdown tables and draws every
-group's curve. The published settings are those of the presets; budgets here are smaller.
+``--arms`` only some or others, ``--seed 1`` other groups. Prints Markdown tables, how far arms
+differ beside their groups, and draws every group's curve. The published settings are those of the
+presets; budgets here are smaller.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,11 @@ ROOM = {
     "adversary, trust": ADVERSARY,
     "adversary, critic only": [*ADVERSARY, "--advice", "critic"],
 }
+MOTOR = {
+    "single": ["--social", "none"],
+    "4 peers": [*PEERS, "--peers", "4"],
+    "random advice": ["--social", "random-advice", "--peers", "4"],
+}
 EXPERIMENTS = {
     "room": Experiment(
         "room-21",
@@ -113,15 +121,41 @@ EXPERIMENTS = {
             ],
         },
     ),
+    "pendulum": Experiment(
+        "pendulum-mini",
+        6_000,
+        ["--groups", "5", "--evaluation.interval", "500", "--evaluation.episodes", "5",
+         "--no-video"],
+        MOTOR,
+        {},
+        {},
+    ),
+    "double-pendulum": Experiment(
+        "pendulum-mini",
+        10_000,
+        ["--env", "gymnasium:InvertedDoublePendulum-v5", "--buffer-size", "10_000",
+         "--groups", "5", "--evaluation.interval", "1_000", "--evaluation.episodes", "3",
+         "--no-video"],
+        MOTOR,
+        {},
+        {},
+    ),
+    "hopper": Experiment(
+        "hopper",
+        20_000,
+        ["--groups", "3", "--gradient-steps", "4", "--evaluation.interval", "2_000",
+         "--evaluation.episodes", "5", "--no-video"],
+        MOTOR,
+        {"single": "2059±666", "4 peers": "2123±963", "random advice": "2483±87"},
+        {},
+    ),
     "walker2d": Experiment(
         "walker2d",
         200_000,
         ["--groups", "3", "--gradient-steps", "4", "--no-video"],
-        {
-            "single": ["--social", "none"],
-            "4 peers": [*PEERS, "--peers", "4"],
-        },
-        {"single": "1558±489", "4 peers": "2160±346"},
+        MOTOR,
+        {"single": "1558±489", "4 peers": "2160±346", "random advice": "1970±526"},
+        {},
     ),
 }  # fmt: skip
 
@@ -214,6 +248,46 @@ def tables(experiment: Experiment, runs: Mapping[str, Path]) -> str:
     return "\n".join(lines)
 
 
+def unlikely(one: Array, other: Array) -> tuple[float, float]:
+    """How far two arms' groups ``[G]`` and ``[H]`` differ.
+
+    Returns:
+        Welch's t, and the share of all ways to divide these groups among two arms of these sizes
+        that set their means as far apart at least (two-sided, exact: nothing is assumed of how
+        groups are spread, and three against three can come to no less than 0.1).
+    """
+    both, size = np.concatenate((one, other)), len(one)
+    spread = one.var(ddof=1) / size + other.var(ddof=1) / len(other)
+    apart = one.mean() - other.mean()
+    ways = np.array(list(combinations(range(len(both)), size)))
+    means = both[ways].mean(1)
+    rest = (both.sum() - size * means) / len(other)
+    far = np.abs(means - rest) >= abs(apart) - 1e-9 * np.abs(both).max()
+    with np.errstate(divide="ignore", invalid="ignore"):  # groups that are all the same
+        return float(apart / np.sqrt(spread)), float(far.mean())
+
+
+def differences(runs: Mapping[str, Path]) -> str:
+    """Every arm over those before it: difference of means over training, t and p."""
+    means = {arm: evaluations(run)[1].mean(0) for arm, run in runs.items()}
+    arms = list(means)
+    lines = [
+        "Row over column: difference of these means, Welch's t, p of dividing the groups anew "
+        "(exact, two-sided):",
+        "",
+        "| | " + " | ".join(arms[:-1]) + " |",
+        "|---|" + "---|" * len(arms[:-1]),
+    ]
+    for place, arm in enumerate(arms[1:], 1):
+        cells = [""] * len(arms[:-1])
+        for before in range(place):
+            other = means[arms[before]]
+            t, p = unlikely(means[arm], other)
+            cells[before] = f"{means[arm].mean() - other.mean():+.1f}, t = {t:.1f}, p = {p:.3f}"
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def draw(runs: Mapping[str, Path], path: Path) -> None:
     """One panel an arm, one line a group and their mean."""
     rows = -(-len(runs) // 5)
@@ -264,6 +338,8 @@ def main() -> None:
         ]:
             done.result()
     print(tables(experiment, runs))
+    if len(runs) > 1:
+        print("\n" + differences(runs))
     picture = folder / f"{options.experiment}.png"
     draw(runs, picture)
     print(picture)

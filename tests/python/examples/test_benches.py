@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.python.train.runs import Silent
 
@@ -45,6 +46,18 @@ def test_arms_of_peers_are_understood_and_all_different(name):
     for arm, config in zip(arms, found, strict=True):
         assert ("adversary" in arm) == ("adversary" in config.players.kinds)
         assert config.players.groups >= 3
+
+
+def test_how_far_arms_of_peers_differ_is_told_beside_their_groups():
+    two = np.array([46.5, 22.8, 33.6, 45.1, 42.2])
+    alone = np.array([21.4, 35.7, 13.7, 6.9, 23.4])
+    t, p = peers.unlikely(two, alone)
+    assert t == pytest.approx(17.82 / np.sqrt((9.90**2 + 10.85**2) / 5), abs=0.01)
+    assert p == pytest.approx(12 / 252)  # six sums of five are that large, six that small
+    assert peers.unlikely(alone, two) == pytest.approx((-t, p))
+    assert peers.unlikely(two, two)[1] == 1.0
+    assert peers.unlikely(np.array([4.0, 5, 6]), np.array([1.0, 2, 3]))[1] == pytest.approx(0.1)
+    assert peers.unlikely(np.array([9.0, 8]), np.array([1.0, 2, 3, 4]))[1] == pytest.approx(1 / 15)
 
 
 @pytest.mark.parametrize("name", dilemmas.EXPERIMENTS)
