@@ -78,7 +78,11 @@ void GivenUpdates::draw(std::int64_t stored) {
   }
 }
 
-bool GivenUpdates::take(const learning::Kernels& kernels, std::int64_t steps, int threads) {
+void GivenUpdates::begin(const learning::Kernels& kernels, learning::Crew& crew) {
+  together_.emplace(kernels, task_, agents_, crew, crew.threads());
+}
+
+bool GivenUpdates::take(std::int64_t steps) {
   std::vector<std::array<double, 2>> found(agents_.size());
   sums_.reserve(sums_.size() + 1);
   draw(std::min(stored_ + steps * copies_, memory_.capacity));
@@ -86,7 +90,7 @@ bool GivenUpdates::take(const learning::Kernels& kernels, std::int64_t steps, in
     memory_.check_drawn(agent.stored);
     agent.loss = agent.error = 0.0;
   }
-  const learning::Failure failure = learning::learn(kernels, task_, agents_, threads);
+  const learning::Failure failure = together_->learn();
   const bool whole = failure.step < 0;
   for (std::size_t i = 0; i < agents_.size(); ++i) {
     found[i] = {agents_[i].loss, agents_[i].error};

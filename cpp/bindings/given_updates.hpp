@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "given_learners.hpp"
@@ -24,9 +25,11 @@ class GivenUpdates {
                std::int64_t choices);
 
   const learning::Schedule& schedule() const { return schedule_; }
+  // By what and by whom updates are taken; before the first one.
+  void begin(const learning::Kernels& kernels, learning::Crew& crew);
   // Takes one update, so many steps after these were given. False where somebody's loss or
   // gradient is not finite: the gradient steps before that were taken. Where it throws none was.
-  bool take(const learning::Kernels& kernels, std::int64_t steps, int threads);
+  bool take(std::int64_t steps);
 
   // Of every update that was taken, sums of losses and errors of every learner.
   const Sums& sums() const { return sums_; }
@@ -48,6 +51,7 @@ class GivenUpdates {
   const std::uint64_t* keys_ = nullptr;
   std::vector<std::uint32_t> words_;
   std::vector<learning::QAgent> agents_;
+  std::optional<learning::QLearners> together_;
   Sums sums_;
   std::int64_t partly_ = 0;
 };

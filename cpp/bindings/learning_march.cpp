@@ -242,6 +242,7 @@ void march(const Kernels& kernels, const py::handle& batch, const py::dict& give
            const py::function& tell) {
   Given all(given, numbers, hidden);
   Marching& task = all.task;
+  learning::Crew crew(learning::threads_for(task.agents, threads));
   std::optional<GivenUpdates> updates;
   if (!learners.is_none()) {
     updates.emplace(learners.cast<py::dict>(), hidden, task.actions);
@@ -271,10 +272,12 @@ void march(const Kernels& kernels, const py::handle& batch, const py::dict& give
     hands.step = [&](const std::vector<std::int32_t>& actions, Happened& happened) {
       env.step(actions, buffers_of(happened, bytes, last));
     };
-    if (updates)
-      hands.update = [&](std::int64_t steps) { return updates->take(kernels, steps, threads); };
+    if (updates) {
+      updates->begin(kernels, crew);
+      hands.update = [&](std::int64_t steps) { return updates->take(steps); };
+    }
     hands.stop = [&] { return signals.given_up(); };
-    found = learning::march(kernels, task, hands, threads);
+    found = learning::march(kernels, task, hands, crew);
     try {
       signals.rethrow();
     } catch (...) {

@@ -71,7 +71,8 @@ py::object learn(const Kernels& kernels, const py::dict& given, const Indices& h
   try {
     const Unlocked unlocked;
     for (const QAgent& q : all) memory.check_drawn(q.stored);
-    failure = learning::learn(kernels, task, all, threads);
+    learning::Crew crew(learning::threads_for(memory.learners, threads));
+    failure = learning::QLearners(kernels, task, all, crew, threads).learn();
   } catch (const learning::TooManyTiles&) {
     return py::none();
   }

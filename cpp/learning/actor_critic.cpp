@@ -382,12 +382,15 @@ std::int64_t ActorCritic::noise() const {
 
 Failure learn(const Kernels& kernels, const ActorCritic& task,
               std::vector<ActorCriticAgent>& agents, int threads) {
-  return step_together(
-      static_cast<std::int64_t>(agents.size()), task.steps, kParts, threads,
-      [&] { return std::make_unique<Desk>(kernels, task); },
-      [&](std::int64_t a, Desk& desk) {
-        return std::make_unique<Learner>(kernels, task, agents[static_cast<std::size_t>(a)], desk);
-      });
+  const auto count = static_cast<std::int64_t>(agents.size());
+  Crew crew(threads_for(count, threads));
+  return Together<Desk, Learner>(
+             crew, count, [&] { return std::make_unique<Desk>(kernels, task); },
+             [&](std::int64_t a, Desk& desk) {
+               return std::make_unique<Learner>(kernels, task, agents[static_cast<std::size_t>(a)],
+                                                desk);
+             })
+      .step(task.steps, kParts);
 }
 
 }  // namespace socialgrid::learning

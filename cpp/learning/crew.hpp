@@ -1,14 +1,18 @@
-// Threads that are started for one piece of work.
+// Threads that work side by side.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "meeting.hpp"
 
 namespace socialgrid::learning {
 
@@ -21,58 +25,98 @@ inline void make_ready_to_throw() {
   }
 }
 
-// Calls work(0), ..., work(threads - 1) side by side, work(0) on the calling thread. None of them
-// begins before every thread has been started, and all have ended when this returns or throws.
-//
-// Throws std::runtime_error, or std::bad_alloc, where a thread cannot be started: then no work was
-// begun. What work throws reaches the caller; of several, the lowest thread's.
+// The calling thread and some more, which stay from one piece of work to the next.
+class Crew {
+ public:
+  // Throws std::runtime_error, or std::bad_alloc, where a thread cannot be started.
+  explicit Crew(int threads) : errors_(threads > 1 ? static_cast<std::size_t>(threads) : 1) {
+    try {
+      others_.reserve(errors_.size() - 1);
+      for (int thread = 1; thread < threads; ++thread) {
+        others_.emplace_back([this, thread] { stay(thread); });
+      }
+    } catch (const std::system_error& error) {
+      leave();
+      throw std::runtime_error("only " + std::to_string(others_.size() + 1) + " of " +
+                               std::to_string(threads) +
+                               " threads could be started: " + error.what());
+    } catch (...) {
+      leave();
+      throw;
+    }
+  }
+  ~Crew() { leave(); }
+  Crew(const Crew&) = delete;
+  Crew& operator=(const Crew&) = delete;
+
+  int threads() const { return static_cast<int>(errors_.size()); }
+
+  // Calls work(0), ..., work(threads - 1) side by side, work(0) on the calling thread; all have
+  // ended when this returns or throws. What work throws reaches the caller; of several, the lowest
+  // thread's.
+  template <typename Work>
+  void work(const Work& work) {
+    if (others_.empty()) return work(0);
+    with_ = &work;
+    call_ = [](const void* with, int thread) { (*static_cast<const Work*>(with))(thread); };
+    working_ = static_cast<int>(others_.size());
+    ++round_;
+    round_.notify_all();
+    one(0);
+    for (int left = working_; left != 0; left = working_) wait_while(working_, left);
+    std::exception_ptr first;
+    for (std::exception_ptr& error : errors_) {
+      if (error && !first) first = error;
+      error = nullptr;
+    }
+    if (first) std::rethrow_exception(first);
+  }
+
+ private:
+  void one(int thread) {
+    try {
+      call_(with_, thread);
+    } catch (...) {
+      errors_[static_cast<std::size_t>(thread)] = std::current_exception();
+    }
+  }
+
+  void stay(int thread) {
+    make_ready_to_throw();
+    for (int round = 0;; ++round) {
+      wait_while(round_, round);
+      if (over_) return;
+      one(thread);
+      if (working_.fetch_sub(1) == 1) working_.notify_one();
+    }
+  }
+
+  void leave() {
+    over_ = true;
+    ++round_;
+    round_.notify_all();
+    for (std::thread& other : others_) other.join();
+  }
+
+  std::vector<std::thread> others_;
+  std::vector<std::exception_ptr> errors_;  // of each thread
+  const void* with_ = nullptr;
+  void (*call_)(const void*, int) = nullptr;
+  std::atomic<int> round_{0}, working_{0};
+  std::atomic<bool> over_{false};
+};
+
+// Threads that so many pieces of work are shared among.
+inline int threads_for(std::int64_t pieces, int threads) {
+  return static_cast<int>(std::clamp<std::int64_t>(pieces, 1, std::max(threads, 1)));
+}
+
+// One piece of work for so many threads, see Crew. None of them begins before every thread has been
+// started: where one cannot be, no work was begun.
 template <typename Work>
 void side_by_side(int threads, const Work& work) {
   if (threads <= 1) return work(0);
-  enum { kWait, kGo, kLeave };
-  std::atomic<int> signal{kWait};
-  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(threads));
-  std::vector<std::thread> others;
-  others.reserve(static_cast<std::size_t>(threads) - 1);
-  const auto one = [&](int thread) {
-    try {
-      work(thread);
-    } catch (...) {
-      errors[static_cast<std::size_t>(thread)] = std::current_exception();
-    }
-  };
-  const auto let = [&](int what) {
-    signal = what;
-    signal.notify_all();
-  };
-  const auto join = [&] {
-    for (std::thread& other : others) other.join();
-  };
-  try {
-    for (int thread = 1; thread < threads; ++thread) {
-      others.emplace_back([&, thread] {
-        make_ready_to_throw();
-        signal.wait(kWait);
-        if (signal == kGo) one(thread);
-      });
-    }
-  } catch (const std::system_error& error) {
-    let(kLeave);
-    join();
-    throw std::runtime_error("only " + std::to_string(others.size() + 1) + " of " +
-                             std::to_string(threads) +
-                             " threads could be started: " + error.what());
-  } catch (...) {
-    let(kLeave);
-    join();
-    throw;
-  }
-  let(kGo);
-  one(0);
-  join();
-  for (const std::exception_ptr& error : errors) {
-    if (error) std::rethrow_exception(error);
-  }
+  Crew(threads).work(work);
 }
 
 }  // namespace socialgrid::learning

@@ -139,7 +139,7 @@ class Watch {
 };
 
 // Ends with the first step that is refused, not decided or not learnt from.
-void take_steps(March& march, const Marching& task, const Hands& hands, int threads,
+void take_steps(March& march, const Marching& task, const Hands& hands, Crew& crew,
                 Marched& found) {
   const std::int64_t all = task.agents * task.copies, inputs = task.networks.sizes.front();
   const auto size = static_cast<std::size_t>(all), wide = size * static_cast<std::size_t>(inputs);
@@ -153,7 +153,7 @@ void take_steps(March& march, const Marching& task, const Hands& hands, int thre
   while (found.steps < task.steps) {
     const std::int64_t k = found.steps;
     if (task.following != nullptr && !march.first(k) && task.following->due()) {
-      if (task.trusting != nullptr) task.trusting->learn(threads);
+      if (task.trusting != nullptr) task.trusting->learn(crew);
       watch.spent(found.trusting);
       found.undecided = !task.following->choose(task.obs);
       if (found.undecided) return;
@@ -189,7 +189,7 @@ void take_steps(March& march, const Marching& task, const Hands& hands, int thre
     found.waited += task.copies;
     const bool due = hands.update && found.waited >= when.interval &&
                      when.taken + found.steps * task.copies > when.starts;
-    if (task.trusting != nullptr && (due || task.trusting->full())) task.trusting->learn(threads);
+    if (task.trusting != nullptr && (due || task.trusting->full())) task.trusting->learn(crew);
     watch.spent(found.trusting);
     if (due) {
       if (!hands.update(found.steps)) return;
@@ -202,18 +202,18 @@ void take_steps(March& march, const Marching& task, const Hands& hands, int thre
 
 }  // namespace
 
-Marched march(const Kernels& kernels, const Marching& task, const Hands& hands, int threads) {
+Marched march(const Kernels& kernels, const Marching& task, const Hands& hands, Crew& crew) {
   March march(kernels, task);
   Marched found;
   try {
-    take_steps(march, task, hands, threads, found);
+    take_steps(march, task, hands, crew, found);
   } catch (...) {
     found.error = std::current_exception();
   }
   if (task.trusting == nullptr) return found;
   Watch watch;
   try {
-    task.trusting->learn(found.error ? 1 : threads);
+    task.trusting->learn(crew);
   } catch (...) {
     if (!found.error) found.error = std::current_exception();
   }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "crew.hpp"
 #include "follow.hpp"
 #include "kernels.hpp"
 #include "trusting.hpp"
@@ -83,7 +84,7 @@ struct Hands {
 };
 
 // Takes steps, up to the first before which it cannot be told whom agents choose to follow.
-// `threads` share what agents learn. Throws nothing but what is missing at the start.
-Marched march(const Kernels& kernels, const Marching& task, const Hands& hands, int threads);
+// The crew shares what agents learn. Throws nothing but what is missing at the start.
+Marched march(const Kernels& kernels, const Marching& task, const Hands& hands, Crew& crew);
 
 }  // namespace socialgrid::learning

@@ -7,8 +7,22 @@
 
 namespace socialgrid::learning {
 
-// Where all of some threads meet, again and again. Who comes early looks about for a while before
-// it sleeps: others are often microseconds away, and to be woken takes longer than that.
+// Returns once a number is no longer what it was. Looks about for a while before it sleeps, to be
+// notified: what changes it is often microseconds away, and to be woken takes longer than that.
+inline void wait_while(const std::atomic<int>& number, int old) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::microseconds kPatience{100};
+  const auto enough = Clock::now() + kPatience;
+  while (number == old) {
+    if (Clock::now() < enough) {
+      std::this_thread::yield();
+    } else {
+      number.wait(old);
+    }
+  }
+}
+
+// Where all of some threads meet, again and again.
 class Meeting {
  public:
   explicit Meeting(int threads) : threads_(threads) {}
@@ -24,20 +38,10 @@ class Meeting {
       round_.notify_all();
       return;
     }
-    const auto enough = Clock::now() + kPatience;
-    while (round_ == round) {
-      if (Clock::now() < enough) {
-        std::this_thread::yield();
-      } else {
-        round_.wait(round);
-      }
-    }
+    wait_while(round_, round);
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-  static constexpr std::chrono::microseconds kPatience{100};
-
   const int threads_;
   std::atomic<int> there_{0}, round_{0};
 };

@@ -208,16 +208,33 @@ class Learner {
 
 }  // namespace
 
-Failure learn(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents,
-              int threads) {
-  const auto count = static_cast<std::int64_t>(agents.size());
-  const int each = threads_of_each(count, threads);
-  return step_together(
-      count, task.steps, 1, threads, [&] { return std::make_unique<Desk>(kernels, task); },
-      [&](std::int64_t a, Desk& desk) {
-        return std::make_unique<Learner>(kernels, task, agents[static_cast<std::size_t>(a)], desk,
-                                         each);
-      });
-}
+class QLearners::All {
+ public:
+  All(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents, Crew& crew,
+      int threads)
+      : steps_(task.steps),
+        together_(
+            crew, static_cast<std::int64_t>(agents.size()),
+            [&] { return std::make_unique<Desk>(kernels, task); },
+            [&, each = threads_of_each(static_cast<std::int64_t>(agents.size()), threads)](
+                std::int64_t a, Desk& desk) {
+              return std::make_unique<Learner>(kernels, task, agents[static_cast<std::size_t>(a)],
+                                               desk, each);
+            }) {}
+
+  Failure learn() { return together_.step(steps_, 1); }
+
+ private:
+  std::int64_t steps_;
+  Together<Desk, Learner> together_;
+};
+
+QLearners::QLearners(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents,
+                     Crew& crew, int threads)
+    : all_(std::make_unique<All>(kernels, task, agents, crew, threads)) {}
+
+QLearners::~QLearners() = default;
+
+Failure QLearners::learn() { return all_->learn(); }
 
 }  // namespace socialgrid::learning

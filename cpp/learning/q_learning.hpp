@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "eye.hpp"
@@ -29,10 +30,22 @@ struct QLearning {
   Rules rules;
 };
 
-// Takes the gradient steps of all agents. Nobody takes a step in which somebody's loss or gradient
-// is not finite, nor any after that. Agents are shared among threads; results do not depend on it.
-// Throws as Eye::see does; then all have taken the same steps.
-Failure learn(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents,
-              int threads);
+// Agents who learn, shared among the threads of a crew; where there are more threads than agents,
+// an agent may use some. Results do not depend on them. What was given is used for as long as they
+// learn.
+class QLearners {
+ public:
+  QLearners(const Kernels& kernels, const QLearning& task, std::vector<QAgent>& agents, Crew& crew,
+            int threads);
+  ~QLearners();
+
+  // Takes the task's steps. Nobody takes a step in which somebody's loss or gradient is not finite,
+  // nor any after that. Throws as Eye::see does; then all have taken the same steps.
+  Failure learn();
+
+ private:
+  class All;
+  std::unique_ptr<All> all_;
+};
 
 }  // namespace socialgrid::learning

@@ -340,11 +340,13 @@ Failure learn(const Kernels& kernels, const RecurrentQLearning& task,
               std::vector<RecurrentQAgent>& agents, int threads) {
   const auto count = static_cast<std::int64_t>(agents.size());
   const int each = threads_of_each(count, threads);
-  return step_together(
-      count, 1, 1, threads, [&] { return std::make_unique<Desk>(kernels, task); },
-      [&](std::int64_t a, Desk& desk) {
-        return std::make_unique<Learner>(kernels, task, agents[index(a)], desk, each);
-      });
+  Crew crew(threads_for(count, threads));
+  return Together<Desk, Learner>(
+             crew, count, [&] { return std::make_unique<Desk>(kernels, task); },
+             [&](std::int64_t a, Desk& desk) {
+               return std::make_unique<Learner>(kernels, task, agents[index(a)], desk, each);
+             })
+      .step(1, 1);
 }
 
 }  // namespace socialgrid::learning

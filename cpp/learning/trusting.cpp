@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "distinct.hpp"
-#include "sharing.hpp"
 
 namespace socialgrid::learning {
 namespace {
@@ -141,17 +140,17 @@ void Trusting::move(const float* targets, const std::int64_t* places, std::vecto
   }
 }
 
-void Trusting::learn(int threads) {
+void Trusting::learn(Crew& crew) {
   if (learnt_ == 0) return;
   const TrustTask& t = task_;
   const std::int64_t each = t.copies * drawn();
   std::vector<std::vector<float>> values(static_cast<std::size_t>(t.agents));
-  const double products = static_cast<double>(networks_.parameters * t.agents * learnt_) *
-                          static_cast<double>(each * looked());
-  share(t.agents, 1, worthwhile(threads, products),
-        [&](std::int64_t agent, std::int64_t, std::int64_t) {
-          values[static_cast<std::size_t>(agent)] = values_of(agent);
-        });
+  crew.work([&](int thread) {
+    const std::int64_t end = t.agents * (thread + 1) / crew.threads();
+    for (std::int64_t a = t.agents * thread / crew.threads(); a < end; ++a) {
+      values[static_cast<std::size_t>(a)] = values_of(a);
+    }
+  });
   std::vector<float> targets(static_cast<std::size_t>(t.agents * each));
   std::vector<float> scratch(static_cast<std::size_t>(2 * t.members));
   for (std::int64_t step = 0; step < learnt_; ++step) {

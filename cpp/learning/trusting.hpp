@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "crew.hpp"
 #include "follow.hpp"
 #include "kernels.hpp"
 #include "network.hpp"
@@ -49,7 +50,7 @@ class Trusting {
   bool full() const;
   // Learns from what was noted since the last time. Values are those of the networks as they are
   // now. Nothing has changed where this throws.
-  void learn(int threads);
+  void learn(Crew& crew);
 
   // Steps stored, and where the next ones come.
   std::int64_t stored() const { return task_.stored; }

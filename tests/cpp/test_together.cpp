@@ -41,6 +41,35 @@ void everybody_works_and_the_first_error_arrives() {
   }
 }
 
+// Threads stay from one piece of work to the next, however long that takes to come, and after
+// errors.
+void a_crew_works_again_and_again() {
+  for (int threads = 0; threads < 5; ++threads) {
+    Crew crew(threads);
+    CHECK(crew.threads() == std::max(threads, 1));
+    std::vector<int> done(static_cast<std::size_t>(crew.threads()));
+    std::vector<std::thread::id> who(done.size());
+    for (int piece = 0; piece < 300; ++piece) {
+      const int broken = piece % 3 == 0 ? piece % crew.threads() : crew.threads();
+      std::string said;
+      if (piece % 100 == 50) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      try {
+        crew.work([&](int thread) {
+          const auto own = static_cast<std::size_t>(thread);
+          ++done[own];
+          if (piece == 0) who[own] = std::this_thread::get_id();
+          CHECK(who[own] == std::this_thread::get_id());
+          if (thread >= broken) throw std::runtime_error(std::to_string(thread));
+        });
+      } catch (const std::runtime_error& error) {
+        said = error.what();
+      }
+      CHECK(said == (broken < crew.threads() ? std::to_string(broken) : ""));
+      CHECK(done == std::vector<int>(done.size(), piece + 1));
+    }
+  }
+}
+
 enum class Where { nowhere, desk, learner, differentiate, descend };
 
 // Where which agent's thread throws, and what every agent has done.
@@ -48,6 +77,7 @@ struct Plan {
   Where where;
   std::int64_t agent, round;
   std::vector<std::int64_t> moved;
+  std::int64_t before = 0;  // rounds in earlier steps
 };
 
 struct Desk {};
@@ -68,7 +98,7 @@ class Learner {
 
  private:
   void throw_at(Where where, std::int64_t round) const {
-    if (plan_.where == where && plan_.agent == agent_ && plan_.round == round) {
+    if (plan_.where == where && plan_.agent == agent_ && plan_.round == plan_.before + round) {
       throw std::bad_alloc();
     }
   }
@@ -77,9 +107,10 @@ class Learner {
   std::int64_t agent_;
 };
 
-// Five agents take three steps of two parts; whether that threw.
+// Five agents take a step and two more, of two parts each; whether that threw.
 bool throws(Plan& plan, int threads) {
   plan.moved.assign(5, 0);
+  plan.before = 0;
   std::atomic<std::int64_t> desks{0};
   const auto desk = [&] {
     if (plan.where == Where::desk && desks++ == plan.agent) throw std::bad_alloc();
@@ -89,7 +120,11 @@ bool throws(Plan& plan, int threads) {
     return std::make_unique<Learner>(plan, agent);
   };
   try {
-    CHECK(step_together(5, 3, 2, threads, desk, learner).agent == -1);
+    Crew crew(threads);
+    Together<Desk, Learner> all(crew, 5, desk, learner);
+    CHECK(all.step(1, 2).agent == -1);
+    plan.before = 2;
+    CHECK(all.step(2, 2).agent == -1);
   } catch (const std::bad_alloc&) {
     return true;
   }
@@ -149,6 +184,7 @@ void nobody_goes_on_before_all_have_met() {
 
 int main() {
   everybody_works_and_the_first_error_arrives();
+  a_crew_works_again_and_again();
   nobody_goes_on_before_all_have_met();
   an_error_ends_the_steps_of_all();
   return socialgrid::testing::outcome();
