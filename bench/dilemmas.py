@@ -246,7 +246,7 @@ def main() -> None:
         for job in jobs:
             job.result()
     print(tables(experiment, runs))
-    path = Path("bench") / f"{args.experiment}.png"
+    path = folder / f"{args.experiment}.png"
     draw(experiment, runs, path)
     print(path)
 

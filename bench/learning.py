@@ -105,7 +105,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--parallel", type=int, default=2, help="runs at a time, one thread each")
-    parser.add_argument("--figure", type=Path, default=Path("bench/goal-cycle-mini.png"))
+    parser.add_argument("--figure", type=Path, help="RUNS/goal-cycle-mini.png by default")
     parser.add_argument("extra", nargs="*", help="further options of socialgrid-train, after --")
     args = parser.parse_args()
     runs = {
@@ -121,8 +121,9 @@ def main() -> None:
             job.result()
     ordered = dict(sorted(runs.items(), key=lambda item: (item[0][0], item[0][1], item[0][2])))
     print(table(ordered))
-    draw(ordered, args.figure)
-    print(args.figure)
+    picture = args.figure or args.runs / "goal-cycle-mini.png"
+    draw(ordered, picture)
+    print(picture)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def module(name):
 
 
 peers, dilemmas, search = module("peers"), module("dilemmas"), module("search")
-threads = module("threads")
+learning, threads = module("learning"), module("threads")
 
 
 def understood(preset, words):
@@ -111,6 +111,32 @@ def test_runs_of_another_length_do_not_get_into_a_table(
     monkeypatch.setattr(sys, "argv", line)
     with pytest.raises(SystemExit, match="is a run of 400 steps, not of 300: remove it"):
         program.main()
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "picture"),
+    [
+        (dilemmas, ["box-trapped"], "box-trapped/box-trapped.png"),
+        (learning, [], "goal-cycle-mini.png"),
+        (learning, ["--figure", "{}/other.png"], "other.png"),
+    ],
+    ids=["dilemmas", "learning", "learning elsewhere"],
+)
+def test_pictures_lie_beside_the_runs_wherever_one_stands(
+    program, words, picture, tmp_path, monkeypatch, capsys
+):
+    for name in ("train", "tables", "table"):
+        monkeypatch.setattr(program, name, lambda *_: "", raising=False)
+    monkeypatch.setattr(program, "draw", lambda *given: given[-1].touch())
+    words = [word.format(tmp_path) for word in words]
+    line = ["bench", *words, "--runs", str(tmp_path), "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", line)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "box-trapped").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    program.main()
+    assert (tmp_path / picture).is_file()
+    assert capsys.readouterr().out.endswith(f"{tmp_path / picture}\n")
 
 
 @pytest.mark.parametrize("case", ["mini", "harvest a3c"])
