@@ -10,7 +10,7 @@ from socialgrid import _core
 
 @dataclass(frozen=True)
 class Option:
-    """One configuration key of a game.
+    """One configuration key of a game; printed, it says all of this in two lines.
 
     Attributes:
         name: the key, as given to :func:`socialgrid.make_vec`.
@@ -33,6 +33,26 @@ class Option:
     high: float | None
     choices: tuple[str, ...]
     help: str
+
+    def __str__(self) -> str:
+        return self.described(self.default)
+
+    def described(self, value: Any) -> str:
+        """Name, type, what is allowed and, in a second line, what it does.
+
+        Args:
+            value: what is called its default.
+        """
+        kind = self.type if self.shape == "single" else f"{self.type}, {self.shape}"
+        bounds = [f"{x:g}" if x is not None else "" for x in (self.low, self.high)]
+        allowed = ", ".join(self.choices) or (" to ".join(bounds) if any(bounds) else "")
+        text = "off" if value is None else str(value)
+        text = text if len(text) <= 60 else f"{text[:50]}..."
+        return (
+            f"{self.name} ({kind.replace('_', ' ')})"
+            + (f": {allowed}" if allowed else "")
+            + f"\n    {self.help} (default: {text})"
+        )
 
 
 def list_games() -> list[str]:

@@ -690,6 +690,17 @@ def test_every_option_is_described(game):
     assert again.config == env.config
 
 
+def test_a_printed_option_says_what_it_is_and_what_is_allowed():
+    options = {option.name: option for option in socialgrid.game_options("GoalCycle-v0")}
+    assert str(options["num_goals"]) == (
+        "num_goals (int): 1 to 10\n    tiles in the cycle (default: 3)"
+    )
+    assert str(options["map"]).startswith("map (str, list)\n")
+    assert str(options["map"]).endswith(" (default: off)")
+    assert f": {', '.join(options['color'].choices)}\n" in str(options["color"])
+    assert options["reward"].described(2.5).endswith(" (default: 2.5)")
+
+
 OWN_MAP = ["#######", "#P...G#", *["#.....#"] * 5, "#######"]
 FORCED = [
     # What was asked for, and what the configuration says is in force.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import indent
 
 import socialgrid
 from socialgrid.algos.options import ALGORITHMS
@@ -40,16 +41,5 @@ def game_options(env: EnvConfig) -> str:
         if option.name == "num_agents":
             continue  # players.kinds says how many
         value = env.options.get(option.name, option.default)
-        bounds = [f"{x:g}" if x is not None else "" for x in (option.low, option.high)]
-        allowed = ", ".join(option.choices) or (" to ".join(bounds) if any(bounds) else "")
-        kind = option.type if option.shape == "single" else f"{option.type}, {option.shape}"
-        lines += [
-            f"  {option.name} ({kind.replace('_', ' ')})" + (f": {allowed}" if allowed else ""),
-            f"      {option.help} (default: {_brief(value)})",
-        ]
+        lines.append(indent(option.described(value), "  "))
     return "\n".join(lines)
-
-
-def _brief(value: object) -> str:
-    text = "off" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:50]}..."
