@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from socialgrid.extras import naming_the_extra
+
 
 def face(room: str, file: str) -> tuple[Callable[[str], Any], list[str]]:
     """The ``__getattr__`` and the ``__all__`` of a room.
@@ -33,6 +35,7 @@ def face(room: str, file: str) -> tuple[Callable[[str], Any], list[str]]:
     def found(name: str) -> Any:
         if name not in places:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(places[name]), name)
+        with naming_the_extra():
+            return getattr(importlib.import_module(places[name]), name)
 
     return found, sorted(places)

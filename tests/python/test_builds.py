@@ -88,6 +88,7 @@ def test_the_sdist_holds_the_sources_and_nothing_built(sdist):
         paths = {name.partition("/")[2] for name in archive.getnames()}
     for path in (
         "CMakeLists.txt",
+        "CITATION.cff",
         "LICENSE",
         "README.md",
         "CHANGELOG.md",

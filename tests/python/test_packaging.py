@@ -63,6 +63,39 @@ def test_the_version_is_written_once():
     assert socialgrid.__version__ == pyproject()["project"]["version"]
 
 
+def test_the_citation_is_of_this_version_and_names_the_papers():
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    project = pyproject()["project"]
+    assert f"version: {project['version']}" in lines
+    assert f"license: {project['license']}" in lines
+    assert f"keywords: [{', '.join(project['keywords'])}]" in lines
+    years = [line.split()[-1] for line in lines if line.startswith("    year:")]
+    assert years == ["2021", "2019", "2024"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "package", "extra"),
+    [
+        ("socialgrid.adapters.pettingzoo", "pettingzoo", "pettingzoo"),
+        ("socialgrid.adapters.stable_baselines3", "stable_baselines3", "sb3"),
+        ("from socialgrid.algos import PPO", "torch", "train"),
+    ],
+)
+def test_what_lacks_a_package_names_the_extra_that_brings_it(wanted, package, extra):
+    assert extra in pyproject()["project"]["optional-dependencies"]
+    line = wanted if " " in wanted else f"import {wanted}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.modules[{package!r}] = None; {line}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last == f'pip install "socialgrid[{extra}]" brings {package}'
+    assert done.stderr.count(last) == 1
+
+
 def test_types_are_shipped():
     package = Path(socialgrid.__file__).parent
     assert (package / "py.typed").is_file()

@@ -16,16 +16,19 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
-from pettingzoo.utils.conversions import (  # type: ignore[import-untyped]
-    parallel_to_aec_wrapper,
-)
-from pettingzoo.utils.env import ParallelEnv  # type: ignore[import-untyped]
-from pettingzoo.utils.wrappers import OrderEnforcingWrapper  # type: ignore[import-untyped]
 
 from socialgrid._core import ConfigError
+from socialgrid.extras import naming_the_extra
 
 from .aligned import aligned_rows
 from .episode import RENDER_FPS, RENDER_MODES, Episode
+
+with naming_the_extra():
+    from pettingzoo.utils.conversions import (  # type: ignore[import-untyped]
+        parallel_to_aec_wrapper,
+    )
+    from pettingzoo.utils.env import ParallelEnv  # type: ignore[import-untyped]
+    from pettingzoo.utils.wrappers import OrderEnforcingWrapper  # type: ignore[import-untyped]
 
 
 class GridParallelEnv(ParallelEnv[str, NDArray[Any], int]):  # type: ignore[misc]
