@@ -22,7 +22,7 @@ from socialgrid.train.on_policy.session import Session
 from socialgrid.train.seeds import PREDICTIONS, derived_seed
 from socialgrid.train.worlds import Worlds, phase_at, worlds_to_play
 
-ACTIONS = {"left": 0, "right": 1, "forward": 2}
+_FORESEEN = 3  # actions whose outcomes are drawn: the first ones, which turn and walk
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Moment:
     Attributes:
         step: of the episode.
         view: what it saw, uint8 ``[H, W, 3]``.
-        predicted: the next view it expected after each of ``ACTIONS``, the same kind.
-        action: the action it took.
+        predicted: the next view it expected after each of the first actions, by the action's name,
+            the same kind.
+        action: the name of the action it took.
         next_view: what it saw then.
         company: another agent was in sight, before or after.
     """
@@ -41,7 +42,7 @@ class Moment:
     step: int
     view: npt.NDArray[np.uint8]
     predicted: dict[str, npt.NDArray[np.uint8]]
-    action: int
+    action: str
     next_view: npt.NDArray[np.uint8]
     company: bool
 
@@ -78,6 +79,7 @@ def _episode(
 ) -> list[Moment]:
     env, place = worlds.env, slots.index(watched)
     rollout = Session(worlds, learner, slots, env.max_steps - 1).play()
+    names = [name.replace("_", " ") for name in env.action_names]
     moments: list[Moment] = []
     for step in range(rollout.num_steps):
         if rollout.done[step, 0] or not rollout.active[step, 0, watched]:
@@ -89,8 +91,8 @@ def _episode(
             Moment(
                 step,
                 view_image(env, rollout.obs[step, 0, watched].numpy()).copy(),
-                {name: images[action] for name, action in ACTIONS.items()},
-                int(rollout.action[step, 0, place]),
+                dict(zip(names[:_FORESEEN], images, strict=False)),
+                names[int(rollout.action[step, 0, place])],
                 view_image(env, rollout.obs[step + 1, 0, watched].numpy()).copy(),
                 bool(rollout.visible[step : step + 2, 0, watched].any()),
             )
@@ -122,12 +124,10 @@ def draw_predictions(run_dir: Path, seed: int = 0, rows: int = 6) -> Path:
     ]
     figure = new_figure(8, 1.7 * len(chosen) + 0.5)
     figure.suptitle(f"{run_dir.name}: views of agent {agent} and what it expects next", fontsize=9)
-    names = {number: name for name, number in ACTIONS.items()}
     for row, moment in enumerate(chosen):
         pictures = [(f"step {moment.step}: view", moment.view)]
         pictures += [(f"predicted: {name}", image) for name, image in moment.predicted.items()]
-        taken = names.get(moment.action, f"action {moment.action}")
-        pictures.append((f"came ({taken})", moment.next_view))
+        pictures.append((f"came ({moment.action})", moment.next_view))
         for column, (title, image) in enumerate(pictures):
             axes = figure.add_subplot(len(chosen), 5, row * 5 + column + 1)
             axes.imshow(image, interpolation="nearest")

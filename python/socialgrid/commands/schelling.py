@@ -279,7 +279,8 @@ def draw(points: Sequence[Point], options: SchellingOptions, path: Path) -> None
         mean, low, high = np.array(values, np.float64).T
         axes.plot(others, mean, style, color=colour, marker="o", markersize=4, label=label)
         axes.fill_between(others, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.set_title(f"{options.game}, {options.agents} agents", fontsize=10)
+    episodes = f"mean of {options.episodes} episodes, 95% interval"
+    axes.set_title(f"{options.game}, {options.agents} agents: {episodes}", fontsize=9)
     axes.set_xlabel("number of other cooperators")
     axes.set_ylabel(f"return in {options.max_steps} steps")
     axes.set_xticks(others)

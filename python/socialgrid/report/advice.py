@@ -103,7 +103,8 @@ def draw_peers(run: RunCurves, path: Path) -> Path:
         handles, members,
         loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(members)), fontsize=7,
     )  # fmt: skip
-    count = f"mean of {len(groups)} groups" if len(groups) > 1 else "one group"
+    several = f"mean of {len(groups)} groups, bands: 95% interval over them"
+    count = several if len(groups) > 1 else "one group"
     more = len(groups[0]) - len(learners)
     figure.suptitle(
         f"{run.run_dir.name}: {count}" + (f"; {more} more learners not shown" if more else ""),

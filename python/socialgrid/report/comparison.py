@@ -93,7 +93,7 @@ def trials_of(runs: Sequence[RunCurves], name: str = "") -> tuple[str, list[Tria
     trials = []
     for run, names, task in zip(runs, known, tasks, strict=True):
         if name not in names:
-            hint = nearest(name, names)
+            hint = nearest(name, names) or f"; known: {', '.join(dict.fromkeys(names))}"
             raise UsageError(f"{run.run_dir}: measure: {name!r} was not measured{hint}")
         for group, agents in enumerate(run.config.roster.learners()):
             if name in run.names("groups", Place.FILE):
@@ -200,6 +200,8 @@ def draw_comparison(
             name_axes(axes, across, "")
             handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     title = f"mean over trainings, {100 * level:g}% interval over them"
+    if all(len(own) == 1 for trials in found.values() for own in _cells(trials).values()):
+        title = "one training each: no interval"
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower center", fontsize=8, title=title
     )

@@ -106,16 +106,17 @@ def draw_group_sizes(found: Mapping[str, Sequence[GroupSize]], path: Path) -> Pa
                 (mean - low, high - mean) if np.isfinite(low) else (0.0, 0.0)
                 for mean, (low, high) in zip(means, found_bounds, strict=True)
             ]).T  # fmt: skip
-            name = label or "mean, 95% interval over training runs"
+            name = label or "all"
             axes.errorbar(
                 [one.size for one in sizes], means, errors, color=colour,
-                capsize=3, linewidth=1.6, label=f"{name} (n={', '.join(map(str, counts))})",
+                marker="_", markersize=14, capsize=3, linewidth=1.6,
+                label=f"{name} (n={', '.join(map(str, counts))})",
             )  # fmt: skip
         axes.set_title(f"mean return, {title}", fontsize=10)
         axes.set_xlabel("members of a group")
         axes.set_xticks(sorted({one.size for sizes in found.values() for one in sizes}))
         axes.grid(alpha=0.2)
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, title="mean, 95% interval over training runs", title_fontsize=7)
     return save_figure(figure, path)
 
 

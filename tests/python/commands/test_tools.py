@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tests.python.train.runs import FILM, command, tiny
 
+from socialgrid import make_vec
 from socialgrid.commands import cli
 from socialgrid.commands.evaluate import evaluate
 from socialgrid.commands.play import PlayOptions, play
@@ -167,8 +168,9 @@ def test_predicted_views_for_each_action(finished):
     assert len(moments) >= 10
     for earlier, later in itertools.pairwise(moments):
         np.testing.assert_array_equal(earlier.next_view, later.view)
-        assert earlier.predicted.keys() == {"left", "right", "forward"}
-        assert earlier.predicted["left"].shape == earlier.view.shape
+        assert list(earlier.predicted) == ["turn left", "turn right", "forward"]
+        assert earlier.predicted["turn left"].shape == earlier.view.shape
+        assert earlier.action.replace(" ", "_") in make_vec("GoalCycle-v0").action_names
 
 
 def test_a_person_plays_through_a_pipe():

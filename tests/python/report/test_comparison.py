@@ -133,6 +133,9 @@ def test_the_figure_has_means_and_the_level_that_was_asked_for(six, tmp_path, mo
     assert figures[0].legends[0].get_title().get_text() == (
         "mean over trainings, 99.5% interval over them"
     )
+    first_of_each = [words[0], words[3]]
+    assert cli.plot(["arms", *first_of_each, "--out", str(out)]) == 0
+    assert "no interval" in figures[1].legends[0].get_title().get_text()
 
 
 def test_only_the_best_settings_of_an_arm_count(tmp_path):
@@ -338,7 +341,8 @@ def test_correlation_is_drawn_for_one_game(tmp_path, capsys):
         (["arms", "RUN", "--level", "1.5"], "between 0 and 1"),
         (["arms", "RUN", "--window", "0"], "1 or more"),
         (["table", "RUN", "--best", "-1"], "0 or more"),
-        (["table", "RUN", "--measure", "collective_retrun"], "was not measured"),
+        (["table", "RUN", "--measure", "collective_retrun"], "did you mean 'collective_return'?"),
+        (["table", "RUN", "--measure", "x"], "'x' was not measured; known: "),
         (["table", "RUN", "--out", "x"], "out"),
         (["table", "nowhere"], "nowhere"),
     ],

@@ -678,6 +678,10 @@ def test_returns_over_group_size_have_a_point_a_seed(tmp_path, capsys, drawn):
     spots = [line for line in final.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(spots[0].get_ydata(), two.final)
     np.testing.assert_array_equal(spots[1].get_xdata(), [3, 3, 3])
+    means = final.containers[0].lines[0]
+    assert means.get_marker() == "_"
+    assert list(means.get_ydata()) == [two.final.mean(), three.final.mean()]
+    assert "95% interval" in final.get_legend().get_title().get_text()
     text = capsys.readouterr().out.splitlines()
     assert text[1].split()[:3] == ["2", "3", f"{two.final.mean():.2f}"]
     assert cli.plot(["groups", f"x={words[0]}", f"y={words[1]}", "--out", str(out)]) == 0
