@@ -339,3 +339,15 @@ def test_shipped_conditions_fit_their_presets(tmp_path):
         for condition in config.closing.conditions.values():
             config.in_condition(condition)
         assert config.closing.fitting(len(config.players.kinds)) == config.closing.measures
+
+
+def test_the_last_phase_at_full_size_is_the_published_world():
+    config, published = load_preset("follow-full-size").config, load_preset("goal-cycle").config
+    *small, large = (config.in_phase(name) for name in config.phases)
+    assert large.env.options == published.env.options
+    assert (large.env.game, large.players) == (published.env.game, published.players)
+    assert large.schedule == published.schedule
+    assert [phase.env.options["grid_size"] for phase in small] == [7] * 3
+    assert [phase.env.options["clutter_density"] for phase in small] == [0.0] * 3
+    assert [phase.env.options["penalty"] for phase in small] == [0.2, 0.2, 1.5]
+    assert [phase.env.options.get("hide", []) for phase in small] == [["goal"], ["goal"], []]
