@@ -33,7 +33,7 @@ from checkouts import ROOT, build_and_restart
 # The time that went into building the package counts.
 BEGIN = time.monotonic() - float(os.environ.get("SOCIALGRID_BUILT", "0"))
 FOLLOW, BOX = "follow-the-expert", "box-trapped-influence"
-SIGHT, PENALTY = "follow-in-sight", "follow-by-penalty"
+SIGHT, PENALTY, SIZE = "follow-in-sight", "follow-by-penalty", "follow-full-size"
 SEEDS = range(5)
 GRACE = 20.0  # seconds that interrupted runs have to write their checkpoints
 CODE = "import sys; from socialgrid.commands.cli import train; sys.exit(train())"
@@ -63,9 +63,11 @@ FOLLOW_ARMS = {  # name: (preset, words)
     "sight-alone": (SIGHT, ALONE),
     "penalty": (PENALTY, ""),
     "penalty-alone": (PENALTY, ALONE),
+    "size": (SIZE, ""),
+    "size-alone": (SIZE, ALONE),
 }
 DRAWN = {FOLLOW: ("company", "alone"), SIGHT: ("sight", "sight-alone"),
-         PENALTY: ("penalty", "penalty-alone")}  # fmt: skip
+         PENALTY: ("penalty", "penalty-alone"), SIZE: ("size", "size-alone")}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -220,9 +222,9 @@ def further_tables(results: Mapping[str, Any]) -> list[str]:
         rows = {row["seed"]: row for row in results.values() if row["arm"] == arm}
         if arm in DRAWN[FOLLOW] or not rows:
             continue
-        slot = 0 if words == ALONE else 1
-        conditions = list(next(iter(rows.values()))["closing"]["conditions"])
-        titles = conditions
+        there = next(iter(rows.values()))["closing"]["conditions"]
+        titles = conditions = list(there)
+        learner = next(iter(there[titles[0]]))  # presets name what the learner earns first
         if words == ALONE:  # nobody else is there, whatever a condition says
             conditions, titles = conditions[:1], ["final weights"]
         head = ["seed", "last tenth", "steps", *titles, "seconds"]
@@ -230,7 +232,7 @@ def further_tables(results: Mapping[str, Any]) -> list[str]:
         lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
         for seed, row in sorted(rows.items()):
             played = row["closing"]["conditions"]
-            means = " | ".join(cell(played[title][f"return:{slot}"]) for title in conditions)
+            means = " | ".join(cell(played[title][learner]) for title in conditions)
             lines.append(
                 f"| {seed} | **{cell(row['last_tenth'])}** | {row['env_steps']:,} | {means} | "
                 f"{row['seconds']:.0f} |"
@@ -286,7 +288,7 @@ def means(results: Mapping[str, Any]) -> list[str]:
 
 
 def draw(out: Path) -> None:
-    """Draw learners' returns over training, in company and alone, a line a seed."""
+    """Draw returns over training: learners in company and alone, a line a seed; a teacher."""
     if importlib.util.find_spec("matplotlib") is None:
         return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -312,8 +314,11 @@ def draw(out: Path) -> None:
                 rows = read_metrics(path) if path.exists() else []
                 if not rows:
                     continue
-                values = [row["agents"]["return"][-1] for row in rows]
+                rows = [row for row in rows if row["agents"]["return"][-1] is not None]
                 steps = [row["env_steps"] for row in rows]
+                others, values = ([row["agents"]["return"][a] for row in rows] for a in (0, -1))
+                if arm == DRAWN[preset][0] and label:
+                    axes.plot(steps, others, "0.7", linewidth=0.9, label="a teacher")
                 axes.plot(steps, values, colour, alpha=0.8, linewidth=0.9, label=label)
                 axes.annotate(str(seed), (steps[-1], values[-1]), fontsize=7, color=colour)
                 label = None
