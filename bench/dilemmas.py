@@ -3,10 +3,12 @@
     python bench/dilemmas.py box-trapped     # 20 runs of 200,000 steps, 100 episodes of each
     python bench/dilemmas.py cleanup-mini    # 15 runs of 400,000 steps
     python bench/dilemmas.py harvest         # 12 runs of 4 million steps; also cleanup
+    python bench/dilemmas.py harvest --arms a3c influence --seeds 3 --steps 1_200_000
 
 Runs that are already finished in the folder are kept, so an interrupted call goes on where it was;
-those of another number of steps are refused.
-Prints Markdown tables and draws every seed's curve.
+shorter ones are gone on with; longer ones are refused. ``--arms`` trains only some, or others.
+Prints Markdown tables and draws every seed's curve, and of the papers' games every arm's mean and
+99.5% interval, as figures 1, 4 and 7 of Jaques et al. 2019 do.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from budget import check_budget
-from socialgrid.config import load_preset, parse_train
+from socialgrid.config import load_config, load_preset, parse_train
 from socialgrid.report import read_metrics
 
 SEEDS_OF_EVALUATION = 100  # environments are never those of training
+# Told as a mean over all agents, in nats a step.
+SOCIAL = {"influence": "influence", "value_of_listening": "value of listening"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Experiment:
         drawn: the one in the figure.
         episodes: played by the trained agents of each run; 0: none.
         known: published curves, (environment steps, value), to draw beside.
+        more: further arms, for ``--arms``.
+        compared: measures to draw as the papers' figures do, joined by commas; empty: none.
     """
 
     preset: str
@@ -51,6 +57,12 @@ class Experiment:
     drawn: str
     episodes: int = 0
     known: Mapping[str, Sequence[tuple[float, float]]] | None = None
+    more: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    compared: str = ""
+
+    def words(self, arm: str) -> Sequence[str]:
+        """Options of an arm."""
+        return self.arms[arm] if arm in self.arms else self.more[arm]
 
 
 # Far less than the paper's hundreds of millions of steps, so that influence counts from early on.
@@ -62,6 +74,14 @@ PAPER = {
     "influence": ["--social", "influence", "--curriculum", "1", *SHORT],
     "moa": ["--social", "moa-paper", "--curriculum", "1", *SHORT],
 }
+# The influenced are rewarded as well, as in the paper's Cleanup, and for ten times as much.
+FURTHER = {
+    "influence-shared": [
+        *PAPER["influence"], "--influencee-weight", "1", "--influence-weight", "2.24"
+    ],
+    "comm-baseline": ["--social", "comm-baseline", *SHORT],
+    "comm": ["--social", "comm", "--curriculum", "1", *SHORT],
+}  # fmt: skip
 EXPERIMENTS = {
     "box-trapped": Experiment(
         "box-trapped",
@@ -91,12 +111,14 @@ EXPERIMENTS = {
     ),
     "cleanup": Experiment(
         "cleanup", PAPER, 3, ("collective_return", "equality", "apples", "cleaned", "shots"),
-        "collective_return",
+        "collective_return", more=FURTHER, compared="collective_return,cleaned",
     ),
     "harvest": Experiment(
         "harvest", PAPER, 3,
         ("collective_return", "equality", "sustainability", "apples", "shots", "hits"),
         "collective_return",
+        more=FURTHER,
+        compared="collective_return,sustainability",
         # Read from the figure of the public repository's README, PPO without social mechanisms.
         known={
             "public PPO": [
@@ -120,16 +142,20 @@ def train(
 ) -> None:
     """One run on one thread, then its evaluation; does nothing that is done already."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    if not (run_dir / "finished").exists():
+    steps, finished = budget(experiment, arm, further), run_dir / "finished"
+    if finished.exists() and load_config(run_dir).run.total_steps < steps:
+        for old in (finished, evaluation(run_dir, False), evaluation(run_dir, True)):
+            old.unlink(missing_ok=True)
+    if not finished.exists():
         start = (
-            ["--resume", str(run_dir)]
+            ["--resume", str(run_dir), "--total-steps", str(steps)]
             if (run_dir / "checkpoints").is_dir()
             else [experiment.preset, "--run-dir", str(run_dir), "--seed", str(seed),
                   "--threads", "1", "--num-threads", "1", "--no-tensorboard",
-                  *experiment.arms[arm], *further]
+                  *experiment.words(arm), *further]
         )  # fmt: skip
         call("socialgrid-train", start, run_dir.with_suffix(".log"))
-        (run_dir / "finished").touch()
+        finished.touch()
     for greedy in (False, True):
         result = evaluation(run_dir, greedy)
         if experiment.episodes and not result.exists():
@@ -141,7 +167,7 @@ def train(
 
 def budget(experiment: Experiment, arm: str, further: Sequence[str]) -> int:
     """Steps of an arm's runs."""
-    words = [*experiment.arms[arm], *further]
+    words = [*experiment.words(arm), *further]
     return parse_train(words, load_preset(experiment.preset), "socialgrid-train").run.total_steps
 
 
@@ -167,16 +193,18 @@ def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
     """Means over the last tenth of every run's updates, and evaluations."""
     names = [name.replace("_", " ") for name in experiment.measures]
     lines = ["Means over the last tenth of training:", ""]
-    lines += ["| arm | seed | " + " | ".join(names) + " | influence |"]
-    lines += ["|---|---|" + "---|" * (len(names) + 1)]
+    lines += ["| arm | seed | steps | " + " | ".join([*names, *SOCIAL.values()]) + " |"]
+    lines += ["|---|---|---|" + "---|" * (len(names) + len(SOCIAL))]
     for (arm, seed), run_dir in runs.items():
         rows = read_metrics(run_dir / "metrics.jsonl")
         last = rows[-max(1, len(rows) // 10) :]
         found = (mean(last, name) for name in experiment.measures)
         cells = ["-" if np.isnan(value) else f"{value:.2f}" for value in found]
-        influence = [row["agents"]["influence"] for row in last if "influence" in row["agents"]]
-        cells.append(f"{np.mean(influence):.2e}" if influence else "-")
-        lines.append(f"| {arm} | {seed} | " + " | ".join(cells) + " |")
+        for name in SOCIAL:
+            each = [np.mean(row["agents"][name]) for row in last if name in row["agents"]]
+            cells.append(f"{np.mean(each):.1e}" if each else "-")
+        steps = rows[-1]["env_steps"]
+        lines.append(f"| {arm} | {seed} | {steps:,} | " + " | ".join(cells) + " |")
     if not experiment.episodes:
         return "\n".join(lines)
     lines += ["", f"{experiment.episodes} episodes of the trained agents, sampled and greedy:", ""]
@@ -198,10 +226,11 @@ def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
 def draw(experiment: Experiment, runs: Mapping[tuple[str, int], Path], path: Path) -> None:
     """One panel an arm, one line a seed."""
     name = experiment.drawn
-    figure = Figure(figsize=(3.2 * len(experiment.arms) + 1, 3.4), layout="constrained")
+    arms = list(dict.fromkeys(arm for arm, _ in runs))
+    figure = Figure(figsize=(3.2 * len(arms) + 1, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = np.atleast_1d(figure.subplots(1, len(experiment.arms), sharey=True))
-    for axis, arm in zip(axes, experiment.arms, strict=True):
+    axes = np.atleast_1d(figure.subplots(1, len(arms), sharey=True))
+    for axis, arm in zip(axes, arms, strict=True):
         for (run_arm, seed), run_dir in runs.items():
             if run_arm != arm:
                 continue
@@ -219,25 +248,40 @@ def draw(experiment: Experiment, runs: Mapping[tuple[str, int], Path], path: Pat
     figure.savefig(path, dpi=110)
 
 
+def compare(
+    experiment: Experiment, runs: Mapping[tuple[str, int], Path], path: Path, log: Path
+) -> None:
+    """Every arm's mean and 99.5% interval over its seeds, as in the figures of the paper."""
+    labelled = [f"{arm}={run_dir}" for (arm, _), run_dir in runs.items()]
+    words = ["arms", *labelled, "--measure", experiment.compared, "--level", "0.995"]
+    call("socialgrid-plot", [*words, "--bottom", "0", "--out", str(path)], log)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for runs")
     parser.add_argument("--seeds", type=int, help="runs of each arm")
     parser.add_argument("--steps", type=int, help="of each run; the arms' own by default")
+    parser.add_argument("--arms", nargs="+", help="only these; some are trained on request only")
     parser.add_argument("--parallel", type=int, default=2, help="runs at a time, one thread each")
     args = parser.parse_args()
     experiment = EXPERIMENTS[args.experiment]
+    arms = args.arms or list(experiment.arms)
+    known = [*experiment.arms, *experiment.more]
+    unknown = [arm for arm in arms if arm not in known]
+    if unknown:
+        parser.error(f"no arm {unknown[0]!r}; there are {', '.join(known)}")
     seeds = range(args.seeds or experiment.seeds)
     further = ["--total-steps", str(args.steps)] if args.steps else []
     folder = args.runs / args.experiment
     runs = {
         (arm, seed): folder / f"{arm}-{seed}"
-        for arm in experiment.arms
+        for arm in arms
         for seed in seeds
     }  # fmt: skip
     for (arm, _), run_dir in runs.items():
-        check_budget(run_dir, budget(experiment, arm, further))
+        check_budget(run_dir, budget(experiment, arm, further), longer=True)
     with ThreadPoolExecutor(args.parallel) as pool:
         jobs = [
             pool.submit(train, experiment, arm, seed, run_dir, further)
@@ -249,6 +293,10 @@ def main() -> None:
     path = folder / f"{args.experiment}.png"
     draw(experiment, runs, path)
     print(path)
+    if experiment.compared:
+        path = path.with_name(f"{args.experiment}-arms.png")
+        compare(experiment, runs, path, folder / "arms.log")
+        print(path)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ class ArmsOptions(TableOptions):
 
     window: int = 200
     """Episodes of training that a point is the mean of, 1 or more; evaluations stay as they are."""
+    bottom: float | None = None
+    """Where the axis of the first measure begins; what is lower is not shown. 0 leaves out the
+    fines of the first episodes of Harvest and Cleanup, beside which all else is flat."""
     out: str = ""
     """The picture; arms.png in the first run's directory by default."""
 
@@ -72,7 +75,12 @@ def arms(prog: str, words: list[str]) -> int:
     out = user_path(options.out) if options.out else runs[0].run_dir / "arms.png"
     grouped = any(run.config.regime.grouped for run in runs)
     across = "steps of each agent" if grouped else "environment steps"
-    print(draw_comparison(found, out, level=options.level, window=options.window, across=across))
+    print(
+        draw_comparison(
+            found, out, level=options.level, window=options.window, bottom=options.bottom,
+            across=across,
+        )
+    )  # fmt: skip
     return 0
 
 

@@ -167,28 +167,34 @@ def draw_comparison(
     *,
     level: float = 0.95,
     window: int = 200,
+    bottom: float | None = None,
     across: str = "steps of each agent",
 ) -> Path:
     """Draw every arm's mean over its trainings, with a confidence interval around it.
 
     Args:
-        found: trainings by the measure that tells of them; a row of panels each, a column a task.
+        found: trainings by the measure that tells of them; a row of panels each, a column a task;
+            of a single task, two panels a row.
         path: the PNG.
         level: of the intervals.
         window: episodes that a point is the mean of; evaluations are drawn as they are.
+        bottom: where the first measure's panels begin; what is lower is not shown.
         across: what the steps are.
 
     Raises:
-        UsageError: matplotlib is missing, or the file cannot be written.
+        UsageError: matplotlib is missing, nothing is above ``bottom``, or the file cannot be
+            written.
     """
     tasks = list(dict.fromkeys(trial.task for own in found.values() for trial in own))
     arms = list(dict.fromkeys(trial.arm for own in found.values() for trial in own))
-    figure = new_figure(max(6.5, 5.2 * len(tasks)), 3.6 * len(found) + 0.17 * len(arms))
+    columns = len(tasks) if len(tasks) > 1 else min(2, len(found))
+    rows = -(-len(found) * len(tasks) // columns)
+    figure = new_figure(max(6.5, 5.2 * columns), 3.6 * rows + 0.17 * len(arms))
     handles: dict[str, Any] = {}
     for row, (name, trials) in enumerate(found.items()):
         cells = _cells(trials)
         for column, task in enumerate(tasks):
-            axes = figure.add_subplot(len(found), len(tasks), row * len(tasks) + column + 1)
+            axes = figure.add_subplot(rows, columns, row * len(tasks) + column + 1)
             for index, arm in enumerate(arms):
                 own = cells.get((task, arm), [])
                 if not own:
@@ -196,6 +202,8 @@ def draw_comparison(
                 smooth = [one.curve if _evaluated(name) else windowed(one, window) for one in own]
                 curves, label = [_thinned(curve) for curve in smooth], f"{arm} (n={len(own)})"
                 draw_arm(axes, curves, colour_of(index), label, smoothed=False, level=level)
+            if row == 0 and bottom is not None:
+                _begin_at(axes, bottom)
             axes.set_title(f"{task}: {measure(name).heading}", fontsize=10)
             name_axes(axes, across, "")
             handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
@@ -315,6 +323,14 @@ def _tasks(runs: Sequence[RunCurves]) -> list[str]:
         titles[name].removeprefix("game=") or game
         for name, (game, _) in zip(names, keys, strict=True)
     ]
+
+
+def _begin_at(axes: Any, bottom: float) -> None:
+    """Leave out of a panel what is lower."""
+    top = axes.get_ylim()[1]
+    if not -np.inf < bottom < top:
+        raise UsageError(f"bottom: {bottom:g}: must be below {top:g}, the top of the curves")
+    axes.set_ylim(bottom=bottom)
 
 
 def _evaluated(name: str) -> bool:

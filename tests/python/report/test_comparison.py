@@ -138,6 +138,22 @@ def test_the_figure_has_means_and_the_level_that_was_asked_for(six, tmp_path, mo
     assert "no interval" in figures[1].legends[0].get_title().get_text()
 
 
+def test_the_first_measures_axis_begins_where_it_is_told(six, tmp_path, monkeypatch, capsys):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda own, *_, **__: figures.append(own))
+    words = ["arms", *six, "--measure", "collective_return,equality", "--bottom", "1"]
+    assert cli.plot([*words, "--out", str(tmp_path / "arms.png")]) == 0
+    assert cli.plot([*words[:-2], "--out", str(tmp_path / "whole.png")]) == 0
+    told, beside, whole, _ = (axes for figure in figures for axes in figure.axes)
+    assert told.get_ylim()[0] == 1.0
+    assert beside.get_ylim()[0] < 0.5
+    assert whole.get_ylim()[0] < 0.0
+    for word in ("1000", "nan", "-inf"):
+        assert cli.plot([*words[:-1], word]) == 2
+        assert f"bottom: {word}: must be below" in capsys.readouterr().err
+    assert told.get_subplotspec().rowspan == beside.get_subplotspec().rowspan, "one task: in a row"
+
+
 def test_only_the_best_settings_of_an_arm_count(tmp_path):
     words = []
     for rate, ends in ((0.1, [5.0, 5.0]), (0.2, [9.0, 3.0]), (0.3, [0.0, 4.0])):
