@@ -1,7 +1,7 @@
 """A scripted player of one's own: it keeps a hand on the wall to its left, as in a dark maze.
 
 cd examples
-socialgrid-train maze --import my_player --players wall-follower,learner
+socialgrid-train goal-cycle-mini --game Maze-v0 --import my_player --players wall-follower,learner
 socialgrid-play Maze-v0 --import my_player --players me,wall-follower --set num_agents=2
 """
 

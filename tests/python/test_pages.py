@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from socialgrid.config import load_preset, parse_train, preset_names
+
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = (
+    "README.md", "CONTRIBUTING.md", "SECURITY.md",
+    "bench/README.md", "bench/RESULTS.md", "bench/results/learning.md",
+)  # fmt: skip
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("my_*.py"))
 
 
@@ -16,7 +21,28 @@ def test_every_file_that_a_page_links_to_is_there(page):
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     links = re.findall(r"\]\(([^)#:]+)[^):]*\)", prose)
     assert links or page == "SECURITY.md"
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    folder = (ROOT / page).parent
+    assert [link for link in links if not (folder / link).exists()] == []
+
+
+def trained():
+    """What the tables of the papers' figures train: words of a command line that name a preset."""
+    page = (ROOT / "bench" / "README.md").read_text(encoding="utf-8")
+    part = page.partition("## The papers' figures")[2].partition("\n## ")[0]
+    cells = [row.split("|")[2] for row in part.splitlines() if row.count("|") == 4]
+    spans = [span for cell in cells for span in re.findall("`([^`]+)`", cell)]
+    return sorted({span for span in spans if span.split()[0] in preset_names()})
+
+
+@pytest.mark.parametrize("line", trained())
+def test_what_makes_a_figure_is_understood(line):
+    preset, *words = line.replace("--peers N", "--peers 3").split()
+    parse_train(words, load_preset(preset), "socialgrid-train")
+
+
+def test_every_paper_has_figures():
+    presets = {line.split()[0] for line in trained()}
+    assert {"goal-cycle", "cleanup", "room-21"} <= presets
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
