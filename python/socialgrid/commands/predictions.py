@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from socialgrid.config import load_config
+from socialgrid.config import Course, load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.report.figures import new_figure, save_figure
 from socialgrid.report.pictures import view_image
@@ -60,8 +60,9 @@ def watch(run_dir: Path, seed: int) -> tuple[int, list[Moment]]:
     if PredictionOptions.name not in run.aux:
         aux = ", ".join(run.aux.names) or "none"
         raise UsageError(f"{run_dir}: trained with aux {aux}; predicted views need prediction")
-    schedule = dataclasses.replace(run.schedule, solo_fraction="0", options={})
-    config = dataclasses.replace(run, schedule=schedule)
+    last = Course(run).configs[-1]
+    schedule = dataclasses.replace(last.schedule, solo_fraction="0", options={})
+    config = dataclasses.replace(last, schedule=schedule)
     options = phase_at(config, 0).options
     seed = derived_seed(seed, PREDICTIONS)
     worlds = worlds_to_play(config, options, seed, 1, num_threads=1)

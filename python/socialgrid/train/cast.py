@@ -196,12 +196,12 @@ def _engage(
 
 
 def _home(run: Path, config: TrainConfig, obs_mode: str) -> Any:
-    """A world like the one that a run's agents learnt in."""
+    """A world like the one that a run's agents learnt in last."""
     if config.env.gymnasium_id is not None:
         raise UsageError(f"{run}: its agents learnt {config.env.game}, which is no grid game")
     options = {
         name: value
-        for name, value in phase_at(config, 0).options.items()
+        for name, value in phase_at(Course(config).configs[-1], 0).options.items()
         if not (config.advised and name == "hide")
     }
     try:

@@ -23,8 +23,10 @@ Array = npt.NDArray[Any]
 
 
 def frames(run: Trainer | AsyncTrainer) -> Iterator[Image]:
-    """Play one episode of a run with everybody and the present weights, and draw it."""
-    config = run.config
+    """Play one episode of a run with everybody and the present weights, in the phase that it is in,
+    and draw it.
+    """
+    config = run.course.config
     options = phase_at(config, run.episodes).options
     seed = derived_seed(config.run.seed, FILM)
     worlds = worlds_to_play(config, options, seed, 1, num_threads=1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from socialgrid.config import TrainConfig, UsageError, load_config, parse_player
+from socialgrid.config import Course, TrainConfig, UsageError, load_config, parse_player
 from socialgrid.config.errors import about
 from socialgrid.config.evaluation import RecordOptions
 from socialgrid.data.trajectories import FORMAT, Trajectories
@@ -29,7 +29,7 @@ def record(
     """Play and record.
 
     Args:
-        config: of a preset or a run: its world and its players.
+        config: of a preset or a run: its world, that of the last phase of a run, and its players.
         run_dir: of the run; ``None`` for a preset.
         options: whom, and for how long.
         extra: game options given on the command line.
@@ -39,11 +39,13 @@ def record(
     """
     seats = _seats(config, run_dir, options.players)
     agent = _whom(seats, options.agent)
-    given = {**config.env.options, **extra}
-    hidden = eyes_of(seats, given)
-    settings = {name: value for name, value in given.items() if name != "hide"}
-    if any(hidden):
-        settings["hide"] = hidden
+    world = config if run_dir is None else Course(config).configs[-1]
+    settings = {**world.env.options, **extra}
+    if "hide" not in extra:
+        hidden = eyes_of(seats, settings)
+        settings.pop("hide", None)
+        if any(hidden):
+            settings["hide"] = hidden
     mode = config.obs_mode if options.obs_mode == "auto" else options.obs_mode
     mode = mode if mode in ("rgb", "tiles") else "rgb"
     count = min(options.worlds, options.episodes)
