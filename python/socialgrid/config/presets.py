@@ -164,12 +164,28 @@ class Preset:
                 name: tables_of[name] if isinstance(tables_of.get(name), Mapping) else {}
                 for name in standing
             }
-        for phase in data.get("phases", {}).values():
-            for section in ("social", "aux"):
-                own_of = phase.get(section, {})
-                phase[section] = {k: v for k, v in own_of.items() if k in data[section]}
+        phases = data.get("phases", {})
+        data["phases"] = {name: _of_chosen(name, phase, data) for name, phase in phases.items()}
         data = merged(data, {"algorithm": {"name": chosen}})
         return from_dict(data, TrainConfig(algorithm=ALGORITHMS[chosen]()))
+
+
+def _of_chosen(name: str, phase: Any, chosen: Mapping[str, Any]) -> Any:
+    """A phase with what it says of mechanisms that are chosen, and of no others; the phase itself
+    stays whole: what is not chosen now may be chosen later.
+
+    Raises:
+        UsageError: there is no such mechanism.
+    """
+    if not isinstance(phase, Mapping):
+        return phase  # whoever reads it says what is wrong
+    found = dict(phase)
+    for section, kind in (("social", Social), ("aux", Auxiliary)):
+        table = phase.get(section)
+        if isinstance(table, Mapping):
+            _check_names(list(table), kind, f"phases.{name}.{section}")
+            found[section] = {k: v for k, v in table.items() if k in chosen[section]}
+    return found
 
 
 def _check_names(names: Sequence[str], kind: type[Chosen], section: str) -> None:

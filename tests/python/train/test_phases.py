@@ -15,6 +15,7 @@ from socialgrid.config import (
     UsageError,
     described,
     from_dict,
+    load_config,
     load_preset,
     measured,
     parse_train,
@@ -22,8 +23,9 @@ from socialgrid.config import (
     to_dict,
     told_of_phase,
 )
+from socialgrid.config.evaluation import RecordOptions
 from socialgrid.report import read_metrics
-from socialgrid.train import create_run, resume_run
+from socialgrid.train import create_run, record, regime_of, resume_run
 
 TINY = runs.TINY.replace("total_steps = 1024", "total_steps = 2048")
 PHASED = """
@@ -168,6 +170,19 @@ def test_options_of_phases_reach_learners_and_worlds(tmp_path):
     assert [one[2] for one in seen] == [0.25] * 3 + [0.5] * 6
 
 
+def test_films_records_and_evaluations_are_of_the_last_phase(tmp_path):
+    changed = (("max_steps", 5), ("see_through_walls", "true"))
+    line = " ".join(f"--phases.third.options.{name} {value}" for name, value in changed)
+    run_dir = tmp_path / "run"
+    trainer = create_run(phased(tmp_path, line=line), run_dir)
+    trainer.train(Silent())
+    assert len(list(regime_of(trainer.config).frames(trainer))) == 5
+    shown = record(load_config(run_dir), run_dir, RecordOptions(episodes=2, worlds=2), {})
+    options = shown.about["options"]
+    assert (shown.num_steps, options["max_steps"], options["see_through_walls"]) == (5, 5, True)
+    assert cli.evaluate([str(run_dir), "--episodes", "2", "--seeds", "0"]) == 0
+
+
 def test_a_run_that_is_over_can_go_on_in_its_last_phase(tmp_path):
     create_run(phased(tmp_path), tmp_path / "run").train(Silent())
     going, _ = resume_run(tmp_path / "run", 1400)
@@ -256,6 +271,38 @@ def test_several_actor_learners_go_through_the_phases_together(tmp_path, mode):
     assert rates[-1] == pytest.approx(0.00126, rel=1e-3)  # its own again
     first = [row["agents"]["learning_rate"] for row in lines if row["phase"] == "first"]
     assert all(0 <= rate[2] <= 0.01 for rate in first)
+
+
+LATER = """
+[phases.first.social.moa]
+influence_weight = 0.25
+[phases.first.aux.reconstruction]
+coef = 7.0
+"""
+
+
+def test_a_phase_speaks_of_mechanisms_that_the_command_line_chooses(tmp_path):
+    found = phased(tmp_path, LATER, "--social moa --aux reconstruction").in_phase("first")
+    assert [one.influence_weight for one in found.social] == [0.25]
+    assert [one.coef for one in found.aux] == [7.0]
+    without = phased(tmp_path, LATER)
+    assert (without.phases["first"].social, without.in_phase("first").social.names) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("[phases.first.social.mao]\ncoef = 1.0\n", "phases.first.social: .*mao.* moa"),
+        ("[phases.first.aux.moa]\ncoef = 1.0\n", "phases.first.aux: .*moa"),
+        ("[phases]\nfourth = 3\n", "phases.fourth: 3"),
+        ("[phases.fourth]\nsocial = 3\n", "phases.fourth.*social.*3"),
+    ],
+)
+def test_a_phase_that_speaks_of_nothing_there_is_is_refused(tmp_path, extra, message):
+    path = tmp_path / "own.toml"
+    path.write_text(runs.TINY + extra)
+    with pytest.raises(UsageError, match=message):
+        load_preset(str(path))
 
 
 def test_help_tells_the_phases(capsys):
