@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from tests.python.algos.tiny import copy_rollout
-from tests.python.train.runs import Silent, command
+from tests.python.train.runs import TINY, Silent, command
 
-from socialgrid.config import CheckpointError, UsageError, from_dict
+from socialgrid.config import CheckpointError, UsageError, from_dict, load_preset, parse_train
 from socialgrid.models import NonFiniteError
 from socialgrid.report import read_metrics
 from socialgrid.train import (
@@ -483,6 +483,20 @@ def test_returns_of_workers_are_those_of_all_their_episodes():
     assert row["agents"]["solo_return"] == [7.5, None]
     assert row["agents"]["kl"] == [1.5, None]
     assert row["groups"] == {"collective_return": pytest.approx(whole.mean())}
+
+
+def test_solo_environments_of_workers_are_the_share_of_the_whole_run(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    words = "--algorithm a3c --workers 4 --solo-fraction 0:0.2,5:0.75"
+    config = parse_train(words.split(), load_preset(str(path)), "x")
+    trainer = AsyncTrainer(config, tmp_path / "run")
+    workers = [ActorLearner(config, tmp_path, i, trainer.shared, 0) for i in range(4)]
+    assert [int(worker.worlds.solo.sum()) for worker in workers] == [0, 1, 0, 1]  # 1.6 of 8
+    for worker in workers:
+        worker.episodes = 5
+        worker.follow_schedule()
+    assert [int(worker.worlds.solo.sum()) for worker in workers] == [2, 1, 2, 1]
 
 
 def test_what_does_not_fit_several_workers_is_refused(tmp_path):

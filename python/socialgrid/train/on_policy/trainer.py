@@ -80,7 +80,7 @@ class Trainer(Run):
         self.first_env = first_env + ranks.rank * self.num_envs
         self.device = settle_on(config.run.device)
         self.builds = 0
-        self.phase = phase_at(self.course.config, 0)
+        self.phase = self._phase_now()
         self.worlds = self._build_worlds()
         dumps = run_dir / "dumps" / (f"rank-{ranks.rank}" if ranks.rank else "")
         self.learner = build_learner(config, self.worlds.env, self.device, dumps, begun=self.begun)
@@ -104,6 +104,10 @@ class Trainer(Run):
         """Seed of the environments; every change of phase takes another one."""
         seed = self.config.run.seed
         return seed if self.builds == 0 else derived_seed(seed, REBUILT_WORLDS, self.builds)
+
+    def _phase_now(self) -> Phase:
+        """What the schedules say now."""
+        return phase_at(self.course.config, self.episodes)
 
     def _build_worlds(self) -> Worlds:
         env = self.config.env
@@ -150,7 +154,7 @@ class Trainer(Run):
 
     def follow_schedule(self) -> bool:
         """Rebuild the environments when the schedules ask for other ones."""
-        phase = phase_at(self.course.config, self.episodes)
+        phase = self._phase_now()
         if phase == self.phase:
             return False
         self.phase = phase

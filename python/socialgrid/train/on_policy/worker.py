@@ -25,6 +25,7 @@ from socialgrid.models.finite import NonFiniteError
 from socialgrid.train.on_policy.learner import build_learner, set_options
 from socialgrid.train.on_policy.trainer import Trainer
 from socialgrid.train.seeds import WORKER_WORLDS, derived_seed
+from socialgrid.train.worlds import Phase, num_solo_envs
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,15 @@ class ActorLearner(Trainer):
         self.synchronous, self.max_staleness = algorithm.synchronous, algorithm.max_staleness
         self.version = self.staleness = 0
         self.dropped = False
+
+    def _phase_now(self) -> Phase:
+        """See ``Trainer``; as many solo environments as make those of all workers the share of the
+        whole run that the schedule asks for.
+        """
+        phase, first = super()._phase_now(), self.first_env
+        solo = self.course.config.schedule.solo().at(self.episodes)
+        before, after = (num_solo_envs(solo, end) for end in (first, first + self.num_envs))
+        return replace(phase, num_solo=after - before)
 
     def _env_seed(self) -> int:
         if self.life == 0:
