@@ -46,6 +46,13 @@ class EvalOptions:
             raise UsageError(f"episodes: {self.episodes} is out of range, must be at least 1")
         if not self.seeds:
             raise UsageError("seeds: at least one is needed")
+        for place, seed in enumerate(self.seeds):
+            if seed < 0:
+                raise UsageError(f"seeds: {seed} is out of range, must be at least 0")
+            if seed in self.seeds[:place]:
+                raise UsageError(
+                    f"seeds: {seed} is named twice; the same episodes would count as further ones"
+                )
         if self.world and self.game:
             raise UsageError("world and game: give one of them")
         if self.checkpoint not in ("newest", "all"):

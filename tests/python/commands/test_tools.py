@@ -135,6 +135,8 @@ def test_evaluation_in_other_worlds(finished, capsys, words):
         (["RUN", "--players", "learner,learner,learner"], "3 learners"),
         (["RUN", "--episodez", "3"], "did you mean --episodes?"),
         (["RUN", "--seeds", "a"], "seeds"),
+        (["RUN", "--seeds", "-1"], "seeds: -1 is out of range"),
+        (["RUN", "--seeds", "3,4,3"], "seeds: 3 is named twice"),
         (["RUN", "--set", "penalti=1"], "penalty"),
         (["RUN", "--json", "/proc/no/where.json"], "/proc/no/where.json"),
     ],
