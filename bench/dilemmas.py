@@ -40,7 +40,7 @@ class Experiment:
 
     Attributes:
         preset: name of the preset.
-        arms: options of socialgrid-train by name.
+        arms: options of socialgrid-train by name, after another preset where they begin with one.
         seeds: number of runs of each arm.
         measures: episode metrics in the table.
         drawn: the one in the figure.
@@ -61,8 +61,9 @@ class Experiment:
     compared: str = ""
 
     def words(self, arm: str) -> Sequence[str]:
-        """Options of an arm."""
-        return self.arms[arm] if arm in self.arms else self.more[arm]
+        """What comes after ``socialgrid-train``: a preset and options of an arm."""
+        words = self.arms[arm] if arm in self.arms else self.more[arm]
+        return words if words and not words[0].startswith("-") else [self.preset, *words]
 
 
 # Far less than the paper's hundreds of millions of steps, so that influence counts from early on.
@@ -74,10 +75,14 @@ PAPER = {
     "influence": ["--social", "influence", "--curriculum", "1", *SHORT],
     "moa": ["--social", "moa-paper", "--curriculum", "1", *SHORT],
 }
-# The influenced are rewarded as well, as in the paper's Cleanup, and for ten times as much.
+# The influenced are rewarded as well, as in the paper's Cleanup, and for more.
 FURTHER = {
-    "influence-shared": [
+    "influence-2.24-shared": [
         *PAPER["influence"], "--influencee-weight", "1", "--influence-weight", "2.24"
+    ],
+    "influence-10-shared": [
+        "--social", "influence", "--curriculum", "0", "--influencee-weight", "1",
+        "--influence-weight", "10", *SHORT,
     ],
     "comm-baseline": ["--social", "comm-baseline", *SHORT],
     "comm": ["--social", "comm", "--curriculum", "1", *SHORT],
@@ -117,7 +122,12 @@ EXPERIMENTS = {
         "harvest", PAPER, 3,
         ("collective_return", "equality", "sustainability", "apples", "shots", "hits"),
         "collective_return",
-        more=FURTHER,
+        more=FURTHER | {
+            "listening": ["harvest-listening", "--total-steps", "4_000_000"],
+            "listening-weight-0": [
+                "harvest-listening", "--total-steps", "4_000_000", "--influence-weight", "0"
+            ],
+        },
         compared="collective_return,sustainability",
         # Read from the figure of the public repository's README, PPO without social mechanisms.
         known={
@@ -150,9 +160,8 @@ def train(
         start = (
             ["--resume", str(run_dir), "--total-steps", str(steps)]
             if (run_dir / "checkpoints").is_dir()
-            else [experiment.preset, "--run-dir", str(run_dir), "--seed", str(seed),
-                  "--threads", "1", "--num-threads", "1", "--no-tensorboard",
-                  *experiment.words(arm), *further]
+            else [*experiment.words(arm), "--run-dir", str(run_dir), "--seed", str(seed),
+                  "--threads", "1", "--num-threads", "1", "--no-tensorboard", *further]
         )  # fmt: skip
         call("socialgrid-train", start, run_dir.with_suffix(".log"))
         finished.touch()
@@ -167,8 +176,9 @@ def train(
 
 def budget(experiment: Experiment, arm: str, further: Sequence[str]) -> int:
     """Steps of an arm's runs."""
-    words = [*experiment.words(arm), *further]
-    return parse_train(words, load_preset(experiment.preset), "socialgrid-train").run.total_steps
+    preset, *words = experiment.words(arm)
+    config = parse_train([*words, *further], load_preset(preset), "socialgrid-train")
+    return config.run.total_steps
 
 
 def evaluation(run_dir: Path, greedy: bool) -> Path:

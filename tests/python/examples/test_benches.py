@@ -64,7 +64,8 @@ def test_how_far_arms_of_peers_differ_is_told_beside_their_groups():
 def test_arms_of_dilemmas_are_understood_and_have_one_budget(name):
     experiment = dilemmas.EXPERIMENTS[name]
     arms = [*experiment.arms, *experiment.more]
-    found = [understood(experiment.preset, experiment.words(arm)) for arm in arms]
+    words = [experiment.words(arm) for arm in arms]
+    found = [understood(preset, options) for preset, *options in words]
     assert len({repr(config) for config in found}) == len(arms)
     assert len({(config.run.total_steps, config.env.num_envs) for config in found}) == 1
 
@@ -146,22 +147,23 @@ def test_shorter_runs_of_dilemmas_are_gone_on_with_and_drawn_as_the_paper_does(
     drawn = []
     monkeypatch.setattr(dilemmas, "draw", lambda *_: None)
     monkeypatch.setattr(dilemmas, "call", lambda program, words, _: drawn.append((program, words)))
-    run = tmp_path / "harvest" / "influence-shared-0"
+    arm = "influence-2.24-shared"
+    run = tmp_path / "harvest" / f"{arm}-0"
     words = ["--social", "influence", "--num-envs", "2", "--set", "max_steps=50", "--workers", "1"]
     config = understood("harvest", [*words, "--total-steps", "100", "--no-tensorboard"])
     create_run(config, run).train(Silent())
     (run / "finished").touch()
     line = ["bench", "harvest", "--runs", str(tmp_path), "--seeds", "1", "--arms"]
-    monkeypatch.setattr(sys, "argv", [*line, "influence-shared", "--steps", "200"])
+    monkeypatch.setattr(sys, "argv", [*line, arm, "--steps", "200"])
     dilemmas.main()
     (_, resumed), (plot, words) = drawn
     assert resumed == ["--resume", str(run), "--total-steps", "200"]
     assert (run / "finished").exists()
     assert plot == "socialgrid-plot"
-    assert words[:2] == ["arms", f"influence-shared={run}"]
+    assert words[:2] == ["arms", f"{arm}={run}"]
     assert words[words.index("--level") + 1] == "0.995"
-    (row,) = [one for one in capsys.readouterr().out.splitlines() if "influence-shared" in one][1:]
-    assert row.startswith("| influence-shared | 0 | 100 |")
+    row = next(one for one in capsys.readouterr().out.splitlines() if f"| {arm} |" in one)
+    assert row.startswith("| influence-2.24-shared | 0 | 100 |")
     assert "e-0" in row.split("|")[-2], "the value of listening"
     monkeypatch.setattr(sys, "argv", [*line, "influense"])
     with pytest.raises(SystemExit):

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 from tests.python.train import runs
@@ -398,3 +399,15 @@ def test_the_last_phase_at_full_size_is_the_published_world():
     assert [phase.env.options["clutter_density"] for phase in small] == [0.0] * 3
     assert [phase.env.options["penalty"] for phase in small] == [0.2, 0.2, 1.5]
     assert [phase.env.options.get("hide", []) for phase in small] == [["goal"], ["goal"], []]
+
+
+def test_listeners_of_harvest_are_paid_more_at_first_and_then_as_published():
+    config, published = load_preset("harvest-listening").config, load_preset("harvest")
+    first, then = (config.in_phase(name) for name in config.phases)
+    (paid,), (paper,) = then.social.options, published.choose(None, ["influence"]).social.options
+    assert first.social.options == (replace(paid, influence_weight=10.0),)
+    assert replace(paper, influencee_weight=1.0, curriculum=0.0) == paid
+    assert then.env.options == published.config.env.options
+    table = published.choose(None, ["influence"]).algorithm
+    names = ("entropy_coef", "learning_rate", "learning_rate_end", "gamma", "value_coef")
+    assert {getattr(then.algorithm, name) == getattr(table, name) for name in names} == {True}
