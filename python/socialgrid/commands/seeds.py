@@ -69,6 +69,7 @@ def train_seeds(
 ) -> int:
     """Train every seed in ``folder/seedN``; those that are there already go on.
 
+    Those that have gone further than asked are left as they are.
     Each is a process of its own, whose output is in ``folder/seedN.log``. When all are done, prints
     what they came to, mean and interval, and draws their curves.
 
@@ -87,6 +88,7 @@ def train_seeds(
     """
     folder.mkdir(parents=True, exist_ok=True)
     notes: dict[str, list[int]] = {}
+    beyond: set[int] = set()
     for seed in sweep.seeds:
         own = folder / f"seed{seed}"
         if not (own / CONFIG).exists():
@@ -94,12 +96,18 @@ def train_seeds(
         there = load_config(own)
         if not _alike(there, config):
             raise UsageError(f"{own}: holds a run with other options; choose another --run-dir")
-        for note in _kept(own, there, config):
+        said = _kept(there, config)
+        if steps := _beyond(own, there, config):
+            beyond.add(seed)
+            goal = config.run.total_steps
+            said.append(f"has gone {steps:,} steps already, more than the {goal:,} asked for")
+        for note in said:
             notes.setdefault(note, []).append(seed)
     for note, seeds in notes.items():
         print(f"seed {', '.join(map(str, seeds))}: {note}", flush=True)
     print(f"{len(sweep.seeds)} seeds, {sweep.jobs} at a time: {folder}/seed*", flush=True)
-    work = _Work(list(words), config, folder, list(sweep.seeds), sweep.jobs)
+    waiting = [seed for seed in sweep.seeds if seed not in beyond]
+    work = _Work(list(words), config, folder, waiting, sweep.jobs)
     code = work.to_the_end()
     if work.stopped is not None:
         print(f"stopped; the same command with --run-dir {folder} goes on", flush=True)
@@ -115,10 +123,8 @@ def _alike(there: TrainConfig, wanted: TrainConfig) -> bool:
     return same and group_key(there) == group_key(replace(wanted, run=run))
 
 
-def _kept(own: Path, there: TrainConfig, wanted: TrainConfig) -> list[str]:
+def _kept(there: TrainConfig, wanted: TrainConfig) -> list[str]:
     """What was asked for that a run which goes on does not take."""
-    from socialgrid.report import RunCurves
-
     old, new = to_dict(there), to_dict(wanted)
     options = [
         option
@@ -128,16 +134,21 @@ def _kept(own: Path, there: TrainConfig, wanted: TrainConfig) -> list[str]:
         and value != old[section][name]
         and (value or option not in _SHARED)
     ]
-    notes = []
-    if options:
-        notes.append(f"goes on with the {', '.join(options)} that it was begun with")
+    if not options:
+        return []
+    return [f"goes on with the {', '.join(options)} that it was begun with"]
+
+
+def _beyond(own: Path, there: TrainConfig, wanted: TrainConfig) -> int:
+    """Steps of a run that has gone further than it is to go now; 0 for others."""
+    from socialgrid.report import RunCurves
+
     goal = wanted.run.total_steps
     if goal < there.run.total_steps:
         with contextlib.suppress(UsageError):  # nothing measured yet
             steps = int(RunCurves(own).steps[-1])
-            if steps > goal:
-                notes.append(f"has gone {steps:,} steps already, more than the {goal:,} asked for")
-    return notes
+            return steps if steps > goal else 0
+    return 0
 
 
 @dataclass

@@ -204,7 +204,7 @@ class ResumeOptions:
     """What may change when a run goes on."""
 
     total_steps: int | None = None
-    """A new goal in environment steps."""
+    """A new goal in environment steps, no less than what is done."""
 
     def __post_init__(self) -> None:
         if self.total_steps is not None and self.total_steps < 1:

@@ -113,7 +113,8 @@ def resume_run(
 
     Args:
         run_dir: the run.
-        total_steps: a new goal; the old one when absent.
+        total_steps: a new goal; the old one when absent. It may be lower than the old one, but no
+            lower than what is done.
         imports: modules that the run's record may name, as ``gymnasium:MODULE:ID`` does.
         ranks: the processes that train it together, however many did before; rank 0 alone looks
             into the directory.
@@ -123,7 +124,8 @@ def resume_run(
 
     Raises:
         UsageError: not a run, another process trains it, its checkpoints are gone, or none of
-            them is whole; or its tasks need code that nobody allowed.
+            them is whole; or its tasks need code that nobody allowed; or it has done more than the
+            new goal. Nothing has been written.
         LostRankError: another rank is gone.
     """
     if ranks.rank:
@@ -147,6 +149,7 @@ def _resume(
 ) -> tuple[Run, list[str]]:
     config, (_, identity) = load_config(run_dir), run_files.read_config(run_dir)
     check_imports(config, run_dir, imports)  # another process may have changed it
+    before = config.run.total_steps
     if total_steps is not None:
         data = to_dict(config)
         data["run"]["total_steps"] = total_steps
@@ -174,6 +177,7 @@ def _resume(
             raise CheckpointError(
                 f"{path}: does not fit this run: {type(error).__name__}: {error}"
             ) from None
+        _refuse_less(config.run.total_steps, before, trainer.progress, run_dir)
         messages += [f"refused a damaged checkpoint: {complaint}" for complaint in complaints]
         if complaints:
             checkpoint.set_aside(folder, path)
@@ -186,6 +190,18 @@ def _resume(
     now = resolved.resolve(trainer.config, trainer.threads, ranks.size)
     messages += resolved.record(run_dir, now, begin=not trainer.env_steps)
     return trainer, messages
+
+
+def _refuse_less(goal: int, before: int, done: int, run_dir: Path) -> None:
+    """Refuse to write down a goal that the run has left behind already.
+
+    A run may end some steps behind the goal that it had; that one may be named again.
+    """
+    if goal < min(before, done):
+        raise UsageError(
+            f"total-steps: {goal:,} is less than the {done:,} steps that {run_dir} has done; leave "
+            "it out to keep the old goal, or name a later one"
+        )
 
 
 def _refuse_lost(run_dir: Path) -> None:

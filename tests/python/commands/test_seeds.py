@@ -54,6 +54,12 @@ def test_every_seed_is_the_run_that_it_is_alone_and_the_same_command_goes_on(tmp
     assert returns_of(folder / "seed5") == returns_of(tmp_path / "alone")
     assert len(RunCurves.all_named([str(folder), f"one={folder}"])) == 4
 
+    less = run("train", *words, 128)
+    assert less.returncode == 0, less.stdout + less.stderr
+    assert "seed 3, 5: has gone 384 steps already, more than the 128 asked for" in less.stdout
+    assert load_config(folder / "seed5").run.total_steps == 384
+    assert "seed 5: done" not in less.stdout, "begun for nothing"
+
 
 def test_a_signal_is_passed_on_and_all_seeds_go_on_later(tmp_path):
     folder = tmp_path / "sweep"

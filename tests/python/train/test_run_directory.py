@@ -153,6 +153,23 @@ def test_a_run_whose_checkpoints_are_gone_keeps_its_metrics(run):
     assert trainer.train(Silent()) == 0
 
 
+def test_a_goal_that_is_behind_already_is_refused_before_anything_is_written(run, capsys):
+    create_run(of_steps(load_config(run), 250), run.parent / "odd").train(Silent())
+    for folder, goal in ((run, 255), (run.parent / "odd", 249)):
+        files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert cli.train(["--resume", str(folder), "--total-steps", str(goal)]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert f"total-steps: {goal} is less than the 256 steps that {folder} has done" in error
+        assert files == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    # It ended six steps behind its goal, which may be named again; a run on its way may end sooner.
+    assert resume_run(run.parent / "odd", 250)[0].over()
+    resume_run(run, 10_000)[0].lock.release()
+    nearer, _ = resume_run(run, 384)
+    assert nearer.train(Silent()) == 0
+    assert nearer.env_steps == load_config(run).run.total_steps == 384
+
+
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "checkpoints", "STEP", ".lock"])
 def test_nothing_is_read_or_written_through_links(tmp_path, run, name):
     path = checkpoint.found(run / "checkpoints")[0] if name == "STEP" else run / name

@@ -69,7 +69,8 @@ class A3CConfig(OnPolicyConfig):
     workers: int = 1  # type: ignore[misc]
     """Actor-learners; each has its own environments, no shards, and a thread. 1: no process besides
     the main one. Several that do not wait for each other (``synchronous``) never give the same bits
-    again."""
+    again, and go past run.total_steps by what they have under way when the main process sees it
+    reached: about a batch each, more where the machine is busy."""
     synchronous: bool = False
     """Wait for each other's gradients and apply their mean (A2C)."""
     gae_lambda: float = 1.0

@@ -12,7 +12,8 @@ others, and it notices when one of them is dead.
 
 The main process starts the workers, replaces dead ones, writes metrics and checkpoints. While it
 evaluates, workers wait, each at the end of its batch: what a row says is of the row's step. An
-asynchronous run cannot be repeated bit for bit, and a resumed one begins new episodes.
+asynchronous run cannot be repeated bit for bit, and goes past its goal by what workers have under
+way when the main process sees it reached; a resumed one begins new episodes.
 """
 
 from __future__ import annotations
