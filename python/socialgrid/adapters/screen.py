@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Iterable
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 _HOME, _CLEAR, _CLEAR_BELOW = "\x1b[H", "\x1b[2J", "\x1b[J"
+_UPPER_HALF = "\u2580"
 
 
 def half_blocks(image: NDArray[np.uint8]) -> list[str]:
@@ -34,9 +37,28 @@ def half_blocks(image: NDArray[np.uint8]) -> list[str]:
                     f"\x1b[38;2;{top[0]};{top[1]};{top[2]};48;2;{bottom[0]};{bottom[1]};{bottom[2]}m"
                 )
                 last = colours
-            cells.append("\u2580")
+            cells.append(_UPPER_HALF)
         lines.append("".join(cells) + "\x1b[0m")
     return lines
+
+
+def redraw(stream: TextIO, lines: Iterable[str], *, anew: bool = False) -> None:
+    """Write lines over those that were drawn before.
+
+    Where the stream's encoding has no half blocks, spaces show the lower one of every two pixels.
+
+    Args:
+        stream: a terminal.
+        lines: of text or of ``half_blocks``.
+        anew: clear the terminal first.
+    """
+    text = "".join(f"{line}\x1b[K\n" for line in lines)
+    try:
+        _UPPER_HALF.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = text.replace(_UPPER_HALF, " ")
+    stream.write((_CLEAR if anew else "") + _HOME + text + _CLEAR_BELOW)
+    stream.flush()
 
 
 class Screen:
@@ -57,10 +79,7 @@ class Screen:
 
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Draw uint8 [H, W, 3], a character for two pixels."""
-        head = _CLEAR + _HOME if self._due is None else _HOME
         if self._due is not None:
             time.sleep(min(max(self._due - time.monotonic(), 0), self._interval))
-        lines = "".join(f"{line}\x1b[K\n" for line in half_blocks(picture))
-        sys.stdout.write(head + lines + _CLEAR_BELOW)
-        sys.stdout.flush()
+        redraw(sys.stdout, half_blocks(picture), anew=self._due is None)
         self._due = time.monotonic() + self._interval

@@ -64,7 +64,7 @@ def _run(prog: str, argv: Sequence[str] | None) -> int:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # whatever a name holds, the console can show it
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         if (sys.argv[1:] if argv is None else list(argv)) in (["--version"], ["-V"]):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 import numpy as np
 
 import socialgrid
-from socialgrid.adapters.screen import half_blocks
+from socialgrid.adapters.screen import half_blocks, redraw
 from socialgrid.commands.terminal import beside, keys
 from socialgrid.commands.words import (
     join_lists,
@@ -124,7 +124,7 @@ def play(
                 f"{'you' if a == options.agent else names[a]} {value:.1f}"
                 for a, value in enumerate(returns)
             )
-            _show(stdout, [head, *_picture(env, obs, options), legend])
+            redraw(stdout, [head, *_picture(env, obs, options), legend])
             key = next_key()
             while key is not None and key not in moves and key != "q":
                 key = next_key()
@@ -149,12 +149,6 @@ def play(
         stdout.write(f"agent {agent} ({who}): {value:.1f}\n")
     stdout.flush()
     return [float(value) for value in total]
-
-
-def _show(stdout: TextIO, lines: Sequence[str]) -> None:
-    """Redraw in place: to the top, line by line, each cleared to its end."""
-    stdout.write(_HOME + "".join(f"{line}\x1b[K\n" for line in lines) + _CLEAR_BELOW)
-    stdout.flush()
 
 
 def _picture(env: Any, obs: Any, options: PlayOptions) -> list[str]:

@@ -228,7 +228,7 @@ def table(points: Sequence[Point]) -> str:
 
 
 def _text(value: Interval) -> str:
-    return f"{value.mean:.1f} \u00b1 {value.high - value.mean:.1f}"
+    return f"{value.mean:.1f} +- {value.high - value.mean:.1f}"
 
 
 def write(points: Sequence[Point], options: SchellingOptions, path: Path) -> None:

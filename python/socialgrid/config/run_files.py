@@ -39,10 +39,17 @@ def user_path(text: str) -> Path:
     """A path as somebody wrote it; a ``~`` in front that no shell has replaced is their home.
 
     Raises:
-        UsageError: there is a NUL in it, which no path can hold.
+        UsageError: there is a NUL in it, which no path can hold, or what the locale's names of
+            files cannot.
     """
     if "\0" in text:
         raise UsageError(f"{text}: a path has no NUL in it")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        advice = "" if encoding == "utf-8" else "; PYTHONUTF8=1 makes them UTF-8"
+        raise UsageError(f"{text}: names of files are {encoding} here{advice}") from None
     return Path(os.path.expanduser(text))
 
 

@@ -38,7 +38,8 @@ from socialgrid.train import GymnasiumTasks
 def test_any_console_can_show_any_name_in_one_line(monkeypatch, encoding, name):
     errors = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
     monkeypatch.setattr(sys, "stderr", errors)
-    assert cli.train([name]) == 2
+    typed = os.fsdecode(name.encode(errors="surrogateescape"))
+    assert cli.train([typed]) == 2
     errors.flush()
     said = errors.buffer.getvalue()
     assert said.count(b"\n") == 1
@@ -97,7 +98,7 @@ def test_whole_numbers_may_be_powers_of_ten(tmp_path):
 def test_runs_may_have_any_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    preset, name = tiny(tmp_path), "~/q[/x]#1=2 \u2603\udcff"
+    preset, name = tiny(tmp_path), os.fsdecode("~/q[/x]#1=2 \u2603".encode() + b"\xff")
     words = [preset, "--total-steps", "128", "--tensorboard", "--run-dir"]
     assert cli.train([*words, name]) == 0
     assert (tmp_path / name[2:] / "metrics.jsonl").exists()
