@@ -156,9 +156,9 @@ class PyBatch {
     work(*batch_, maps_, unlocked);
   }
 
-  void inject_failure(const py::object& env) {
+  void inject_failure(const py::object& env, std::size_t later) {
     const Use use(*this);
-    batch_->inject_failure(env_index(env));
+    batch_->inject_failure(env_index(env), later);
   }
 
   py::object observe() {
@@ -406,7 +406,7 @@ void register_batch(py::module_& module) {
       .def("step", &PyBatch::step, py::arg("actions"), py::arg("out"))
       .def("send", &PyBatch::send, py::arg("actions"), py::arg("out"))
       .def("recv", &PyBatch::recv)
-      .def("inject_failure", &PyBatch::inject_failure, py::arg("env"))
+      .def("inject_failure", &PyBatch::inject_failure, py::arg("env"), py::arg("later"))
       .def("observe", &PyBatch::observe)
       .def("get_state", &PyBatch::get_state)
       .def("set_state", &PyBatch::set_state, py::arg("state"))

@@ -157,12 +157,22 @@ ActionError BatchEnv::action_error(std::size_t index, const std::string& value) 
 
 void BatchEnv::step(std::span<const std::int32_t> actions, const StepBuffers& out) {
   const std::size_t agents = num_agents();
-  const std::size_t failing = std::exchange(failing_env_, kNoEnv);
+  const std::vector<Injected> injected = std::exchange(injected_, {});
+  for (const auto& [env, later] : injected) {
+    if (later > 0) injected_.push_back({env, later - 1});
+  }
   for_each_env([&](std::size_t env, Workspace& workspace) {
-    if (env == failing) throw std::runtime_error("injected failure");
+    fail_if_injected(injected, env, 0);
     step_one(env, actions.subspan(env * agents, agents), out, workspace);
   });
   turn_over();
+}
+
+void BatchEnv::fail_if_injected(const std::vector<Injected>& all, std::size_t env,
+                                std::size_t later) {
+  for (const Injected& one : all) {
+    if (one.env == env && one.later == later) throw std::runtime_error("injected failure");
+  }
 }
 
 void BatchEnv::step_one(std::size_t env, std::span<const std::int32_t> actions,

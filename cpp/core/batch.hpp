@@ -124,12 +124,13 @@ class BatchEnv {
   // The error for action number `index` of [E, A].
   ActionError action_error(std::size_t index, const std::string& value) const;
   // Steps all environments with checked actions [E, A].
-  // All or nothing: if an environment throws, EnvStepError tells which and no state changes
-  // (the contents of the buffers are then undefined).
+  // All or nothing: if an environment throws, EnvStepError tells which (of several, the first one)
+  // and no state changes (the contents of the buffers are then undefined).
   void step(std::span<const std::int32_t> actions, const StepBuffers& out);
 
-  // For tests of error handling: makes environment `env` throw in the next step.
-  void inject_failure(std::size_t env) { failing_env_ = env; }
+  // For tests of error handling: makes environment `env` throw in the next step, or so many steps
+  // later; several may.
+  void inject_failure(std::size_t env, std::size_t later = 0) { injected_.push_back({env, later}); }
 
   void observe(const ObserveBuffers& out);
 
@@ -157,8 +158,10 @@ class BatchEnv {
 
  private:
   friend class Excursion;
-  static constexpr std::size_t kNoEnv = ~std::size_t{0};
 
+  struct Injected {
+    std::size_t env, later;
+  };
   struct alignas(64) Workspace {  // one per thread
     std::unique_ptr<ObserverScratch> scratch;
     std::vector<std::uint8_t> visible;
@@ -174,6 +177,9 @@ class BatchEnv {
   void restart(StreamOf stream_of, const ObserveBuffers& out, Mask mask);
   void step_one(std::size_t env, std::span<const std::int32_t> actions, const StepBuffers& out,
                 Workspace& workspace);
+  // Throws if the environment is to fail so many steps later.
+  static void fail_if_injected(const std::vector<Injected>& all, std::size_t env,
+                               std::size_t later);
   void write_nothing_happened(std::size_t env, const StepBuffers& out) const;
   bool is_over(const World& world) const;
   void begin_next_episode(World& world, WorldMarks& marks) const;
@@ -203,7 +209,7 @@ class BatchEnv {
   std::uint64_t first_env_index_;
   Autoreset autoreset_;
   bool is_reset_ = false;
-  std::size_t failing_env_ = kNoEnv;
+  std::vector<Injected> injected_;
   // Two copies of all worlds: a step writes into the other copy, which becomes current only when
   // all environments have succeeded.
   std::vector<std::byte> worlds_[2];

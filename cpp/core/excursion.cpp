@@ -7,12 +7,12 @@
 
 namespace socialgrid {
 
-Excursion::Excursion(BatchEnv& batch) : batch_(batch), failing_(batch.failing_env_) {
+Excursion::Excursion(BatchEnv& batch) : batch_(batch) {
   if (batch.autoreset() != Autoreset::kSameStep) {
     throw std::invalid_argument("an excursion needs environments that restart by themselves");
   }
   worlds_ = batch.worlds_[batch.current_.front()];
-  batch.failing_env_ = BatchEnv::kNoEnv;
+  injected_ = std::exchange(batch.injected_, {});
 }
 
 Excursion::~Excursion() {
@@ -28,9 +28,9 @@ Excursion::~Excursion() {
 
 Excursion::Range::Range(Excursion& excursion, std::size_t begin, std::size_t end)
     : batch_(excursion.batch_),
+      injected_(excursion.injected_),
       begin_(begin),
       end_(end),
-      failing_(excursion.failing_),
       workspace_(batch_.make_workspace()) {}
 
 void Excursion::Range::step(const std::int32_t* actions, const StepBuffers& out) {
@@ -45,11 +45,12 @@ void Excursion::Range::step(const std::int32_t* actions, const StepBuffers& out)
   }
   for (std::size_t env = begin_; env < end_; ++env) {
     BatchEnv::tell_of_faults(env, [&] {
-      if (env == failing_) throw std::runtime_error("injected failure");
+      BatchEnv::fail_if_injected(injected_, env, step_);
       batch_.step_one(env, {actions + env * agents, agents}, out, workspace_);
     });
     batch_.current_[env] ^= 1;
   }
+  ++step_;
 }
 
 }  // namespace socialgrid

@@ -30,7 +30,8 @@ class Excursion {
 
    private:
     BatchEnv& batch_;
-    std::size_t begin_, end_, failing_;
+    const std::vector<BatchEnv::Injected>& injected_;
+    std::size_t begin_, end_, step_ = 0;
     BatchEnv::Workspace workspace_;
   };
 
@@ -39,7 +40,7 @@ class Excursion {
 
  private:
   BatchEnv& batch_;
-  std::size_t failing_;
+  std::vector<BatchEnv::Injected> injected_;
   bool stays_ = false;
   std::vector<std::byte> worlds_;  // at the beginning
 };

@@ -109,6 +109,7 @@ void ThreadPool::run(std::size_t count, std::size_t share, std::size_t threads, 
   // Several ranges a thread even out their lengths.
   job->grain = std::max(share, count / (threads * 8));
   job->remaining = count;
+  job->failed = count;
   {
     const std::lock_guard lock(mutex_);
     job_ = job;
@@ -127,13 +128,15 @@ void ThreadPool::work_on(Job& job, int thread) {
     const std::size_t begin = job.next.fetch_add(job.grain, std::memory_order_relaxed);
     if (begin >= job.count) return;
     const std::size_t end = std::min(begin + job.grain, job.count);
-    if (!job.failed.load(std::memory_order_relaxed)) {
+    if (begin < job.failed.load(std::memory_order_relaxed)) {
       try {
         (*job.fn)(begin, end, thread);
       } catch (...) {
         const std::lock_guard lock(job.error_mutex);
-        if (!job.error) job.error = std::current_exception();
-        job.failed.store(true, std::memory_order_relaxed);
+        if (begin < job.failed.load(std::memory_order_relaxed)) {
+          job.error = std::current_exception();
+          job.failed.store(begin, std::memory_order_relaxed);
+        }
       }
     }
     job.remaining.fetch_sub(end - begin, std::memory_order_acq_rel);

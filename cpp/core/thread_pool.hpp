@@ -16,9 +16,9 @@
 namespace socialgrid {
 
 // Shares [0, count) out in ranges. The calling thread works too, as thread 0; workers claim further
-// ranges until none is left. When a call throws, no further range is begun, and the first exception
-// reaches the caller after all begun ranges have ended. The pool stays usable. One parallel_for at
-// a time.
+// ranges until none is left. When a call throws, no range behind it is begun any more, and after
+// all others have ended, what the first of those ranges that failed threw reaches the caller,
+// whatever the threads. The pool stays usable. One parallel_for at a time.
 class ThreadPool {
  public:
   using RangeFn = std::function<void(std::size_t begin, std::size_t end, int thread)>;
@@ -50,9 +50,9 @@ class ThreadPool {
     std::size_t grain;
     std::atomic<std::size_t> next{0};    // first item not yet claimed
     std::atomic<std::size_t> remaining;  // items of ranges that have not ended
-    std::atomic<bool> failed{false};
+    std::atomic<std::size_t> failed;     // where the first range begins that has; count: none
     std::mutex error_mutex;
-    std::exception_ptr error;
+    std::exception_ptr error;  // that one's
   };
 
   void stop();

@@ -352,16 +352,20 @@ class VecEnv:
         """The whole grid with its agents and beams, uint8 [H * t, W * t, 3]."""
         return self._core.render(env, tile_size)
 
-    def inject_failure(self, env: int) -> None:
-        """Make the next step fail in an environment, as a fault in a game's rules would.
+    def inject_failure(self, env: int, *, later: int = 0) -> None:
+        """Make the next step fail in an environment, or a later one, as a fault in rules would.
 
         For tests of what a program does then: that step raises EnvStepError, and the state is as
-        before it.
+        before it. Where several environments fail, the first one is named.
+
+        Args:
+            env: which environment.
+            later: steps before the one that fails.
 
         Raises:
             IndexError: there is no such environment.
         """
-        self._core.inject_failure(env)
+        self._core.inject_failure(env, later)
 
     def close(self) -> None:
         """Stop the threads and free the memory; arrays already handed out stay valid."""

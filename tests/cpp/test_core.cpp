@@ -79,6 +79,16 @@ void a_pool_covers_everything_once_and_survives_errors() {
         });
       });
       CHECK(message == "fifty");
+      // Of several, the first one is told, which threads may come to last.
+      const std::string first = message_of<std::runtime_error>([&] {
+        pool.parallel_for(97, 1, [](std::size_t begin, std::size_t end, int) {
+          if (begin <= 40 && 40 < end) std::this_thread::sleep_for(std::chrono::microseconds(200));
+          for (const std::size_t bad : {40, 41, 57, 96}) {
+            if (begin <= bad && bad < end) throw std::runtime_error(std::to_string(bad));
+          }
+        });
+      });
+      CHECK(first == "40");
     }
   }
 }

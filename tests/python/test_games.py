@@ -598,6 +598,22 @@ def test_a_failing_environment_fails_the_step_and_nothing_else(num_threads, spli
         assert_same(step(actions), twin.step(actions))
 
 
+@pytest.mark.parametrize("num_threads", [1, 2, 8])
+def test_of_several_failing_environments_the_first_is_named(num_threads):
+    env = make("GoalCycle-v0", {}, num_envs=500, num_threads=num_threads)
+    twin = make("GoalCycle-v0", {}, num_envs=500)
+    env.reset(), twin.reset()
+    for actions in random_actions(env, 30):
+        for one in (499, 217, 218, 3, 460):
+            env.inject_failure(one)
+        env.inject_failure(2, later=1)
+        with pytest.raises(socialgrid.EnvStepError, match=r"^environment 3\b"):
+            env.step(actions)
+        with pytest.raises(socialgrid.EnvStepError, match=r"^environment 2\b"):
+            env.step(actions)
+        assert_same(env.step(actions), twin.step(actions))
+
+
 def test_a_forked_child_is_told_instead_of_hanging():
     script = """
         import copy, os, sys

@@ -259,6 +259,22 @@ def test_who_acts_otherwise_does_so(tmp_path):
     assert len(calls) == run.run.rollout.num_steps
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_of_several_failing_worlds_the_first_to_fail_is_named(threads, tmp_path):
+    """By steps, then by their numbers, whichever thread comes to its own first."""
+    run = Spied(tiny(env={"num_envs": 8}, run={"threads": threads}), tmp_path / "a")
+    run.step()
+    env = run.run.worlds.env
+    before = env.get_state()
+    for _ in range(8):
+        for one, later in ((0, 9), (5, 7), (2, 7), (7, 8), (3, 8)):
+            env.inject_failure(one, later=later)
+        with pytest.raises(EnvStepError, match=r"^environment 2: injected failure"):
+            run.run.collector.play(1000)
+        assert env.get_state() == before
+    assert run.at_once == 1
+
+
 def test_a_failing_world_changes_none(tmp_path):
     run = Spied(tiny(env={"num_threads": 2}, run={"threads": 2}), tmp_path / "a")
     run.step()
