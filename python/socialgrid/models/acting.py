@@ -28,6 +28,7 @@ from socialgrid.models.heads import Head
 from socialgrid.models.hearing import Hearing
 from socialgrid.models.kept_tables import KeptTables
 from socialgrid.models.plain_acting import plainly
+from socialgrid.models.walks import heard
 
 _MOST_CELLS = 65_534
 _Table = tuple[int, int, int]
@@ -153,7 +154,7 @@ class Acting:
 
     def ready(self, obs: Tensor) -> _core.Acting | None:
         """What acts on such views, on the CPU, with the present weights; or nothing."""
-        if obs.dtype not in (torch.uint8, torch.uint16, torch.int16):
+        if obs.dtype not in (torch.uint8, torch.uint16, torch.int16) or heard(self.model):
             return None
         width = 0 if self.model.spec.atlas is None else obs.element_size()
         if kernels.KERNELS is None or (width == 0 and obs.dtype != torch.uint8):

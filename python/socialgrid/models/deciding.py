@@ -20,6 +20,7 @@ from socialgrid.models.decision import DecisionHeads
 from socialgrid.models.encoding import Layer
 from socialgrid.models.heads import Head
 from socialgrid.models.layers import StackedLinear
+from socialgrid.models.walks import heard
 
 Kind = Literal["clipped", "policy gradient"]
 _Loss = TypeVar("_Loss", bound=Callable[..., Any])
@@ -75,7 +76,9 @@ class Losses:
 
 def usable(core: Tensor, heads: ActorCritic | DecisionHeads) -> bool:
     """Whether kernels can judge what these heads decide."""
-    return kernels.usable(core, *heads.policy_head.parameters(), *heads.value_head.parameters())
+    parts = heads.policy_head, heads.value_head
+    own = (p for head in parts for p in head.parameters())
+    return kernels.usable(core, *own) and not any(map(heard, parts))
 
 
 def losses(

@@ -24,6 +24,7 @@ from socialgrid.models.layers import (
 from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
 from socialgrid.models.triton_kernels import choice
+from socialgrid.models.walks import heard
 from socialgrid.models.weight_gradients import weight_gradient
 
 
@@ -125,7 +126,8 @@ class Decoder(nn.Module):
         """
         weights = self.in_order()
         alike = core.shape[:2] == action.shape == weight.shape == views.shape[:2]
-        if alike and action.dtype == torch.int64 and kernels.usable(core, weight, *weights):
+        known = kernels.usable(core, weight, *weights) and not heard(self)
+        if alike and action.dtype == torch.int64 and known:
             rows = decoding.Rows(action, weight, views, encoder.first.atlas)
             return decoding.error(core, rows, self.shape(), weights)
         found: Tensor = self(core, action, encoder.pixels(views))

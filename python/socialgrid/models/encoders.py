@@ -21,6 +21,7 @@ from socialgrid.models.layers import StackedConv, StackedLinear, by_agent, unifo
 from socialgrid.models.products import products
 from socialgrid.models.spec import ViewSpec
 from socialgrid.models.triton_kernels import choice
+from socialgrid.models.walks import heard
 from socialgrid.models.weight_gradients import weight_gradient
 
 PIECE = 1024
@@ -314,7 +315,7 @@ class Encoder(nn.Module):
         have fewer windows of the next layer than there are tiles; 0: there are none.
         """
         first = self.first
-        if not choice.usable(next(self.parameters())):
+        if not choice.usable(next(self.parameters())) or heard(self):
             return 0
         if isinstance(first, CellConv) or len(self.convs) > 0:
             conv = first.conv if isinstance(first, CellConv) else self.convs[0]
@@ -328,6 +329,8 @@ class Encoder(nn.Module):
     def _by_look_up(self, views: Tensor, dtype: torch.dtype) -> bool:
         """Whether the first convolution over several cells may be a table of tiles."""
         if views.device.type != "cpu" or dtype != torch.float32 or not kernels.usable():
+            return False
+        if heard(self):
             return False
         over_cells = isinstance(self.first, CellConv) or len(self.convs) > 0
         return over_cells and views.shape[1] > 0

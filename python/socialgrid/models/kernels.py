@@ -6,6 +6,10 @@ the sets that the processor can run (``avx512``, ``avx2``, ``portable``), of whi
 taken otherwise. Results differ from those without kernels by rounding, at most 3e-6 of the largest
 of them. What is computed for a row depends neither on the number of threads nor on the other rows
 of a call.
+
+Kernels do what modules do without calling them. Where somebody listens to a network by a hook, of a
+module or of a parameter's gradient, or has put another ``forward`` on a module, it is computed by
+operators, which call everybody: ``walks.heard`` tells.
 """
 
 from __future__ import annotations

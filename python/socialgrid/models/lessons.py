@@ -81,6 +81,8 @@ def learn(
     plan = plan_of(network, [one.decoder for one in predictions])
     if plan is None or not kernels.usable(part.weight, part.state, *plan.parameters):
         return None
+    if not all(p.requires_grad for p in plan.parameters):
+        return None  # PyTorch says what it thinks of that
     if not _fits(network, part, terms, predictions):
         return None
     dense = all(x.is_contiguous() for x in (part.views, *plan.parameters))

@@ -17,6 +17,7 @@ from socialgrid.models.layers import StackedLinear, agent_by_agent
 from socialgrid.models.perceptrons import perceptron
 from socialgrid.models.products import product
 from socialgrid.models.task_spec import TaskSpec
+from socialgrid.models.walks import heard
 
 _FEW = 8  # samples of an agent for which one batched product beats a product for each agent
 
@@ -43,6 +44,8 @@ class StackedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply every agent's layers to its own samples."""
+        if any(map(heard, self._stack)):
+            return self._layer_by_layer(x)
         parameters = [p for layer in self._stack for p in (layer.weight, layer.bias)]
         if kernels.usable(x, parameters[0]):
             return perceptron(x, self.rectified, parameters)
@@ -54,6 +57,14 @@ class StackedMLP(nn.Module):
             x, self.rectified, *parameters
         )
         return out
+
+    def _layer_by_layer(self, x: Tensor) -> Tensor:
+        """The same for those who listen to layers."""
+        for i, layer in enumerate(self._stack):
+            x = layer(x)
+            if i < self.rectified:
+                x = x.relu()
+        return x
 
 
 class _Perceptron(torch.autograd.Function):

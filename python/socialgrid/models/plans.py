@@ -15,7 +15,7 @@ from socialgrid.models.deciding import layers_of_head
 from socialgrid.models.decoder import Decoder
 from socialgrid.models.encoding import Layer
 from socialgrid.models.seeing import seeing
-from socialgrid.models.walks import named_parameters
+from socialgrid.models.walks import heard, named_parameters
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,11 @@ _PLANS: WeakKeyDictionary[ActorCritic, dict[int, _Made]] = WeakKeyDictionary()
 
 
 def plan_of(network: ActorCritic, decoders: Sequence[Decoder] = ()) -> Plan | None:
-    """How a network and decoders of its branches are put together; None: not as kernels know it."""
+    """How a network and decoders of its branches are put together; None: not as kernels know it, or
+    somebody listens to what they would pass by.
+    """
+    if heard(network):
+        return None
     now: list[nn.Module | nn.Parameter] = [*(p for _, p in named_parameters(network)), *decoders]
     plans = _PLANS.setdefault(network, {})
     made_for, plan = plans.get(len(decoders), ([], None))

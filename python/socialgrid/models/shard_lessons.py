@@ -121,7 +121,10 @@ def plan_for(network: ActorCritic, lesson: Lesson, parts: Sequence[SequenceBatch
     plan = plan_of(network, [one.decoder for one in lesson.predictions])
     fits = all(type(one.decoder) is Decoder for one in lesson.predictions)
     alike = [*parts[0].decisions] == [*lesson.terms]
-    return plan if plan is not None and fits and alike and usable(network, plan, parts) else None
+    if plan is None or not fits or not alike or not usable(network, plan, parts):
+        return None
+    # Of what is kept from learning PyTorch says that it cannot be differentiated.
+    return plan if all(p.requires_grad for p in plan.parameters) else None
 
 
 def told_of(lesson: Lesson) -> int:

@@ -8,11 +8,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 
 # What a module holds by name, and names and what they named when its parameters were found.
 _Table = tuple[Mapping[str, Any], list[str], list[Any]]
 _Found = tuple[list[_Table], list[tuple[str, nn.Parameter]]]
 _FOUND: WeakKeyDictionary[nn.Module, _Found] = WeakKeyDictionary()
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def named_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
@@ -31,11 +34,14 @@ def _as_it_was(table: Mapping[str, Any], names: list[str], held: list[Any]) -> b
 
 
 def heard(module: nn.Module) -> bool:
-    """Whether a hook listens to a module, or to one in it, which compiled kernels would pass by."""
-    return any(
-        one._forward_hooks
-        or one._forward_pre_hooks
-        or one._backward_hooks
-        or one._backward_pre_hooks
-        for one in module.modules()
+    """Whether somebody listens to a module, to one in it or to a parameter's gradient, or has put
+    another ``forward`` there: compiled kernels, and what accelerators repeat, would pass that by.
+    """
+    every = [vars(one) for one in module.modules()]
+    own = [p for one in every for p in one["_parameters"].values() if p is not None]
+    return (
+        _has_any_global_hook()  # type: ignore[no-untyped-call]
+        or any(one[hooks] for hooks in _HOOKS for one in every)
+        or any("forward" in one for one in every)
+        or any(p._backward_hooks for p in own)
     )

@@ -76,3 +76,25 @@ def test_what_does_not_fit_is_refused_and_leaves_no_trace(learner):
             learner.act(world.view(), state, reset.float(), step=0)
         out = learner.act(world.view(), state, reset, step=0)
         assert out.arrived().shape == (ENVS, AGENTS)
+
+
+def test_who_listens_to_networks_is_called_every_time(learner):
+    def louder(one, given, out):
+        calls.append(out.shape)
+        return 2.0 * out
+
+    here, calls = A3C(Buttons(ENVS, AGENTS).spec, MODEL, seed=1), []
+    batch = experience(here, Buttons(ENVS, AGENTS))
+    before = learner.tensors()
+    for listens in (True, False, True):
+        for one in (here, learner):
+            hook = one.model.policy_head.register_forward_hook(louder) if listens else None
+            one.load_tensors(before)
+            one.update(batch)
+            steps = steps_of(learner, 4, asks=False) if one is learner else []
+            assert (len(calls) >= 9) == (listens and bool(steps))
+            calls.clear()
+            if hook is not None:
+                hook.remove()
+        for name, x in here.tensors().items():
+            torch.testing.assert_close(learner.tensors()[name], x, rtol=0.0, atol=1e-5)

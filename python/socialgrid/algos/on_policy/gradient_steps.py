@@ -27,7 +27,7 @@ from socialgrid.models.flat_parameters import FlatParameters
 from socialgrid.models.phases import Phases
 from socialgrid.models.recall import piece_length
 from socialgrid.models.shard_lessons import Lesson, teach
-from socialgrid.models.walks import named_parameters
+from socialgrid.models.walks import heard, named_parameters
 from socialgrid.social.mechanism import Mechanism
 
 # What numbers are drawn for; decisions have the kinds from 0 on.
@@ -198,9 +198,9 @@ class GradientSteps(StackedLearner):
 
     def _phase(self, name: str, work: Callable[[], T]) -> T:
         """Do a part of an update that reads and writes memory which stays, where there is such: an
-        accelerator repeats it by itself.
+        accelerator repeats it by itself, unless somebody listens to networks.
         """
-        if self.asks:
+        if self.asks or heard(self.model):
             return work()
         mechanisms = tuple(one.options for one in self.mechanisms)
         baked = (self.config, mechanisms, self.standing.moves, self.ranks)

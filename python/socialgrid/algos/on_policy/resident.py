@@ -11,6 +11,7 @@ from torch import Tensor
 from socialgrid.data.rollout import Decision, as_signed
 from socialgrid.models.acting import Acting
 from socialgrid.models.captured import Captured, mark, pinned
+from socialgrid.models.walks import heard
 
 Hear = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor | None]
 
@@ -78,7 +79,8 @@ class Resident:
         self._decided = tuple(uniform)
         try:
             self._acting.tables.bring(len(obs))
-            step = self._phase()
+            # Who listens to networks is called in every step, not when one is recorded.
+            step = self._act() if heard(self._acting.model) else self._phase()
         except ValueError:  # the first step of a kind looks at everything
             self._places.clear()
             self._hosts.clear()
