@@ -191,6 +191,7 @@ void register_learning(py::module_& module) {
   add_perceptron(kernels);
   add_q_learning(kernels);
   add_recurrent_q(kernels);
+  add_counterfactual(kernels);
   add_deciding(kernels);
   add_decoding(kernels);
   add_actor_critic(kernels);

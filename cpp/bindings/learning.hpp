@@ -24,6 +24,7 @@ void add_images(pybind11::class_<learning::Kernels>& kernels, pybind11::module_&
 void add_perceptron(pybind11::class_<learning::Kernels>& kernels);
 void add_q_learning(pybind11::class_<learning::Kernels>& kernels);
 void add_recurrent_q(pybind11::class_<learning::Kernels>& kernels);
+void add_counterfactual(pybind11::class_<learning::Kernels>& kernels);
 void add_deciding(pybind11::class_<learning::Kernels>& kernels);
 void add_decoding(pybind11::class_<learning::Kernels>& kernels);
 void add_actor_critic(pybind11::class_<learning::Kernels>& kernels);

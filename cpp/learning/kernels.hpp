@@ -46,9 +46,14 @@ struct UnrollBack {
 // 1. The cell gate's numbers are doubled: tanh(x) = 2 sigmoid(2 x) - 1.
 struct Alternatives {
   std::int64_t count = 0, choices = 0, hidden = 0;
-  const float* gates = nullptr;    // [count, 4 * hidden], of all other inputs and the state
-  const float* weights = nullptr;  // [choices, 4 * hidden]
-  const float* c = nullptr;        // the first of hidden numbers each, c_row from the next one's
+  // [count, 4 * hidden], of the state and all other inputs but those of which few are 1: `heard`
+  // has the numbers of those that are, -1 for none.
+  const float* gates = nullptr;
+  std::int64_t columns = 0;
+  const std::int32_t* heard = nullptr;  // [count, columns]
+  const float* codes = nullptr;         // their weights, [codes, 4 * hidden]
+  const float* weights = nullptr;       // [choices, 4 * hidden]
+  const float* c = nullptr;  // the first of hidden numbers each, c_row from the next one's
   std::int64_t c_row = 0;
   float* h = nullptr;  // [count, choices, hidden]
 };
@@ -141,6 +146,31 @@ struct Losses {
   double policy = 0.0, value = 0.0, entropy = 0.0, divergence = 0.0, share = 0.0;
 };
 
+// How far what agents do is from how far they are known: see `influence` and `listening` in Python.
+enum class Divergence { kl, jsd, pmi };
+
+// What an agent would do for each of another one's `choices`, and how far that is from what it
+// would do whatever that one does, weighted by what that one does. A logit of minus infinity rules
+// out an action.
+struct Exertion {
+  Divergence divergence = Divergence::kl;
+  std::int64_t rows = 0, choices = 0, actions = 0;
+  std::int64_t possible = 0;  // choices, the first ones, that there are
+  const float* logits =
+      nullptr;  // [rows, choices] of `actions` each, logits_row from the next ones
+  std::int64_t logits_row = 0;
+  const float* weights = nullptr;       // [rows] of `choices` each, the other one's probabilities
+  const std::int64_t* taken = nullptr;  // [rows]: its choice
+  const std::int64_t* then = nullptr;   // [rows]: the agent's action; for `pmi` only
+  std::int64_t weights_row = 0, taken_row = 0, then_row = 0;
+  const std::uint8_t *counts = nullptr, *known = nullptr;  // [rows]: for listening, for influence
+  std::int64_t counts_row = 0, known_row = 0;
+  float* exerted = nullptr;  // [rows], written: 0 where it is not known
+  std::int64_t exerted_row = 0;
+  double* listening = nullptr;  // [possible], added to: over the rows that count
+  float* scratch = nullptr;     // as many as `exertion_room` says
+};
+
 // One set of kernels. What it computes for a row depends neither on how many rows there are nor on
 // which of them a call computes.
 struct Kernels {
@@ -164,6 +194,8 @@ struct Kernels {
 
   // States `begin` to `end`.
   void (*alternatives)(const Alternatives& alternatives, std::int64_t begin, std::int64_t end);
+  std::int64_t (*exertion_room)(const Exertion& exertion);
+  void (*exert)(const Exertion& exertion);
 
   // Convolutions by a weight [outputs, kernel, kernel, inputs]: its numbers when packed, for
   // correlations or for spreading; images `begin` to `end` of either; rows `begin` to `end` of the

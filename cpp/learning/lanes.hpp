@@ -79,6 +79,30 @@ SOCIALGRID_INLINE Lanes exponential(Lanes x) {
   return y * (Lanes)power;
 }
 
+// Natural logarithm of positive numbers that are not subnormal within 2 units in the last place;
+// NaN for NaN.
+SOCIALGRID_INLINE Lanes logarithm(Lanes x) {
+  const Bits bits = (Bits)x;
+  const Lanes half = (Lanes)((bits & 0x007fffff) | 0x3f000000);  // x = half * 2^power, 0.5 to 1
+  const Bits power = (bits >> 23) - 126;
+  const Bits low = half < 0.707106781186547524f;  // -1 where it is
+  const Lanes whole = __builtin_convertvector(power + low, Lanes);
+  const Lanes m = (low ? half + half : half) - 1.0f;
+  const Lanes z = product(m, m);
+  Lanes y = all(7.0376836292e-2f);
+  y = y * m - 1.1514610310e-1f;
+  y = y * m + 1.1676998740e-1f;
+  y = y * m - 1.2420140846e-1f;
+  y = y * m + 1.4249322787e-1f;
+  y = y * m - 1.6668057665e-1f;
+  y = y * m + 2.0000714765e-1f;
+  y = y * m - 2.4999993993e-1f;
+  y = y * m + 3.3333331174e-1f;
+  y = product(product(y, m), z) - whole * 2.12194440e-4f - 0.5f * z;
+  y = whole * 0.693359375f + (m + y);
+  return x == x ? y : x;
+}
+
 SOCIALGRID_INLINE Lanes sigmoid(Lanes x) { return 1.0f / (1.0f + exponential(-x)); }
 SOCIALGRID_INLINE Lanes tanh(Lanes x) { return 2.0f * sigmoid(x + x) - 1.0f; }
 

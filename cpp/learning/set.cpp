@@ -19,6 +19,8 @@ const Kernels kernels = {
     backward,
     weights,
     alternatives,
+    exertion_room,
+    exert,
     packed_taps,
     pack_taps,
     correlate,

@@ -16,5 +16,7 @@ void forward(const Unroll& unroll, std::int64_t begin, std::int64_t end);
 void backward(const Unroll& unroll, const UnrollBack& back, std::int64_t begin, std::int64_t end);
 void weights(const Unroll& unroll, const UnrollBack& back, std::int64_t begin, std::int64_t end);
 void alternatives(const Alternatives& alternatives, std::int64_t begin, std::int64_t end);
+std::int64_t exertion_room(const Exertion& exertion);
+void exert(const Exertion& exertion);
 
 }  // namespace socialgrid::learning::SOCIALGRID_KERNEL_SET

@@ -133,6 +133,12 @@ class Hearing:
             first += channel.columns
         return torch.cat(parts, -1)
 
+    def codes(self, tokens: Tensor) -> Tensor:
+        """Places of ones in ``one_hot``, int32 ``[..., K]``; -1 of a silent column."""
+        widths = [one.symbols for one in self.channels for _ in range(one.columns)]
+        first = torch.tensor([0, *widths[:-1]], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        return (tokens.int() + first).masked_fill_(tokens < 0, -1)
+
     def column(self, channel: Channel) -> int:
         """Number of the first column of a channel."""
         before = self.channels[: self.channels.index(channel)]

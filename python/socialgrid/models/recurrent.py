@@ -90,6 +90,27 @@ class StackedLSTM(nn.Module):
         q = cell.mul_(2.0).sigmoid_()
         return torch.addcmul(-o, o, q, value=2.0).to(x.dtype)
 
+    @torch.no_grad()
+    def without_codes(
+        self, x: Tensor, h: Tensor, agents: slice | list[int]
+    ) -> tuple[Tensor, Tensor]:
+        """What gates come to before the nonlinearities without the last inputs, few of which are 1
+        and all others 0, and what each of those would add. Numbers of the cell gate are doubled.
+
+        Args:
+            x: ``[len(agents), M, inputs before codes]``.
+            h: float32 ``[len(agents), M, hidden]``, resets applied.
+            agents: whose.
+
+        Returns:
+            ``[len(agents), M, 4 * hidden]`` and ``[len(agents), codes, 4 * hidden]``.
+        """
+        weight, recurrent, bias = (one[agents] for one in self._weights(x.dtype))
+        first = x.shape[-1]
+        own = products(x, weight[:, :, :first].contiguous(), bias)
+        codes = weight[:, :, first:].transpose(1, 2).contiguous()
+        return products_plus(own, h.to(x.dtype), recurrent), codes
+
     def packed(self, backward: bool) -> Tensor:
         """The weights as kernels read them, forward or backward, kept until they change: several
         threads may need them at once.

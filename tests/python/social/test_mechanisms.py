@@ -10,7 +10,7 @@ import torch
 from tests.python.algos.tiny import Buttons, collect, experience, new_rollout
 
 from socialgrid.algos import A3C, PPO, A3CConfig, PPOConfig
-from socialgrid.models import ModelConfig, Recall, ViewSpec
+from socialgrid.models import ModelConfig, Recall, ViewSpec, kernels
 from socialgrid.social import (
     BasicInfluenceOptions,
     Chosen,
@@ -109,6 +109,21 @@ def one_view(learner, batch, view, state, reset, tokens):
         view.unsqueeze(1), state.unsqueeze(1), reset.unsqueeze(1), tokens.unsqueeze(1)
     )
     return network.logits(core)[:, 0].softmax(-1).double().numpy(), core
+
+
+@pytest.mark.parametrize("kind", ["kl", "pmi", "jsd"])
+@pytest.mark.parametrize("name", MEASURED)
+def test_kernels_measure_what_operators_do(monkeypatch, name, kind):
+    learner, env = make("ppo", name, divergence=kind)
+    rollout = experience(learner, env, steps=7)
+    rollout.active[2:4, 1, 1] = False
+    found, pairs = learner.influence(rollout), learner.pairs()
+    monkeypatch.setattr(kernels, "KERNELS", None)
+    torch.testing.assert_close(found, learner.influence(rollout), rtol=0.0, atol=1e-5)
+    assert pairs.keys() == learner.pairs().keys()
+    for key, x in pairs.items():
+        near = {"rtol": 0.0, "atol": 1e-5, "equal_nan": True}
+        torch.testing.assert_close(x, learner.pairs()[key], **near, msg=key)
 
 
 @pytest.mark.parametrize("kind", ["kl", "pmi", "jsd"])

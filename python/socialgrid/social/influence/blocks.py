@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from socialgrid.data.sequences import agent_columns
+from socialgrid.models.acting import known
 from socialgrid.models.actor_critic import ActorCritic
-from socialgrid.models.hearing import silenced
+from socialgrid.models.counterfactuals import Asked, Counterfactual, exert, usable
+from socialgrid.models.hearing import Channel, Hearing, silenced
 from socialgrid.models.recall import Recall
+from socialgrid.social.influence.divergence import Divergence
 
 _BLOCK = 1024
+
+
+class Chosen(NamedTuple):
+    """A token that one agent chooses and another one hears.
+
+    Attributes:
+        listener: who hears it.
+        column: number of the token.
+        first: where the code of its first value lies in the one-hot code of tokens.
+    """
+
+    listener: int
+    column: int
+    first: int
+
+    @classmethod
+    def of(cls, hearing: Hearing, channel: Channel, column: int, listener: int) -> Chosen:
+        """A column of a channel."""
+        first = hearing.code(channel, column).start
+        return cls(listener, hearing.column(channel) + column, first)
 
 
 @dataclass
@@ -62,6 +87,40 @@ class Block:
             slice(first + columns.start, first + columns.stop),
         )
         return model.logits(core.flatten(1, 2)).view(*core.shape[:3], -1)
+
+    def answers(self, model: ActorCritic) -> bool:
+        """Whether ``exert`` knows a way."""
+        return known(model) and usable(model.lstm, model.policy_head, self.features, self.state)
+
+    def exert(self, model: ActorCritic, asked: Mapping[Chosen, Asked], kind: Divergence) -> None:
+        """Influence of tokens that might have been others, by compiled kernels.
+
+        Args:
+            model: the network.
+            asked: by what is chosen and who hears it.
+            kind: of divergence.
+
+        Raises:
+            IndexError: there is no such token, choice or action.
+        """
+        head, state, memory = model.policy_head, self.state, model.config.memory
+        hearing, every = model.hearing, []
+        listeners = sorted({one.listener for one in asked})
+        agents = agent_columns(listeners)
+        gates, codes = model.lstm.without_codes(
+            self.features[agents], state[agents, :, :memory], agents
+        )
+        read = hearing.codes(self.tokens[agents])
+        for one, question in asked.items():
+            row = listeners.index(one.listener)
+            others = read[row].clone()
+            others[:, one.column] = -1
+            c = state[one.listener, :, memory : 2 * memory]
+            choices = slice(one.first, one.first + question.weights.shape[1])
+            given = gates[row], codes[row], choices, others, c
+            every.append(Counterfactual(one.listener, *given, [question]))
+        mask = model.action_mask[:, 0] if model.has_masked_actions else None
+        exert(every, head, mask, kind)
 
 
 def before_steps(model: ActorCritic, batch: Recall) -> Iterator[Block]:

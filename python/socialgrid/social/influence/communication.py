@@ -15,11 +15,12 @@ from torch import Tensor
 
 from socialgrid.data.sequences import agent_columns
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.counterfactuals import Asked
 from socialgrid.models.decision import DecisionHeads
 from socialgrid.models.hearing import Before, Channel
 from socialgrid.models.recall import Recall
 from socialgrid.models.spec import ViewSpec
-from socialgrid.social.influence.blocks import after_steps, before_steps
+from socialgrid.social.influence.blocks import Block, Chosen, after_steps, before_steps
 from socialgrid.social.influence.divergence import influence
 from socialgrid.social.influence.leaders import Influence
 from socialgrid.social.influence.listening import Listening
@@ -92,6 +93,9 @@ class Communication(Influence):
         found = said.new_zeros((*said.shape, batch.taken.shape[-1]), dtype=torch.float32)
         for block, weights in zip(after_steps(network, batch), intentions, strict=True):
             rows = block.rows
+            if block.answers(network):
+                self._compiled(network, block, (weights, said, following, listening), found, heard)
+                continue
             for speaker in range(agents):
                 others = block.alternatives(
                     network, first + speaker, hearing.code(self.channel, speaker)
@@ -112,3 +116,27 @@ class Communication(Influence):
                         counts = counts & (following[other, rows] >= 0)
                     found[speaker, rows, network.own_slots[other]] = exerted * counts
         return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])
+
+    def _compiled(
+        self,
+        network: ActorCritic,
+        block: Block,
+        given: tuple[Tensor, Tensor, Tensor, Tensor],
+        found: Tensor,
+        heard: Listening,
+    ) -> None:
+        """A block of samples by compiled kernels."""
+        rows, asked, agents = block.rows, {}, range(network.num_agents)
+        weights, said, following, listening = given
+        for speaker in agents:
+            for other in set(agents) - {speaker}:
+                slot = network.own_slots[other]
+                counts = listening[speaker, rows] & listening[other, rows]
+                then = following[other, rows]
+                known = counts & (then >= 0) if self.options.divergence == "pmi" else counts
+                asked[Chosen.of(network.hearing, self.channel, speaker, other)] = Asked(
+                    *(0, network.spec.num_actions, weights[speaker], said[speaker, rows]),
+                    *(then.clamp(min=0), counts, known, found[speaker, rows, slot]),
+                    heard.told(speaker, slot, self.alternatives, counts),
+                )
+        block.exert(network, asked, self.options.divergence)

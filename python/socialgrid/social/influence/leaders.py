@@ -18,10 +18,11 @@ from torch import Tensor
 from socialgrid.data.exchange import sent
 from socialgrid.data.sequences import agent_columns
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.counterfactuals import Asked
 from socialgrid.models.hearing import Before, Channel
 from socialgrid.models.recall import Recall
 from socialgrid.models.spec import ViewSpec
-from socialgrid.social.influence.blocks import before_steps
+from socialgrid.social.influence.blocks import Block, Chosen, before_steps
 from socialgrid.social.influence.divergence import influence
 from socialgrid.social.influence.listening import Listening, value_of_listening
 from socialgrid.social.mechanism import Mechanism, Rewards
@@ -142,6 +143,9 @@ class BasicInfluence(Influence):
         for block in before_steps(network, batch):
             rows = block.rows
             own = network.logits(block.core(network)).softmax(-1)
+            if block.answers(network):
+                self._compiled(network, block, (own, action, playing), found, heard)
+                continue
             for leader in range(leaders):
                 policies = block.alternatives(
                     network, first + leader, hearing.code(self.channel, leader)
@@ -161,6 +165,29 @@ class BasicInfluence(Influence):
                     found[leader, rows, slot] = exerted * counts
                     heard.add(leader, slot, policies[other, :, :possible], counts)
         return found.transpose(0, 1).reshape(*batch.done.shape, *found.shape[::2])
+
+    def _compiled(
+        self,
+        network: ActorCritic,
+        block: Block,
+        given: tuple[Tensor, Tensor, Tensor],
+        found: Tensor,
+        heard: Listening,
+    ) -> None:
+        """A block of samples by compiled kernels."""
+        rows, leaders, asked = block.rows, self.channel.leaders, {}
+        own, action, playing = given
+        for leader in range(leaders):
+            possible = network.spec.action_counts[leader]
+            for other in range(leaders, network.num_agents):
+                slot = network.own_slots[other]
+                counts = playing[leader, rows] & playing[other, rows]
+                asked[Chosen.of(network.hearing, self.channel, leader, other)] = Asked(
+                    *(0, own.shape[-1], own[leader], action[leader, rows], action[other, rows]),
+                    *(counts, counts, found[leader, rows, slot]),
+                    heard.told(leader, slot, possible, counts),
+                )
+        block.exert(network, asked, self.options.divergence)
 
     def credited(self, exerted: Tensor, network: ActorCritic) -> Tensor:
         """See ``Influence``; the influenced may get a share of it."""

@@ -73,8 +73,14 @@ class Listening:
             counts: bool ``[M]``: the steps that count.
         """
         found = (listening(conditional_logits) * counts[:, None]).sum(0, dtype=torch.float64)
-        self.sums[agent, slot, : len(found)] += found
+        self.told(agent, slot, len(found), counts).add_(found)
+
+    def told(self, agent: int, slot: int, possible: int, counts: Tensor) -> Tensor:
+        """Sums of a pair's ``possible`` first alternatives, for somebody else to add up the steps
+        that count.
+        """
         self.counts[agent, slot] += counts.sum()
+        return self.sums[agent, slot, :possible]
 
 
 def value_of_listening(sums: Tensor, counts: Tensor) -> Tensor:

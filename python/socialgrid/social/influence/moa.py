@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from socialgrid.data.sequences import Minibatch
+from socialgrid.models.acting import known
 from socialgrid.models.actor_critic import ActorCritic
+from socialgrid.models.counterfactuals import Asked, Counterfactual, exert, usable
 from socialgrid.models.moa import ModelOfOthers
 from socialgrid.models.recall import Recall
 from socialgrid.models.spec import ViewSpec
@@ -86,8 +88,12 @@ class ModelledInfluence(Influence):
         following = batch.next_taken.flatten(0, 1).t()
         visible = batch.visible[:-1].flatten(0, 1).transpose(0, 1).bool()
         before = before.flatten(1, 2)
-        x[..., moa.own_columns] = 0.0
         found = x.new_zeros((*action.shape, moa.world), dtype=torch.float32)
+        if known(network) and usable(moa.lstm, moa.head, x, before):
+            pairs = policy, action, following, visible, mask & ~done
+            self._compiled(network, (x, before, taken), pairs, found, heard)
+            return found.transpose(0, 1).reshape(*shape, moa.world)
+        x[..., moa.own_columns] = 0.0
         for start in range(0, x.shape[1], _BLOCK):
             rows = slice(start, start + _BLOCK)
             state = before[:, rows]
@@ -117,6 +123,43 @@ class ModelledInfluence(Influence):
                 counts = counts & (then >= 0)
             found[:, rows] = exerted * counts
         return found.transpose(0, 1).reshape(*shape, moa.world)
+
+    def _compiled(
+        self,
+        network: ActorCritic,
+        read: tuple[Tensor, Tensor, Tensor],
+        pairs: tuple[Tensor, ...],
+        found: Tensor,
+        heard: Listening,
+    ) -> None:
+        """Influence in all samples by compiled kernels."""
+        moa, (x, before, taken) = self._model(network), read
+        policy, action, following, visible, there = pairs
+        half, count, every = moa.memory, moa.num_actions, []
+        gates, codes = moa.lstm.without_codes(
+            x[..., : moa.features], before[..., :half], slice(network.num_agents)
+        )
+        first = count * torch.arange(1, 1 + moa.world)
+        others = torch.where(taken < 0, -1, taken + first).int()
+        for agent, slot in enumerate(network.own_slots):
+            read_of = others[agent].clone()
+            read_of[:, slot] = -1
+            asked, possible = [], network.spec.action_counts[agent]
+            for other in set(range(moa.world)) - {slot}:
+                then = following[other]
+                counts = visible[agent, :, other] & there[agent]
+                known_of = counts & (then >= 0) if self.options.divergence == "pmi" else counts
+                asked.append(
+                    Asked(
+                        *(other * count, count, policy[agent], action[agent], then.clamp(min=0)),
+                        *(counts, known_of, found[agent, :, other]),
+                        heard.told(agent, other, possible, counts),
+                    )
+                )
+            own, c = slice(0, policy.shape[-1]), before[agent, :, half:]
+            every.append(Counterfactual(agent, gates[agent], codes[agent], own, read_of, c, asked))
+        mask = moa.action_mask.flatten().expand(network.num_agents, -1)
+        exert(every, moa.head, mask, self.options.divergence)
 
     def loss(self, outputs: Outputs, part: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy of everybody else's next action, in nats, a mean over all steps and others.
