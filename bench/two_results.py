@@ -53,6 +53,7 @@ BOX_ARMS = {
     "shared": ("weight 1, influencee weight 1", "--influencee-weight 1"),
 }
 ALONE = "--players learner --closing.measures return:0"
+AS_LONG = "--phases.find.steps 400_000 --phases.show.steps 500_000"  # as they last in company
 LONGER = "--phases.find.steps 2_700_000"
 FOLLOW_ARMS = {  # name: (preset, words)
     "company": (FOLLOW, ""),
@@ -64,7 +65,7 @@ FOLLOW_ARMS = {  # name: (preset, words)
     "penalty": (PENALTY, ""),
     "penalty-alone": (PENALTY, ALONE),
     "size": (SIZE, ""),
-    "size-alone": (SIZE, ALONE),
+    "size-alone": (SIZE, f"{ALONE} {AS_LONG}"),
 }
 DRAWN = {FOLLOW: ("company", "alone"), SIGHT: ("sight", "sight-alone"),
          PENALTY: ("penalty", "penalty-alone"), SIZE: ("size", "size-alone")}  # fmt: skip
@@ -225,7 +226,7 @@ def further_tables(results: Mapping[str, Any]) -> list[str]:
         there = next(iter(rows.values()))["closing"]["conditions"]
         titles = conditions = list(there)
         learner = next(iter(there[titles[0]]))  # presets name what the learner earns first
-        if words == ALONE:  # nobody else is there, whatever a condition says
+        if words.startswith(ALONE):  # nobody else is there, whatever a condition says
             conditions, titles = conditions[:1], ["final weights"]
         head = ["seed", "last tenth", "steps", *titles, "seconds"]
         lines += [f"`{' '.join(('socialgrid-train', preset, *words.split()))}`", ""]
