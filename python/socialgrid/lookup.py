@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import importlib
+import warnings
 from typing import Any
+
+_NEAR = 0.8  # share of letters that a mistyped method and the one that is meant have in common
 
 
 def find_code(place: str) -> Any:
     """What ``package.module:name`` says."""
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def check_options(options: type) -> None:
+    """Refuse options that a command line cannot set one by one.
+
+    Raises:
+        ValueError: they are no dataclass of their own, or one of them has no default.
+    """
+    if "__dataclass_fields__" not in vars(options):
+        raise ValueError(f"{options.__name__}: @dataclass(frozen=True) is missing below @register_")
+    for one in dataclasses.fields(options):
+        if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
+            raise ValueError(f"{options.__name__}: {one.name} needs a default value")
+
+
+def warn_of_misspelt(own: type, base: type) -> None:
+    """Warn of methods that are nearly named like one of the base class, which would never be
+    called.
+    """
+    hooks = [name for name, value in vars(base).items() if callable(value) and name[0] != "_"]
+    for name, value in vars(own).items():
+        if callable(value) and name[0] != "_" and not hasattr(base, name):
+            for hook in difflib.get_close_matches(name, set(hooks) - set(vars(own)), 1, _NEAR):
+                warnings.warn(
+                    f"{own.__name__}.{name}: nobody calls that; did you mean {hook}?",
+                    stacklevel=3,
+                )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import socialgrid.algos.numbers  # noqa: F401 (names of what learners measure)
+from socialgrid.lookup import check_options
 from socialgrid.models.config import Precision
 
 
@@ -285,10 +286,12 @@ def register_algorithm(options: T) -> T:
     """Put an algorithm on the list; a decorator of its options.
 
     Raises:
-        ValueError: there is one of that name, or it has none, or no learner.
+        ValueError: there is one of that name, or it has none, or no learner, or an option has no
+            default.
     """
     if not options.name or not options.learner:
         raise ValueError(f"{options.__name__}: an algorithm needs a name and a learner")
+    check_options(options)
     known = ALGORITHMS.get(options.name, options)
     if (known.__module__, known.__qualname__) != (options.__module__, options.__qualname__):
         raise ValueError(f"there is an algorithm {options.name!r} already")

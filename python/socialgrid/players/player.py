@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from socialgrid.lookup import warn_of_misspelt
+
 from .streams import as_choice, as_unit, random_words
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ class Player:
 
     name = "player"
     idle_action = NOOP
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        warn_of_misspelt(cls, Player)
+
     """What it does while its agent is not in play."""
 
     def __init__(

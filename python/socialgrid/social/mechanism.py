@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch
-from socialgrid.lookup import find_code
+from socialgrid.lookup import find_code, warn_of_misspelt
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.hearing import Channel
 from socialgrid.models.reading import exact
@@ -122,8 +122,17 @@ class Rewards:
     phase: PhaseOf = _at_once
 
     def log(self, name: str, x: Tensor) -> None:
-        """Log the mean of ``x`` ``[T, E, A]`` over the steps in play."""
+        """Log the mean of ``x`` ``[T, E, A]`` over the steps in play.
+
+        Raises:
+            ValueError: ``x`` has another shape.
+        """
         mask = self.batch.mask
+        if x.shape != mask.shape:
+            raise ValueError(
+                f"{name}: what is logged must have shape {tuple(mask.shape)}, steps by "
+                f"environments by agents, not {tuple(x.shape)}"
+            )
         self.totals.numbers[name] = _totals(x * mask, mask)
 
     def log_pairs(self, name: str, x: Tensor, counts: Tensor | None = None) -> None:
@@ -176,6 +185,10 @@ class Mechanism:
     ``reward`` and ``loss`` are called for some environments at a time, by several threads at once.
     What they return of a loss or a number, or log, adds up over them.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        warn_of_misspelt(cls, Mechanism)
 
     def __init__(self, options: Any, spec: ViewSpec) -> None:
         """Remember the options and whom they are about.

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
+from socialgrid.lookup import check_options
+
 HEARING, REWARD, INFLUENCE, ADVISER, AUXILIARY = (
     "hearing", "reward", "influence", "adviser", "auxiliary",
 )  # fmt: skip
@@ -57,7 +59,8 @@ def register_mechanism(options: T) -> T:
     """Put a mechanism on the list; a decorator of its options.
 
     Raises:
-        ValueError: there is one of that name, or it has none, or no class, or no role.
+        ValueError: there is one of that name, or it has none, or no class, or no role, or an
+            option has no default.
     """
     if not options.name or not options.made_by:
         raise ValueError(f"{options.__name__}: a mechanism needs a name and made_by")
@@ -65,6 +68,7 @@ def register_mechanism(options: T) -> T:
         raise ValueError(
             f"{options.__name__}: its role is {options.role!r}, not one of {', '.join(ROLES)}"
         )
+    check_options(options)
     known = MECHANISMS.get(options.name, options)
     if (known.__module__, known.__qualname__) != (options.__module__, options.__qualname__):
         raise ValueError(f"there is a mechanism {options.name!r} already")

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from tests.python.train.runs import run, tiny
 
+from socialgrid.players import Player
+from socialgrid.social import Mechanism
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -156,3 +159,46 @@ def test_a_record_cannot_choose_code_by_any_door(folder):
         assert "add --import evil" in said
         assert not mark.exists()
     assert not (folder / "again").exists()
+
+
+def rewritten(name, *changes):
+    """An example's text with something changed in it."""
+    text = (ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("my_mechanism", "weight: float = 0.1", "weight: float", "weight needs a default value"),
+        ("my_mechanism", "@dataclass(frozen=True)\n", "", "@dataclass(frozen=True) is missing"),
+        ("my_algorithm", "@dataclass(frozen=True)\n", "", "@dataclass(frozen=True) is missing"),
+    ],
+)
+def test_options_that_cannot_be_set_are_refused_at_the_door(folder, name, old, new, words):
+    (folder / "changed.py").write_text(rewritten(name, (old, new)))
+    said = done(folder, "train", "tiny.toml", "--import", "changed", code=2)
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("base", "method", "meant"),
+    [(Mechanism, "chanels", "channels"), (Player, "forgets", "forget")],
+)
+def test_methods_that_nobody_calls_are_told(base, method, meant):
+    with pytest.warns(UserWarning, match=rf"^Own\.{method}: .* did you mean {meant}\?$"):
+        type("Own", (base,), {method: lambda self: None})
+    type("Own", (base,), {method: lambda self: None, meant: lambda self: None})  # it has both
+
+
+def test_what_is_logged_has_the_shape_of_steps_environments_and_agents(folder):
+    text = rewritten("my_mechanism", ('"envied", others)', '"envied", others[0])'),
+                     ('"my_mechanism:', '"changed:'))  # fmt: skip
+    (folder / "changed.py").write_text(text)
+    finished = run("train", "tiny.toml", "--import", "changed", "--social", "envy", "--run-dir",
+                   "run", "--total-steps", "128", cwd=folder)  # fmt: skip
+    assert finished.returncode != 0
+    assert "ValueError: envied: what is logged must have shape (" in finished.stderr
