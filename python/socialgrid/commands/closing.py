@@ -25,6 +25,7 @@ from socialgrid.report.figures import new_figure, save_figure
 from socialgrid.report.metrics_file import finite, read_metrics
 from socialgrid.report.summary import mean_outcome, mean_return, tenth
 from socialgrid.train.on_policy.evaluation import Played, play_episodes
+from socialgrid.train.on_policy.learner import sees_alike
 from socialgrid.train.seeds import CLOSING_WORLDS, derived_seed
 from socialgrid.train.worlds import can_be_absent, phase_at, worlds_to_play
 
@@ -103,6 +104,8 @@ def _play(
         present=present,
     )
     try:
+        if not sees_alike(trainer.learner, worlds.env):
+            raise UsageError("its agents would see or do other things there")
         return play_episodes(worlds, trainer.learner, trainer.slots, condition.greedy), present
     finally:
         worlds.close()

@@ -184,6 +184,23 @@ def test_films_records_and_evaluations_are_of_the_last_phase(tmp_path):
     assert cli.evaluate([str(run_dir), "--episodes", "2", "--seeds", "0"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--phases.third.options.max_steps 20.5", "max_steps must be an integer, not 20.5"),
+        ("--phases.third.options.penalti 1", "did you mean 'penalty'"),
+        ("--phases.third.options.view_size 5", "view_size 5: its agents would see or do other"),
+        ("--phases.third.options.color red --env.obs-mode tiles", "color red: its agents would"),
+        ("--schedule.options num_goals=0:2,500:300", "num_goals = 300 is out of range"),
+        ("--schedule.options view_size=0:7,500:5", "view_size 5: its agents would see or do"),
+    ],
+)
+def test_worlds_that_are_to_come_are_tried_before_a_run_begins(tmp_path, line, message):
+    with pytest.raises(UsageError, match=message):
+        create_run(phased(tmp_path, line=line), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
 def test_a_run_that_is_over_can_go_on_in_its_last_phase(tmp_path):
     create_run(phased(tmp_path), tmp_path / "run").train(Silent())
     going, _ = resume_run(tmp_path / "run", 1400)
@@ -331,6 +348,10 @@ players = ["expert", "learner", "learner"]
 options = { penalty = 1.5 }
 [closing.conditions.nonsense]
 players = ["learner", "expert", "learner"]
+[closing.conditions.red]
+options = { color = "red" }
+[closing.conditions.near]
+options = { view_size = 5 }
 [closing.reference.earlier]
 "return:1" = 1.25
 source = "five seeds"
@@ -340,7 +361,8 @@ source = "five seeds"
 def test_the_last_lines_say_what_agents_do_in_other_conditions(tmp_path):
     path = tmp_path / "closing.toml"
     path.write_text(TINY + PHASED + CLOSING)
-    done = run("train", path, "--run-dir", tmp_path / "run", "--total-steps", 512)
+    words = ("--total-steps", 512, "--env.obs-mode", "tiles")
+    done = run("train", path, "--run-dir", tmp_path / "run", *words)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "phase first: 384 steps" in lines
@@ -355,6 +377,8 @@ def test_the_last_lines_say_what_agents_do_in_other_conditions(tmp_path):
     assert table[6].split()[-3:] == ["1.25", "-", "-"]
     assert table[7] == "earlier: five seeds"
     assert table[8].startswith("not played: nonsense: learners must stay in their places")
+    unlike = "its agents would see or do other things there"
+    assert table[9:11] == [f"not played: red: {unlike}", f"not played: near: {unlike}"]
     assert table[-1] == "what a reader must know"
     found = json.loads((tmp_path / "run" / "closing.json").read_text())
     assert found["conditions"]["alone"]["return:1"] is not None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from socialgrid.algos.on_policy.recurrent_learner import RecurrentLearner
@@ -18,7 +19,7 @@ from socialgrid.models import ViewSpec
 from socialgrid.social.roles import AUXILIARY, HEARING, INFLUENCE
 from socialgrid.train import checkpoint
 from socialgrid.train.device import threads_of
-from socialgrid.train.worlds import Worlds, phase_at
+from socialgrid.train.worlds import Worlds, phase_at, worlds_to_play
 
 AnyLearner = RecurrentLearner[Any]
 
@@ -102,19 +103,51 @@ def set_options(learner: AnyLearner, config: TrainConfig) -> None:
 
 
 def check_phases(learner: AnyLearner, course: Course) -> None:
-    """Try the numbers of all phases of a run on, those of the first one last.
+    """Try on what is to come in a run: the numbers of all phases, those of the first one last, and
+    a world of each, and of each step of the schedules.
 
     Raises:
         UsageError: some do not fit the agents or the game.
     """
-    if len(course.configs) < 2 and course.name is None:
-        return
     for config in course.configs[::-1]:
-        try:
-            set_options(learner, config)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        phase_at(config, 0)
+        if course.name is not None:
+            try:
+                set_options(learner, config)
+            except ValueError as error:
+                raise UsageError(str(error)) from None
+        schedules = (config.schedule.solo(), *config.schedule.game_options().values())
+        starts = {start for schedule in schedules for start in schedule.starts}
+        if len(starts) > 1 or course.name is not None:  # otherwise it is the world that there is
+            for start in sorted(starts):
+                _check_world(learner, config, start)
+
+
+def _check_world(learner: AnyLearner, config: TrainConfig, episodes: int) -> None:
+    """Make a world as it will be after some episodes.
+
+    Raises:
+        UsageError: the game refuses, or agents would see or do other things there.
+    """
+    options = phase_at(config, episodes).options
+    worlds = worlds_to_play(config, options, config.run.seed, 1, num_threads=1)
+    fits = sees_alike(learner, worlds.env)
+    worlds.close()
+    if not fits:
+        asked = ", ".join(f"{name} {value}" for name, value in options.items())
+        raise UsageError(
+            f"{config.env.game} with {asked}: its agents would see or do other things than in the "
+            "run's first world; networks fit only where views and actions are the same"
+        )
+
+
+def sees_alike(learner: AnyLearner, env: Any) -> bool:
+    """Whether a learner's agents see and do in a world what they do in their own, with the same
+    numbers for the same tiles.
+    """
+    own = learner.model.spec
+    there = ViewSpec.of(env, own.slots)
+    same = own.atlas is None or np.array_equal(own.atlas, np.asarray(env.tile_atlas))
+    return same and own == there
 
 
 def build_rollout(
