@@ -7,6 +7,7 @@ independent of each other.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +205,8 @@ def draw_comparison(
                 draw_arm(axes, curves, colour_of(index), label, smoothed=False, level=level)
             if row == 0 and bottom is not None:
                 _begin_at(axes, bottom)
-            axes.set_title(f"{task}: {measure(name).heading}", fontsize=10)
+            title = f"{task}: {measure(name).heading}"
+            axes.set_title(textwrap.fill(title, 58), fontsize=10)  # what a panel has room for
             name_axes(axes, across, "")
             handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     title = f"mean over trainings, {100 * level:g}% interval over them"

@@ -138,6 +138,28 @@ def test_the_figure_has_means_and_the_level_that_was_asked_for(six, tmp_path, mo
     assert "no interval" in figures[1].legends[0].get_title().get_text()
 
 
+def test_titles_of_panels_side_by_side_do_not_overlap(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda own, *_, **__: figures.append(own))
+    task = {"max_steps": 123_456, "agent_view_beside_and_behind": 7}
+    runs = []
+    for game in ("gymnasium:InvertedDoublePendulum-v5", "gymnasium:AnotherLongName-v5"):
+        folder = tmp_path / game.rpartition(":")[2]
+        env = {"game": game, "options": task, "num_envs": 1}
+        sac = {"name": "sac"}
+        rows = rows_of([0.0, 1.0])
+        for row in rows:
+            row["agents"] = {"evaluated_return": [1.0]}
+            del row["groups"]
+        runs.append(written(folder, rows, kinds=["learner"], env=env, algorithm=sac))
+    assert cli.plot(["arms", *map(str, runs), "--out", str(tmp_path / "arms.png")]) == 0
+    (figure,) = figures
+    figure.canvas.draw()
+    left, right = (axes.title.get_window_extent() for axes in figure.axes)
+    assert left.x1 < right.x0
+    assert right.x1 < figure.bbox.x1
+
+
 def test_the_first_measures_axis_begins_where_it_is_told(six, tmp_path, monkeypatch, capsys):
     figures = []
     monkeypatch.setattr(Figure, "savefig", lambda own, *_, **__: figures.append(own))
