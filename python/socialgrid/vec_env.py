@@ -48,7 +48,7 @@ def make_vec(
             :meth:`VecEnv.step`. ``"same_step"``: the next episode begins in the same step.
             ``"next_step"``: it holds its last state, and the next step begins the next episode.
             ``"disabled"``: it holds its last state until :meth:`VecEnv.reset`.
-        config: the game's options, see :func:`socialgrid.game_options`.
+        config: the game's options; ``print(*socialgrid.game_options(game), sep="\\n")`` shows them.
 
     Raises:
         ConfigError: unknown game, a value out of range, or an obs_mode that the game does not have.

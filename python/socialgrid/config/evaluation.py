@@ -28,9 +28,9 @@ class EvalOptions:
     game: str = ""
     """Another game; scripted players that it does not have must be replaced by ``players``."""
     players: tuple[str, ...] = ()
-    """Who plays instead: "learner" stands for the agents that learnt in the run, in their order;
-    checkpoint:OTHER for the first that learnt in another run, checkpoint:OTHER#K for its agent K;
-    novice for an untrained network; anything else is a scripted player."""
+    """Who plays instead: learner is an agent that learnt in the run, in their order; novice an
+    untrained network; checkpoint:OTHER the first agent that learnt in another run,
+    checkpoint:OTHER#K its agent K; anything else is a scripted player."""
     greedy: bool = False
     """The most probable action instead of a sample; off-policy agents always play so."""
     device: str = "cpu"
