@@ -17,7 +17,7 @@ import numpy as np
 
 from socialgrid.config.errors import UsageError, told
 from socialgrid.config.run_files import read_bytes
-from socialgrid.measures.intervals import Interval, interval_over_runs
+from socialgrid.measures.intervals import UNBOUNDED, Bounds, Interval, interval_over_runs
 from socialgrid.measures.names import measure
 from socialgrid.report.arms import Curve, draw_arm
 from socialgrid.report.console import number
@@ -143,7 +143,11 @@ def bars_of(runs: Sequence[RunCurves], worlds: Sequence[str], metric: str = LEAR
                 for table, run in zip(tables, members, strict=True)
             ]
             each = tuple(one.mean for one in intervals)
-            whole = intervals[0] if len(each) == 1 else interval_over_runs([(x,) for x in each])
+            limits = {_bounds(table[metric]) for table in tables}
+            limit = limits.pop() if len(limits) == 1 else UNBOUNDED
+            whole = intervals[0]
+            if len(each) > 1:
+                whole = interval_over_runs([(x,) for x in each], bounds=limit)
             others = [
                 _interval(table, OTHERS, run.run_dir, world).mean
                 for table, run in zip(tables, members, strict=True)
@@ -211,6 +215,17 @@ def _interval(table: Mapping[str, Any], metric: str, run_dir: Path, world: str) 
         return Interval(*(math.nan if x is None else float(x) for x in numbers))
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"{path}: {metric} is no number with an interval") from None
+
+
+def _bounds(numbers: Mapping[str, Any]) -> Bounds:
+    """What values are possible, as an evaluation has written it."""
+    found = numbers.get("bounds")
+    known = found if isinstance(found, dict) else {}
+    low, high = known.get("low"), known.get("high")
+    return Bounds(
+        float(low) if isinstance(low, int | float) else -math.inf,
+        float(high) if isinstance(high, int | float) else math.inf,
+    )
 
 
 def bars_table(bars: Sequence[Bar], metric: str = LEARNERS) -> str:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from tests.python.report.test_comparison import written
 
 from socialgrid.commands import cli
+from socialgrid.measures import Bounds, interval_over_runs
 from socialgrid.report import RunCurves, bars_of, bars_table
 
 T_95 = 4.302653  # Student's, two degrees of freedom
@@ -123,6 +124,21 @@ def test_bars_are_means_over_runs_with_every_run_as_a_cross(arms, drawn, capsys)
     line = next(x for x in capsys.readouterr().out.splitlines() if "solo" in x and "four" in x)
     assert f"2.00 [{2 - half:.3f}, {2 + half:.3f}] over 3 runs" in line
     assert line.endswith("each: 1.00, 2.00, 3.00  others 8.00")
+
+
+def test_bars_of_shares_have_intervals_of_shares(arms):
+    means = (0.9, 0.99, 0.999)
+    for word, mean in zip(arms[:3], means, strict=True):
+        path = RunCurves.named(word).run_dir / "eval-maze.json"
+        data = json.loads(path.read_text())
+        data["group"]["equality"] = {
+            "over_episodes": {"mean": mean, "low": None, "high": None},
+            "bounds": {"low": 0.0, "high": 1.0},
+        }
+        path.write_text(json.dumps(data))
+    (bar,) = bars_of([RunCurves.named(word) for word in arms[:3]], ["maze"], "equality")
+    whole = interval_over_runs([[mean] for mean in means], bounds=Bounds(0.0, 1.0))
+    assert (bar.interval, bar.interval.high < 1.0) == (whole, True)
 
 
 def test_bars_of_single_runs_have_intervals_over_their_episodes(arms):
