@@ -113,6 +113,7 @@ def test_the_command_draws_writes_and_prints(tmp_path, capsys):
         (["--agents", "0"], "agents: 0"),
         (["--agents", "1000"], "agents"),
         (["--episodes", "0"], "episodes: 0"),
+        (["--seed", "-1"], "seed: -1 is out of range"),
         (["--max-steps", "-1"], "max-steps: -1"),
         (["--neighbours", "9"], "neighbours: 9"),
         (["--agent", "3"], "--agent"),
