@@ -97,7 +97,48 @@ Lesson GivenLesson::of(std::int64_t agent, std::int64_t rows_of,
     d.shown.views = at<const std::uint8_t>(from[0], rows_of * n[8]);
     lesson.predictions.push_back(d);
   }
+  if (!models.empty()) add_model(lesson, agent, own);
   return lesson;
+}
+
+std::int64_t GivenLesson::inputs_of(const GivenModel& model) {
+  const auto& [fork, others, actions, hidden] = std::get<1>(model);
+  return std::get<3>(std::get<5>(model).back()) + (1 + others) * actions;
+}
+
+void GivenLesson::add_model(Lesson& lesson, std::int64_t agent,
+                            Parameters<const float>& own) const {
+  const auto& [mask, sizes, coef, visible_only, slots, given_layers, head] = models[0];
+  const auto& [fork, others, actions, hidden] = sizes;
+  learning::Sight& sight = lesson.sight;
+  sight.fork = static_cast<std::size_t>(fork);
+  sight.other = layers_of(given_layers);
+  own.take(sight.other.size(), sight.other_weights, sight.other_biases);
+  std::vector<const float*> unused, not_used;  // packed weights are
+  own.take(2, unused, not_used);
+  learning::Modelling m;
+  m.features = sight.other.back().outputs;
+  m.others = others;
+  m.actions = actions;
+  m.slot = slots[static_cast<std::size_t>(agent)];
+  m.mask = at<const float>(mask);
+  m.coef = static_cast<float>(coef);
+  m.head.layers = layers_of(head);
+  own.take(head.size(), m.head.weights, m.head.biases);
+  m.taken = model_rows.taken;
+  m.following = model_rows.following;
+  m.visible = visible_only ? model_rows.visible : nullptr;
+  m.weight = model_rows.weight;
+  learning::Unroll& u = m.memory = lesson.memory;  // the same steps, resets and zeros
+  u.inputs = inputs_of(models[0]);
+  u.hidden = hidden;
+  u.first_h = model_rows.memory;
+  u.first_c = model_rows.memory + hidden;
+  u.first_h_row = u.first_c_row = 2 * hidden;
+  const std::int64_t packed = kernels.packed(u.inputs, hidden);
+  u.weights = model_rows.forward + agent * packed;
+  m.weights_back = model_rows.back + agent * packed;
+  lesson.models.push_back(m);
 }
 
 LessonGrads GivenLesson::grads_of(Parameters<float> own) const {
@@ -105,10 +146,7 @@ LessonGrads GivenLesson::grads_of(Parameters<float> own) const {
   own.take(layers.size(), g.sight.weights, g.sight.biases);
   std::vector<float*> weights, biases;
   own.take(2, weights, biases);
-  g.input = weights[0];
-  g.hidden = weights[1];
-  g.bias_input = biases[0];
-  g.bias_hidden = biases[1];
+  g.memory = {weights[0], weights[1], biases[0], biases[1]};
   for (const GivenDecision& one : decisions) {
     auto& [policy, value] = g.decisions.emplace_back();
     own.take(std::get<3>(one).size(), policy.weights, policy.biases);
@@ -117,6 +155,14 @@ LessonGrads GivenLesson::grads_of(Parameters<float> own) const {
   for (const GivenPrediction& one : predictions) {
     learning::DecodingGrads& prediction = g.predictions.emplace_back();
     own.take(std::get<3>(one).size() + 1, prediction.weights, prediction.biases);
+  }
+  for (const GivenModel& one : models) {
+    learning::ModellingGrads& model = g.models.emplace_back();
+    own.take(std::get<5>(one).size(), g.sight.other_weights, g.sight.other_biases);
+    std::vector<float*> inputs, bias;
+    own.take(2, inputs, bias);
+    model.memory = {inputs[0], inputs[1], bias[0], bias[1]};
+    own.take(std::get<6>(one).size(), model.head.weights, model.head.biases);
   }
   return g;
 }
@@ -129,6 +175,9 @@ std::vector<float> told(const Learnt& learnt) {
     }
   }
   for (const double error : learnt.errors) found.push_back(static_cast<float>(error));
+  for (const learning::Modelled& one : learnt.models) {
+    for (const double x : {one.loss, one.right, one.all}) found.push_back(static_cast<float>(x));
+  }
   return found;
 }
 

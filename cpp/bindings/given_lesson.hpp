@@ -27,6 +27,20 @@ using GivenPrediction =
     std::tuple<std::array<std::uintptr_t, 2>, std::array<double, 2>, std::int64_t, GivenLayers>;
 using GivenChannels = std::vector<std::pair<std::int64_t, std::int64_t>>;
 
+// A model of others: address of a mask or 0; layers that see before those that it has in the place
+// of the others, agents of the world, actions, units of its memory; coefficient; whether only
+// predictions of visible agents count; places of the agents; layers that see, of the head.
+using GivenModel = std::tuple<std::uintptr_t, std::array<std::int64_t, 4>, double, bool, Sizes,
+                              GivenLayers, GivenLayers>;
+// What it learns from: see learning::Modelling.
+struct ModelRows {
+  const std::int64_t *taken = nullptr, *following = nullptr;
+  const std::uint8_t* visible = nullptr;
+  const float *weight = nullptr, *memory = nullptr;
+  // Packed weights of its memory, of all agents.
+  float *forward = nullptr, *back = nullptr;
+};
+
 // Weights and biases of one agent, layers of one part after those of another.
 template <typename T>
 class Parameters {
@@ -60,6 +74,11 @@ struct GivenLesson {
   std::vector<GivenDecision> decisions;
   std::vector<GivenPrediction> predictions;
   std::vector<float> zeros;
+  std::vector<GivenModel> models;  // one or none
+  ModelRows model_rows;
+
+  // What a model's memory reads.
+  static std::int64_t inputs_of(const GivenModel& model);
 
   // Columns of tokens, and what the memory reads.
   std::int64_t columns() const;
@@ -68,6 +87,9 @@ struct GivenLesson {
   // Of the agent's network, on what is given of `rows`, which is itself unless there is only one.
   learning::Lesson of(std::int64_t agent, std::int64_t rows_of, Parameters<const float> own) const;
   learning::LessonGrads grads_of(Parameters<float> own) const;
+
+ private:
+  void add_model(learning::Lesson& lesson, std::int64_t agent, Parameters<const float>& own) const;
 };
 
 // The numbers in the order of the rows.

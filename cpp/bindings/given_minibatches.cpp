@@ -60,7 +60,7 @@ Minibatch::Found Minibatch::learn(std::int64_t piece, Gathered& desk, Signals& s
 bool Minibatch::learn_from(std::int64_t agent, std::int64_t shard, std::int64_t first,
                            Gathered& desk, float* to) {
   const auto& [batch, every, columns, places, sizes, scales_at] = given_;
-  const auto& [where, starts, envs] = every[static_cast<std::size_t>(shard)];
+  const auto& [where, starts, envs, others] = every[static_cast<std::size_t>(shard)];
   const auto [drawn_for, minibatches, sequences, length, most] = sizes;
   const auto own = static_cast<std::size_t>(agent);
   const std::int64_t row = places[own] * minibatches + number_;
@@ -70,7 +70,8 @@ bool Minibatch::learn_from(std::int64_t agent, std::int64_t shard, std::int64_t 
   s.starts = at<const std::int64_t>(starts, row * sequences + first);
   s.envs = at<const std::int64_t>(envs, row * sequences + first);
   const auto* scales = at<const float>(scales_at, row);
-  const Recorded recorded = recorded_of(where, batch);
+  Recorded recorded = recorded_of(where, batch);
+  network_.tell(others, recorded);
   gather(recorded, columns[own], s, scales[0], scales[drawn_for * minibatches], network_.ahead(),
          desk);
   Lesson lesson = network_.of(agent, desk, length, s.count, recorded);

@@ -18,8 +18,8 @@
 namespace socialgrid::bindings {
 
 // What belongs to one shard: where its batch lies; first steps and environments of sequences
-// [drawn for, minibatches, sequences].
-using GivenShard = std::tuple<BatchAddresses, std::uintptr_t, std::uintptr_t>;
+// [drawn for, minibatches, sequences]; where lies what models of others learn from.
+using GivenShard = std::tuple<BatchAddresses, std::uintptr_t, std::uintptr_t, ModelAddresses>;
 // Sizes of the shards' batches; the shards; columns of the agents in them, and their places among
 // those that was drawn for; how many that are, minibatches, sequences in each, their steps, and
 // most sequences at a time; address of scales [2, drawn for, minibatches].

@@ -1,5 +1,6 @@
 #include "given_network.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <numeric>
 
@@ -43,9 +44,17 @@ std::uintptr_t address(const std::vector<T>& x, std::size_t offset = 0) {
 Network::Network(const Kernels& kernels, const GivenNetwork& given)
     : parameters_(std::get<7>(given)),
       apart_(std::get<8>(given)),
-      lesson_{
-          kernels, {}, {}, std::get<2>(given), layers_of(std::get<3>(given)), std::get<4>(given),
-          {},      {}, {}} {
+      lesson_{kernels,
+              {},
+              {},
+              std::get<2>(given),
+              layers_of(std::get<3>(given)),
+              std::get<4>(given),
+              {},
+              {},
+              {},
+              {},
+              {}} {
   const auto& where = std::get<0>(given);
   const auto& n = std::get<1>(given);
   lesson_.where = {0, where[0], 0, 0, 0, 0, where[1], where[2], 0};
@@ -63,6 +72,24 @@ Network::Network(const Kernels& kernels, const GivenNetwork& given)
     following_.push_back(following);
     lesson_.predictions.push_back({{}, constants, actions, layers});
   }
+  for (const auto& [model, packed] : std::get<9>(given)) {
+    lesson_.models.push_back(model);
+    lesson_.model_rows.forward = at<float>(packed[0]);
+    lesson_.model_rows.back = at<float>(packed[1]);
+    const auto hidden = static_cast<std::size_t>(std::get<1>(model)[3]);
+    lesson_.zeros.resize(std::max(lesson_.zeros.size(), hidden));
+  }
+}
+
+void Network::tell(const ModelAddresses& where, Recorded& r) const {
+  if (lesson_.models.empty()) return;
+  const auto& [fork, others, actions, hidden] = std::get<1>(lesson_.models[0]);
+  r.taken = at<const std::int64_t>(where[0]);
+  r.following = at<const std::int64_t>(where[1]);
+  r.visible = at<const std::uint8_t>(where[2]);
+  r.modelled = at<const float>(where[3]);
+  r.others = others;
+  r.modelled_size = 2 * hidden;
 }
 
 bool Network::ahead() const {
@@ -70,7 +97,8 @@ bool Network::ahead() const {
 }
 
 std::int64_t Network::rows() const {
-  return static_cast<std::int64_t>(1 + 5 * lesson_.decisions.size() + following_.size());
+  return static_cast<std::int64_t>(1 + 5 * lesson_.decisions.size() + following_.size() +
+                                   3 * lesson_.models.size());
 }
 
 Lesson Network::of(std::int64_t agent, const Gathered& g, std::int64_t steps,
@@ -97,8 +125,14 @@ Lesson Network::of(std::int64_t agent, const Gathered& g, std::int64_t steps,
     from[0] = address(g.views, static_cast<std::size_t>(before));
     from[1] = following_[i] ? address(g.next_weight) : address(g.weight);
   }
+  own.model_rows.taken = g.taken.data();
+  own.model_rows.following = g.following.data();
+  own.model_rows.visible = g.visible.data();
+  own.model_rows.weight = g.weight.data();
+  own.model_rows.memory = g.modelled.data();
   Lesson lesson = own.of(agent, 0, {parameters_, apart_, agent});
   lesson.memory.zeros = lesson_.zeros.data();  // which stay
+  for (learning::Modelling& model : lesson.models) model.memory.zeros = lesson_.zeros.data();
   return lesson;
 }
 
@@ -119,20 +153,41 @@ float* Network::values(std::size_t parameter, std::int64_t agent) const {
   return at<float>(parameters_[parameter], agent * apart_[parameter]);
 }
 
-std::int64_t Network::packed() const {
+std::int64_t Network::packed_of_memory() const {
   return lesson_.kernels.packed(lesson_.inputs(), lesson_.n[10]);
 }
 
-void Network::pack_into(float* forward, float* back) {
+std::int64_t Network::packed() const {
+  std::int64_t found = packed_of_memory();
+  for (const GivenModel& model : lesson_.models) {
+    found += lesson_.kernels.packed(GivenLesson::inputs_of(model), std::get<1>(model)[3]);
+  }
+  return found;
+}
+
+void Network::pack_into(float* forward, float* back, std::int64_t agents) {
   lesson_.where[6] = reinterpret_cast<std::uintptr_t>(forward);
   lesson_.where[7] = reinterpret_cast<std::uintptr_t>(back);
+  lesson_.model_rows.forward = forward + agents * packed_of_memory();
+  lesson_.model_rows.back = back + agents * packed_of_memory();
 }
 
 void Network::pack(std::int64_t agent, bool back) const {
-  const std::size_t first = 2 * lesson_.layers.size();  // input's weights, bias, hidden's, bias
-  const std::int64_t inputs = lesson_.inputs(), hidden = lesson_.n[10];
+  pack(agent, back, 2 * lesson_.layers.size(), lesson_.inputs(), lesson_.n[10],
+       at<float>(lesson_.where[back ? 7 : 6]));
+  if (lesson_.models.empty()) return;
+  const GivenModel& model = lesson_.models[0];
+  const std::size_t behind = 2 * std::get<6>(model).size();  // parameters behind its memory's
+  const ModelRows& rows = lesson_.model_rows;
+  pack(agent, back, parameters_.size() - behind - 4, GivenLesson::inputs_of(model),
+       std::get<1>(model)[3], back ? rows.back : rows.forward);
+}
+
+// From parameter `first` on: input's weights, bias, hidden's, bias.
+void Network::pack(std::int64_t agent, bool back, std::size_t first, std::int64_t inputs,
+                   std::int64_t hidden, float* to) const {
   const float *input = values(first, agent), *recurrent = values(first + 2, agent);
-  auto* to = at<float>(lesson_.where[back ? 7 : 6], agent * packed());
+  to += agent * lesson_.kernels.packed(inputs, hidden);
   if (back) {
     lesson_.kernels.pack_backward(input, recurrent, inputs, hidden, to);
   } else {

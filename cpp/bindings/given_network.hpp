@@ -25,14 +25,18 @@ using NetworkDecision = std::tuple<std::uintptr_t, std::array<double, 4>, GivenL
 using NetworkPrediction = std::tuple<bool, std::array<double, 2>, std::int64_t, GivenLayers>;
 // Addresses of atlas and of packed weights of the memory, forward and back; rows, cols, pixels,
 // bytes of a tile's number, tiles, features, hidden; whether the first layer is of cells; layers
-// that see; channels; decisions; predictions; parameters, and numbers of an agent in each.
-using GivenNetwork = std::tuple<std::array<std::uintptr_t, 3>, std::array<std::int64_t, 7>, bool,
-                                GivenLayers, GivenChannels, std::vector<NetworkDecision>,
-                                std::vector<NetworkPrediction>, Addresses, Sizes>;
+// that see; channels; decisions; predictions; parameters, and numbers of an agent in each; a model
+// of others or none, with addresses of its memory's packed weights, forward and back.
+using GivenNetwork =
+    std::tuple<std::array<std::uintptr_t, 3>, std::array<std::int64_t, 7>, bool, GivenLayers,
+               GivenChannels, std::vector<NetworkDecision>, std::vector<NetworkPrediction>,
+               Addresses, Sizes, std::vector<std::pair<GivenModel, std::array<std::uintptr_t, 2>>>>;
 // Steps, environments, agents, bytes of a view, numbers of a state, decisions, columns of tokens.
 using BatchSizes = std::array<std::int64_t, 7>;
 // Addresses of views, states, flags, choices, numbers, tokens.
 using BatchAddresses = std::array<std::uintptr_t, 6>;
+// Addresses of what models of others learn from, see learning::Recorded, or zeros.
+using ModelAddresses = std::array<std::uintptr_t, 4>;
 
 learning::Recorded recorded_of(const BatchAddresses& where, const BatchSizes& n);
 
@@ -42,7 +46,9 @@ class Network {
 
   // Whether it looks at the view after the last step.
   bool ahead() const;
-  // Numbers that packed weights of an agent's memory take.
+  // Has what a model of others learns from recorded, too, if there is a model.
+  void tell(const ModelAddresses& where, learning::Recorded& recorded) const;
+  // Numbers that packed weights of an agent's memories take.
   std::int64_t packed() const;
   // Numbers that are told of a lesson.
   std::int64_t rows() const;
@@ -56,11 +62,16 @@ class Network {
   std::int64_t gradients() const;
   // Numbers of a parameter that belong to an agent.
   float* values(std::size_t parameter, std::int64_t agent) const;
-  // Where packed weights are from now on, [agents, packed()] each; packs those of an agent anew.
-  void pack_into(float* forward, float* back);
+  // Where packed weights are from now on, `packed()` numbers an agent; packs those of an agent
+  // anew.
+  void pack_into(float* forward, float* back, std::int64_t agents);
   void pack(std::int64_t agent, bool back) const;
 
  private:
+  std::int64_t packed_of_memory() const;
+  void pack(std::int64_t agent, bool back, std::size_t first, std::int64_t inputs,
+            std::int64_t hidden, float* to) const;
+
   const Addresses parameters_;
   const Sizes apart_;
   GivenLesson lesson_;

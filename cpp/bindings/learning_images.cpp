@@ -240,7 +240,7 @@ void encode(const Kernels& kernels, const std::array<std::uintptr_t, 3>& where,
       learning::ready_layers(kernels, e.layers, e.weights, e.biases, false);
   share(1, e.first.count, worthwhile(threads, products),
         [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-          learning::encode(kernels, e, ready, at<float>(features), begin, end);
+          learning::encode(kernels, e, ready, at<float>(features), nullptr, begin, end);
         });
 }
 

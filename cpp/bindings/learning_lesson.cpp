@@ -39,7 +39,9 @@ bool learn(const Kernels& kernels, const std::array<std::uintptr_t, 9>& where,
                           heard,
                           decisions,
                           predictions,
-                          std::vector<float>(static_cast<std::size_t>(sizes[10]))};
+                          std::vector<float>(static_cast<std::size_t>(sizes[10])),
+                          {},
+                          {}};
   const std::int64_t agents = sizes[0];
   std::vector<std::exception_ptr> failed(static_cast<std::size_t>(agents));
   std::vector<std::uint8_t> known(static_cast<std::size_t>(agents));

@@ -244,7 +244,7 @@ std::int64_t learn_minibatches(const Kernels& kernels, const GivenNetwork& given
   const auto agents = static_cast<std::int64_t>(std::get<2>(drawn).size());
   Numbers forward = Numbers::unset(agents * network.packed());
   Numbers back = Numbers::unset(agents * network.packed());
-  network.pack_into(forward.data(), back.data());
+  network.pack_into(forward.data(), back.data(), agents);
   const auto pieces = agents * static_cast<std::int64_t>(std::get<1>(drawn).size());
   threads =
       static_cast<int>(std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(pieces, 1)));

@@ -69,7 +69,7 @@ void Eye::see(const std::uint8_t* taken, std::int64_t count, float* to, bool bac
   sight.shown.views = taken;
   seen.emplace(kernels_, sight, back);
   if (!seen->known()) throw TooManyTiles();
-  seen->features(to, outlook_.features);
+  seen->features({to, outlook_.features});
 }
 
 void Eye::back(const float* grad, float* grads) {
@@ -79,7 +79,7 @@ void Eye::back(const float* grad, float* grads) {
     own.weights.push_back(grads + weight);
     own.biases.push_back(grads + bias);
   });
-  seen_[true]->back(grad, outlook_.features, own);
+  seen_[true]->back({grad, outlook_.features}, own);
 }
 
 }  // namespace socialgrid::learning

@@ -82,37 +82,119 @@ std::int64_t piece_of(std::int64_t widest) {
 }
 
 void encode(const Kernels& kernels, const Encoding& e, const ReadyLayers& ready, float* features,
-            std::int64_t begin, std::int64_t end) {
+            float* other, std::int64_t begin, std::int64_t end) {
   const std::int64_t widest = widest_of(e), piece = piece_of(widest);
-  const std::int64_t width = e.layers.back().outputs;
-  const std::vector<Ready>& layers = ready.forward;
-  Numbers image(piece * widest), next(piece * widest);
+  const std::size_t depth = e.depth(), all = e.layers.size();
+  const bool both = other != nullptr && e.others > 0;
+  Numbers image(piece * widest), next(piece * widest), forked(both ? piece * widest : 0);
   for (std::int64_t first = begin; first < end; first += piece) {
     const std::int64_t count = std::min(piece, end - first);
     float *x = image.data(), *to = next.data();
     kernels.look_up(part_of(e.first, first, count, x), 0, count);
-    for (const Ready& layer : layers) {
-      if (&layer == &layers.back()) to = features + first * width;
-      layer.apply(kernels, x, to, count);
+    const auto apply = [&](std::size_t i, float* last) {
+      if (last != nullptr) to = last;
+      ready.forward[i].apply(kernels, x, to, count);
       std::swap(x, to);
+    };
+    for (std::size_t i = 0; i < depth; ++i) {
+      if (both && i == e.fork) {
+        const std::int64_t numbers = e.layers[i].rows * e.layers[i].cols * e.layers[i].inputs;
+        std::copy_n(x, count * numbers, forked.data());
+      }
+      apply(i, i + 1 == depth ? features + first * e.width() : nullptr);
+    }
+    if (!both) continue;
+    x = forked.data();
+    to = image.data();
+    for (std::size_t i = depth; i < all; ++i) {
+      apply(i, i + 1 == all ? other + first * e.layers.back().outputs : nullptr);
     }
   }
 }
 
+namespace {
+
+// Goes back through layers of some views.
+class Backward {
+ public:
+  Backward(const Kernels& kernels, const Encoding& e, const ReadyLayers& ready,
+           const EncodingGrads& grads, std::int64_t most)
+      : kernels_(kernels),
+        e_(e),
+        ready_(ready),
+        grads_(grads),
+        before_(most * widest_of(e)),
+        sums_(widest_of(e)) {
+    for (const Layer& layer : e.layers) {
+      results_.emplace_back(most * widest_of(e));
+      transposed_.emplace_back(layer.weights());
+    }
+  }
+
+  // What layer `i` reads.
+  float* read_by(std::size_t i) { return results_[i == e_.depth() ? e_.fork : i].data(); }
+
+  // Layers from `first` to before `last`, without the results of the last one.
+  void forward(std::size_t first, std::size_t last, std::int64_t count) {
+    for (std::size_t i = first; i + 1 < last; ++i) {
+      ready_.forward[i].apply(kernels_, read_by(i), read_by(i + 1), count);
+    }
+  }
+
+  // From gradients of what layer `i` put out, `y`, to those of what it reads, written.
+  void back(std::size_t i, const float* given, const float* y, std::int64_t count, float* to) {
+    const Layer& layer = e_.layers[i];
+    const std::int64_t rows = count * layer.pixels();
+    if (layer.tanh) {
+      kernels_.squashed(given, y, rows, layer.outputs, before_.data(), sums_.data());
+    } else {
+      kernels_.rectified(given, y, layer.slope, rows, layer.outputs, before_.data(), sums_.data());
+    }
+    add(sums_, layer.outputs, grads_.biases[i]);
+    Images images = layer.images();
+    images.count = count;
+    images.x = read_by(i);
+    images.y = before_.data();
+    images.onto = true;
+    images.to = transposed_[i].data();
+    kernels_.tap_gradients(images, 0, layer.kernel * layer.kernel * layer.inputs);
+    images.packed = ready_.back[i].data();
+    images.slope = 1.0f;
+    images.tanh = false;
+    images.to = to;
+    kernels_.spread(images, 0, count);
+  }
+
+  // Gradients of all weights, as they lie.
+  void finish() const {
+    for (std::size_t i = 0; i < e_.layers.size(); ++i) {
+      const Layer& layer = e_.layers[i];
+      const std::int64_t inputs = layer.kernel * layer.kernel * layer.inputs;
+      for (std::int64_t o = 0; o < layer.outputs; ++o) {
+        for (std::int64_t k = 0; k < inputs; ++k) {
+          grads_.weights[i][o * inputs + k] = transposed_[i].data()[k * layer.outputs + o];
+        }
+      }
+    }
+  }
+
+ private:
+  const Kernels& kernels_;
+  const Encoding& e_;
+  const ReadyLayers& ready_;
+  const EncodingGrads& grads_;
+  std::vector<Numbers> results_, transposed_;
+  Numbers before_, sums_;
+};
+
+}  // namespace
+
 void encode_back(const Kernels& kernels, const Encoding& e, const ReadyLayers& ready,
                  const EncodingGrads& grads) {
   const std::int64_t widest = widest_of(e), piece = piece_of(widest);
-  const std::int64_t width = e.layers.back().outputs;
-  const std::size_t depth = e.layers.size();
-  const std::vector<Ready>& layers = ready.forward;
-  // What the look-up and all layers but the last make of a piece, and gradients of two layers.
-  std::vector<Numbers> results;
-  Numbers grad(piece * widest), before(piece * widest), sums(widest);
-  std::vector<Numbers> transposed;
-  for (std::size_t i = 0; i < depth; ++i) {
-    results.emplace_back(piece * widest);
-    transposed.emplace_back(e.layers[i].weights());
-  }
+  const std::size_t depth = e.depth(), all = e.layers.size();
+  Backward backward(kernels, e, ready, grads, piece);
+  Numbers grad(piece * widest), forked(e.others > 0 ? piece * widest : 0);
   LookUpBack back;
   const std::int64_t padded = kernels.padded_outputs(e.first.outputs);
   Numbers margins(kernels.margins(e.first));
@@ -127,50 +209,31 @@ void encode_back(const Kernels& kernels, const Encoding& e, const ReadyLayers& r
   back.lists = lists.data();
   for (std::int64_t first = 0; first < e.first.count; first += piece) {
     const std::int64_t count = std::min(piece, e.first.count - first);
-    const LookUp part = part_of(e.first, first, count, results[0].data());
+    const LookUp part = part_of(e.first, first, count, backward.read_by(0));
     kernels.look_up(part, 0, count);
-    for (std::size_t i = 0; i + 1 < depth; ++i) {
-      layers[i].apply(kernels, results[i].data(), results[i + 1].data(), count);
-    }
-    const float* given = grads.grad + first * width;
-    for (std::size_t i = depth; i-- > 0;) {
-      const Layer& layer = e.layers[i];
-      const float* y = i + 1 == depth ? grads.features + first * width : results[i + 1].data();
-      const std::int64_t rows = count * layer.pixels();
-      if (layer.tanh) {
-        kernels.squashed(given, y, rows, layer.outputs, before.data(), sums.data());
-      } else {
-        kernels.rectified(given, y, layer.slope, rows, layer.outputs, before.data(), sums.data());
+    backward.forward(0, depth, count);
+    backward.forward(depth, all, count);
+    const auto way = [&](std::size_t begin, std::size_t end, const float* given, const float* y,
+                         float* to) {
+      for (std::size_t i = end; i-- > begin;) {
+        backward.back(i, given, i + 1 == end ? y : backward.read_by(i + 1), count, to);
+        given = to;
+        if (e.others == 0 || i != e.fork) continue;
+        const Layer& layer = e.layers[i];
+        add(forked, count * layer.rows * layer.cols * layer.inputs, to);
       }
-      add(sums, layer.outputs, grads.biases[i]);
-      Images images = layer.images();
-      images.count = count;
-      images.x = results[i].data();
-      images.y = before.data();
-      images.onto = true;
-      images.to = transposed[i].data();
-      kernels.tap_gradients(images, 0, layer.kernel * layer.kernel * layer.inputs);
-      images.packed = ready.back[i].data();
-      images.slope = 1.0f;
-      images.tanh = false;
-      images.to = grad.data();
-      kernels.spread(images, 0, count);
-      given = grad.data();
+    };
+    if (e.others > 0) {
+      const std::int64_t width = e.layers.back().outputs;
+      way(depth, all, grads.grad_other + first * width, grads.other + first * width, forked.data());
     }
-    back.grad = given;
+    way(0, depth, grads.grad + first * e.width(), grads.features + first * e.width(), grad.data());
+    back.grad = grad.data();
     kernels.look_up_back(part, back, 0, places);
   }
   kernels.look_up_rest(e.first, back, 0, places);
   std::copy_n(total.data(), padded, grads.bias);
-  for (std::size_t i = 0; i < depth; ++i) {
-    const Layer& layer = e.layers[i];
-    const std::int64_t inputs = layer.kernel * layer.kernel * layer.inputs;
-    for (std::int64_t o = 0; o < layer.outputs; ++o) {
-      for (std::int64_t k = 0; k < inputs; ++k) {
-        grads.weights[i][o * inputs + k] = transposed[i].data()[k * layer.outputs + o];
-      }
-    }
-  }
+  backward.finish();
 }
 
 }  // namespace socialgrid::learning

@@ -41,6 +41,12 @@ struct Encoding {
   LookUp first;               // of all views; its result is not written
   std::vector<Layer> layers;  // at least one
   std::vector<const float*> weights, biases;
+  // The last ones of these layers may be another way from what layer `fork` reads.
+  std::size_t fork = 0, others = 0;
+
+  // Those that are not.
+  std::size_t depth() const { return layers.size() - others; }
+  std::int64_t width() const { return layers[depth() - 1].outputs; }
 };
 
 // Layers with their weights in the orders in which kernels read them, forward and, if wanted, back.
@@ -52,16 +58,16 @@ ReadyLayers ready_layers(const Kernels& kernels, const std::vector<Layer>& layer
                          const std::vector<const float*>& weights,
                          const std::vector<const float*>& biases, bool back);
 
-// Features [count, outputs of the last layer] of the views `begin` to `end`; `ready` has the layers
-// after the look-up.
+// Features [count, width] of the views `begin` to `end`, and likewise what the other way comes to,
+// unless that is null; `ready` has the layers after the look-up.
 void encode(const Kernels& kernels, const Encoding& encoding, const ReadyLayers& ready,
-            float* features, std::int64_t begin, std::int64_t end);
+            float* features, float* other, std::int64_t begin, std::int64_t end);
 
 // From gradients of all features to those of the table, as it lies, of its bias [padded outputs],
 // of weights and of biases, which are all zero before.
 struct EncodingGrads {
-  const float* features = nullptr;  // as encode wrote them
-  const float* grad = nullptr;
+  const float *features = nullptr, *other = nullptr;  // as encode wrote them
+  const float *grad = nullptr, *grad_other = nullptr;
   float *table = nullptr, *bias = nullptr;
   std::vector<float*> weights, biases;
 };

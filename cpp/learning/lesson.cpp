@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -33,7 +34,8 @@ void add(const Numbers& from, std::int64_t count, Numbers& to) {
 
 }  // namespace
 
-Memory remember(const Kernels& kernels, const Lesson& lesson, Seen& seen, bool back) {
+Memory remember(const Kernels& kernels, const Lesson& lesson, Seen& seen, bool back,
+                Modeller* model) {
   Memory m;
   Unroll& u = m.unroll = lesson.memory;
   const std::int64_t rows = u.steps * u.count, numbers = rows * u.hidden;
@@ -41,7 +43,12 @@ Memory remember(const Kernels& kernels, const Lesson& lesson, Seen& seen, bool b
   m.gates = Numbers::unset(back ? 4 * numbers : 0);
   m.h = Numbers::unset(numbers);
   m.c = Numbers::unset(numbers);
-  seen.features(m.x.data(), u.inputs);
+  Features<float> features{m.x.data(), u.inputs};
+  if (model != nullptr) {
+    features.other = model->x();
+    features.other_row = model->row();
+  }
+  seen.features(features);
   if (!lesson.heard.empty()) {
     hear(lesson, m.x.data(), u.inputs, lesson.sight.layers.back().outputs);
   }
@@ -58,8 +65,10 @@ bool learn_from(const Kernels& kernels, const Lesson& lesson, const LessonGrads*
   const bool back = grads != nullptr;
   Seen seen(kernels, lesson.sight, back);
   if (!seen.known()) return false;
-  Memory memory = remember(kernels, lesson, seen, back);
-  Unroll& u = memory.unroll;
+  std::optional<Modeller> model;
+  if (!lesson.models.empty()) model.emplace(kernels, lesson.models[0], back);
+  Memory memory = remember(kernels, lesson, seen, back, model ? &*model : nullptr);
+  const Unroll& u = memory.unroll;
   const float* h = memory.h.data();
   const std::int64_t rows = u.steps * u.count, numbers = rows * u.hidden;
   Numbers grad_h = Numbers::unset(back ? numbers : 0), part = Numbers::unset(back ? numbers : 0);
@@ -94,24 +103,20 @@ bool learn_from(const Kernels& kernels, const Lesson& lesson, const LessonGrads*
     learnt.loss += static_cast<double>(d.coef) * learnt.errors.back();
     if (back) add(part, numbers, grad_h);
   }
+  if (model) {
+    const Modelled found = model->learn(back ? &grads->models[0] : nullptr);
+    learnt.loss += static_cast<double>(lesson.models[0].coef) * found.loss;
+    learnt.models.push_back(found);
+  }
   if (!back) return true;
-  const std::int64_t carried = u.count * kernels.padded(u.hidden);
-  Numbers grad_gates = Numbers::unset(4 * numbers), grad_x = Numbers::unset(rows * u.inputs),
-          scratch = Numbers::unset(2 * carried);
-  u.weights = lesson.weights_back;
-  UnrollBack b;
-  b.grad_h = grad_h.data();
-  b.grad_gates = grad_gates.data();
-  b.carried_h = scratch.data();
-  b.carried_c = scratch.data() + carried;
-  b.grad_x = grad_x.data();
-  b.grad_input = grads->input;
-  b.grad_hidden = grads->hidden;
-  b.grad_bias = grads->bias_input;
-  kernels.backward(u, b, 0, u.count);
-  kernels.weights(u, b, 0, 4 * u.hidden);
-  std::copy_n(grads->bias_input, 4 * u.hidden, grads->bias_hidden);
-  seen.back(grad_x.data(), u.inputs, grads->sight);
+  Numbers grad_x = Numbers::unset(rows * u.inputs);
+  unroll_back(kernels, u, lesson.weights_back, grad_h.data(), grads->memory, grad_x.data());
+  Features<const float> features{grad_x.data(), u.inputs};
+  if (model) {
+    features.other = model->x();
+    features.other_row = model->row();
+  }
+  seen.back(features, grads->sight);
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include "deciding.hpp"
 #include "decoding.hpp"
 #include "kernels.hpp"
+#include "modelling.hpp"
 #include "numbers.hpp"
 #include "sight.hpp"
 
@@ -23,14 +24,16 @@ struct Lesson {
   const float* weights_back = nullptr;  // of the memory, for the way back
   std::vector<Deciding> decisions;      // without core
   std::vector<Decoding> predictions;    // likewise
+  std::vector<Modelling> models;        // one or none, which reads what sight's other way comes to
 };
 
 // All are written.
 struct LessonGrads {
   SightGrads sight;
-  float *input = nullptr, *hidden = nullptr, *bias_input = nullptr, *bias_hidden = nullptr;
+  MemoryGrads memory;
   std::vector<std::pair<HeadsGrads, HeadsGrads>> decisions;  // of policy and value
   std::vector<DecodingGrads> predictions;                    // without core
+  std::vector<ModellingGrads> models;
 };
 
 // What the memory made of a lesson's views.
@@ -39,13 +42,15 @@ struct Memory {
   Unroll unroll;
 };
 
-// Throws std::out_of_range where there is no such token.
-Memory remember(const Kernels& kernels, const Lesson& lesson, Seen& seen, bool back);
+// Throws std::out_of_range where there is no such token. With a model, it is given its features.
+Memory remember(const Kernels& kernels, const Lesson& lesson, Seen& seen, bool back,
+                Modeller* model = nullptr);
 
 struct Learnt {
   double loss = 0.0;
   std::vector<Losses> decisions;
   std::vector<double> errors;  // of predictions
+  std::vector<Modelled> models;
 };
 
 // False where views have too many different tiles to be looked up. Throws std::out_of_range where

@@ -12,6 +12,27 @@ T* sized(std::vector<T>& x, std::int64_t count) {
   return x.data();
 }
 
+// What a model of others learns from.
+void gather_others(const Recorded& r, std::int64_t agent, const Sequences& s, Gathered& to) {
+  const std::int64_t numbers = s.length * s.count * r.others;
+  std::int64_t *taken = sized(to.taken, numbers), *following = sized(to.following, numbers);
+  std::uint8_t* visible = sized(to.visible, numbers);
+  float* modelled = sized(to.modelled, s.count * r.modelled_size);
+  for (std::int64_t i = 0; i < s.count; ++i) {
+    const std::int64_t row = r.row(s.starts[i], s.envs[i], agent);
+    modelled = std::copy_n(r.modelled + row * r.modelled_size, r.modelled_size, modelled);
+  }
+  for (std::int64_t step = 0; step < s.length; ++step) {
+    for (std::int64_t i = 0; i < s.count; ++i) {
+      const std::int64_t place = (s.starts[i] + step) * r.envs + s.envs[i];
+      taken = std::copy_n(r.taken + place * r.others, r.others, taken);
+      following = std::copy_n(r.following + place * r.others, r.others, following);
+      const std::uint8_t* seen = r.visible + (place * r.agents + agent) * r.others;
+      visible = std::copy_n(seen, r.others, visible);
+    }
+  }
+}
+
 }  // namespace
 
 void gather(const Recorded& r, std::int64_t agent, const Sequences& s, float scale,
@@ -24,6 +45,7 @@ void gather(const Recorded& r, std::int64_t agent, const Sequences& s, float sca
   float *number = sized(to.numbers, rows * numbers), *weight = sized(to.weight, rows);
   float* next_weight = sized(to.next_weight, rows);
   std::int16_t* token = sized(to.tokens, rows * r.columns);
+  if (r.modelled != nullptr) gather_others(r, agent, s, to);
   for (std::int64_t i = 0; i < s.count; ++i) {
     const float* from = r.state + r.row(s.starts[i], s.envs[i], agent) * r.state_size;
     state = std::copy_n(from, r.state_size, state);

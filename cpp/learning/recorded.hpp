@@ -21,6 +21,12 @@ struct Recorded {
   std::int64_t decisions = 0;
   const std::int16_t* tokens = nullptr;
   std::int64_t columns = 0;
+  // What models of others learn from, or null: what everybody did and did next [steps, envs,
+  // others], whom each row saw, of `others` each, and the model's memory before each step.
+  const std::int64_t *taken = nullptr, *following = nullptr;
+  const std::uint8_t* visible = nullptr;
+  const float* modelled = nullptr;  // `modelled_size` numbers each
+  std::int64_t others = 0, modelled_size = 0;
 
   std::int64_t row(std::int64_t step, std::int64_t env, std::int64_t agent) const {
     return (step * envs + env) * agents + agent;
@@ -40,6 +46,9 @@ struct Gathered {
   std::vector<std::int64_t> choices;                // [rows, decisions]
   std::vector<float> numbers, weight, next_weight;  // [rows, decisions, 3] and [rows] each
   std::vector<std::int16_t> tokens;                 // [rows, columns]
+  std::vector<std::int64_t> taken, following;       // [rows, others]
+  std::vector<std::uint8_t> visible;                // [rows, others]
+  std::vector<float> modelled;                      // [count, modelled_size]
 };
 
 // Weights are `scale` where the agent was in play, `next_scale` where views can be compared.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "distinct.hpp"
 
@@ -18,9 +19,14 @@ std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 ReadyLayers ready_layers(const Kernels& kernels, const Sight& sight, bool back) {
   const std::int64_t from = sight.of_cells ? 2 : 1;
-  return ready_layers(kernels, {sight.layers.begin() + from, sight.layers.end()},
-                      {sight.weights.begin() + from, sight.weights.end()},
-                      {sight.biases.begin() + from, sight.biases.end()}, back);
+  const auto both = [from](const auto& own, const auto& other) {
+    std::decay_t<decltype(own)> found(own.begin() + from, own.end());
+    found.insert(found.end(), other.begin(), other.end());
+    return found;
+  };
+  return ready_layers(kernels, both(sight.layers, sight.other),
+                      both(sight.weights, sight.other_weights),
+                      both(sight.biases, sight.other_biases), back);
 }
 
 Seen::Seen(const Kernels& kernels, const Sight& sight, bool back)
@@ -60,6 +66,13 @@ Seen::Seen(const Kernels& kernels, const Sight& sight, bool back)
     encoding_.layers.push_back(sight.layers[i]);
     encoding_.weights.push_back(sight.weights[i]);
     encoding_.biases.push_back(sight.biases[i]);
+  }
+  encoding_.others = sight.other.size();
+  if (encoding_.others > 0) encoding_.fork = sight.fork - from;
+  for (std::size_t i = 0; i < sight.other.size(); ++i) {
+    encoding_.layers.push_back(sight.other[i]);
+    encoding_.weights.push_back(sight.other_weights[i]);
+    encoding_.biases.push_back(sight.other_biases[i]);
   }
   if (sight.ready == nullptr) own_ = ready_layers(kernels, sight, back);
   ready_ = sight.ready == nullptr ? &own_ : sight.ready;
@@ -126,34 +139,50 @@ Head Seen::make_table() const {
   return Head(kernels_, layers, weights, biases, tiles_, 0.0f, nullptr, back_);
 }
 
-void Seen::features(float* to, std::int64_t row) {
-  const std::int64_t width = encoding_.layers.back().outputs;
+void Seen::features(const Features<float>& to) {
+  const std::int64_t width = encoding_.width(), other = encoding_.layers.back().outputs;
   features_.resize(views_ * width);
-  encode(kernels_, encoding_, *ready_, features_.data(), 0, views_);
+  if (to.other != nullptr) other_.resize(views_ * other);
+  encode(kernels_, encoding_, *ready_, features_.data(),
+         to.other == nullptr ? nullptr : other_.data(), 0, views_);
   for (std::int64_t n = 0; n < sight_.count; ++n) {
-    const std::int64_t view = place_.empty() ? n : place_[index(n)];
-    std::copy_n(features_.data() + view * width, width, to + n * row);
+    std::copy_n(features_.data() + place(n) * width, width, to.data + n * to.row);
+    if (to.other == nullptr) continue;
+    std::copy_n(other_.data() + place(n) * other, other, to.other + n * to.other_row);
   }
 }
 
-void Seen::back(const float* grad, std::int64_t row, const SightGrads& grads) {
+void Seen::back(const Features<const float>& grad, const SightGrads& grads) {
   const std::size_t from = sight_.of_cells ? 2 : 1;
   const Layer& window = sight_.layers[from - 1];
-  const std::int64_t width = encoding_.layers.back().outputs;
+  const std::int64_t width = encoding_.width(), other = encoding_.layers.back().outputs;
+  const bool both = encoding_.others > 0;
   Numbers given(views_ * width), table(tiles_ * places_ * padded_), bias(padded_);
-  for (std::int64_t n = 0; n < sight_.count; ++n) {
-    const std::int64_t view = place_.empty() ? n : place_[index(n)];
-    for (std::int64_t j = 0; j < width; ++j) given.data()[view * width + j] += grad[n * row + j];
-  }
+  Numbers other_given(both ? views_ * other : 0);
+  const auto gather = [&](const float* rows, std::int64_t row, std::int64_t numbers, float* to) {
+    for (std::int64_t n = 0; n < sight_.count; ++n) {
+      float* own = to + place(n) * numbers;
+      for (std::int64_t j = 0; j < numbers; ++j) own[j] += rows[n * row + j];
+    }
+  };
+  gather(grad.data, grad.row, width, given.data());
+  if (both) gather(grad.other, grad.other_row, other, other_given.data());
   EncodingGrads g;
   g.features = features_.data();
   g.grad = given.data();
+  g.other = other_.data();
+  g.grad_other = other_given.data();
   g.table = table.data();
   g.bias = bias.data();
   for (std::size_t i = from; i < sight_.layers.size(); ++i) {
     std::fill_n(grads.biases[i], sight_.layers[i].outputs, 0.0f);
     g.weights.push_back(grads.weights[i]);
     g.biases.push_back(grads.biases[i]);
+  }
+  for (std::size_t i = 0; i < sight_.other.size(); ++i) {
+    std::fill_n(grads.other_biases[i], sight_.other[i].outputs, 0.0f);
+    g.weights.push_back(grads.other_weights[i]);
+    g.biases.push_back(grads.other_biases[i]);
   }
   encode_back(kernels_, encoding_, *ready_, g);
   std::copy_n(bias.data(), window.outputs, grads.biases[from - 1]);

@@ -48,14 +48,16 @@ class Learnt:
         loss: with gradient.
         decisions: by name, weighted sums of policy_loss, value_loss, entropy, kl, clip_fraction.
         errors: of the predictions.
+        models: of models of others, weighted sums of loss, right predictions and all predictions.
     """
 
     loss: Tensor
     decisions: dict[str, tuple[Tensor, ...]]
     errors: tuple[Tensor, ...]
+    models: tuple[tuple[Tensor, ...], ...] = ()
 
 
-INGREDIENTS = 5
+INGREDIENTS, OF_MODELS = 5, 3
 
 
 def learn(
@@ -142,13 +144,17 @@ def learn(
     return learnt
 
 
-def of_rows(rows: Tensor, names: Iterable[str]) -> Learnt:
-    """What numbers ``[numbers, A]`` tell: the loss, those of every decision, errors."""
+def of_rows(rows: Tensor, names: Iterable[str], models: int = 0) -> Learnt:
+    """What numbers ``[numbers, A]`` tell: the loss, those of every decision, errors, those of so
+    many models of others.
+    """
     loss, *each = rows.unbind(0)
     decisions = {}
     for name in names:
         decisions[name], each = tuple(each[:INGREDIENTS]), each[INGREDIENTS:]
-    return Learnt(loss, decisions, tuple(each))
+    errors = len(each) - OF_MODELS * models
+    of_models = [each[i : i + OF_MODELS] for i in range(errors, len(each), OF_MODELS)]
+    return Learnt(loss, decisions, tuple(each[:errors]), tuple(map(tuple, of_models)))
 
 
 class _Known(torch.autograd.Function):

@@ -19,7 +19,9 @@ from socialgrid.models import kernels
 from socialgrid.models.actor_critic import ActorCritic
 from socialgrid.models.deciding import Terms
 from socialgrid.models.decoder import Decoder
-from socialgrid.models.lessons import INGREDIENTS
+from socialgrid.models.heads import Head
+from socialgrid.models.lessons import INGREDIENTS, OF_MODELS
+from socialgrid.models.moa import ModelOfOthers
 from socialgrid.models.plans import Plan, plan_of
 
 
@@ -39,16 +41,33 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class Modelled:
+    """Others' next actions, predicted from what a batch keeps as ``extras`` and ``memories``.
+
+    Attributes:
+        model: by which branch; memories have its name.
+        coef: of the cross-entropy in the whole loss.
+        visible_only: whether only predictions of visible agents count.
+    """
+
+    model: ModelOfOthers
+    coef: float
+    visible_only: bool
+
+
+@dataclass(frozen=True)
 class Lesson:
     """What is learnt.
 
     Attributes:
         terms: what each decision costs, by name, in the order of the network's heads.
         predictions: what is predicted.
+        models: one model of others or none.
     """
 
     terms: Mapping[str, Terms]
     predictions: Sequence[Predicted]
+    models: Sequence[Modelled] = ()
 
 
 @dataclass(frozen=True)
@@ -101,10 +120,10 @@ def teach(
     found = torch.empty((told_of(lesson), agents), dtype=torch.float32)
     grads = torch.empty(agents * sum(plan.sizes), dtype=torch.float32)
     first, size = grads.data_ptr(), grads.element_size()
-    memory, kept = packed(network), list[Tensor]()
+    memory, kept = packed(network, lesson), list[Tensor]()
     done = kernels.KERNELS.learn_shards(
         given_network(network, plan, lesson, parts[0].views, memory),
-        given_minibatches(parts, sequences, range(agents), kept),
+        given_minibatches(parts, lesson, sequences, range(agents), kept),
         found.data_ptr(),
         [first + size * agents * offset for offset in plan.offsets],
         threads,
@@ -118,8 +137,11 @@ def plan_for(network: ActorCritic, lesson: Lesson, parts: Sequence[SequenceBatch
     """How a network is put together that learns a lesson from shards; None: not as kernels know it,
     or the shards do not lie as these take them to.
     """
-    plan = plan_of(network, [one.decoder for one in lesson.predictions])
-    fits = all(type(one.decoder) is Decoder for one in lesson.predictions)
+    decoders, models = ([x.decoder for x in lesson.predictions], [x.model for x in lesson.models])
+    plan = plan_of(network, decoders, models)
+    fits = all(type(x) is Decoder for x in decoders)
+    fits &= all(type(x) is ModelOfOthers and type(x.head) is Head for x in models)
+    fits &= all(_modelled(part, one.model) for part in parts for one in lesson.models)
     alike = [*parts[0].decisions] == [*lesson.terms]
     if plan is None or not fits or not alike or not usable(network, plan, parts):
         return None
@@ -129,16 +151,22 @@ def plan_for(network: ActorCritic, lesson: Lesson, parts: Sequence[SequenceBatch
 
 def told_of(lesson: Lesson) -> int:
     """How many numbers are told of each lesson, see ``lessons.of_rows``."""
-    return 1 + INGREDIENTS * len(lesson.terms) + len(lesson.predictions)
+    numbers = INGREDIENTS * len(lesson.terms), OF_MODELS * len(lesson.models)
+    return 1 + sum(numbers) + len(lesson.predictions)
 
 
 def given_minibatches(
-    parts: Sequence[SequenceBatch], drawn: Sequences, places: Sequence[int], kept: list[Tensor]
+    parts: Sequence[SequenceBatch],
+    lesson: Lesson,
+    drawn: Sequences,
+    places: Sequence[int],
+    kept: list[Tensor],
 ) -> tuple[Any, ...]:
     """Minibatches of shards as kernels are told of them.
 
     Args:
         parts: the shards.
+        lesson: what is learnt.
         drawn: one minibatch, or all of them: then starts and environments are
             ``[drawn for, minibatches, S]`` and counts ``[2, drawn for, minibatches]``.
         places: of the members among those drawn for.
@@ -154,7 +182,7 @@ def given_minibatches(
     return (
         batch_sizes(parts[0]),
         [
-            (batch_addresses(part), *kernels.addresses(*both))
+            (batch_addresses(part), *kernels.addresses(*both), _model_addresses(part, lesson))
             for part, both in zip(parts, where, strict=True)
         ],
         *([*drawn.members], [*places]),
@@ -163,11 +191,13 @@ def given_minibatches(
     )
 
 
-def packed(network: ActorCritic) -> list[Tensor]:
-    """Weights of a network's memory as kernels read them, forward and backward. Another thread may
-    have them made again at the same time.
+def packed(network: ActorCritic, lesson: Lesson | None = None) -> list[Tensor]:
+    """Weights of the memories of a network, and of a lesson's models, as kernels read them, forward
+    and backward. Another thread may have them made again at the same time.
     """
-    return [network.lstm.packed(backward) for backward in (False, True)]
+    models = [] if lesson is None else [one.model.lstm for one in lesson.models]
+    every = network.lstm, *models
+    return [lstm.packed(backward) for lstm in every for backward in (False, True)]
 
 
 def given_network(
@@ -175,7 +205,7 @@ def given_network(
     plan: Plan,
     lesson: Lesson,
     views: Tensor,
-    packed: Sequence[Tensor | None],
+    packed: Sequence[Tensor],
 ) -> tuple[Any, ...]:
     """A network as kernels are told of it, who read views like these.
 
@@ -184,9 +214,10 @@ def given_network(
         plan: how it is put together.
         lesson: what is learnt of it.
         views: some.
-        packed: its memory's weights, see ``packed``, which the caller holds on to; None where
+        packed: its memories' weights, see ``packed``, which the caller holds on to; nothing where
             kernels pack them.
     """
+    memories = packed or [None] * (2 + 2 * len(lesson.models))
     spec, atlas = network.spec, network.encoder.first.atlas
     decisions = []
     for name, terms in lesson.terms.items():
@@ -198,8 +229,15 @@ def given_network(
         (one.following, (one.coef, one.decoder.slope), spec.num_actions, layers)
         for one, layers in zip(lesson.predictions, plan.predictions, strict=True)
     ]
+    models = []
+    for i, (one, (project, head)) in enumerate(zip(lesson.models, plan.models, strict=True)):
+        moa = one.model
+        sizes = len(plan.layers) - len(network.encoder.project), moa.world, moa.num_actions
+        mask, slots = moa.action_mask.data_ptr(), [*network.own_slots]
+        told = mask, (*sizes, moa.memory), one.coef, one.visible_only, slots, project, head
+        models.append((told, kernels.addresses(*memories[2 + 2 * i : 4 + 2 * i])))
     return (
-        kernels.addresses(atlas, *packed),
+        kernels.addresses(atlas, *memories[:2]),
         (
             *(spec.rows, spec.cols, 3 * spec.tile_size**2),
             *(views.element_size() if len(atlas) else 0, len(atlas)),
@@ -209,6 +247,7 @@ def given_network(
         [(one.columns, one.symbols) for one in network.hearing.channels],
         *(decisions, predictions),
         *(kernels.addresses(*plan.parameters), plan.sizes),
+        models,
     )
 
 
@@ -223,6 +262,30 @@ def batch_addresses(part: SequenceBatch) -> tuple[int, ...]:
     """Where a batch lies."""
     return kernels.addresses(
         *(part.views, part.state, part.flags, part.choices, part.judgements, part.tokens)
+    )
+
+
+def _model_addresses(part: SequenceBatch, lesson: Lesson) -> tuple[int, ...]:
+    return kernels.addresses(*_of_models(part)) if lesson.models else (0, 0, 0, 0)
+
+
+def _of_models(part: SequenceBatch) -> list[Tensor]:
+    """What a model of others learns from, as ``ModelledInfluence`` keeps it."""
+    extras = [part.extras[name] for name in ("taken", "next_taken", "visible")]
+    return [*extras, part.memories["moa"]]
+
+
+def _modelled(part: SequenceBatch, moa: ModelOfOthers) -> bool:
+    """Whether all that lies as kernels take it to."""
+    taken, following, visible, memory = every = _of_models(part)
+    steps, envs, agents = part.num_steps, part.num_envs, part.num_agents
+    own, seen = (steps, envs, 1, moa.world), (envs, agents, moa.world)
+    return (
+        all(x.is_contiguous() and x.device.type == "cpu" for x in every)
+        and all(x.dtype == torch.int64 and x.shape == own for x in (taken, following))
+        and (visible.dtype, *visible.shape[1:]) == (torch.uint8, *seen)
+        and len(visible) >= steps
+        and (memory.dtype, *memory.shape) == (torch.float32, steps, envs, agents, moa.state_size)
     )
 
 

@@ -90,8 +90,8 @@ def descend(
     divergence = 1 + INGREDIENTS * [*lesson.terms].index("action") + _DIVERGENCE
     try:
         done = kernels.KERNELS.learn_minibatches(
-            given_network(network, plan, lesson, parts[0].views, (None, None)),
-            given_minibatches(parts, drawn, places, kept),
+            given_network(network, plan, lesson, parts[0].views, ()),
+            given_minibatches(parts, lesson, drawn, places, kept),
             (which.start, len(which)),
             found.data_ptr(),
             (

@@ -12,8 +12,9 @@ from socialgrid.algos.untouched import untouched
 from socialgrid.data.sequences import Judged, Minibatch
 from socialgrid.models import deciding, lessons
 from socialgrid.models.actor_critic import ActorCritic
-from socialgrid.models.shard_lessons import Lesson, Predicted
+from socialgrid.models.shard_lessons import Lesson, Modelled, Predicted
 from socialgrid.social.auxiliary import Prediction, Reconstruction, ViewLoss
+from socialgrid.social.influence.moa import ModelledInfluence
 from socialgrid.social.mechanism import Mechanism, Outputs
 
 
@@ -87,35 +88,42 @@ class Losses(Judging):
 
     def _views_only(self) -> list[ViewLoss] | None:
         """Mechanisms that learn, if all of them predict views."""
-        learning = [one for one in self.mechanisms if not untouched(one, Mechanism, "loss")]
+        learning = self._learning()
         views = [one for one in learning if isinstance(one, ViewLoss)]
         known = all(untouched(one, ViewLoss, "loss") for one in views)
         return views if known and len(views) == len(learning) else None
 
+    def _learning(self) -> list[Mechanism]:
+        """Mechanisms with a loss."""
+        return [one for one in self.mechanisms if not untouched(one, Mechanism, "loss")]
+
     def lesson(self, network: ActorCritic) -> Lesson | None:
         """What is learnt, if ``loss`` is nothing but what compiled kernels know."""
         kind = deciding.kind_of(self.policy_loss)
-        views = self._views_only()
         own = tuple(getattr(one, "__func__", None) for one in (self.loss, self.outputs))
-        if kind is None or views is None:
+        if kind is None or own != (Losses.loss, Losses.outputs):
             return None
-        if own != (Losses.loss, Losses.outputs):
-            return None
-        predictions = []
-        for one in views:
+        predictions, models = list[Predicted](), list[Modelled]()
+        for one in self._learning():
+            if isinstance(one, ModelledInfluence) and untouched(one, ModelledInfluence, "loss"):
+                options = one.options
+                models.append(Modelled(one.model(network), options.coef, options.visible_only))
+                continue
+            if not isinstance(one, ViewLoss) or not untouched(one, ViewLoss, "loss"):
+                return None
             compared = getattr(one.compared, "__func__", None)
             if compared not in (Prediction.compared, Reconstruction.compared):
                 return None
             following = compared is Prediction.compared
             predictions.append(Predicted(one.decoder(network), one.options.coef, following))
         terms = {name: self._terms(kind, name, network) for name in network.heads}
-        return Lesson(terms, predictions)
+        return Lesson(terms, predictions, models) if len(models) < 2 else None
 
     def numbers_of(
         self, network: ActorCritic, lesson: Lesson, rows: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See ``GradientSteps``."""
-        found = lessons.of_rows(rows, lesson.terms)
+        found = lessons.of_rows(rows, lesson.terms, len(lesson.models))
         kind = lesson.terms["action"].kind
         return found.loss, self._told_of(network, kind, found)
 
@@ -126,9 +134,13 @@ class Losses(Judging):
         numbers: dict[str, Tensor] = {}
         for name, sums in found.decisions.items():
             numbers |= self._numbers(kind, name, network, *sums)
-        views = (one for one in self.mechanisms if isinstance(one, ViewLoss))
-        for one, error in zip(views, found.errors, strict=True):
-            numbers[f"{one.name}_error"] = error
+        errors, models = iter(found.errors), iter(found.models)
+        for one in self._learning():
+            if isinstance(one, ViewLoss):
+                numbers[f"{one.name}_error"] = next(errors)
+            else:
+                names = "moa_loss", "moa_correct", "moa_predictions"
+                numbers |= zip(names, next(models), strict=True)
         return numbers
 
     def _terms(self, kind: deciding.Kind, name: str, network: ActorCritic) -> deciding.Terms:

@@ -47,7 +47,8 @@ class ModelledInfluence(Influence):
         features, memory = network.config.features, self.options.memory
         return ModelOfOthers(generators, self.spec, network.encoder.flat, features, memory)
 
-    def _model(self, network: ActorCritic) -> ModelOfOthers:
+    def model(self, network: ActorCritic) -> ModelOfOthers:
+        """Its branch of a network."""
         branch = network.branches[self.name]
         assert isinstance(branch, ModelOfOthers), "see branch()"
         return branch
@@ -60,7 +61,7 @@ class ModelledInfluence(Influence):
 
         Leaves in the batch what ``loss`` learns from, and remembers the memory after it.
         """
-        moa = self._model(network)
+        moa = self.model(network)
         shape, agents, half = batch.action.shape, network.num_agents, moa.memory
         taken = batch.taken.flatten(0, 1).expand(agents, -1, -1)
         inputs, policies = [], []
@@ -133,7 +134,7 @@ class ModelledInfluence(Influence):
         heard: Listening,
     ) -> None:
         """Influence in all samples by compiled kernels."""
-        moa, (x, before, taken) = self._model(network), read
+        moa, (x, before, taken) = self.model(network), read
         policy, action, following, visible, there = pairs
         half, count, every = moa.memory, moa.num_actions, []
         gates, codes = moa.lstm.without_codes(
@@ -168,7 +169,7 @@ class ModelledInfluence(Influence):
         ``visible_only``, do agents out of sight. The weights of right and of all predictions
         add up with it: ratios to the last are the mean error of a prediction and the accuracy.
         """
-        moa, slots = self._model(outputs.network), outputs.network.own_slots
+        moa, slots = self.model(outputs.network), outputs.network.own_slots
         following = part.extras["next_taken"]
         x = moa.inputs(outputs.convolved(), part.extras["taken"].flatten(1, 2), slots)
         x = x.view(*part.action.shape, -1)
