@@ -7,7 +7,8 @@ import torch
 from tests.python.algos.test_shards import ENVS, KINDS, SHARDS
 from tests.python.algos.tiny import Buttons, experience
 
-from socialgrid.models import ModelConfig, shard_lessons, shard_steps
+from socialgrid import _core
+from socialgrid.models import ModelConfig, kernels, shard_lessons, shard_steps
 from socialgrid.social import (
     CommOptions,
     MoaOptions,
@@ -84,7 +85,7 @@ def test_pieces_are_added_in_their_order(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["ppo", "a3c"])
-@pytest.mark.parametrize("why", ["loss", "policy_loss", "outputs", "a mechanism", "compared"])
+@pytest.mark.parametrize("why", ["loss", "policy_loss", "outputs", "a model's loss", "compared"])
 def test_whoever_overrides_something_is_asked(monkeypatch, kind, why):
     make, config = KINDS[kind]
     asked = []
@@ -100,22 +101,21 @@ def test_whoever_overrides_something_is_asked(monkeypatch, kind, why):
             return theirs(self, *words)
 
         setattr(Mine, why, own)
-    social = (MoaOptions(memory=7),) if why == "a mechanism" else (PredictionOptions(),)
+    social = (MoaOptions(memory=7),) if why == "a model's loss" else (PredictionOptions(),)
     env = Buttons(ENVS, 3, horizon=5, recall=True)
     learner = Mine(env.spec, MODEL, replace(config, shards=SHARDS), seed=1, social=social)
-    if why == "compared":
-        prediction = type(learner.mechanisms[0])
+    if why in ("compared", "a model's loss"):
+        mechanism, method = type(learner.mechanisms[0]), why.split()[-1]
 
-        class Odd(prediction):
-            def compared(self, part):
-                asked.append(why)
-                return super().compared(part)
+        def mine(self, *words):
+            asked.append(why)
+            return getattr(mechanism, method)(self, *words)
 
-        learner.mechanisms[0].__class__ = Odd
+        learner.mechanisms[0].__class__ = type("Odd", (mechanism,), {method: mine})
     found = calls(monkeypatch)
     learner.update(experience(learner, env))
     assert not found
-    assert asked or why == "a mechanism"
+    assert asked
 
 
 def test_what_is_no_choice_is_refused():
@@ -129,3 +129,78 @@ def test_what_is_no_choice_is_refused():
         learner.update(rollout)
     after = learner.tensors()
     assert all(torch.equal(x, after[name]) for name, x in before.items())
+
+
+MODELS = {  # networks, what is learnt besides, whether somebody is not seen
+    "an affine layer": (MODEL, (MoaOptions(memory=7),), False),
+    "of visible agents": (
+        replace(MODEL, channels=(6,), kernel=3, first_kernel=2, features=(12, 9)),
+        (MoaOptions(memory=20, coef=0.7, visible_only=True), VisibleActionsOptions()),
+        True,
+    ),
+    "a convolution before": (
+        replace(MODEL, channels=(6, 5, 4), kernel=1),
+        (PredictionOptions(), MoaOptions(memory=16), CommOptions(vocabulary=4)),
+        True,
+    ),
+}
+
+
+def modelled(kind, name, *, shards=SHARDS):
+    """Gradients of everybody, and all that an update comes to."""
+    make, config = KINDS[kind]
+    network, social, hidden = MODELS[name]
+    env = Buttons(ENVS, 3, horizon=5, recall=True)
+    # Steps along gradients that are only rounding stay small.
+    config = replace(config, shards=shards, adam_eps=1e-3)
+    learner = make(env.spec, network, config, seed=1, social=social)
+    rollout = experience(learner, env)
+    rollout.active[3:6, 2, 1] = False
+    rollout.taken[4, 3, 2] = -1
+    if hidden:
+        rollout.visible[::2, :, 0, 1] = 0
+    found = {}
+    if kind == "a3c":
+        learner.compute_gradients(rollout)
+        found = {f"grad/{n}": p.grad for n, p in learner.model.named_parameters()}
+    metrics = learner.update(rollout)
+    assert 0.1 < float(metrics["moa_accuracy"].min()) < 1.0
+    return found | {f"told/{n}": x for n, x in metrics.items()} | learner.tensors()
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", ["ppo", "a3c"])
+def test_models_of_others_are_learnt_as_pytorch_does(monkeypatch, kind, name):
+    monkeypatch.setattr(kernels, "KERNELS", None)
+    slow = modelled(kind, name)
+    for one in _core.kernel_sets():
+        monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(one))
+        found = calls(monkeypatch)
+        fast = modelled(kind, name)
+        assert found
+        assert all(one is not None for one in found)
+        assert [*fast] == [*slow]
+        for key, x in fast.items():
+            scale = max(float(slow[key].double().nan_to_num().abs().max()), 1e-3)
+            near = {"rtol": 0.0, "atol": 2e-5 * scale, "equal_nan": True}
+            torch.testing.assert_close(
+                x, slow[key], **near, msg=lambda told, key=key: f"{key} {told}"
+            )
+
+
+def test_what_nobody_can_have_done_is_refused():
+    make, config = KINDS["a3c"]
+    env = Buttons(ENVS, 3, horizon=5, recall=True)
+    learner = make(env.spec, MODEL, config, seed=1, social=(MoaOptions(memory=7),))
+    rollout, before = experience(learner, env), learner.tensors()
+    rewards = learner.mechanisms[0].reward
+
+    def odd(given):
+        rewards(given)
+        given.batch.extras["next_taken"][2, 1, 0, 1] = 100
+
+    learner.mechanisms[0].reward = odd
+    with pytest.raises(IndexError, match="100"):
+        learner.update(rollout)
+    for name, x in learner.tensors().items():
+        assert torch.equal(x, before[name]), name
