@@ -2,6 +2,7 @@
 // learning.cpp.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -51,9 +52,10 @@ bool learn_shards(const Kernels& kernels, const GivenNetwork& given, const Given
 
 // Steps of Adam. Addresses of parameters, gradients and both moments of every part of a network,
 // and numbers of an agent in it; of every agent that takes a step its place among the moments, its
-// row, its steps, this one included, and its rate. All of them, whatever signals come.
+// row, its steps, this one included, its rate, and a factor of its gradients. All of them, whatever
+// signals come.
 void descend_parts(const Kernels& kernels, const std::vector<std::array<std::uintptr_t, 4>>& parts,
-                   const Sizes& apart, const std::vector<std::array<double, 4>>& agents,
+                   const Sizes& apart, const std::vector<std::array<double, 5>>& agents,
                    const std::array<double, 3>& constants, int threads) {
   const Unlocked unlocked;
   const auto count = static_cast<std::int64_t>(parts.size());
@@ -64,7 +66,7 @@ void descend_parts(const Kernels& kernels, const std::vector<std::array<std::uin
   all_of_them<Nothing>(count * steps, worthwhile(threads, kProductsOfAStep * numbers), nullptr,
                        [&](std::int64_t i, Nothing&) {
                          const auto part = static_cast<std::size_t>(i % count);
-                         const auto& [agent, row, taken, rate] =
+                         const auto& [agent, row, taken, rate, scale] =
                              agents[static_cast<std::size_t>(i / count)];
                          const std::int64_t own = apart[part];
                          const std::int64_t place = static_cast<std::int64_t>(agent) * own;
@@ -80,9 +82,26 @@ void descend_parts(const Kernels& kernels, const std::vector<std::array<std::uin
                          d.eps = constants[2];
                          d.steps = taken;
                          d.rate = rate;
+                         d.scale = scale;
                          kernels.descend(d);
                          return true;
                        });
+}
+
+// Norms of the gradients of agents, of whose parts are given addresses and numbers of an agent.
+std::vector<double> norms(const Kernels& kernels, const Addresses& grads, const Sizes& apart,
+                          std::int64_t agents) {
+  const Unlocked unlocked;
+  std::vector<double> found;
+  for (std::int64_t agent = 0; agent < agents; ++agent) {
+    double squares = 0.0;
+    for (std::size_t i = 0; i < grads.size(); ++i) {
+      const double own = kernels.norm(at<const float>(grads[i], agent * apart[i]), apart[i]);
+      squares += own * own;
+    }
+    found.push_back(std::sqrt(squares));
+  }
+  return found;
 }
 
 }  // namespace
@@ -90,6 +109,7 @@ void descend_parts(const Kernels& kernels, const std::vector<std::array<std::uin
 void add_shards(py::class_<Kernels>& kernels) {
   kernels.def("descend_parts", &descend_parts, py::arg("parts"), py::arg("apart"),
               py::arg("agents"), py::arg("constants"), py::arg("threads"));
+  kernels.def("norms", &norms, py::arg("grads"), py::arg("apart"), py::arg("agents"));
   kernels.def("learn_shards", &learn_shards, py::arg("network"), py::arg("minibatches"),
               py::arg("found"), py::arg("grads"), py::arg("threads"));
 }

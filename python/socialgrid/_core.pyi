@@ -177,11 +177,12 @@ class Kernels:
         limit: tuple[int, float],
         threads: int,
     ) -> int: ...
+    def norms(self, grads: Sequence[int], apart: Sequence[int], agents: int) -> list[float]: ...
     def descend_parts(
         self,
         parts: Sequence[Sequence[int]],
         apart: Sequence[int],
-        agents: Sequence[tuple[float, float, float, float]],
+        agents: Sequence[tuple[float, float, float, float, float]],
         constants: tuple[float, float, float],
         threads: int,
     ) -> None: ...

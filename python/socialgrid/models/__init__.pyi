@@ -5,6 +5,7 @@ from socialgrid.models.actor_critic import put_agent as put_agent
 from socialgrid.models.actor_critic import take_agent as take_agent
 from socialgrid.models.adam import StackedAdam as StackedAdam
 from socialgrid.models.adam import clip_gradients as clip_gradients
+from socialgrid.models.adam import gradient_norms as gradient_norms
 from socialgrid.models.captured import ENGINES as ENGINES
 from socialgrid.models.captured import Captured as Captured
 from socialgrid.models.captured import CudaGraphs as CudaGraphs

@@ -78,26 +78,41 @@ class StackedAdam:
         self.rate[:] = torch.tensor(values, dtype=torch.float64)
 
     @torch.no_grad()
-    def step(self, module: nn.Module, agents: Sequence[int], rows: Sequence[int]) -> None:
+    def step(
+        self,
+        module: nn.Module,
+        agents: Sequence[int],
+        rows: Sequence[int],
+        scales: Tensor | None = None,
+    ) -> None:
         """Apply the gradients of some rows of ``module``.
 
         Args:
             module: holds ``.grad``; its row ``rows[i]`` is agent ``agents[i]``.
             agents: who takes a step.
             rows: their rows in ``module``.
+            scales: factors of the gradients, of all rows.
 
         What cannot be stepped is not counted.
         """
-        self._step(module, agents, rows)
+        self._step(module, agents, rows, scales)
         self.steps[list(agents)] += 1
 
-    def _step(self, module: nn.Module, agents: Sequence[int], rows: Sequence[int]) -> None:
+    def _step(
+        self,
+        module: nn.Module,
+        agents: Sequence[int],
+        rows: Sequence[int],
+        scales: Tensor | None,
+    ) -> None:
         beta1, beta2 = self.betas
         named = [(name, p) for name, p in named_parameters(module) if p.grad is not None]
         if not named:
             return
-        if self._descended(named, agents, rows):
+        if self._descended(named, agents, rows, scales):
             return
+        if scales is not None:
+            scales = scales.to(named[0][1].device)
         counts = (self.steps + 1).to(named[0][1].device, torch.float32)
         alike: dict[float, list[tuple[int, int]]] = {}
         for agent, row in zip(agents, rows, strict=True):
@@ -106,7 +121,7 @@ class StackedAdam:
             each = [
                 (
                     p[row],
-                    p.grad[row].contiguous(),
+                    (p.grad[row] * (1.0 if scales is None else scales[row])).contiguous(),
                     self.first[name][agent],
                     self.second[name][agent],
                     agent,
@@ -131,7 +146,11 @@ class StackedAdam:
         torch.autograd.graph.increment_version([p for _, p in named])
 
     def _descended(
-        self, named: Sequence[tuple[str, nn.Parameter]], agents: Sequence[int], rows: Sequence[int]
+        self,
+        named: Sequence[tuple[str, nn.Parameter]],
+        agents: Sequence[int],
+        rows: Sequence[int],
+        scales: Tensor | None,
     ) -> bool:
         """``step`` by the compiled kernels; False: there are none for these parameters."""
         parts = [
@@ -144,10 +163,14 @@ class StackedAdam:
             return False
         assert kernels.KERNELS is not None
         steps, rates = (self.steps + 1).tolist(), self.rate.tolist()
+        factors = [1.0] * named[0][1].shape[0] if scales is None else scales.tolist()
         kernels.KERNELS.descend_parts(
             [kernels.addresses(*part) for part in parts],
             [p[0].numel() for _, p in named],
-            [(a, row, steps[a], rates[a]) for a, row in zip(agents, rows, strict=True)],
+            [
+                (a, row, steps[a], rates[a], factors[row])
+                for a, row in zip(agents, rows, strict=True)
+            ],
             (*self.betas, self.eps),
             kernels.threads(),
         )
@@ -254,6 +277,19 @@ class StackedAdam:
             **{f"first/{name}": x for name, x in self.first.items()},
             **{f"second/{name}": x for name, x in self.second.items()},
         }
+
+
+def gradient_norms(module: nn.Module) -> Tensor | None:
+    """Norms ``[A]`` of the agents' gradients in one compiled call; None: kernels cannot take steps
+    along these.
+    """
+    known = [(p, p.grad) for _, p in named_parameters(module) if p.grad is not None]
+    every = [x for both in known for x in both]
+    if not known or not kernels.usable(*every) or not all(x.is_contiguous() for x in every):
+        return None
+    assert kernels.KERNELS is not None
+    grads, apart = kernels.addresses(*(grad for _, grad in known)), [p[0].numel() for p, _ in known]
+    return torch.tensor(kernels.KERNELS.norms(grads, apart, len(known[0][0])), dtype=torch.float32)
 
 
 def clip_gradients(module: nn.Module, max_norm: float) -> Tensor:

@@ -182,7 +182,7 @@ def given_minibatches(
     return (
         batch_sizes(parts[0]),
         [
-            (batch_addresses(part), *kernels.addresses(*both), _model_addresses(part, lesson))
+            (batch_addresses(part), *kernels.addresses(*both), _modelled_at(part, lesson, kept))
             for part, both in zip(parts, where, strict=True)
         ],
         *([*drawn.members], [*places]),
@@ -217,7 +217,7 @@ def given_network(
         packed: its memories' weights, see ``packed``, which the caller holds on to; nothing where
             kernels pack them.
     """
-    memories = packed or [None] * (2 + 2 * len(lesson.models))
+    memories: Sequence[Tensor | None] = packed or [None] * (2 + 2 * len(lesson.models))
     spec, atlas = network.spec, network.encoder.first.atlas
     decisions = []
     for name, terms in lesson.terms.items():
@@ -265,8 +265,13 @@ def batch_addresses(part: SequenceBatch) -> tuple[int, ...]:
     )
 
 
-def _model_addresses(part: SequenceBatch, lesson: Lesson) -> tuple[int, ...]:
-    return kernels.addresses(*_of_models(part)) if lesson.models else (0, 0, 0, 0)
+def _modelled_at(part: SequenceBatch, lesson: Lesson, kept: list[Tensor]) -> tuple[int, ...]:
+    """Where lies what models of others learn from; what that is of is kept."""
+    if not lesson.models:
+        return (0, 0, 0, 0)
+    dense = [x.contiguous() for x in _of_models(part)]
+    kept += dense
+    return kernels.addresses(*dense)
 
 
 def _of_models(part: SequenceBatch) -> list[Tensor]:
@@ -281,7 +286,7 @@ def _modelled(part: SequenceBatch, moa: ModelOfOthers) -> bool:
     steps, envs, agents = part.num_steps, part.num_envs, part.num_agents
     own, seen = (steps, envs, 1, moa.world), (envs, agents, moa.world)
     return (
-        all(x.is_contiguous() and x.device.type == "cpu" for x in every)
+        all(x.device.type == "cpu" for x in every)
         and all(x.dtype == torch.int64 and x.shape == own for x in (taken, following))
         and (visible.dtype, *visible.shape[1:]) == (torch.uint8, *seen)
         and len(visible) >= steps

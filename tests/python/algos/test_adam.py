@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from socialgrid.models import FlatParameters, StackedAdam, Trained, clip_gradients, kernels, walks
+from socialgrid import _core
+from socialgrid.models import (
+    FlatParameters,
+    StackedAdam,
+    Trained,
+    clip_gradients,
+    gradient_norms,
+    kernels,
+    walks,
+)
 
 
 class Net(nn.Module):
@@ -38,6 +47,29 @@ def test_equals_pytorchs_adam_for_each_agent():
     for a in range(3):
         for p, q in zip(net.parameters(), plain[a], strict=True):
             torch.testing.assert_close(p[a], q, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["off", *_core.kernel_sets()])
+def test_steps_with_factors_are_those_along_shortened_gradients(monkeypatch, name):
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(name))
+    net, same = Net(), Net()
+    for p, q in zip(net.parameters(), same.parameters(), strict=True):
+        p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(1))
+        p.grad[0] *= 1e-3  # short enough
+        q.grad = p.grad.clone()
+    found, norms = gradient_norms(net), clip_gradients(same, 0.5)
+    if name == "off":
+        assert found is None
+        found = norms
+    torch.testing.assert_close(found, norms, rtol=1e-6, atol=0.0)
+    scales = (0.5 / (found + 1e-6)).clamp(max=1.0)
+    StackedAdam(net, 3, 0.1, (0.9, 0.999), 1e-3).step(net, [0, 2], [0, 2], scales)
+    StackedAdam(same, 3, 0.1, (0.9, 0.999), 1e-3).step(same, [0, 2], [0, 2])
+    for p, q in zip(net.parameters(), same.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-6, atol=1e-6)
+    net.a.grad[1, 2] = torch.nan
+    found = gradient_norms(net)
+    assert found is None or found.isfinite().tolist() == [True, False, True]
 
 
 def test_gradients_may_lie_in_any_order():

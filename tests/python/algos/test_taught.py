@@ -140,7 +140,7 @@ MODELS = {  # networks, what is learnt besides, whether somebody is not seen
     ),
     "a convolution before": (
         replace(MODEL, channels=(6, 5, 4), kernel=1),
-        (PredictionOptions(), MoaOptions(memory=16), CommOptions(vocabulary=4)),
+        (PredictionOptions(), MoaOptions(memory=16), VisibleActionsOptions()),
         True,
     ),
 }
@@ -181,7 +181,8 @@ def test_models_of_others_are_learnt_as_pytorch_does(monkeypatch, kind, name):
         assert all(one is not None for one in found)
         assert [*fast] == [*slow]
         for key, x in fast.items():
-            scale = max(float(slow[key].double().nan_to_num().abs().max()), 1e-3)
+            least = 1e-3 if key.startswith("grad") else 2e-2  # sums whose terms cancel
+            scale = max(float(slow[key].double().nan_to_num().abs().max()), least)
             near = {"rtol": 0.0, "atol": 2e-5 * scale, "equal_nan": True}
             torch.testing.assert_close(
                 x, slow[key], **near, msg=lambda told, key=key: f"{key} {told}"

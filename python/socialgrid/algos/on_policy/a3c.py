@@ -16,7 +16,6 @@ from socialgrid.algos.untouched import untouched
 from socialgrid.data.returns import Discounting, estimates
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Judged, Sequences
-from socialgrid.models.adam import clip_gradients
 from socialgrid.models.deciding import compiled
 from socialgrid.models.picking import picked
 from socialgrid.models.recall import piece_length
@@ -76,20 +75,15 @@ class A3C(RecurrentLearner[A3CConfig]):
         if self.asks:
             self._anneal(progress)
         stepping, everyone = found["stepping"], range(self.num_agents)
-        norms = self._clipped()
+        norms, scales = self._clip(self.model)
         self._watch("gradient", norms, everyone, stepping)
         # Adam's steps are bounded: with finite gradients parameters stay finite.
-        self._take_steps(self.model, everyone, stepping & ~self._unsound)
+        self._take_steps(self.model, everyone, stepping & ~self._unsound, scales)
         return found | {"gradient_norm": torch.where(stepping, norms, float("nan"))}
 
     def _anneal(self, progress: float) -> None:
         if self.config.learning_rate_end is not None:
             self.optimiser.set_rate(self.config.rates(progress))
-
-    def _clipped(self) -> Tensor:
-        """Clip the gradients; their norms before, ``[A]``."""
-        limit = self.config.max_grad_norm
-        return clip_gradients(self.model, float("inf") if limit is None else limit)
 
     def compute_gradients(self, rollout: Rollout, progress: float = 0.0) -> dict[str, Tensor]:
         """Gradients of one rollout into ``.grad`` of ``model``; nothing is learnt yet.
@@ -170,10 +164,11 @@ class A3C(RecurrentLearner[A3CConfig]):
         self._anneal(progress)
         norms = torch.zeros(0)
         if agents:
-            norms = self._clipped()[agents]
+            every, scales = self._clip(self.model)
+            norms = every[agents]
             # Adam's steps are bounded: with finite gradients parameters stay finite.
             self._check_finite("gradient", norms, agents)
-            self.optimiser.step(self.model, agents, agents)
+            self.optimiser.step(self.model, agents, agents, *(() if scales is None else (scales,)))
         self.model.zero_grad(set_to_none=True)
         rates = self.optimiser.rate[agents].float()
         return {

@@ -15,13 +15,14 @@ from socialgrid.algos.on_policy.shards import Shards, added, tree_sum
 from socialgrid.algos.options import OnPolicyConfig
 from socialgrid.algos.ranks import ALONE, Ranks, raise_first
 from socialgrid.algos.stacked_learner import StackedLearner
+from socialgrid.algos.untouched import untouched
 from socialgrid.algos.workers import Workers
 from socialgrid.data.exchange import sent
 from socialgrid.data.rollout import Rollout
 from socialgrid.data.sequences import Minibatch, Sequences, agent_columns
 from socialgrid.data.standing import Standing
 from socialgrid.models.actor_critic import ActorCritic
-from socialgrid.models.adam import StackedAdam, clip_gradients
+from socialgrid.models.adam import StackedAdam, clip_gradients, gradient_norms
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.models.flat_parameters import FlatParameters
 from socialgrid.models.phases import Phases
@@ -171,20 +172,34 @@ class GradientSteps(StackedLearner):
 
     def _step(self, going: Going, stepping: Tensor) -> None:
         """Clip the gradients and take a step with those who do."""
-        limit = self.config.max_grad_norm
-        if limit is not None:
-            clip_gradients(going.network, limit)
-        self._take_steps(going.network, going.members, stepping)
+        limited = self.config.max_grad_norm is not None
+        scales = self._clip(going.network)[1] if limited else None
+        self._take_steps(going.network, going.members, stepping, scales)
 
-    def _take_steps(self, network: ActorCritic, members: Sequence[int], stepping: Tensor) -> None:
-        """Apply gradients of some members, bool ``[len(members)]``, of a network."""
+    def _clip(self, network: ActorCritic) -> tuple[Tensor, Tensor | None]:
+        """Clip each agent's gradient: norms before ``[A]``, and factors with which ``_take_steps``
+        is to shorten them; None: they have been shortened.
+        """
+        limit = self.config.max_grad_norm
+        most = float("inf") if limit is None else limit
+        own = self.asks and untouched(self.optimiser, StackedAdam, "step")
+        norms = gradient_norms(network) if own else None
+        if norms is None:
+            return clip_gradients(network, most), None
+        return norms, (most / (norms + 1e-6)).clamp(max=1.0)
+
+    def _take_steps(
+        self, network: ActorCritic, members: Sequence[int], stepping: Tensor, scales: Tensor | None
+    ) -> None:
+        """Apply gradients of some members, bool ``[len(members)]``, of a network; see ``_clip``."""
         if not self.asks:
             assert self.flat is not None, "nobody asks"
             self.optimiser.step_where(self.flat, self.flat.gradients(), stepping)
             return
         rows = [row for row, steps in enumerate(stepping.tolist()) if steps]
         if rows:
-            self.optimiser.step(network, [members[row] for row in rows], rows)
+            agents = [members[row] for row in rows]
+            self.optimiser.step(network, agents, rows, *(() if scales is None else (scales,)))
 
     def shards(self, rollout: Rollout) -> Shards:
         """A rollout on the device, dealt out to shards.

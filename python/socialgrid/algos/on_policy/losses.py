@@ -88,12 +88,12 @@ class Losses(Judging):
 
     def _views_only(self) -> list[ViewLoss] | None:
         """Mechanisms that learn, if all of them predict views."""
-        learning = self._learning()
+        learning = self._with_loss()
         views = [one for one in learning if isinstance(one, ViewLoss)]
         known = all(untouched(one, ViewLoss, "loss") for one in views)
         return views if known and len(views) == len(learning) else None
 
-    def _learning(self) -> list[Mechanism]:
+    def _with_loss(self) -> list[Mechanism]:
         """Mechanisms with a loss."""
         return [one for one in self.mechanisms if not untouched(one, Mechanism, "loss")]
 
@@ -104,7 +104,7 @@ class Losses(Judging):
         if kind is None or own != (Losses.loss, Losses.outputs):
             return None
         predictions, models = list[Predicted](), list[Modelled]()
-        for one in self._learning():
+        for one in self._with_loss():
             if isinstance(one, ModelledInfluence) and untouched(one, ModelledInfluence, "loss"):
                 options = one.options
                 models.append(Modelled(one.model(network), options.coef, options.visible_only))
@@ -135,7 +135,7 @@ class Losses(Judging):
         for name, sums in found.decisions.items():
             numbers |= self._numbers(kind, name, network, *sums)
         errors, models = iter(found.errors), iter(found.models)
-        for one in self._learning():
+        for one in self._with_loss():
             if isinstance(one, ViewLoss):
                 numbers[f"{one.name}_error"] = next(errors)
             else:
