@@ -44,12 +44,11 @@ class Player:
 
     name = "player"
     idle_action = NOOP
+    """What it does while its agent is not in play."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         warn_of_misspelt(cls, Player)
-
-    """What it does while its agent is not in play."""
 
     def __init__(
         self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0

@@ -279,6 +279,27 @@ def test_what_is_replaced_is_asked(
     assert len(calls) > few.get(what, 10)
 
 
+@pytest.mark.parametrize("arm", ["alone, three copies", "peers"])
+def test_who_listens_to_a_network_hears_what_is_done_step_by_step(
+    arm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def contrary(network: Any, given: Any, values: Any) -> Any:
+        calls.append(network)
+        return -values
+
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
+    found, possible = [], March.possible
+    for asked in (possible, lambda march, adviser: False):
+        monkeypatch.setattr(March, "possible", asked)
+        trainer, calls = begun(tmp_path, arm), []
+        trainer.learner.trained["q"].network.register_forward_hook(contrary)
+        trainer.step()
+        stored = trainer.learner.replay.arrays["action"][:, :75]
+        found.append((len(calls), stored.tolist()))
+    assert found[0] == found[1]
+    assert found[0][0] > 50
+
+
 def test_what_is_not_finite_is_refused_as_step_by_step(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from socialgrid.algos.off_policy.dqn import DQN
 from socialgrid.models import kernels
+from socialgrid.models.walks import heard
 from socialgrid.social.advice.adviser import Adviser
 from socialgrid.social.advice.panel import Panel
 from socialgrid.social.advice.peers import PeerAdviser
@@ -72,7 +73,8 @@ class March:
 
     def possible(self, adviser: Adviser | None) -> bool:
         """Whether kernels are there, and do what would be done step by step: nobody has got a
-        method of its own, and whoever decides whom to follow is of those that are known.
+        method of its own, or listens to the network, and whoever decides whom to follow is of those
+        that are known.
         """
         known: list[Any] = [self._tasks, self._tasks.env, self._learner, self._learner.replay]
         if adviser is not None:
@@ -81,8 +83,9 @@ class March:
             known += [adviser, adviser.trust, self._panel]
         if any(_METHODS & vars(x).keys() for x in known):
             return False
-        block = self._learner.trained["q"].flat.block
-        return kernels.usable(block, self._learner.replay.kept["obs"])
+        part = self._learner.trained["q"]
+        there = kernels.usable(part.flat.block, self._learner.replay.kept["obs"])
+        return there and not heard(part.network)
 
     def __call__(
         self,
