@@ -53,7 +53,7 @@ class ArmsOptions(TableOptions):
     """Where the axis of the first measure begins; what is lower is not shown. 0 leaves out the
     fines of the first episodes of Harvest and Cleanup, beside which all else is flat."""
     out: str = ""
-    """The picture; arms.png in the first run's directory by default."""
+    """The picture (.png, .pdf, .svg); arms.png in the first run's directory by default."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CorrelationOptions:
     """Where to draw influence received and return, agent by agent."""
 
     out: str = ""
-    """The picture; correlation.png in the first run's directory by default."""
+    """The picture (.png, .pdf, .svg); correlation.png in the first run's directory by default."""
 
 
 def arms(prog: str, words: list[str]) -> int:

@@ -19,7 +19,7 @@ class WorldsOptions:
     """Where to draw evaluations over training. Runs with the same LABEL are of one arm."""
 
     out: str = ""
-    """The picture; worlds.png in the first run's directory by default."""
+    """The picture (.png, .pdf, .svg); worlds.png in the first run's directory by default."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class BarsOptions:
     metric: str = LEARNERS
     """A number of these files' group: learners_return_alone, collective_return, ..."""
     out: str = ""
-    """The picture; bars.png in the first run's directory by default."""
+    """The picture (.png, .pdf, .svg); bars.png in the first run's directory by default."""
 
 
 def worlds(prog: str, words: list[str]) -> int:

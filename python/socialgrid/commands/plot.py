@@ -23,7 +23,7 @@ class GroupsOptions:
     """Where to draw returns over group size."""
 
     out: str = ""
-    """The picture; group-sizes.png in the first run's directory by default."""
+    """The picture (.png, .pdf, .svg); group-sizes.png in the first run's directory by default."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PlotOptions:
     worlds: worlds or bars; what a game pays: schelling (each with --help)."""
 
     out: str = ""
-    """The picture; curves.png in the (first) run's directory by default."""
+    """The picture (.png, .pdf, .svg); curves.png in the (first) run's directory by default."""
     reference: str = ""
     """Collective returns, or those of evaluations, to draw beside: a CSV file (steps, then one
     column a curve) or a JSON file ({"label": level} or {"label":
