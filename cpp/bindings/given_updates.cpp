@@ -57,39 +57,43 @@ GivenUpdates::GivenUpdates(const py::dict& given, const std::vector<std::int64_t
   const std::int64_t count = memory_.learners;
   places_ = arrays_.writable<std::int64_t>("places", {count, memory_.steps, memory_.batch});
   keys_ = arrays_.readable<std::uint64_t>("keys", {count});
-  words_.resize(static_cast<std::size_t>(memory_.batch));
   for (std::int64_t i = 0; i < count; ++i) {
     const auto n = static_cast<std::size_t>(i);
     agents_.push_back({memory_.of(learners_[n], i), network_.of(learners_[n]), begun_[n]});
   }
 }
 
-void GivenUpdates::draw(std::int64_t stored) {
+void GivenUpdates::draw(std::size_t learner, std::int64_t stored) {
   const Keyed keyed{0, 1, kind_, memory_.batch};
-  std::int64_t* to = places_;
-  for (std::size_t i = 0; i < agents_.size(); ++i) {
-    for (std::int64_t step = 0; step < memory_.steps; ++step) {
-      const auto moment = static_cast<std::uint64_t>(agents_[i].updates + step);
-      draw_words(keys_[i], moment, keyed, words_.data());
-      for (const std::uint64_t word : words_) {
-        *to++ = static_cast<std::int64_t>(word * static_cast<std::uint64_t>(stored) >> 32);
-      }
+  const learning::QAgent& agent = agents_[learner];
+  std::vector<std::uint32_t> words(static_cast<std::size_t>(memory_.batch));
+  std::int64_t* to = places_ + static_cast<std::int64_t>(learner) * memory_.steps * memory_.batch;
+  for (std::int64_t step = 0; step < memory_.steps; ++step) {
+    const auto moment = static_cast<std::uint64_t>(agent.updates + step);
+    draw_words(keys_[learner], moment, keyed, words.data());
+    for (const std::uint64_t word : words) {
+      *to++ = static_cast<std::int64_t>(word * static_cast<std::uint64_t>(stored) >> 32);
     }
   }
+  memory_.check_drawn(agent.stored);
 }
 
 void GivenUpdates::begin(const learning::Kernels& kernels, learning::Crew& crew) {
+  crew_ = &crew;
   together_.emplace(kernels, task_, agents_, crew, crew.threads());
 }
 
 bool GivenUpdates::take(std::int64_t steps) {
   std::vector<std::array<double, 2>> found(agents_.size());
   sums_.reserve(sums_.size() + 1);
-  draw(std::min(stored_ + steps * copies_, memory_.capacity));
-  for (learning::QAgent& agent : agents_) {
-    memory_.check_drawn(agent.stored);
-    agent.loss = agent.error = 0.0;
-  }
+  const std::int64_t stored = std::min(stored_ + steps * copies_, memory_.capacity);
+  crew_->work([&](int thread) {
+    const auto first = [&](int of) {
+      return static_cast<std::size_t>(crew_->first(memory_.learners, of));
+    };
+    for (std::size_t i = first(thread); i < first(thread + 1); ++i) draw(i, stored);
+  });
+  for (learning::QAgent& agent : agents_) agent.loss = agent.error = 0.0;
   const learning::Failure failure = together_->learn();
   const bool whole = failure.step < 0;
   for (std::size_t i = 0; i < agents_.size(); ++i) {

@@ -37,7 +37,7 @@ class GivenUpdates {
   std::int64_t partly() const { return partly_; }
 
  private:
-  void draw(std::int64_t stored);
+  void draw(std::size_t learner, std::int64_t stored);
 
   GivenArrays arrays_;
   GivenMemory memory_;
@@ -49,8 +49,8 @@ class GivenUpdates {
   std::uint32_t kind_ = 0;
   std::int64_t* places_ = nullptr;
   const std::uint64_t* keys_ = nullptr;
-  std::vector<std::uint32_t> words_;
   std::vector<learning::QAgent> agents_;
+  learning::Crew* crew_ = nullptr;
   std::optional<learning::QLearners> together_;
   Sums sums_;
   std::int64_t partly_ = 0;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "largest.hpp"
 
@@ -19,18 +20,18 @@ bool finite(const float* numbers, std::int64_t count) {
 
 class March {
  public:
-  March(const Kernels& kernels, const Marching& task)
+  March(const Kernels& kernels, const Marching& task, Crew& crew)
       : kernels_(kernels),
         task_(task),
+        crew_(crew),
         all_(task.agents * task.copies),
         inputs_(task.networks.sizes.front()),
-        shown_(all_ * inputs_),
-        values_(all_ * task.actions),
-        room_(room_of(kernels, task.networks.sizes, all_)),
         actions_(static_cast<std::size_t>(all_)),
         whether_(actions_.size()),
         which_(actions_.size()) {
-    asked_.reserve(actions_.size());
+    for (int i = 0; i < crew.threads(); ++i) {
+      asking_.push_back(std::make_unique<Asking>(kernels, task, all_));
+    }
   }
 
   const std::vector<std::int32_t>& choose(std::int64_t step) {
@@ -38,7 +39,10 @@ class March {
       for (std::int64_t i = 0; i < all_; ++i) act(i, task_.first[i]);
       return actions_;
     }
-    for (std::int64_t a = 0; a < task_.agents; ++a) ask(a);
+    crew_.offer([this](int thread) {
+      const std::int64_t end = crew_.first(task_.agents, thread + 1);
+      for (std::int64_t a = crew_.first(task_.agents, thread); a < end; ++a) ask(a, thread);
+    });
     if (task_.following == nullptr) explore(step);
     return actions_;
   }
@@ -74,28 +78,42 @@ class March {
   }
 
  private:
+  // What a thread needs to ask networks.
+  struct Asking {
+    Scratch shown, values, room;
+    std::vector<std::int64_t> whom;  // all of the agents' numbers that are asked for
+
+    Asking(const Kernels& kernels, const Marching& task, std::int64_t all)
+        : shown(all * task.networks.sizes.front()),
+          values(all * task.actions),
+          room(room_of(kernels, task.networks.sizes, all)) {
+      whom.reserve(static_cast<std::size_t>(all));
+    }
+  };
+
   void act(std::int64_t i, std::int64_t action) {
     actions_[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(action);
   }
 
   // What an agent's network would do wherever it is followed.
-  void ask(std::int64_t agent) {
-    asked_.clear();
+  void ask(std::int64_t agent, int thread) {
+    auto& [shown, values_to, room, asked] = *asking_[static_cast<std::size_t>(thread)];
+    asked.clear();
     for (std::int64_t i = 0; i < all_; ++i) {
       const std::int64_t by =
           task_.following == nullptr ? i / task_.copies : task_.following->adviser(i);
-      if (by == agent) asked_.push_back(i);
+      if (by == agent) asked.push_back(i);
     }
-    const auto count = static_cast<std::int64_t>(asked_.size());
+    const auto count = static_cast<std::int64_t>(asked.size());
     if (count == 0) return;
-    float* to = shown_.data();
-    for (const std::int64_t i : asked_) {
+    float* to = shown.data();
+    for (const std::int64_t i : asked) {
       to = std::copy_n(task_.obs + i * inputs_, inputs_, to);
     }
     const AgentNetworks& networks = task_.networks;
     DenseNetwork network(kernels_, networks.sizes, count, networks.of(agent));
-    const float* values = network.see(shown_.data(), values_.data(), room_.data(), false);
-    for (const std::int64_t i : asked_) {
+    const float* values = network.see(shown.data(), values_to.data(), room.data(), false);
+    for (const std::int64_t i : asked) {
       act(i, largest(values, task_.actions));
       values += task_.actions;
     }
@@ -118,11 +136,11 @@ class March {
 
   const Kernels& kernels_;
   const Marching& task_;
+  Crew& crew_;
   std::int64_t all_, inputs_;
-  Scratch shown_, values_, room_;
+  std::vector<std::unique_ptr<Asking>> asking_;  // of each thread
   std::vector<std::int32_t> actions_;
   std::vector<std::uint32_t> whether_, which_;
-  std::vector<std::int64_t> asked_;
 };
 
 // Seconds by what they are spent for.
@@ -203,7 +221,7 @@ void take_steps(March& march, const Marching& task, const Hands& hands, Crew& cr
 }  // namespace
 
 Marched march(const Kernels& kernels, const Marching& task, const Hands& hands, Crew& crew) {
-  March march(kernels, task);
+  March march(kernels, task, crew);
   Marched found;
   try {
     take_steps(march, task, hands, crew, found);

@@ -84,7 +84,7 @@ struct Hands {
 };
 
 // Takes steps, up to the first before which it cannot be told whom agents choose to follow.
-// The crew shares what agents learn. Throws nothing but what is missing at the start.
+// The crew shares what agents do and learn. Throws nothing but what is missing at the start.
 Marched march(const Kernels& kernels, const Marching& task, const Hands& hands, Crew& crew);
 
 }  // namespace socialgrid::learning

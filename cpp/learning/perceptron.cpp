@@ -28,6 +28,17 @@ struct Term {
 };
 using Units = std::vector<std::int64_t>;
 
+// What a thread needs on the way, kept from one call to the next: threads that ask for memory all
+// the time wait for each other.
+struct Lists {
+  std::vector<Term> terms, following;
+  Units outs, ins;
+};
+Lists& lists() {
+  thread_local Lists own;
+  return own;
+}
+
 void all_units(std::int64_t count, Units& units) {
   units.resize(static_cast<std::size_t>(count));
   for (std::int64_t k = 0; k < count; ++k) units[static_cast<std::size_t>(k)] = k;
@@ -313,7 +324,7 @@ void perceptron_forward(const Perceptron& p) {
   const std::int64_t inputs = p.sizes[0], outputs = p.sizes[p.layers];
   const std::int64_t apart = distance_in(p), outside = distance(p.count);
   const std::int64_t last = (units_of(p) - outputs) * apart;
-  std::vector<Term> terms, following;
+  std::vector<Term>&terms = lists().terms, &following = lists().following;
   by_block(p.count, [&]<int Vectors>(Count<Vectors>, std::int64_t first) {
     terms.clear();
     for (std::int64_t k = 0; k < p.sizes[0]; ++k) terms.push_back({k, k * apart});
@@ -343,8 +354,8 @@ void perceptron_back(const Perceptron& p, const PerceptronBack& b) {
   const std::int64_t apart = distance(p.count);
   const float* x = p.room + (units_of(p) - p.sizes[p.layers]) * apart;
   float* grad = b.scratch + (x - p.room);
-  Units outs, ins;
-  std::vector<Term> terms;
+  std::vector<Term>& terms = lists().terms;
+  Units &outs = lists().outs, &ins = lists().ins;
   if (p.by_unit) {
     copy_rows(b.grad, apart, p.sizes[p.layers], apart - kLanes, grad, apart);
   } else {

@@ -146,8 +146,8 @@ void Trusting::learn(Crew& crew) {
   const std::int64_t each = t.copies * drawn();
   std::vector<std::vector<float>> values(static_cast<std::size_t>(t.agents));
   crew.work([&](int thread) {
-    const std::int64_t end = t.agents * (thread + 1) / crew.threads();
-    for (std::int64_t a = t.agents * thread / crew.threads(); a < end; ++a) {
+    const std::int64_t end = crew.first(t.agents, thread + 1);
+    for (std::int64_t a = crew.first(t.agents, thread); a < end; ++a) {
       values[static_cast<std::size_t>(a)] = values_of(a);
     }
   });

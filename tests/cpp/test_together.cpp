@@ -65,7 +65,18 @@ void a_crew_works_again_and_again() {
         said = error.what();
       }
       CHECK(said == (broken < crew.threads() ? std::to_string(broken) : ""));
-      CHECK(done == std::vector<int>(done.size(), piece + 1));
+      CHECK(done == std::vector<int>(done.size(), 2 * piece + 1));
+      said.clear();
+      try {  // whoever does it
+        crew.offer([&](int part) {
+          ++done[static_cast<std::size_t>(part)];
+          if (part >= broken) throw std::runtime_error(std::to_string(part));
+        });
+      } catch (const std::runtime_error& error) {
+        said = error.what();
+      }
+      CHECK(said == (broken < crew.threads() ? std::to_string(broken) : ""));
+      CHECK(done == std::vector<int>(done.size(), 2 * piece + 2));
     }
   }
 }
