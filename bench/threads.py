@@ -150,6 +150,7 @@ class Row:
     case: str
     shards: int
     threads: int
+    updates: int  # of a turn
     wall: float
     cpu: float
     agent_steps_per_second: float
@@ -168,6 +169,10 @@ def measure(case: str, runs: list[tuple[int, int]], repeats: int, quick: bool) -
             Training(config_of(case, shards=s, threads=t, quick=quick), Path(folder) / f"{s}-{t}")
             for s, t in runs
         ]
+        # What an update costs changes as training goes on: all measure the same ones.
+        updates = min(training.updates for training in trainings)
+        for training in trainings:
+            training.updates = updates
         for _ in range(repeats):
             for training in trainings:
                 training.turn()
@@ -180,13 +185,16 @@ def measure(case: str, runs: list[tuple[int, int]], repeats: int, quick: bool) -
             steps = env.num_envs * env.rollout_steps * training.agents
             cpu = statistics.median(training.cpu)
             speed = steps / wall
-            rows.append(Row(case, shards, threads, wall, cpu, speed, training.serial))
+            row = Row(case, shards, threads, updates, wall, cpu, speed, training.serial)
+            rows.append(row)
     return rows
 
 
-def processes(case: str, count: int, repeats: int, quick: bool) -> float:
-    """Agent-steps a second of all of some independent processes with a thread each."""
-    words = [sys.executable, __file__, case, str(repeats), str(int(quick)), str(count)]
+def processes(case: str, count: int, repeats: int, quick: bool, updates: int) -> float:
+    """Agent-steps a second of all of some independent processes with a thread each, in turns of so
+    many updates."""
+    numbers = (repeats, int(quick), count, updates)
+    words = [sys.executable, __file__, case, *map(str, numbers)]
     with tempfile.TemporaryDirectory() as folder:
         begun = [
             subprocess.Popen([*words, folder], stdout=subprocess.PIPE, text=True)
@@ -196,11 +204,12 @@ def processes(case: str, count: int, repeats: int, quick: bool) -> float:
     return sum(json.loads(text) for text in told)
 
 
-def _alone(case: str, repeats: int, quick: bool, count: int, meeting: Path) -> None:
+def _alone(case: str, repeats: int, quick: bool, count: int, updates: int, meeting: Path) -> None:
     """Body of one of several processes: it measures while all others compute, too."""
     with tempfile.TemporaryDirectory() as folder:
         config = config_of(case, quick=quick)
         training = Training(config, Path(folder) / "run")
+        training.updates = updates
         (meeting / str(os.getpid())).touch()
         while len(list(meeting.iterdir())) < count:
             time.sleep(0.01)
@@ -241,7 +250,7 @@ def tables(args: Any, threads: list[int], shards: list[int]) -> list[dict[str, A
         for case in cases:
             rows = measure(case, [(shards[0], n) for n in threads], args.repeats, args.quick)
             cells = [f"{1e3 * row.wall:.1f} ms {rows[0].wall / row.wall:.2f}" for row in rows]
-            both = processes(case, 2, args.repeats, args.quick)
+            both = processes(case, 2, args.repeats, args.quick, rows[0].updates)
             one, two = (
                 next((r.agent_steps_per_second for r in rows if r.threads == n), float("nan"))
                 for n in (1, 2)
@@ -258,5 +267,5 @@ def tables(args: Any, threads: list[int], shards: list[int]) -> list[dict[str, A
 
 if __name__ == "__main__":
     keep_freed_memory()
-    given, numbers, where = sys.argv[1], [int(x) for x in sys.argv[2:5]], Path(sys.argv[5])
-    _alone(given, numbers[0], bool(numbers[1]), numbers[2], where)
+    given, (turns, quickly, runs, each) = sys.argv[1], map(int, sys.argv[2:6])
+    _alone(given, turns, bool(quickly), runs, each, Path(sys.argv[6]))
