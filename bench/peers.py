@@ -243,14 +243,14 @@ def tables(experiment: Experiment, runs: Mapping[str, Path]) -> str:
             + f" | {last.mean():.1f} ± {last.std(ddof=1):.1f} | "
             + f"{experiment.published.get(arm, '')} |"
         )
+    asked = {arm: shares for arm, run in runs.items() if (shares := followed(run)) is not None}
+    if not asked:
+        return "\n".join(lines)
     lines += ["", "Whom learners followed, in percent of the first and of the last tenth of the "
               "steps:", ""]  # fmt: skip
     lines += ["| arm | learner | members 0, 1, ..., at first | at the end |", "|---|---|---|---|"]
-    for arm, run in runs.items():
-        shares = followed(run)
-        if shares is None:
-            continue
-        for place, *both in zip(load_config(run).roster.slots, *shares, strict=True):
+    for arm, shares in asked.items():
+        for place, *both in zip(load_config(runs[arm]).roster.slots, *shares, strict=True):
             told = (", ".join(f"{100 * share:.0f}" for share in row) for row in both)
             lines.append(f"| {arm} | {place} | {' | '.join(told)} |")
     return "\n".join(lines)
