@@ -1,9 +1,15 @@
 """Tiny real runs for the tests."""
 
+import atexit
+import contextlib
 import importlib.util
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,6 +61,8 @@ curves = false
 video = false
 """
 
+COMMAND = [sys.executable, "-P", "-W", "error::UserWarning", "-c"]
+SECONDS = 120  # that a command may take
 CODE = "import sys; from socialgrid.commands import cli; sys.exit(getattr(cli, sys.argv.pop(1))())"
 
 
@@ -69,18 +77,74 @@ def command(*words: object) -> list[str]:
     """A command line that runs one of the commands in a process of its own, as installed: no
     modules are looked for in the working directory.
     """
-    return [sys.executable, "-P", "-W", "error::UserWarning", "-c", CODE, *map(str, words)]
+    return [*COMMAND, CODE, *map(str, words)]
 
 
 def run(
-    *words: object, environment: Mapping[str, str] | None = None, **options: object
+    *words: object, environment: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with further variables in its environment."""
+    """Run a command to its end, with further variables in its environment.
+
+    Where there are none, everything has been imported already: see ``command_server``.
+    """
     whole = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    whole.pop("PYTEST_CURRENT_TEST", None)
+    if environment is None and sys.platform == "linux" and (served := server(whole)):
+        return served.run(list(map(str, words)), cwd)
     return subprocess.run(
-        command(*words), capture_output=True, text=True, timeout=120, check=False,
-        env=whole | dict(environment or {}), **options,
+        command(*words), capture_output=True, text=True, timeout=SECONDS, check=False,
+        env=whole | dict(environment or {}), cwd=cwd,
     )  # fmt: skip
+
+
+class Server:
+    """Runs commands that share their imports."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.link, theirs = socket.socketpair()
+        self.link.settimeout(SECONDS)
+        code = Path(__file__).with_name("command_server.py").read_text(encoding="utf-8")
+        self.process = subprocess.Popen(
+            [*COMMAND, code, str(theirs.fileno())], env=environment, pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        theirs.close()
+        atexit.register(self.close)
+
+    def run(self, words: list[str], folder: Path | None) -> subprocess.CompletedProcess[str]:
+        """See ``run``."""
+        with tempfile.NamedTemporaryFile() as stdout, tempfile.NamedTemporaryFile() as stderr:
+            request = {
+                "command": words[0], "words": words[1:], "folder": str(folder or os.getcwd()),
+                "stdout": stdout.name, "stderr": stderr.name,
+            }  # fmt: skip
+            try:
+                self.link.sendall(json.dumps(request).encode() + b"\n")
+                code = int(self.link.recv(64))
+            except (OSError, ValueError):  # it takes too long, or the server is gone
+                self.close()
+                SERVERS.clear()
+                raise
+            said = stdout.read().decode(), stderr.read().decode()
+            return subprocess.CompletedProcess(words, code, *said)
+
+    def close(self) -> None:
+        """End it, and whatever it runs."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.link.close()
+
+
+SERVERS: list[Server] = []  # one at the most
+
+
+def server(environment: Mapping[str, str]) -> Server | None:
+    """The one that runs commands in this environment; ``None`` where it has another one."""
+    if not SERVERS:
+        SERVERS.append(Server(environment))
+    return SERVERS[0] if SERVERS[0].environment == environment else None
 
 
 class Silent:
