@@ -203,8 +203,7 @@ def draw_comparison(
                 smooth = [one.curve if _evaluated(name) else windowed(one, window) for one in own]
                 curves, label = [_thinned(curve) for curve in smooth], f"{arm} (n={len(own)})"
                 draw_arm(axes, curves, colour_of(index), label, smoothed=False, level=level)
-            if row == 0 and bottom is not None:
-                _begin_at(axes, bottom)
+            _show_lines(axes, bottom if row == 0 else None)
             title = f"{task}: {measure(name).heading}"
             axes.set_title(textwrap.fill(title, 58), fontsize=10)  # what a panel has room for
             name_axes(axes, across, "")
@@ -327,12 +326,24 @@ def _tasks(runs: Sequence[RunCurves]) -> list[str]:
     ]
 
 
-def _begin_at(axes: Any, bottom: float) -> None:
-    """Leave out of a panel what is lower."""
-    top = axes.get_ylim()[1]
-    if not -np.inf < bottom < top:
-        raise UsageError(f"bottom: {bottom:g}: must be below {top:g}, the top of the curves")
-    axes.set_ylim(bottom=bottom)
+def _show_lines(axes: Any, bottom: float | None) -> None:
+    """Let the axis be as long as lines need, and half as long again for bands on either side.
+
+    Student's t of few trainings is large: a band of two at 99.5% is a hundred times their distance,
+    and would leave all lines flat. Lines below ``bottom`` are not shown.
+    """
+    if not axes.lines:
+        return
+    values = np.concatenate([line.get_ydata() for line in axes.lines])
+    low, top = axes.get_ylim()
+    if bottom is not None:
+        if not -np.inf < bottom < values.max():
+            highest = values.max()
+            raise UsageError(f"bottom: {bottom:g}: must be below {highest:g}, the highest value")
+        values = values[values >= bottom]
+    if room := 0.5 * np.ptp(values):
+        low, top = max(low, values.min() - room), min(top, values.max() + room)
+    axes.set_ylim(low if bottom is None else bottom, top)
 
 
 def _evaluated(name: str) -> bool:

@@ -176,6 +176,26 @@ def test_the_first_measures_axis_begins_where_it_is_told(six, tmp_path, monkeypa
     assert told.get_subplotspec().rowspan == beside.get_subplotspec().rowspan, "one task: in a row"
 
 
+@pytest.mark.parametrize("bottom", [None, "0"])
+def test_a_wide_band_leaves_the_lines_the_axis(tmp_path, monkeypatch, bottom):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda own, *_, **__: figures.append(own))
+    for seed, end in enumerate((400.0, 420.0)):
+        written(tmp_path / str(seed), rows_of([-3000.0, 300.0, end]), seed=seed)
+    words = ["arms", f"x={tmp_path / '0'}", f"x={tmp_path / '1'}", "--level", "0.995"]
+    words += ["--window", "1", *(["--bottom", bottom] if bottom else [])]
+    assert cli.plot([*words, "--out", str(tmp_path / "arms.png")]) == 0
+    (axes,) = figures[0].axes
+    (band,) = axes.collections
+    top = band.get_paths()[0].vertices[:, 1].max()
+    assert top > 1_500.0, "Student's t of one degree of freedom is 127"
+    if bottom is None:
+        assert axes.get_ylim()[0] < -3_000.0
+        assert axes.get_ylim()[1] > top, "what fits is shown"
+    else:
+        assert axes.get_ylim() == pytest.approx((0.0, 420.0 + 0.5 * (420.0 - 300.0)))
+
+
 def test_only_the_best_settings_of_an_arm_count(tmp_path):
     words = []
     for rate, ends in ((0.1, [5.0, 5.0]), (0.2, [9.0, 3.0]), (0.3, [0.0, 4.0])):
