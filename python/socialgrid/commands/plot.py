@@ -45,6 +45,10 @@ class PlotOptions:
     seed: int = 0
     """Seed of the episode whose views are drawn."""
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"seed: {self.seed} is out of range, must be at least 0")
+
 
 def main(prog: str, words: list[str]) -> int:
     """``socialgrid-plot [LABEL=]RUN... | arms | table | worlds | bars | ...``.

@@ -169,8 +169,8 @@ def check(options: SchellingOptions) -> None:
             raise UsageError(f"{name.replace('_', '-')}: {getattr(options, name)} is out of range")
     if not 0 <= options.neighbours <= 8:
         raise UsageError(f"neighbours: {options.neighbours} is out of range")
-    if options.seed < 0:
-        raise UsageError(f"seed: {options.seed} is out of range, must be at least 0")
+    if not 0 <= options.seed < 2**64:
+        raise UsageError(f"seed: {options.seed} is out of range, must be 0 to 2**64 - 1")
 
 
 def main(words: Sequence[str]) -> int:

@@ -175,6 +175,15 @@ def test_predicted_views_for_each_action(finished):
         assert earlier.action.replace(" ", "_") in make_vec("GoalCycle-v0").action_names
 
 
+def test_a_seed_that_no_episode_has_is_refused_before_anything_is_drawn(finished, tmp_path, capsys):
+    words = [str(finished[0]), "--predictions", "--out", str(tmp_path / "curves.png")]
+    assert cli.plot([*words, "--seed", "-1"]) == 2
+    assert capsys.readouterr().err == (
+        "socialgrid-plot: seed: -1 is out of range, must be at least 0\n"
+    )
+    assert not (tmp_path / "curves.png").exists()
+
+
 def test_a_person_plays_through_a_pipe():
     out = io.StringIO()
     options = PlayOptions(agent=1, players=("expert", "expert", "random"), seed=3)

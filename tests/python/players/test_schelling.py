@@ -102,7 +102,7 @@ def test_the_command_draws_writes_and_prints(tmp_path, capsys):
         *expected.splitlines(), str(out), str(tmp_path / "drawn.json")
     ]  # fmt: skip
     mean = data["points"][1]["defect"]["mean"]
-    assert re.search(rf"^ +1 .* {mean:.1f} \u00b1", printed.out, re.MULTILINE)
+    assert re.search(rf"^ +1 .* {mean:.1f} \+-", printed.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,7 @@ def test_the_command_draws_writes_and_prints(tmp_path, capsys):
         (["--agents", "1000"], "agents"),
         (["--episodes", "0"], "episodes: 0"),
         (["--seed", "-1"], "seed: -1 is out of range"),
+        (["--seed", "18446744073709551616"], "seed: 18446744073709551616 is out of range"),
         (["--max-steps", "-1"], "max-steps: -1"),
         (["--neighbours", "9"], "neighbours: 9"),
         (["--agent", "3"], "--agent"),
