@@ -141,7 +141,7 @@ class Judging(GradientSteps):
                 one.reward(rewards)
                 after[one.name] = rewards.memory
                 sound += [self._sound(one.name, x) for x in rewards.of.values()]
-            rewards.log("reward_mean", rewards.of["action"])
+            rewards.log("reward_mean", rewards.of["action"].expand_as(own))
             if not self.asks:
                 rewards.add(_ODD, (~torch.stack([x for x in sound if x is not None])).sum())
             put = part.standing.put
