@@ -9,6 +9,7 @@
 
 #include "bindings/keyed.hpp"
 #include "given_outlook.hpp"
+#include "given_q.hpp"
 #include "network.hpp"
 
 namespace py = pybind11;
@@ -21,15 +22,8 @@ learning::QLearning task_of(const GivenArrays& arrays, const GivenMemory& memory
   learning::QLearning task;
   task.batch = memory.batch;
   task.steps = memory.steps;
-  task.target_interval = numbers["target_interval"].cast<std::int64_t>();
-  task.is_double = numbers["double"].cast<bool>();
-  task.rules = rules_of(numbers);
   task.outlook = outlook_of(std::nullopt, arrays, memory.inputs);
-  task.sizes = {memory.inputs};
-  task.sizes.insert(task.sizes.end(), hidden.begin(), hidden.end());
-  task.sizes.push_back(memory.size);
-  check_positive(task.sizes);
-  check_positive({task.target_interval});
+  read_task(numbers, memory.inputs, hidden, memory.size, task);
   return task;
 }
 
@@ -57,10 +51,7 @@ GivenUpdates::GivenUpdates(const py::dict& given, const std::vector<std::int64_t
   const std::int64_t count = memory_.learners;
   places_ = arrays_.writable<std::int64_t>("places", {count, memory_.steps, memory_.batch});
   keys_ = arrays_.readable<std::uint64_t>("keys", {count});
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto n = static_cast<std::size_t>(i);
-    agents_.push_back({memory_.of(learners_[n], i), network_.of(learners_[n]), begun_[n]});
-  }
+  agents_ = learners_of<learning::QAgent>(memory_, network_, learners_, begun_);
 }
 
 void GivenUpdates::draw(std::size_t learner, std::int64_t stored) {

@@ -1,20 +1,18 @@
 // Gradient steps of deep Q-networks with a memory, on others' tensors: see learning.cpp.
 #include <pybind11/stl.h>
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "given_learners.hpp"
 #include "given_outlook.hpp"
+#include "given_q.hpp"
 #include "kernels.hpp"
 #include "learning.hpp"
 #include "network.hpp"
 #include "recurrent_q.hpp"
-#include "unlocked.hpp"
 
 namespace py = pybind11;
 
@@ -124,15 +122,9 @@ py::object learn(const Kernels& kernels, const py::dict& given, const Indices& h
   task.batch = memory.batch;
   task.burn_in = number("burn_in");
   task.length = number("sequence_length");
-  task.target_interval = number("target_interval");
-  task.is_double = numbers["double"].cast<bool>();
   task.mix = numbers["priority_mix"].cast<double>();
-  task.rules = rules_of(numbers);
-  task.sizes = {task.memory};
-  task.sizes.insert(task.sizes.end(), hidden.begin(), hidden.end());
-  task.sizes.push_back(number("num_actions"));
-  check_positive(task.sizes);
-  check_positive({task.burn_in + 1, task.length, task.target_interval});
+  read_task(numbers, task.memory, hidden, number("num_actions"), task);
+  check_positive({task.burn_in + 1, task.length});
   if (task.steps() > memory.slots()) {
     throw py::value_error("sequences of " + std::to_string(task.steps()) +
                           " steps: must fit a ring of " + std::to_string(memory.slots()));
@@ -143,28 +135,12 @@ py::object learn(const Kernels& kernels, const py::dict& given, const Indices& h
                           std::to_string(memory.bytes));
   }
   GivenPart network(arrays, "q", memory.agents, task.parameters(), true);
-  std::vector<RecurrentQAgent> all;
-  for (std::size_t i = 0; i < learners.size(); ++i) {
-    RecurrentQAgent q;
-    q.stored = memory.of(learners[i], static_cast<std::int64_t>(i));
-    q.network = network.of(learners[i]);
-    q.updates = begun[i];
-    all.push_back(q);
-  }
-  learning::Failure failure;
-  try {
-    const Unlocked unlocked;
+  auto all = learners_of<RecurrentQAgent>(memory, network, learners, begun);
+  const auto learn_all = [&] {
     for (const RecurrentQAgent& q : all) memory.check_drawn(q.stored, task);
-    failure = learning::learn(kernels, task, all, threads);
-  } catch (const learning::TooManyTiles&) {
-    return py::none();
-  }
-  std::vector<std::array<double, 2>> sums;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    network.keep(learners[i], all[i].network);
-    sums.push_back({all[i].loss, all[i].error});
-  }
-  return py::make_tuple(failure.step, failure.agent, failure.gradient, sums);
+    return learning::learn(kernels, task, all, threads);
+  };
+  return learnt(learn_all, all, learners, network);
 }
 
 }  // namespace

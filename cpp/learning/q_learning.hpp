@@ -12,22 +12,31 @@
 
 namespace socialgrid::learning {
 
-// Parameters lie without gaps: weight and bias of every layer, one after the other; of those that
-// see first.
-struct QAgent {
-  Stored stored;
+// One who learns from what is stored this way or that.
+template <typename Memory>
+struct QAgentWith {
+  Memory stored;
   LearntPart network;
   std::int64_t updates = 0;  // gradient steps before
   // Sums over the steps of what is logged.
   double loss = 0.0, error = 0.0;
 };
 
-struct QLearning {
-  std::int64_t batch = 0, steps = 0, target_interval = 1;
+// What all of them are about.
+struct QTask {
+  std::int64_t batch = 0, target_interval = 1;
   Outlook outlook;
-  std::vector<std::int64_t> sizes;  // of what reads what is seen: rows before and after each layer
+  std::vector<std::int64_t> sizes;  // of what chooses: rows before and after each layer
   bool is_double = false;           // the network chooses what its target values
   Rules rules;
+};
+
+// Parameters lie without gaps: weight and bias of every layer, one after the other; of those that
+// see first.
+using QAgent = QAgentWith<Stored>;
+
+struct QLearning : QTask {
+  std::int64_t steps = 0;
 };
 
 // Agents who learn, shared among the threads of a crew; where there are more threads than agents,

@@ -4,9 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "eye.hpp"
 #include "kernels.hpp"
-#include "learnt.hpp"
+#include "q_learning.hpp"
 #include "together.hpp"
 
 namespace socialgrid::learning {
@@ -33,22 +32,13 @@ struct StoredSequences {
 
 // Parameters lie without gaps: of those that see, of the memory (weights of inputs and of its own
 // results, biases likewise), then weight and bias of every layer behind it.
-struct RecurrentQAgent {
-  StoredSequences stored;
-  LearntPart network;
-  std::int64_t updates = 0;  // gradient steps before
-  double loss = 0.0, error = 0.0;
-};
+using RecurrentQAgent = QAgentWith<StoredSequences>;
 
-struct RecurrentQLearning {
-  // Sequences, and of each the steps that only freshen the memory and those that are learnt from.
-  std::int64_t batch = 0, burn_in = 0, length = 0, target_interval = 1;
-  Outlook outlook;
+struct RecurrentQLearning : QTask {
+  // Of a sequence, the steps that only freshen the memory and those that are learnt from.
+  std::int64_t burn_in = 0, length = 0;
   std::int64_t memory = 0;
-  std::vector<std::int64_t> sizes;  // of what reads the memory: rows before and after each layer
-  bool is_double = false;
   double mix = 0.0;  // an error is this share of a sequence's largest, the rest of the mean
-  Rules rules;
 
   std::int64_t steps() const { return burn_in + length + 1; }
   std::int64_t parameters_of_memory() const { return 4 * memory * (outlook.features + memory + 2); }
