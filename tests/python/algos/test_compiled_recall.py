@@ -8,16 +8,7 @@ from tests.python.algos.test_shards import ENVS, KINDS
 from tests.python.algos.test_taught import MODEL, SOCIAL
 from tests.python.algos.tiny import Buttons, experience
 
-from socialgrid import _core
 from socialgrid.models import NonFiniteError, compiled_recall, kernels
-
-SETS = _core.kernel_sets()
-
-
-@pytest.fixture(params=SETS)
-def compiled(request, monkeypatch):
-    """Every set of kernels of this processor."""
-    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(request.param))
 
 
 def experienced(social, *, envs=3 * ENVS):

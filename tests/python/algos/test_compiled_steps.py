@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.python.algos.compiled_twins import same, updated_alike
 from tests.python.algos.off_policy_tasks import remember
 
-from socialgrid import _core
 from socialgrid.algos import DQN, SAC, TD3, DiscreteSAC, DQNConfig, SACConfig, TD3Config
 from socialgrid.models import NonFiniteError, TaskSpec, kernels
 
@@ -22,18 +22,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=_core.kernel_sets())
-def compiled(request, monkeypatch):
-    """Every set of kernels of this processor."""
-    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(request.param))
-
-
-@pytest.fixture
-def fastest(monkeypatch):
-    """The fastest set: what is the same for all."""
-    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
-
-
 def learner_of(kind, agents=3, ids=None, **options):
     make, config, actions, own = KINDS[kind]
     options = {k: x for k, x in options.items() if kind != "dqn" or k != "critics"}
@@ -46,32 +34,10 @@ def learner_of(kind, agents=3, ids=None, **options):
     return learner
 
 
-def same(one, other, exact=False):
-    for name, x in one.tensors().items():
-        if exact or not x.is_floating_point():
-            assert torch.equal(x, other.tensors()[name]), name
-        else:
-            near = {"rtol": 2e-4, "atol": 5e-6, "equal_nan": True}
-            torch.testing.assert_close(x, other.tensors()[name], msg=name, **near)
-    assert one.meta() == other.meta()
-
-
 def check_twins(kind, monkeypatch, learning, updates=3, agents=3, **options):
     """Whole updates with and without kernels."""
     fast, slow = (learner_of(kind, agents, **options) for _ in range(2))
-    used = kernels.KERNELS
-    for each in (fast, slow):
-        each.set_learning(learning)
-    for _ in range(updates):
-        monkeypatch.setattr(kernels, "KERNELS", used)
-        numbers = fast.update()
-        monkeypatch.setattr(kernels, "KERNELS", None)
-        expected = slow.update()
-        assert list(numbers) == list(expected)
-        for name, x in expected.items():
-            torch.testing.assert_close(numbers[name], x, rtol=2e-4, atol=5e-6, equal_nan=True)
-            assert x.isfinite().tolist() == learning
-        same(fast, slow)
+    updated_alike(fast, slow, monkeypatch, learning, updates)
     return fast, slow
 
 

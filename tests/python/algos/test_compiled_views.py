@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 import torch
+from tests.python.algos.compiled_twins import same, updated_alike
 from tests.python.algos.off_policy_tasks import remember, seen
 
-from socialgrid import _core
 from socialgrid.algos import DQN, DQNConfig, RecurrentDQN, RecurrentDQNConfig
 from socialgrid.models import ModelConfig, NonFiniteError, TaskSpec, ViewSpec, kernels
 
@@ -33,18 +33,6 @@ KINDS = {
 # Sequences that overlap, and run over the end of the ring and over ends of episodes.
 SEQUENCES = {"burn_in": 3, "sequence_length": 4, "batch_size": 9}
 MEMORIES = [kind for kind in KINDS if kind.startswith("recurrent")]
-
-
-@pytest.fixture(params=_core.kernel_sets())
-def compiled(request, monkeypatch):
-    """Every set of kernels of this processor."""
-    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(request.param))
-
-
-@pytest.fixture
-def fastest(monkeypatch):
-    """The fastest set: what is the same for all."""
-    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
 
 
 def learner_of(kind, agents=2, ids=None, steps=50, **options):
@@ -88,33 +76,10 @@ def calls(monkeypatch):
     return Counted
 
 
-def same(one, other, exact=False):
-    for name, x in one.tensors().items():
-        if exact or not x.is_floating_point():
-            assert torch.equal(x, other.tensors()[name]), name
-        else:
-            near = {"rtol": 2e-4, "atol": 5e-6, "equal_nan": True}
-            torch.testing.assert_close(x, other.tensors()[name], msg=name, **near)
-    assert one.meta() == other.meta()
-
-
 def check_twins(kind, monkeypatch, learning=(True, True), updates=3, **options):
     """Whole updates with and without kernels."""
-    agents = len(learning)
-    fast, slow = (learner_of(kind, agents, **options) for _ in range(2))
-    used = kernels.KERNELS
-    for each in (fast, slow):
-        each.set_learning(list(learning))
-    for _ in range(updates):
-        monkeypatch.setattr(kernels, "KERNELS", used)
-        numbers = fast.update()
-        monkeypatch.setattr(kernels, "KERNELS", None)
-        expected = slow.update()
-        assert list(numbers) == list(expected)
-        for name, x in expected.items():
-            torch.testing.assert_close(numbers[name], x, rtol=2e-4, atol=5e-6, equal_nan=True)
-            assert x.isfinite().tolist() == list(learning)
-        same(fast, slow)
+    fast, slow = (learner_of(kind, len(learning), **options) for _ in range(2))
+    updated_alike(fast, slow, monkeypatch, list(learning), updates)
     return fast, slow
 
 

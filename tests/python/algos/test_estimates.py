@@ -8,16 +8,9 @@ from tests.python.algos.test_shards import ENVS, KINDS, SHARDS
 from tests.python.algos.test_taught import MODEL, SOCIAL
 from tests.python.algos.tiny import Buttons, experience
 
-from socialgrid import _core
-from socialgrid.models import compiled_recall, kernels
+from socialgrid.models import compiled_recall
 
 PUBLIC = {"delta": "public", "value_target": "discounted_return"}
-
-
-@pytest.fixture(params=_core.kernel_sets())
-def compiled(request, monkeypatch):
-    """Every set of kernels of this processor."""
-    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(request.param))
 
 
 def judged(kind, social, members, *, refresh, by_steps=False, threads=1, odd=False, **changes):
