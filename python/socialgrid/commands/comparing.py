@@ -1,4 +1,4 @@
-"""socialgrid-plot arms, table and correlation: experiments out of many runs."""
+"""socialgrid-plot arms, table, correlation and groups: experiments out of many runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from socialgrid.commands.words import split_words
+from socialgrid.commands.named_runs import picture_of, take_runs
 from socialgrid.config.errors import UsageError
-from socialgrid.config.run_files import user_path
 from socialgrid.config.words import parse
 from socialgrid.report.comparison import (
     Trial,
@@ -21,6 +20,7 @@ from socialgrid.report.comparison import (
 )
 from socialgrid.report.correlation import report_correlation
 from socialgrid.report.figures import need_matplotlib
+from socialgrid.report.group_sizes import compare_group_sizes, draw_group_sizes, report_group_sizes
 from socialgrid.report.runs import RunCurves
 
 
@@ -64,15 +64,23 @@ class CorrelationOptions:
     """The picture (.png, .pdf, .svg); correlation.png in the first run's directory by default."""
 
 
+@dataclass(frozen=True)
+class GroupsOptions:
+    """Where to draw returns over group size."""
+
+    out: str = ""
+    """The picture (.png, .pdf, .svg); group-sizes.png in the first run's directory by default."""
+
+
 def arms(prog: str, words: list[str]) -> int:
     """``socialgrid-plot arms [LABEL=]RUN...``: every arm's mean and interval over seeds."""
-    runs, rest = _runs("arms", words)
+    runs, rest = take_runs("arms", words)
     options = parse(ArmsOptions, rest, f"{prog} arms [LABEL=]RUN...")
     if options.window < 1:
         raise UsageError(f"window: {options.window}: must be 1 or more")
     need_matplotlib()
     found = _trials(runs, options)
-    out = user_path(options.out) if options.out else runs[0].run_dir / "arms.png"
+    out = picture_of(runs, options.out, "arms.png")
     grouped = any(run.config.regime.grouped for run in runs)
     across = "steps of each agent" if grouped else "environment steps"
     print(
@@ -86,7 +94,7 @@ def arms(prog: str, words: list[str]) -> int:
 
 def table(prog: str, words: list[str]) -> int:
     """``socialgrid-plot table [LABEL=]RUN...``: what every arm came to, as Markdown."""
-    runs, rest = _runs("table", words)
+    runs, rest = take_runs("table", words)
     options = parse(TableOptions, rest, f"{prog} table [LABEL=]RUN...")
     found = _trials(runs, options)
     print("\n\n".join(
@@ -97,11 +105,20 @@ def table(prog: str, words: list[str]) -> int:
 
 def correlation(prog: str, words: list[str]) -> int:
     """``socialgrid-plot correlation [LABEL=]RUN...``: are those influenced more paid more?"""
-    runs, rest = _runs("correlation", words)
+    runs, rest = take_runs("correlation", words)
     options = parse(CorrelationOptions, rest, f"{prog} correlation [LABEL=]RUN...")
     need_matplotlib()
-    out = user_path(options.out) if options.out else runs[0].run_dir / "correlation.png"
-    print(report_correlation(runs, out))
+    print(report_correlation(runs, picture_of(runs, options.out, "correlation.png")))
+    return 0
+
+
+def groups(prog: str, words: list[str]) -> int:
+    """``socialgrid-plot groups [LABEL=]RUN...``: returns over the size of groups."""
+    runs, rest = take_runs("groups", words)
+    options = parse(GroupsOptions, rest, f"{prog} groups [LABEL=]RUN...")
+    found = compare_group_sizes(runs)
+    print(report_group_sizes(found))
+    print(draw_group_sizes(found, picture_of(runs, options.out, "group-sizes.png")))
     return 0
 
 
@@ -109,16 +126,9 @@ COMMANDS: dict[str, Callable[[str, list[str]], int]] = {
     "arms": arms,
     "table": table,
     "correlation": correlation,
+    "groups": groups,
 }
 """By the word that names them."""
-
-
-def _runs(command: str, words: list[str]) -> tuple[list[RunCurves], list[str]]:
-    """The runs that are named, and the options after them; help needs no run."""
-    names, rest = split_words(words)
-    if not names and not {"-h", "--help"} & set(rest):
-        raise UsageError(f"which runs? socialgrid-plot {command} [LABEL=]RUN... [--options]")
-    return RunCurves.all_named(names), rest
 
 
 def _trials(runs: list[RunCurves], options: TableOptions) -> dict[str, list[Trial]]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from socialgrid.commands.words import join_lists, split_words
-from socialgrid.config.errors import UsageError
-from socialgrid.config.run_files import user_path
+from socialgrid.commands.named_runs import picture_of, take_runs
+from socialgrid.commands.words import join_lists
 from socialgrid.config.words import parse
 from socialgrid.report.figures import need_matplotlib
-from socialgrid.report.runs import RunCurves
 from socialgrid.report.worlds import LEARNERS, bars_of, bars_table, draw_bars, draw_worlds
 
 
@@ -37,33 +35,23 @@ class BarsOptions:
 
 def worlds(prog: str, words: list[str]) -> int:
     """``socialgrid-plot worlds [LABEL=]RUN...``: evaluations while runs went on."""
-    runs, rest = _runs("worlds", words)
+    runs, rest = take_runs("worlds", words)
     options = parse(WorldsOptions, rest, f"{prog} worlds [LABEL=]RUN...")
     need_matplotlib()
-    out = user_path(options.out) if options.out else runs[0].run_dir / "worlds.png"
-    print(draw_worlds(runs, out))
+    print(draw_worlds(runs, picture_of(runs, options.out, "worlds.png")))
     return 0
 
 
 def bars(prog: str, words: list[str]) -> int:
     """``socialgrid-plot bars [LABEL=]RUN...``: arms beside each other in every world."""
-    runs, rest = _runs("bars", words)
+    runs, rest = take_runs("bars", words)
     options = parse(BarsOptions, join_lists(rest, ("worlds",)), f"{prog} bars [LABEL=]RUN...")
     need_matplotlib()
     found = bars_of(runs, options.worlds, options.metric)
     print(bars_table(found, options.metric))
-    out = user_path(options.out) if options.out else runs[0].run_dir / "bars.png"
-    print(draw_bars(found, out, options.metric))
+    print(draw_bars(found, picture_of(runs, options.out, "bars.png"), options.metric))
     return 0
 
 
 COMMANDS: dict[str, Callable[[str, list[str]], int]] = {"worlds": worlds, "bars": bars}
 """By the word that names them."""
-
-
-def _runs(command: str, words: list[str]) -> tuple[list[RunCurves], list[str]]:
-    """The runs that are named, and the options after them; help needs no run."""
-    names, rest = split_words(words)
-    if not names and not {"-h", "--help"} & set(rest):
-        raise UsageError(f"which runs? socialgrid-plot {command} [LABEL=]RUN... [--options]")
-    return RunCurves.all_named(names), rest

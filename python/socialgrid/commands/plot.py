@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from socialgrid.commands import comparing, in_worlds
+from socialgrid.commands.named_runs import picture_of
 from socialgrid.commands.words import need_extras, split_words, take_imports
 from socialgrid.config.errors import UsageError
 from socialgrid.config.imports import import_modules
@@ -14,16 +15,7 @@ from socialgrid.config.words import parse
 from socialgrid.report.advice import draw_peers
 from socialgrid.report.curves import draw_curves
 from socialgrid.report.figures import need_matplotlib, read_references
-from socialgrid.report.group_sizes import compare_group_sizes, draw_group_sizes, report_group_sizes
 from socialgrid.report.runs import RunCurves
-
-
-@dataclass(frozen=True)
-class GroupsOptions:
-    """Where to draw returns over group size."""
-
-    out: str = ""
-    """The picture (.png, .pdf, .svg); group-sizes.png in the first run's directory by default."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +57,6 @@ def main(prog: str, words: list[str]) -> int:
     commands = {**comparing.COMMANDS, **in_worlds.COMMANDS}
     if words and words[0] in commands:
         return commands[words[0]](prog, words[1:])
-    if words[:1] == ["groups"]:
-        return _plot_groups(prog, words[1:])
     names, rest = split_words(words)
     options = parse(PlotOptions, rest, f"{prog} [LABEL=]RUN...")
     if not names:
@@ -74,8 +64,7 @@ def main(prog: str, words: list[str]) -> int:
     need_matplotlib()
     runs = RunCurves.all_named(names)
     references = read_references(user_path(options.reference)) if options.reference else []
-    out = user_path(options.out) if options.out else runs[0].run_dir / "curves.png"
-    print(draw_curves(runs, out, references))
+    print(draw_curves(runs, picture_of(runs, options.out, "curves.png"), references))
     if options.predictions:
         from socialgrid.commands.predictions import draw_predictions
 
@@ -84,17 +73,4 @@ def main(prog: str, words: list[str]) -> int:
     for run in runs:
         if options.peers or (len(runs) == 1 and run.advised()):
             print(draw_peers(run, run.run_dir / "peers.png"))
-    return 0
-
-
-def _plot_groups(prog: str, words: list[str]) -> int:
-    names, rest = split_words(words)
-    options = parse(GroupsOptions, rest, f"{prog} groups [LABEL=]RUN...")
-    if not names:
-        raise UsageError("which runs? socialgrid-plot groups [LABEL=]RUN... [--out FILE]")
-    runs = RunCurves.all_named(names)
-    found = compare_group_sizes(runs)
-    out = user_path(options.out) if options.out else runs[0].run_dir / "group-sizes.png"
-    print(report_group_sizes(found))
-    print(draw_group_sizes(found, out))
     return 0
