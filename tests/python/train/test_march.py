@@ -74,11 +74,11 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def begun(folder: Path, arm: str, rollout_steps: int = 75) -> OffPolicyTrainer:
+def begun(folder: Path, arm: str, rollout_steps: int = 75, *, threads: int = 1) -> OffPolicyTrainer:
     """A short run."""
     social, changes = ARMS[arm]
     common: dict[str, Any] = {
-        "run": {"threads": 1, "device": "cpu", "total_steps": 10_000},
+        "run": {"threads": threads, "device": "cpu", "total_steps": 10_000},
         "env": {"num_threads": 1, "rollout_steps": rollout_steps},
         "algorithm": {"hidden": [16, 16], "batch_size": 16, "learning_starts": 50},
         "evaluation": {"interval": 100, "episodes": 2},
@@ -92,9 +92,11 @@ def begun(folder: Path, arm: str, rollout_steps: int = 75) -> OffPolicyTrainer:
     return trainer
 
 
-def trained(folder: Path, arm: str, rows: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def trained(
+    folder: Path, arm: str, rows: int, *, threads: int = 1
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of a short run, and everything that a continuation would need."""
-    trainer = begun(folder, arm)
+    trainer = begun(folder, arm, threads=threads)
     found = []
     for _ in range(rows):
         row = trainer.step()
@@ -242,6 +244,21 @@ OWNERS = {
     "ask": "_panel",
     "step_block": "learner.trained.q.optimiser",
 }
+
+
+@pytest.mark.parametrize("arm", ["peers, three copies", "three groups", "one of three"])
+def test_threads_that_share_a_march_change_no_bit(
+    arm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kernels, "KERNELS", kernels.chosen(None))
+    rows, state = trained(tmp_path / "alone", arm, 4)
+    for threads in (2, 5):
+        shared_rows, shared = trained(tmp_path / str(threads), arm, 4, threads=threads)
+        assert str(shared_rows) == str(rows)
+        for name, x in state.items():
+            assert np.array_equal(x, shared[name]), name
+
+
 WHAT = ("act", "store", "_choose", "_q_values", "check_step", "update", "loss", "adviser", *OWNERS)
 
 
