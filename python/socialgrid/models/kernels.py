@@ -31,7 +31,13 @@ def chosen(name: str | None) -> _core.Kernels | None:
 
     Raises:
         ValueError: the processor has no set of this name.
+        ImportError: the extension was compiled for the simulator alone.
     """
+    if not hasattr(_core, "kernel_sets"):
+        raise ImportError(
+            "socialgrid was compiled for the simulator alone (SOCIALGRID_KERNELS=OFF): install it "
+            "without that option for learners"
+        )
     sets = _core.kernel_sets()
     if name == "off" or not (name or sets):
         return None

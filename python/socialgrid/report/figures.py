@@ -156,11 +156,12 @@ def smooth(values: Values, width: int) -> Values:
 
 
 def save_figure(figure: Any, path: Path) -> Path:
-    """Write a figure.
+    """Write a figure; returns its file, ``.png`` where the path names no format.
 
     Raises:
         UsageError: the file cannot be written.
     """
+    path = path if path.suffix else path.with_suffix(".png")
     try:
         guard_output(path)
         figure.savefig(path, dpi=130)

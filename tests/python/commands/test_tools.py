@@ -155,6 +155,10 @@ def test_curves_of_several_seeds_in_one_picture(finished, tmp_path, capsys):
     out = tmp_path / "both.png"
     assert cli.plot([*map(str, finished), "--out", str(out)]) == 0
     assert out.stat().st_size > 10_000
+    capsys.readouterr()
+    assert cli.plot([str(finished[0]), "--out", str(tmp_path / "bare")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'bare.png'}\n"
+    assert (tmp_path / "bare.png").exists()
     assert cli.plot([str(tmp_path)]) == 2
     assert cli.plot([str(finished[0]), "--out", "/proc/no/where.png"]) == 2
     assert capsys.readouterr().err.count("\n") == 2

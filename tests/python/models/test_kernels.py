@@ -208,6 +208,12 @@ def test_large_numbers_saturate(name):
     assert float(out.abs().max()) <= 1.0
 
 
+def test_what_was_compiled_for_the_simulator_alone_says_so(monkeypatch):
+    monkeypatch.delattr(_core, "kernel_sets")
+    with pytest.raises(ImportError, match=r"simulator alone \(SOCIALGRID_KERNELS=OFF\)"):
+        kernels.chosen(None)
+
+
 def test_the_environment_chooses_the_kernels():
     assert kernels.chosen("off") is None
     assert [kernels.chosen(name).name for name in SETS] == SETS
