@@ -84,6 +84,7 @@ FURTHER = {
         "--social", "influence", "--curriculum", "0", "--influencee-weight", "1",
         "--influence-weight", "10", *SHORT,
     ],
+    "influence-weight-0": [*PAPER["influence"], "--influence-weight", "0"],
     "comm-baseline": ["--social", "comm-baseline", *SHORT],
     "comm": ["--social", "comm", "--curriculum", "1", *SHORT],
 }  # fmt: skip
