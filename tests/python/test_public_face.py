@@ -22,6 +22,7 @@ OF_THE_EXTENSION = {
     *("test_perceptrons.py", "test_compiled_steps.py", "test_compiled_views.py"),
     *("test_estimates.py", "test_replay.py"),
     *("test_deciding.py", "test_decoding.py", "test_compiled_recall.py", "test_lessons.py"),
+    *("test_adam.py", "test_taught.py", "test_counterfactuals.py"),
 }
 ROOMS = ("algos", "data", "measures", "models", "social", "train")
 PATCHED = {  # modules in which a test replaces something
@@ -29,6 +30,7 @@ PATCHED = {  # modules in which a test replaces something
     "test_train: socialgrid.train.off_policy",
     "test_divergence: socialgrid.social.influence",  # its doctests
     "test_divergence: socialgrid.social.influence.divergence",  # a function named as a part is
+    "test_counterfactuals: socialgrid.social.influence.divergence",  # likewise
     "test_listening: socialgrid.social.influence",  # its doctests
     *(  # where they run, whole files of kernels that are called and replaced
         f"{name}: socialgrid.models.triton_kernels"

@@ -4,11 +4,9 @@ import pytest
 import torch
 
 from socialgrid import _core
-from socialgrid.models import kernels
-from socialgrid.models.counterfactuals import Asked, Counterfactual, exert
-from socialgrid.models.heads import Head
+from socialgrid.models import counterfactuals, heads, kernels
+from socialgrid.social import listening
 from socialgrid.social.influence.divergence import influence
-from socialgrid.social.influence.listening import listening
 
 SETS = _core.kernel_sets()
 CASES = {  # samples, choices, actions, units, layers of the head, tokens that are read, scale
@@ -34,7 +32,7 @@ class Case:
         self.gen = torch.Generator().manual_seed(sum(map(ord, name)))
         self.choices, self.actions = choices, actions
         generators = [torch.Generator().manual_seed(i) for i in range(2)]
-        self.head = Head(generators, units, layers, 2 * actions)
+        self.head = heads.Head(generators, units, layers, 2 * actions)
         with torch.no_grad():
             self.head.layers[-1].weight.mul_(scale)
         self.mask = torch.zeros(2, 2 * actions)
@@ -61,7 +59,7 @@ class Case:
         every = []
         for agent in range(2):
             asked = [
-                Asked(
+                counterfactuals.Asked(
                     *(who * self.actions, self.actions, self.weights[agent, who]),
                     *(self.taken[agent, who], self.then[agent, who]),
                     *(self.counts[agent, who], self.known[agent, who]),
@@ -72,8 +70,9 @@ class Case:
             choices = slice(self.first, self.first + self.choices)
             given = self.gates, self.codes, self.read, self.c
             gates, codes, read, c = (x[agent] for x in given)
-            every.append(Counterfactual(agent, gates, codes, choices, read, c, asked))
-        exert(every, self.head, self.mask, kind)
+            one = counterfactuals.Counterfactual(agent, gates, codes, choices, read, c, asked)
+            every.append(one)
+        counterfactuals.exert(every, self.head, self.mask, kind)
         return found, heard - 1.0
 
     @torch.no_grad()
