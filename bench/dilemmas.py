@@ -4,20 +4,23 @@
     python bench/dilemmas.py cleanup-mini    # 15 runs of 400,000 steps
     python bench/dilemmas.py harvest         # 12 runs of 4 million steps; also cleanup
     python bench/dilemmas.py harvest --arms a3c influence --seeds 3 --steps 1_200_000
+    python bench/dilemmas.py harvest --arms a3c --as-is --every 200_000
 
 Runs that are already finished in the folder are kept, so an interrupted call goes on where it was;
 shorter ones are gone on with; longer ones are refused. ``--arms`` trains only some, or others.
 Prints Markdown tables and draws every seed's curve, and of the papers' games every arm's mean and
-99.5% interval, as figures 1, 4 and 7 of Jaques et al. 2019 do.
+99.5% interval, as figures 1, 4 and 7 of Jaques et al. 2019 do. ``--every`` also says what was
+reached on the way; ``--as-is`` trains nothing and shows the runs as far as they have come.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from socialgrid.config import load_config, load_preset, parse_train
 from socialgrid.report import read_metrics
 
 SEEDS_OF_EVALUATION = 100  # environments are never those of training
+METRICS = "metrics.jsonl"
 # Told as a mean over all agents, in nats a step.
 SOCIAL = {"influence": "influence", "value_of_listening": "value of listening"}
 
@@ -175,6 +179,24 @@ def train(
     print(f"{run_dir.name}: finished", flush=True)
 
 
+def train_all(
+    experiment: Experiment,
+    runs: Mapping[tuple[str, int], Path],
+    further: Sequence[str],
+    parallel: int,
+) -> None:
+    """What is missing of the runs, seed by seed; nothing where one was to be shorter."""
+    for (arm, _), run_dir in runs.items():
+        check_budget(run_dir, budget(experiment, arm, further), longer=True)
+    with ThreadPoolExecutor(parallel) as pool:
+        jobs = [
+            pool.submit(train, experiment, arm, seed, run_dir, further)
+            for (arm, seed), run_dir in sorted(runs.items(), key=lambda item: item[0][1])
+        ]
+        for job in jobs:
+            job.result()
+
+
 def budget(experiment: Experiment, arm: str, further: Sequence[str]) -> int:
     """Steps of an arm's runs."""
     preset, *words = experiment.words(arm)
@@ -207,7 +229,7 @@ def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
     lines += ["| arm | seed | steps | " + " | ".join([*names, *SOCIAL.values()]) + " |"]
     lines += ["|---|---|---|" + "---|" * (len(names) + len(SOCIAL))]
     for (arm, seed), run_dir in runs.items():
-        rows = read_metrics(run_dir / "metrics.jsonl")
+        rows = read_metrics(run_dir / METRICS)
         last = rows[-max(1, len(rows) // 10) :]
         found = (mean(last, name) for name in experiment.measures)
         cells = ["-" if np.isnan(value) else f"{value:.2f}" for value in found]
@@ -234,6 +256,32 @@ def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
     return "\n".join(lines)
 
 
+def on_the_way(experiment: Experiment, runs: Mapping[tuple[str, int], Path], every: int) -> str:
+    """What every run came to in each stretch of so many steps, a table a measure."""
+    stretches: dict[tuple[str, int], dict[int, list[dict[str, Any]]]] = {}
+    for run, run_dir in runs.items():
+        stretches[run] = defaultdict(list)
+        for row in read_metrics(run_dir / METRICS):
+            stretches[run][-(-row["env_steps"] // every)].append(row)
+    until = range(1, max(max(found, default=1) for found in stretches.values()) + 1)
+    head = " | ".join(f"{part * every / 1e6:g} M" for part in until)
+    lines: list[str] = []
+    for name in (*experiment.measures, *SOCIAL):
+        lines += [f"{SOCIAL.get(name, name.replace('_', ' '))}, by environment steps:", ""]
+        lines += [f"| arm | seed | {head} |", "|---|---|" + "---|" * len(until)]
+        for (arm, seed), found in stretches.items():
+            cells = []
+            for rows in (found[part] for part in until):
+                each = [row["agents"][name] for row in rows if name in row["agents"]]
+                value = np.mean(each) if each and name in SOCIAL else mean(rows, name)
+                form = ".1e" if name in SOCIAL else ".0f" if abs(value) >= 100 else ".2f"
+                cells.append("" if np.isnan(value) else f"{value:{form}}")
+            if any(cells):
+                lines.append(f"| {arm} | {seed} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def draw(experiment: Experiment, runs: Mapping[tuple[str, int], Path], path: Path) -> None:
     """One panel an arm, one line a seed."""
     name = experiment.drawn
@@ -245,7 +293,7 @@ def draw(experiment: Experiment, runs: Mapping[tuple[str, int], Path], path: Pat
         for (run_arm, seed), run_dir in runs.items():
             if run_arm != arm:
                 continue
-            rows = [row for row in read_metrics(run_dir / "metrics.jsonl") if row.get("groups")]
+            rows = [row for row in read_metrics(run_dir / METRICS) if row.get("groups")]
             blocks = np.array_split(np.arange(len(rows)), min(60, len(rows)))
             steps = [rows[block[-1]]["env_steps"] for block in blocks]
             values = [mean([rows[i] for i in block], name) for block in blocks]
@@ -265,7 +313,10 @@ def compare(
     """Every arm's mean and 99.5% interval over its seeds, as in the figures of the paper."""
     labelled = [f"{arm}={run_dir}" for (arm, _), run_dir in runs.items()]
     words = ["arms", *labelled, "--measure", experiment.compared, "--level", "0.995"]
-    call("socialgrid-plot", [*words, "--bottom", "0", "--out", str(path)], log)
+    rows = [row for run_dir in runs.values() for row in read_metrics(run_dir / METRICS)]
+    if all(any(mean([row], name) > 0 for row in rows) for name in experiment.compared.split(",")):
+        words += ["--bottom", "0"]  # early fines would fill the panel
+    call("socialgrid-plot", [*words, "--out", str(path)], log)
 
 
 def main() -> None:
@@ -276,6 +327,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of each run; the arms' own by default")
     parser.add_argument("--arms", nargs="+", help="only these; some are trained on request only")
     parser.add_argument("--parallel", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--every", type=int, help="also tell what was reached every so many steps")
+    parser.add_argument("--as-is", action="store_true", help="train nothing, show what is there")
     args = parser.parse_args()
     experiment = EXPERIMENTS[args.experiment]
     arms = args.arms or list(experiment.arms)
@@ -291,16 +344,16 @@ def main() -> None:
         for arm in arms
         for seed in seeds
     }  # fmt: skip
-    for (arm, _), run_dir in runs.items():
-        check_budget(run_dir, budget(experiment, arm, further), longer=True)
-    with ThreadPoolExecutor(args.parallel) as pool:
-        jobs = [
-            pool.submit(train, experiment, arm, seed, run_dir, further)
-            for (arm, seed), run_dir in sorted(runs.items(), key=lambda item: item[0][1])
-        ]
-        for job in jobs:
-            job.result()
+    if args.as_is:
+        runs = {run: run_dir for run, run_dir in runs.items() if (run_dir / METRICS).exists()}
+        experiment = replace(experiment, episodes=0)
+        if not runs:
+            parser.error(f"nothing has been run in {folder}")
+    else:
+        train_all(experiment, runs, further, args.parallel)
     print(tables(experiment, runs))
+    if args.every:
+        print("\n" + on_the_way(experiment, runs, args.every))
     path = folder / f"{args.experiment}.png"
     draw(experiment, runs, path)
     print(path)

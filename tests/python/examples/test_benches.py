@@ -1,6 +1,7 @@
 """Programs of bench/ that train through the command line ask it for what it knows."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -169,6 +170,36 @@ def test_shorter_runs_of_dilemmas_are_gone_on_with_and_drawn_as_the_paper_does(
     with pytest.raises(SystemExit):
         dilemmas.main()
     assert "no arm 'influense'; there are a3c, " in capsys.readouterr().err
+
+
+def test_runs_of_dilemmas_are_shown_as_far_as_they_have_come(tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(dilemmas, "draw", lambda *_: None)
+    monkeypatch.setattr(dilemmas, "call", lambda _, words, __: drawn.append(words))
+    monkeypatch.setattr(dilemmas, "train", lambda *_: pytest.fail("trains"))
+    rows = [
+        {"env_steps": steps, "episodes_finished": count, "groups": {"collective_return": value},
+         "agents": {"value_of_listening": [heard]}}
+        for steps, count, value, heard in
+        [(60, 1, -900.0, 0.1), (100, 2, -300.0, 0.3), (160, 1, -20.0, 0.4)]
+    ]  # fmt: skip
+    run = tmp_path / "harvest" / "influence-0"
+    run.mkdir(parents=True)
+    line = ["bench", "harvest", "--runs", str(tmp_path), "--as-is", "--every", "100"]
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(SystemExit):
+        dilemmas.main()
+    assert "nothing has been run in" in capsys.readouterr().err
+    for more, bottom in (([], False), ([{**rows[-1], "env_steps": 220}], True)):
+        for row in more:
+            row["groups"] = {"collective_return": 7.0, "sustainability": 12.0}
+        lines = [json.dumps(row) for row in [*rows, *more]]
+        (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+        dilemmas.main()
+        said = capsys.readouterr().out
+        assert "| influence | 0 | -500 | -20.00 |" in said, "weighed by episodes"
+        assert "| influence | 0 | 2.0e-01 | 4.0e-01 |" in said, "not weighed"
+        assert ("--bottom" in drawn[-1]) == bottom, "a panel without anything in it cannot be drawn"
 
 
 @pytest.mark.parametrize("case", ["mini", "harvest a3c"])
