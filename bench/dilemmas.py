@@ -148,7 +148,7 @@ EXPERIMENTS = {
 def call(program: str, words: Sequence[str], log: Path) -> None:
     """Run one of the project's programs, its output in a file."""
     path = Path(sys.executable).with_name(program)
-    with open(log, "w") as output:
+    with open(log, "w", encoding="utf-8") as output:
         subprocess.run([str(path), *words], check=True, stdout=output, stderr=output)
 
 
@@ -245,7 +245,7 @@ def tables(experiment: Experiment, runs: Mapping[tuple[str, int], Path]) -> str:
                                              for how in ("sampled", "greedy")) + " |"]  # fmt: skip
     lines += ["|---|---|" + "---|" * (2 * len(names))]
     for (arm, seed), run_dir in runs.items():
-        found = [json.loads(evaluation(run_dir, greedy).read_text())["group"]
+        found = [json.loads(evaluation(run_dir, greedy).read_text(encoding="utf-8"))["group"]
                  for greedy in (False, True)]  # fmt: skip
         cells = []
         for name in experiment.measures:

@@ -69,7 +69,7 @@ def left(args: argparse.Namespace) -> float:
 
 def write(out: Path, **row: Any) -> None:
     """Keep a row."""
-    with (out / "gpu.jsonl").open("a") as file:
+    with (out / "gpu.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
@@ -86,7 +86,7 @@ def run_tests(args: argparse.Namespace, seconds: float) -> None:
     path = os.pathsep.join(filter(None, [str(ROOT / "bench"), os.environ.get("PYTHONPATH", "")]))
     env = {**os.environ, "OMP_NUM_THREADS": "1", "SOCIALGRID_TOLD": str(told), "PYTHONPATH": path}
     command = [sys.executable, "-m", "pytest", *words, *TESTS]
-    with (args.out / "tests.log").open("w") as log:
+    with (args.out / "tests.log").open("w", encoding="utf-8") as log:
         tests = subprocess.Popen(
             command, cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True
         )
@@ -100,15 +100,19 @@ def run_tests(args: argparse.Namespace, seconds: float) -> None:
 
 def tell_tests(out: Path, told: Path) -> None:
     """How many tests passed, what failed, and how far accelerator and CPU were apart by arm."""
-    found = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+    found = (
+        [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
+        if told.exists()
+        else []
+    )
     failed = [one for one in found if one["outcome"] == "failed"]
     for one in failed:
         print(f"  FAILED {one['test']}: {one['said'][-1:]}")
-        with (out / "failures.log").open("a") as log:
+        with (out / "failures.log").open("a", encoding="utf-8") as log:
             log.write("\n".join([f"=== {one['test']}", *one["said"], ""]))
     said = f"{sum(one['outcome'] == 'passed' for one in found)} passed, {len(failed)} failed"
     if not found:
-        log = (out / "tests.log").read_text().strip().splitlines()
+        log = (out / "tests.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         said += f"; {log[-1] if log else 'pytest said nothing'}"
     print(f"  tests: {said}")
     write(out, row="tests", said=said, failed=[one["test"] for one in failed])
@@ -149,7 +153,7 @@ def run_rows(args: argparse.Namespace) -> None:
             if unborn > 1:
                 return
             continue
-        failed, name, _ = json.loads(at.read_text())
+        failed, name, _ = json.loads(at.read_text(encoding="utf-8"))
         in_a_row = in_a_row + 1 if failed == number else 1
         if in_a_row >= HOPELESS and graphs == "on":
             print(f"  {in_a_row} rows in a row failed: the rest without graphs", flush=True)
@@ -167,7 +171,7 @@ def watched(rows: subprocess.Popen[bytes], at: Path, args: argparse.Namespace) -
         try:
             status = rows.wait(0.5)
         except subprocess.TimeoutExpired:
-            now = at.read_text() if at.exists() else ""
+            now = at.read_text(encoding="utf-8") if at.exists() else ""
             if now != last:
                 since, last = time.monotonic(), now
             taken = time.monotonic() - since
@@ -180,7 +184,7 @@ def watched(rows: subprocess.Popen[bytes], at: Path, args: argparse.Namespace) -
 
 def missed(out: Path) -> Iterator[str]:
     """Rows for which no time was left."""
-    for line in (out / "gpu.jsonl").read_text().splitlines():
+    for line in (out / "gpu.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if row.get("missed"):
             yield row["row"]

@@ -54,7 +54,7 @@ class Bench:
 
         self.args, self.torch = args, torch
         self.cuda = args.device == "cuda"
-        self.file = (args.out / "gpu.jsonl").open("a")
+        self.file = (args.out / "gpu.jsonl").open("a", encoding="utf-8")
 
     def write(self, **row: Any) -> None:
         """Keep a row."""
@@ -402,7 +402,7 @@ def main() -> None:
         if left(args) < 12:
             bench.write(row=name, missed=True)
             continue
-        (args.out / "at.json").write_text(json.dumps([number, name, time.time()]))
+        (args.out / "at.json").write_text(json.dumps([number, name, time.time()]), encoding="utf-8")
         try:
             call()
         except Exception as error:
@@ -410,7 +410,7 @@ def main() -> None:
             text = " ".join(str(error).split())
             print(f"  FAILED {name}: {type(error).__name__}: {text[:300]}", flush=True)
             bench.write(row=name, error=f"{type(error).__name__}: {text}", traceback=told)
-            with (args.out / "failures.log").open("a") as log:
+            with (args.out / "failures.log").open("a", encoding="utf-8") as log:
                 log.write(f"=== {name}\n{told}\n")
             raise SystemExit(FAILED) from None
 

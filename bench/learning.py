@@ -42,7 +42,7 @@ def train(run_dir: Path, arm: str, aux: str, seed: int, steps: int, extra: list[
     )
     program = Path(sys.executable).with_name("socialgrid-train")
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    with open(run_dir.with_suffix(".log"), "w") as log:
+    with open(run_dir.with_suffix(".log"), "w", encoding="utf-8") as log:
         subprocess.run([str(program), *options], check=True, stdout=log, stderr=log)
     (run_dir / "finished").touch()
     print(f"{run_dir.name}: finished", flush=True)

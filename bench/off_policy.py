@@ -388,7 +388,7 @@ def main() -> None:
             )
     if args.json:
         document = {"machine": about, "rows": [asdict(row) for row in rows]}
-        args.json.write_text(json.dumps(document, indent=2) + "\n")
+        args.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ def main() -> None:
         document["theirs"] = [theirs(setting, seed, steps) for seed in range(args.seeds)]
         report("Stable-Baselines3", document["theirs"], time.process_time() - begin)
     if args.json:
-        args.json.write_text(json.dumps(document, indent=2) + "\n")
+        args.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from budget import check_budget
+from socialgrid.commands.ending import show_anything
 from socialgrid.config import load_config
 from socialgrid.report import read_metrics
 
@@ -189,7 +190,7 @@ def train(experiment: Experiment, arm: str, run_dir: Path, steps: int, seed: int
               *experiment.words(arm)]
     )  # fmt: skip
     program = Path(sys.executable).with_name("socialgrid-train")
-    with open(run_dir.with_suffix(".log"), "a") as output:
+    with open(run_dir.with_suffix(".log"), "a", encoding="utf-8") as output:
         subprocess.run([str(program), *words], check=True, stdout=output, stderr=output)
     print(f"{arm}: finished", flush=True)
 
@@ -328,12 +329,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of each agent; the experiment's own by default")
     parser.add_argument("--seed", type=int, default=0, help="of all groups of an arm")
     options = parser.parse_args()
+    show_anything()
     experiment = EXPERIMENTS[options.experiment]
     known = [*experiment.arms, *experiment.more]
     arms = options.arms or list(experiment.arms)
     unknown = [arm for arm in arms if arm not in known]
     if unknown:
-        parser.error(f"no arm {unknown[0]!r}; there are {', '.join(known)}")
+        parser.error(f"no arm {unknown[0]!r}; there are {', '.join(map(repr, known))}")
     folder = options.runs / (options.experiment + (f"-seed{options.seed}" if options.seed else ""))
     runs = {arm: folder / folder_name(arm) for arm in arms}
     steps = options.steps or experiment.steps

@@ -53,7 +53,7 @@ for name in sys.argv[2:]:
         code = train([*first.split(), *arms.QUIET.split(), "--run.run-dir", str(run)])
         if code == 0 and more:
             code = train(["--resume", str(run), *more.split()])
-        text = (run / "metrics.jsonl").read_text() if code == 0 else ""
+        text = (run / "metrics.jsonl").read_text(encoding="utf-8") if code == 0 else ""
     rows = [json.loads(line) for line in text.splitlines()]
     row = {"rows": rows} if code == 0 else {"error": said.getvalue()}
     print(json.dumps(row), file=out, flush=True)

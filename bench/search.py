@@ -64,7 +64,7 @@ def train(args: argparse.Namespace, words: list[str], seed: int, run_dir: Path) 
               "--no-curves", *words]
     )  # fmt: skip
     program = str(Path(sys.executable).with_name("socialgrid-train"))
-    with open(run_dir.with_suffix(".log"), "w") as output:
+    with open(run_dir.with_suffix(".log"), "w", encoding="utf-8") as output:
         subprocess.run([program, *start], check=True, stdout=output, stderr=output)
     (run_dir / "finished").touch()
 

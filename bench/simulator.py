@@ -145,7 +145,7 @@ def resident_bytes() -> int | None:
     statm = Path("/proc/self/statm")
     if not statm.exists():
         return None
-    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(statm.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def measure_memory(num_envs: int) -> list[dict[str, Any]]:
@@ -230,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     report = run_all(options.quick, options.num_envs)
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print_tables(report)
     return 0
 

@@ -19,5 +19,5 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         "difference": dict(report.user_properties).get("difference"),
         "said": report.longreprtext.splitlines() if report.failed else [],
     }
-    with open(os.environ["SOCIALGRID_TOLD"], "a") as file:
+    with open(os.environ["SOCIALGRID_TOLD"], "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -61,7 +61,11 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [x.split(":")[1] for x in info.read_text().splitlines() if "model name" in x]
+        names = [
+            x.split(":")[1]
+            for x in info.read_text(encoding="utf-8").splitlines()
+            if "model name" in x
+        ]
         model = names[0].strip() if names else model
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,7 +134,9 @@ def main() -> None:
     if len(threads) > 1 or len(shards) > 1:
         rows = tables(args, threads, shards)
         if args.json:
-            args.json.write_text(json.dumps({"machine": about, "threads": rows}, indent=2) + "\n")
+            args.json.write_text(
+                json.dumps({"machine": about, "threads": rows}, indent=2) + "\n", encoding="utf-8"
+            )
         return
     training = [
         measure_training(preset, precision, agents, mode, args)
@@ -205,7 +211,7 @@ def main() -> None:
             "comparisons": [{**asdict(row), "ratio": row.ratio} for row in comparisons],
             "actors": [asdict(row) for row in actors],
         }
-        args.json.write_text(json.dumps(document, indent=2) + "\n")
+        args.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def result(run: Run, out: Path) -> dict[str, Any]:
 
     folder = out / "runs" / run.name
     rows = read_metrics(folder / "metrics.jsonl")
-    closing = json.loads((folder / "closing.json").read_text())
+    closing = json.loads((folder / "closing.json").read_text(encoding="utf-8"))
     found = {
         "arm": run.arm,
         "seed": run.seed,
@@ -142,7 +142,7 @@ def first_above(rows: Sequence[Mapping[str, Any]], slot: int, level: float) -> i
 def keep(out: Path, results: Mapping[str, Any]) -> None:
     """Write the results in one piece."""
     draft = out / ".results.json"
-    draft.write_text(json.dumps(results, indent=1) + "\n")
+    draft.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     draft.replace(out / "results.json")
 
 
@@ -362,13 +362,13 @@ def main() -> None:
         parser.error(f"no arms {sorted(unknown)}; there are {', '.join([*FOLLOW_ARMS, *BOX_ARMS])}")
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "results.json"
-    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     runs = [run for run in plan() if run.arm in arms]
     work(runs, args.out, args.jobs, args.seconds, results)
     text = [f"{len(results)} runs; {provenance()}", ""]
     for table in (follow_table, further_tables, box_table, means):
         text += [*table(results), ""]
-    (args.out / "tables.md").write_text("\n".join(text))
+    (args.out / "tables.md").write_text("\n".join(text), encoding="utf-8")
     draw(args.out)
     print("\n".join(text))
 

@@ -11,7 +11,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-_HOME, _CLEAR, _CLEAR_BELOW = "\x1b[H", "\x1b[2J", "\x1b[J"
+HOME, CLEAR, CLEAR_BELOW = "\x1b[H", "\x1b[2J", "\x1b[J"  # escape codes
 _UPPER_HALF = "\u2580"
 
 
@@ -57,7 +57,7 @@ def redraw(stream: TextIO, lines: Iterable[str], *, anew: bool = False) -> None:
         _UPPER_HALF.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:
         text = text.replace(_UPPER_HALF, " ")
-    stream.write((_CLEAR if anew else "") + _HOME + text + _CLEAR_BELOW)
+    stream.write((CLEAR if anew else "") + HOME + text + CLEAR_BELOW)
     stream.flush()
 
 

@@ -4,14 +4,13 @@ option or a bad path costs one line and no waiting."""
 from __future__ import annotations
 
 import importlib
-import io
 import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
 
 import socialgrid
-from socialgrid.commands.ending import CLOSED, complain, mute
+from socialgrid.commands.ending import CLOSED, complain, mute, show_anything
 from socialgrid.config.errors import UsageError, lacking, told
 
 _COMMANDS = {
@@ -63,9 +62,7 @@ def _run(prog: str, argv: Sequence[str] | None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):  # whatever a name holds, the console can show it
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    show_anything()
     try:
         if (sys.argv[1:] if argv is None else list(argv)) in (["--version"], ["-V"]):
             print(f"{prog} {socialgrid.__version__}")

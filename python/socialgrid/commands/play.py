@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 
 import socialgrid
-from socialgrid.adapters.screen import half_blocks, redraw
+from socialgrid.adapters.screen import CLEAR, CLEAR_BELOW, HOME, half_blocks, redraw
 from socialgrid.commands.terminal import beside, keys
 from socialgrid.commands.words import (
     join_lists,
@@ -26,7 +26,6 @@ from socialgrid.config.words import parse
 from socialgrid.players import list_players, make_team
 from socialgrid.report.pictures import enlarge, view_image
 
-_HOME, _CLEAR_BELOW = "\x1b[H", "\x1b[J"
 _KEYS = {
     "forward": ("w", "up"), "turn_left": ("a", "left"), "turn_right": ("d", "right"),
     "pick_up": ("e",), "drop": ("r",), "toggle": ("t",), "done": ("s", "down", " ", "."),
@@ -117,7 +116,7 @@ def play(
     total = np.zeros(env.num_agents)
     moves, legend = action_keys(env, options.agent)
     played, step = 0, 0
-    stdout.write("\x1b[2J")
+    stdout.write(CLEAR)
     with keys(stdin) as next_key:
         while played < options.episodes:
             head = f"{game}  step {step}/{env.max_steps}  reward: " + "  ".join(
@@ -143,7 +142,7 @@ def play(
                 step, played = 0, played + 1
     total += returns
     env.close()
-    stdout.write(f"{_HOME}{_CLEAR_BELOW}")
+    stdout.write(HOME + CLEAR_BELOW)
     for agent, value in enumerate(total):
         who = "you" if agent == options.agent else names[agent]
         stdout.write(f"agent {agent} ({who}): {value:.1f}\n")

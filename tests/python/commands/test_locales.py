@@ -35,7 +35,7 @@ def text_without_encoding(path):
             yield f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
 
 
-@pytest.mark.parametrize("folder", ["python", "examples"])
+@pytest.mark.parametrize("folder", ["python", "examples", "bench"])
 def test_what_is_read_or_written_as_text_names_its_encoding(folder):
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files

@@ -1,6 +1,7 @@
 """Programs of bench/ that train through the command line ask it for what it knows."""
 
 import importlib.util
+import io
 import json
 import sys
 from pathlib import Path
@@ -200,6 +201,18 @@ def test_runs_of_dilemmas_are_shown_as_far_as_they_have_come(tmp_path, monkeypat
         assert "| influence | 0 | -500 | -20.00 |" in said, "weighed by episodes"
         assert "| influence | 0 | 2.0e-01 | 4.0e-01 |" in said, "not weighed"
         assert ("--bottom" in drawn[-1]) == bottom, "a panel without anything in it cannot be drawn"
+
+
+def test_tables_are_printed_where_the_terminal_is_ascii(tmp_path, monkeypatch):
+    for name, told in {"train": None, "tables": "46 \xb1 16", "draw": None}.items():
+        monkeypatch.setattr(peers, name, lambda *_, told=told: told)
+    line = ["bench", "room-mini", "--arms", "2 peers", "--runs", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", line)
+    seen = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(seen, encoding="ascii"))
+    peers.main()
+    sys.stdout.flush()
+    assert seen.getvalue().startswith(rb"46 \xb1 16")
 
 
 @pytest.mark.parametrize("case", ["mini", "harvest a3c"])
