@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from socialgrid.config.phases import measured
+from socialgrid.config.phases import PhaseConfig, measured
 from socialgrid.config.schema import TrainConfig
+
+_ONE = -1  # whose number it is where it is a single one: of a named agent, or of all together
 
 
 class Course:
@@ -25,7 +27,7 @@ class Course:
         self._configs = [config.in_phase(name) for name in config.phases]
         self.index = self.start = 0
         self._over = False
-        self._recent: list[float] = []
+        self._recent: dict[int, list[float]] = {}  # as ``_numbers`` names them
 
     @property
     def config(self) -> TrainConfig:
@@ -44,7 +46,7 @@ class Course:
 
     def go_to(self, index: int, start: int) -> None:
         """Be in a phase that began after so many environment steps, as somebody else decided."""
-        self.index, self.start, self._recent = index, start, []
+        self.index, self.start, self._recent = index, start, {}
 
     def goal(self) -> int:
         """Environment steps at which the run is over at the latest."""
@@ -62,7 +64,8 @@ class Course:
 
         Where the phase ends with this row, the row says so under ``phase_ended``: its ``name``,
         the environment ``steps`` that it lasted, and, if it has a bound, that ``bound`` in words,
-        the ``value`` (``None`` if never measured) and whether it was ``reached``.
+        the ``value`` (``None`` if never measured), whether it was ``reached`` and, where any agent
+        may pass it, the ``agent`` whose value it is.
 
         Returns:
             whether another phase begins.
@@ -77,29 +80,55 @@ class Course:
         found: dict[str, Any] = {"name": name, "steps": lasted}
         reached = False
         if phase.metric:
-            value = measured(row, phase.metric, phase.agent)
-            if value is not None:
-                self._recent = [*self._recent, value][-phase.window :]
-            full = len(self._recent) == phase.window
-            mean = sum(self._recent) / len(self._recent) if self._recent else None
-            reached = full and lasted >= phase.least and phase.reached(mean)
-            found |= {"bound": phase.bound, "value": mean, "reached": reached}
+            means, full = self._means(row, phase)
+            among = full or means
+            furthest = phase.furthest(among) if among else None
+            value = None if furthest is None else among[furthest]
+            reached = bool(full) and lasted >= phase.least and phase.reached(value)
+            found |= {"bound": phase.bound, "value": value, "reached": reached}
+            if phase.agent == "any" and furthest not in (None, _ONE):
+                found["agent"] = furthest
         if not reached and not (phase.steps and lasted >= phase.steps):
             return False
         row["phase_ended"] = found
-        self._recent = []
+        self._recent = {}
         if self.index + 1 == len(self._plan):
             self._over = True
             return False
         self.index, self.start = self.index + 1, row["env_steps"]
         return True
 
+    def _means(
+        self, row: Mapping[str, Any], phase: PhaseConfig
+    ) -> tuple[dict[int, float], dict[int, float]]:
+        """Take the numbers of a row in that a bound is on; means over the latest, and those of
+        whole windows alone, as ``_numbers`` names them.
+        """
+        for place, value in self._numbers(row, phase).items():
+            if value is not None:
+                self._recent[place] = [*self._recent.get(place, []), value][-phase.window :]
+        means = {place: sum(own) / len(own) for place, own in self._recent.items()}
+        whole = {place for place, own in self._recent.items() if len(own) == phase.window}
+        return means, {place: mean for place, mean in means.items() if place in whole}
+
+    def _numbers(self, row: Mapping[str, Any], phase: PhaseConfig) -> dict[int, float | None]:
+        """The numbers of a row that a bound is on: by agent, where any counts."""
+        if phase.agent != "any":
+            return {_ONE: measured(row, phase.metric, phase.agent)}
+        if phase.metric not in (row.get("agents") or {}):
+            return {_ONE: measured(row, phase.metric, 0)}
+        learners = self._whole.roster.learning_slots
+        return {slot: measured(row, phase.metric, slot) for slot in learners}
+
     def get_state(self) -> dict[str, Any]:
         """JSON-able, for checkpoints."""
         return {
             "index": self.index,
             "start": self.start,
-            "recent": list(self._recent),
+            # A window; where any agent counts, windows by agent.
+            "recent": list(self._recent.get(_ONE, ()))
+            if set(self._recent) <= {_ONE}
+            else {str(slot): list(own) for slot, own in self._recent.items()},
             "over": self._over,
         }
 
@@ -110,8 +139,11 @@ class Course:
             ValueError: it is of another plan, or not a state at all.
         """
         index, start = int(state["index"]), int(state["start"])
-        recent = [float(value) for value in state["recent"]]
-        if not 0 <= index < len(self._plan) or start < 0 or not all(map(math.isfinite, recent)):
+        kept = state["recent"]
+        windows = kept.items() if isinstance(kept, Mapping) else [(_ONE, kept)]
+        recent = {int(place): [float(value) for value in own] for place, own in windows}
+        finite = all(math.isfinite(value) for own in recent.values() for value in own)
+        if not 0 <= index < len(self._plan) or start < 0 or not finite:
             raise ValueError(f"phases: {index} of {len(self._plan)}, from step {start}")
         self.index, self.start, self._recent = index, start, recent
         self._over = bool(state["over"]) and bool(self._plan[-1][1].steps)

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from socialgrid.config.errors import UsageError
 
@@ -30,8 +30,9 @@ class PhaseConfig:
     metric: str = ""
     """What a bound is on: a number of an agent (value_of_listening, influence, return, entropy,
     ...) or of the group (box_opened, collective_return, ...)."""
-    agent: int = 0
-    """Whose number it is: a slot; -1 is the last one, and so on."""
+    agent: int | Literal["any"] = 0
+    """Whose number it is: a slot, of which -1 is the last one, and so on; any: of whichever agent
+    that learns is the first to pass the bound. Numbers of the group are nobody's."""
     above: float | None = None
     """The phase ends when the metric is above this."""
     below: float | None = None
@@ -78,7 +79,12 @@ class PhaseConfig:
     def bound(self) -> str:
         """The bound in words."""
         where = f"above {self.above:g}" if self.above is not None else f"below {self.below or 0:g}"
-        return f"{self.metric.replace('_', ' ')} {where}"
+        whose = "any agent's " if self.agent == "any" else ""
+        return f"{whose}{self.metric.replace('_', ' ')} {where}"
+
+    def furthest(self, values: Mapping[int, float]) -> int:
+        """Whose of some values, at least one, is furthest on the way to the bound."""
+        return (min if self.above is None else max)(values, key=lambda place: values[place])
 
 
 def described(phase: PhaseConfig) -> str:
@@ -121,6 +127,7 @@ def told_of_phase(ended: Mapping[str, Any]) -> str:
     if "bound" not in ended:
         return text
     value = "never measured" if ended["value"] is None else f"{ended['value']:.3g}"
+    value += f" of agent {ended['agent']}" if "agent" in ended else ""
     if ended["reached"]:
         return f"{text}, reached its bound ({ended['bound']}): {value}"
     return f"{text}, did NOT reach its bound ({ended['bound']}): {value}; its time was over"

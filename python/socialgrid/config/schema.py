@@ -58,6 +58,12 @@ class TrainConfig(Sections):
             UsageError: it cannot.
         """
         self.regime.check_members(self)
+        count = len(self.players.kinds)
+        for name, phase in self.phases.items():
+            if phase.agent != "any" and not -count <= phase.agent < count:
+                raise UsageError(
+                    f"phases.{name}.agent: {phase.agent} is none of the {count} in players.kinds"
+                )
 
     def in_phase(self, name: str) -> TrainConfig:
         """The configuration with the numbers of one of its phases.

@@ -1,6 +1,7 @@
 """Phases of a run: when they end, what changes, and that a break inside one changes nothing."""
 
 import json
+import math
 import os
 import signal
 from dataclasses import replace
@@ -113,6 +114,56 @@ def test_a_phase_whose_time_is_over_says_that_it_did_not_reach_its_bound():
     assert told_of_phase(follow(course(steps=200), rows([1, 1]))[1]) == "phase one: 200 steps"
 
 
+def of_three(*values):
+    return [
+        {"env_steps": (i + 1) * 100, "agents": {"x": list(each)}, "groups": {"y": each[0]}}
+        for i, each in enumerate(values)
+    ]
+
+
+def any_of_three(**bound):
+    phase = {"steps": 900, "metric": "x", "agent": "any", "window": 2, **bound}
+    players = {"kinds": ["expert", "learner", "learner"]}
+    return Course(from_dict({"phases": {"one": phase, "two": {}}, "players": players}))
+
+
+def heard():
+    return of_three((9, 1, None), (9, 1, 3), (9, 1, 2), (9, 1, 3))
+
+
+def test_a_bound_on_any_agent_is_passed_by_the_first_that_learns():
+    number, ended = follow(any_of_three(above=2.25), heard())
+    assert (number, ended["value"], ended["agent"], ended["reached"]) == (2, 2.5, 2, True)
+    assert told_of_phase(ended) == (
+        "phase one: 300 steps, reached its bound (any agent's x above 2.25): 2.5 of agent 2"
+    )
+    number, ended = follow(any_of_three(below=1.5), heard())
+    assert (number, ended["value"], ended["agent"]) == (1, 1.0, 1)
+    number, ended = follow(any_of_three(above=4.0, steps=300), heard())
+    assert (number, ended["value"], ended["reached"], ended["agent"]) == (2, 2.5, False, 2)
+    # A number of all together is nobody's.
+    number, ended = follow(any_of_three(above=2.25, metric="y"), heard())
+    assert (number, ended["value"], "agent" in ended) == (1, 9.0, False)
+    assert "never measured" in told_of_phase(
+        follow(any_of_three(above=1.0, metric="z", steps=100), heard())[1]
+    )
+
+
+def test_a_bound_on_any_agent_goes_on_from_a_checkpoint():
+    rows = of_three((9, 1, 3), (9, 1, 2))
+    for bound in ({"above": 2.25}, {"above": 2.25, "metric": "y"}, {"agent": 2, "above": 2.25}):
+        before, after = any_of_three(**bound), any_of_three(**bound)
+        before.follow(rows[0])
+        after.set_state(json.loads(json.dumps(before.get_state())))
+        assert after.get_state() == before.get_state()
+        assert after.follow(rows[1])
+    named = any_of_three(agent=2, above=2.25)
+    named.follow(rows[0])
+    assert named.get_state()["recent"] == [3.0]  # as checkpoints have had it
+    with pytest.raises(ValueError, match="phases"):
+        named.set_state({**named.get_state(), "recent": {"1": [math.inf]}})
+
+
 def test_goals_count_what_is_left():
     plan = course(steps=300)
     assert (plan.goal(), plan.over(999), plan.over(1000)) == (1000, False, True)
@@ -155,6 +206,16 @@ def test_every_phase_has_its_numbers_and_a_break_in_any_changes_nothing(tmp_path
         assert not messages
         going.train(Silent())
         same_end(tmp_path / "straight", part)
+
+
+def test_a_run_ends_a_phase_when_any_of_its_learners_passes_the_bound(tmp_path):
+    line = "--phases.second.agent any --phases.second.below 3 --phases.second.window 1"
+    create_run(phased(tmp_path, line=line), tmp_path / "run").train(Silent())
+    found = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    (ended,) = [row["phase_ended"] for row in found if row.get("phase_ended", {}).get("bound")]
+    assert ended["reached"]
+    assert (ended["steps"], ended["bound"]) == (128, "any agent's entropy below 3")
+    assert ended["agent"] in (1, 2)
 
 
 def test_options_of_phases_reach_learners_and_worlds(tmp_path):
@@ -248,6 +309,9 @@ def test_the_command_line_changes_phases(tmp_path):
         ("--phases.first.extra.x 1", "'extra' is not one of"),
         ("--phases.second.below nan", "nan"),
         ("--phases.second.window 0", "phases.second: window: 0"),
+        ("--phases.second.agent 3", "phases.second.agent: 3 is none of the 3 in players.kinds"),
+        ("--phases.second.agent -4", "phases.second.agent: -4 is none of the 3"),
+        ("--phases.second.agent all", "phases.second.agent: 'all' is not of type"),
         ("--phases.first 3", "is not --phases.NAME.OPTION"),
         ("--phases first=3", "--phases: tables are written in a preset's file"),
         ("--conditions here", "--closing.conditions: tables are written in a preset's file"),
