@@ -30,14 +30,19 @@ def check_options(options: type) -> None:
             raise ValueError(f"{options.__name__}: {one.name} needs a default value")
 
 
-def warn_of_misspelt(own: type, base: type) -> None:
-    """Warn of methods that are nearly named like one of the base class, which would never be
+def warn_of_misspelt(own: type, *bases: type) -> None:
+    """Warn of methods that are nearly named like one of some base classes, which would never be
     called.
     """
-    hooks = [name for name, value in vars(base).items() if callable(value) and name[0] != "_"]
+    hooks = {
+        name
+        for base in bases
+        for name, value in vars(base).items()
+        if callable(value) and (name[0] != "_" or getattr(value, "__isabstractmethod__", False))
+    }
     for name, value in vars(own).items():
-        if callable(value) and name[0] != "_" and not hasattr(base, name):
-            for hook in difflib.get_close_matches(name, set(hooks) - set(vars(own)), 1, _NEAR):
+        if callable(value) and name[:2] != "__" and not any(hasattr(base, name) for base in bases):
+            for hook in difflib.get_close_matches(name, hooks - set(vars(own)), 1, _NEAR):
                 warnings.warn(
                     f"{own.__name__}.{name}: nobody calls that; did you mean {hook}?",
                     stacklevel=3,

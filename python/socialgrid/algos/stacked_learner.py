@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from socialgrid.lookup import warn_of_misspelt
 from socialgrid.models.draws import AgentDraws
 from socialgrid.models.finite import NonFiniteError
 
@@ -30,6 +31,13 @@ class StackedLearner(ABC):
     algorithm: str
     draws: AgentDraws
     """Random numbers of the agents, initial weights aside."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not cls.__module__.startswith("socialgrid."):  # whose methods are tested
+            warn_of_misspelt(
+                cls, *(one for one in cls.__mro__[1:] if issubclass(one, StackedLearner))
+            )
 
     def __init__(
         self,

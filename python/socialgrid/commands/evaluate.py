@@ -53,8 +53,9 @@ def main(prog: str, words: list[str]) -> int:
     asked = [(run, one) for run in paths for one in _of_checkpoints(run, options)]
     for run, one in asked:
         results = evaluate(run, one, extra, imports)
+        results = dataclasses.replace(results, step=_step(run, one))
         found.append((run, results))
-        each.append(reports.results(run, one, extra, results, _step(run, one)))
+        each.append(reports.results(run, one, extra, results))
         of = "".join(f", checkpoint of step {step:,}" for step in one.steps())
         print(f"{run}{of}\n{reports.report(results)}")
         if not (options.json and len(asked) > 1):

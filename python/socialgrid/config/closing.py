@@ -45,8 +45,6 @@ class ClosingConfig:
     def __post_init__(self) -> None:
         if self.trials < 0:
             raise UsageError(f"closing.trials: {self.trials} is out of range, must be at least 0")
-        if self.trials and not self.measures:
-            raise UsageError("closing.measures: at least one is needed, as return:0")
         for measure in self.measures:
             name, colon, slot = measure.partition(":")
             if (name in _OF_AGENTS) != bool(colon) or (colon and not slot.isdecimal()):

@@ -24,7 +24,8 @@ class EvalOptions:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the environments; never those of training."""
     world: str = ""
-    """Another world: the env section and the players of this preset (four-goals, maze, ...)."""
+    """Another world: the env section and the players of this preset (four-goals, maze, ...), as in
+    its last phase."""
     game: str = ""
     """Another game; scripted players that it does not have must be replaced by ``players``."""
     players: tuple[str, ...] = ()
@@ -79,7 +80,7 @@ class MatrixOptions:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the environments; never those of training."""
     world: str = ""
-    """Another world: the env section of this preset."""
+    """Another world: the env section of this preset, as in its last phase."""
     players: tuple[str, ...] = ()
     """Who has which seat: row, column, or somebody else as of socialgrid-eval. By default the
     row's agent has the seat it learnt in, the column's agents have those of the other learners,
@@ -144,7 +145,7 @@ def evaluation_config(
     env, kinds = run.env, list(run.players.kinds)
     own = {name: env.options[name] for name in _VIEW_OPTIONS if name in env.options}
     if options.world:
-        world = load_preset(options.world).config
+        world = Course(load_preset(options.world).config).configs[-1]
         env = dataclasses.replace(env, game=world.env.game, options={**own, **world.env.options})
         kinds = kinds if run.advised else list(world.players.kinds)
     elif options.game and options.game != env.game:

@@ -18,6 +18,7 @@ from socialgrid.algos.options import (
     algorithms_of,
 )
 from socialgrid.config.errors import UsageError, nearest
+from socialgrid.config.overrides import field_types
 from socialgrid.config.roster import parse_player, slots_of
 from socialgrid.config.sections import EvaluationConfig, ScheduleConfig, Sections
 from socialgrid.social.roles import ADVISER
@@ -85,6 +86,11 @@ class Regime(ABC):
             )
         if not config.logging.video:
             found["logging.video_frames"] = "there is no film with logging.no-video"
+        players = map(parse_player, config.players.kinds)
+        if not any(player.learns and player.source is None for player in players):
+            found["players.hide_from_learners"] = (
+                "no fresh learner is in players.kinds: learner:RUN sees what it saw in that run"
+            )
         return found
 
     @abstractmethod
@@ -148,6 +154,8 @@ class OnPolicy(Regime):
 
     def _check(self, config: Sections) -> None:
         env, off_policy, algorithm = config.env, ", ".join(self.others), config.algorithm
+        if config.closing.trials and not config.closing.measures:
+            raise UsageError("closing.measures: at least one is needed, as return:0")
         assert isinstance(algorithm, OnPolicyConfig), "it names this regime"
         try:
             algorithm.check_batch(env.num_envs, env.rollout_steps)
@@ -190,6 +198,11 @@ class OffPolicy(Regime):
         discrete = config.env.gymnasium_id is None
         options = algorithm.unused(discrete=discrete)
         found |= {f"algorithm.{name}": why for name, why in options.items()}
+        if algorithm.name not in (config.players.algorithms or (algorithm.name,)):
+            members = ", ".join(config.players.algorithms)
+            reason = f"nobody learns by {algorithm.name}; players.algorithms names {members}"
+            own = field_types(type(algorithm)).keys() - field_types(OffPolicyConfig).keys()
+            found |= {f"algorithm.{name}": reason for name in own}
         found["network.heads"] = f"{algorithm.name} has no such layers; algorithm.hidden counts"
         if not algorithm.remembers:
             found["network.memory"] = f"{algorithm.name} has no memory"
@@ -203,6 +216,10 @@ class OffPolicy(Regime):
         found |= dict.fromkeys(("closing.trials", "closing.measures", "closing.notes"), reason)
         adviser = config.adviser
         names = config.players.algorithms or (algorithm.name,)
+        if adviser is not None and all(map(_samples, names)):
+            found[f"{adviser.name}.explore_when_advised"] = (
+                f"{', '.join(dict.fromkeys(names))} draws from its distribution all the same"
+            )
         if (
             adviser is not None
             and not adviser.explore_when_advised
@@ -251,6 +268,10 @@ class OffPolicy(Regime):
                 )
         if config.advised and config.players.hide_from_learners:
             raise UsageError("players.hide_from_learners: every peer has a task of its own")
+        if config.env.gymnasium_id and config.players.hide_from_learners:
+            raise UsageError(
+                f"players.hide_from_learners: nothing can be hidden in {config.env.game}"
+            )
         if config.env.double_buffer:
             raise UsageError(
                 f"env.double_buffer: {name} has no use for it; {', '.join(self.others)} have "

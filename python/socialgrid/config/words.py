@@ -24,6 +24,7 @@ from socialgrid.algos.options import ALGORITHMS
 from socialgrid.config.errors import UsageError, closest
 from socialgrid.config.help import choices, game_options
 from socialgrid.config.overrides import field_types, only, owners_of, to_dict
+from socialgrid.config.overruled import GAME, check_overruled, told_of_overruled
 from socialgrid.config.presets import Preset
 from socialgrid.config.reading import from_dict
 from socialgrid.config.renamed import RENAMED
@@ -146,12 +147,20 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
     config = from_dict(parsed, TrainConfig(algorithm=type(config.algorithm)()))
     config.check_members()
     _check_use(words, config)
+    check_overruled(_given(words, tables), config)
     return config
 
 
 def combination(words: Sequence[str], preset: Preset, config: TrainConfig) -> str:
-    """What ``Preset.combination`` says of the mechanisms that a command line names."""
-    return preset.combination(_choose(words)[1]["social"] or [], config)
+    """What there is to say of a command line and what came of it: what ``Preset.combination`` says
+    of the mechanisms that it names, and which of its options do not count all the time.
+    """
+    rest, chosen = _choose(words)
+    said = (
+        preset.combination(chosen["social"] or [], config),
+        told_of_overruled(_given(*_expand(rest, config)), config),
+    )
+    return "\n".join(filter(None, said))
 
 
 def _choose(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -199,6 +208,15 @@ def _parse_sections(words: Sequence[str], prog: str, bare: TrainConfig) -> dict[
             mechanism: known[name] for name, (own, mechanism) in places.items() if own == section
         }
     return parsed
+
+
+def _given(words: Sequence[str], tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Paths of options among words that are written out, and of options of the game."""
+    found = [f"{GAME}.{name}" for name in tables[GAME]]
+    for word in filter(is_option, words):
+        section, _, leaf = word[2:].partition("=")[0].replace("-", "_").rpartition(".")
+        found.append(f"{section}.{leaf.removeprefix('no_')}")
+    return found
 
 
 def _check_use(words: Sequence[str], config: TrainConfig) -> None:

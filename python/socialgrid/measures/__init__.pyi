@@ -15,7 +15,9 @@ from socialgrid.measures.coordination import speaker_consistency as speaker_cons
 from socialgrid.measures.coordination import strongest_pair as strongest_pair
 from socialgrid.measures.episodes import EpisodeMetrics as EpisodeMetrics
 from socialgrid.measures.episodes import bounds_of as bounds_of
+from socialgrid.measures.episodes import episodes_with as episodes_with
 from socialgrid.measures.episodes import equality as equality
+from socialgrid.measures.episodes import fewer as fewer
 from socialgrid.measures.episodes import gini as gini
 from socialgrid.measures.intervals import FEW_RUNS as FEW_RUNS
 from socialgrid.measures.intervals import Bounds as Bounds

@@ -103,6 +103,26 @@ def equality(returns: npt.ArrayLike) -> Floats:
     return 1.0 - gini(returns)
 
 
+def fewer(episodes: Sequence[Mapping[str, float]]) -> dict[str, int]:
+    """How many episodes have a number, for each metric that some have none for: what a row of
+    metrics has as ``episodes_with``.
+    """
+    names = dict.fromkeys(name for episode in episodes for name in episode)
+    found = {
+        name: sum(math.isfinite(one.get(name, math.nan)) for one in episodes) for name in names
+    }
+    return {name: count for name, count in found.items() if count < len(episodes)}
+
+
+def episodes_with(row: Mapping[str, Any], metric: str) -> Any:
+    """Of how many episodes a metric of the group in a row of metrics is the mean, as the row has
+    it; ``None`` where it does not say.
+    """
+    counts = row.get("episodes_with")
+    count = counts.get(metric) if isinstance(counts, Mapping) else None
+    return row.get("episodes_finished") if count is None else count
+
+
 class EpisodeMetrics:
     """Social outcomes of every episode, gathered over rollouts.
 

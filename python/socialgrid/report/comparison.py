@@ -107,7 +107,9 @@ def trials_of(runs: Sequence[RunCurves], name: str = "") -> tuple[str, list[Tria
                 continue
             seed, key = (run.config.run.seed, group), group_key(run.config)
             # what is no mean over episodes counts the same in every row
-            weights = np.ones(len(there)) if _evaluated(name) else np.maximum(run.episodes(), 1.0)
+            weights = (
+                np.ones(len(there)) if _evaluated(name) else np.maximum(run.episodes(name), 1.0)
+            )
             own = np.array([_mean_of_late(run, agent) for agent in agents])
             trials.append(Trial(task, arms[id(run)], key, seed, curve.known(), weights[there], own))
     if not trials:

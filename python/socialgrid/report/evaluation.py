@@ -99,10 +99,12 @@ class Evaluation:
     Attributes:
         results: returns by condition, seed and agent.
         outcomes: returns of learners and of others, and metrics of the group.
+        step: of the checkpoint, if that is known.
     """
 
     results: tuple[Result, ...]
     outcomes: tuple[Outcome, ...]
+    step: int | None = None
 
 
 def outcomes_of(
@@ -197,11 +199,21 @@ class Across:
         runs: their directories.
         seeds: of the training.
         outcomes: metrics, with the values of every training run in ``groups``.
+        steps: of their checkpoints; ``None`` where that is not known.
     """
 
     runs: tuple[Path, ...]
     seeds: tuple[int, ...]
     outcomes: tuple[Outcome, ...]
+    steps: tuple[int | None, ...] = ()
+
+    def lengths(self) -> str:
+        """That they have not been trained for the same time, if so."""
+        if len(set(self.steps)) < 2:
+            return ""
+        each = zip(self.runs, self.steps, strict=True)
+        told = ", ".join(f"{run.name} {step or 0:,}" for run, step in each)
+        return f"these runs were not trained for the same time; steps: {told}"
 
     def size(self) -> int:
         """Number of training runs."""
@@ -240,7 +252,8 @@ def across_runs(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[Across]:
             for name, runs in by_name.items()
         )
         runs = tuple(run_dir for run_dir, _ in members.values())
-        found.append(Across(runs, tuple(members), outcomes))
+        steps = tuple(evaluation.step for _, evaluation in members.values())
+        found.append(Across(runs, tuple(members), outcomes, steps))
     return found
 
 
@@ -262,6 +275,7 @@ def report_runs(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
         title += f" of {size} groups" if size > len(across.runs) else ""
         names = ", ".join(run_dir.name for run_dir in across.runs)
         lines.append(f"{title}, 95% confidence over training runs ({method(size)}): {names}")
+        lines += [said] if (said := across.lengths()) else []
         for outcome in across.outcomes:
             interval = outcome.over_groups()
             each = f"  each: {_each(outcome)}" if size < FEW_RUNS else ""
@@ -290,12 +304,11 @@ def results(
     options: EvalOptions,
     extra: Mapping[str, Any],
     evaluation: Evaluation,
-    step: int | None = None,
 ) -> dict[str, Any]:
-    """What an evaluation found, ready for JSON; ``step``: of the checkpoint it is of."""
+    """What an evaluation found, ready for JSON."""
     return {
         "run": str(run_dir),
-        "checkpoint_step": step,
+        "checkpoint_step": evaluation.step,
         "training_seed": load_config(run_dir).run.seed,
         "options": dataclasses.asdict(options),
         "set": dict(extra),
@@ -320,6 +333,7 @@ def results_of_runs(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[dict
         {
             "runs": list(map(str, across.runs)),
             "training_seeds": across.seeds,
+            "checkpoint_steps": across.steps,
             "intervals_range_over": f"{across.size()} training runs",
             "method": method(across.size()),
             "group": {

@@ -13,6 +13,7 @@ import numpy as np
 from socialgrid.config import group_key, load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.config.run_files import CONFIG, runs_in, user_path
+from socialgrid.measures.episodes import episodes_with
 from socialgrid.measures.names import KINDS, Place, measure
 from socialgrid.report.figures import Values
 from socialgrid.report.metrics_file import read_metrics
@@ -104,9 +105,11 @@ class RunCurves:
                 curve[i] = each[agent]
         return curve
 
-    def episodes(self) -> Values:
-        """Episodes that ended in each update, ``[U]``."""
-        found = [row.get("episodes_finished") for row in self._rows]
+    def episodes(self, name: str = "") -> Values:
+        """Episodes that ended in each update, ``[U]``: those that had a number of all together, if
+        one is named.
+        """
+        found = [episodes_with(row, name) for row in self._rows]
         return np.array([value if _is_number(value) else 0 for value in found], np.float64)
 
     def of_group(self, name: str) -> Values:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from socialgrid.config import TrainConfig
 from socialgrid.config.phases import told_of_phase
+from socialgrid.measures.episodes import episodes_with
 from socialgrid.measures.names import words
 from socialgrid.report.console import duration, number
 from socialgrid.report.metrics_file import read_metrics
@@ -45,13 +46,13 @@ def mean_return(rows: Sequence[Mapping[str, Any]], agent: int, solo: bool) -> fl
 
 
 def mean_outcome(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """Mean of a metric of the group over all episodes that ended in these updates."""
-    total, count = 0.0, 0
+    """Mean of a metric of the group over all episodes with one that ended in these updates."""
+    total = count = 0.0
     for row in rows:
         value = row.get("groups", {}).get(name)
         if value is not None:
-            total += value * row["episodes_finished"]
-            count += row["episodes_finished"]
+            episodes = episodes_with(row, name)
+            total, count = total + value * episodes, count + episodes
     return total / count if count else None
 
 

@@ -5,6 +5,7 @@ No heavy imports: the command line reads these.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -138,6 +139,12 @@ class InfluenceOptions(MechanismOptions):
         if self.influence_clip is not None and self.influence_clip <= 0:
             raise ValueError(f"influence_clip {self.influence_clip}: must be positive, or none")
 
+    def unused(self) -> Mapping[str, str]:
+        """See ``MechanismOptions``."""
+        if self.influence_weight:
+            return {}
+        return {"curriculum": f"{self.name}.influence_weight is 0 from beginning to end"}
+
     def unbounded(self) -> tuple[str, ...]:
         """See ``MechanismOptions``: pointwise mutual information has either sign."""
         return ("influence",) if self.divergence == "pmi" else ()
@@ -168,6 +175,13 @@ class BasicInfluenceOptions(InfluenceOptions):
         super().__post_init__()
         if self.num_influencers < 1:
             raise ValueError(f"num_influencers {self.num_influencers}: must be at least 1")
+
+    def unused(self) -> Mapping[str, str]:
+        """See ``MechanismOptions``."""
+        found = dict(super().unused())
+        if "curriculum" in found:
+            found["influencee_weight"] = found["curriculum"]
+        return found
 
 
 @register_mechanism

@@ -2,7 +2,7 @@
 
 import pytest
 
-from socialgrid.config import UsageError, load_preset, parse_train
+from socialgrid.config import UsageError, combination, load_preset, parse_train
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,24 @@ from socialgrid.config import UsageError, load_preset, parse_train
         ("cleanup-mini", "--workers 2 --shards 4", "computes its own batch whole"),
         ("cleanup-mini", "--workers 2 --synchronous --max-staleness 4", "no gradient is stale"),
         ("cleanup-mini", "--kernel 5", "kernel: the only one of network.channels"),
+        ("pendulum-mini", "--algorithm td3 --target-interval 2", "move with the policy, every"),
+        (
+            "pendulum-mini",
+            "--peers 2 --players.algorithms td3,td3 --temperature 0.3",
+            "temperature: nobody learns by sac; players.algorithms names td3, td3",
+        ),
+        ("cleanup-mini", "--social comm-baseline --curriculum 1", "influence_weight is 0 from"),
+        ("cleanup-mini", "--social influence --influence-weight 0 --influencee-weight 1", "is 0 f"),
+        (
+            "goal-cycle-mini",
+            "--players expert,learner:RUN --hide-from-learners goal",
+            "no fresh learner is in players.kinds",
+        ),
+        ("pendulum-mini", "--hide-from-learners goal", "nothing can be hidden in gymnasium:Pend"),
+        ("room-mini", "--closing.trials 5", "dqn plays nothing when"),
+        ("room-mini", "--social peers --epoch-steps 50", "all epochs are alike without peers.temp"),
+        ("room-mini", "--social lectr --epoch-steps 50", "advice is given in all epochs"),
+        ("pendulum-mini", "--social peers --explore-when-advised", "sac draws from its distrib"),
     ],
 )
 def test_an_option_that_counts_for_nothing_is_refused(preset, line, message):
@@ -52,6 +70,13 @@ def test_an_option_that_counts_for_nothing_is_refused(preset, line, message):
         ("cleanup-mini", "--workers 2 --synchronous"),
         ("cleanup-mini", "--workers 2 --max-staleness 4"),
         ("cleanup-mini", "--shards 4"),
+        ("pendulum-mini", "--algorithm td3 --target-interval 3"),
+        ("pendulum-mini", "--peers 2 --players.algorithms td3,sac --temperature 0.3"),
+        ("cleanup-mini", "--social influence --curriculum 1 --influencee-weight 1"),
+        ("goal-cycle-mini", "--hide-from-learners goal"),
+        ("room-mini", "--social early-advising --epoch-steps 50"),
+        ("room-mini", "--social peers --temperature-decay 0.1 --epoch-steps 50"),
+        ("pendulum-mini", "--social peers --players.algorithms sac,td3 --explore-when-advised"),
     ],
 )
 def test_an_option_that_counts_is_taken(preset, line):
@@ -66,3 +91,57 @@ def test_what_counts_in_one_phase_counts(tmp_path):
     )
     config = parse_train(["--learning-rate-steps", "1e6"], load_preset(str(path)), "x")
     assert config.in_phase("then").algorithm.learning_rate_steps == 1e6
+
+
+PHASED = """
+base = "goal-cycle-mini"
+[schedule.options]
+num_clutter = "0:0,100:5"
+[phases.first]
+steps = 1000
+[phases.first.algorithm]
+gamma = 0.5
+[phases.first.options]
+penalty = 0.1
+grid_size = 7
+[phases.first.social.moa]
+coef = 2.0
+[phases.then.algorithm]
+gamma = 0.6
+entropy_coef = 0.5
+[phases.then.options]
+grid_size = 9
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--entropy-coef 0.1", "--algorithm.entropy-coef: these phases keep their own: "
+         "--phases.then.algorithm.entropy_coef 0.5"),
+        ("--set penalty=0.7", "--set penalty: these phases keep their own: "
+         "--phases.first.options.penalty 0.1"),
+        ("--set num_clutter=3", "--set num_clutter: for evaluations only; in training a schedule "
+         "says what it is: --schedule.options num_clutter=0:0,100:5"),
+        ("--social moa --moa.coef=3", "--moa.coef: these phases keep their own: "
+         "--phases.first.social.moa.coef 2.0"),
+        ("--learning-rate 0.1 --set num_goals=2", ""),
+    ],
+)  # fmt: skip
+def test_an_option_that_phases_or_schedules_overrule_is_told(tmp_path, line, said):
+    (tmp_path / "phased.toml").write_text(PHASED)
+    preset = load_preset(str(tmp_path / "phased.toml"))
+    assert combination(line.split(), preset, parse_train(line.split(), preset, "x")) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--gamma 0.9", "--algorithm.gamma: all phases have their own: --phases.first.algorithm"),
+        ("--set grid_size=8", "--set grid_size: all phases .*first.options.grid_size 7, --phases"),
+    ],
+)
+def test_an_option_that_all_phases_overrule_is_refused(tmp_path, line, message):
+    (tmp_path / "phased.toml").write_text(PHASED)
+    with pytest.raises(UsageError, match=message):
+        parse_train(line.split(), load_preset(str(tmp_path / "phased.toml")), "x")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.python.train.runs import run, tiny
 
+from socialgrid.algos import A3C, DQN, PPO, SAC
 from socialgrid.players import Player
 from socialgrid.social import Mechanism
 
@@ -186,7 +187,14 @@ def test_options_that_cannot_be_set_are_refused_at_the_door(folder, name, old, n
 
 @pytest.mark.parametrize(
     ("base", "method", "meant"),
-    [(Mechanism, "chanels", "channels"), (Player, "forgets", "forget")],
+    [
+        (Mechanism, "chanels", "channels"),
+        (Player, "forgets", "forget"),
+        (A3C, "policy_los", "policy_loss"),
+        (PPO, "advantage", "advantages"),
+        (DQN, "_lern", "_learn"),
+        (SAC, "critic_los", "critic_loss"),
+    ],
 )
 def test_methods_that_nobody_calls_are_told(base, method, meant):
     with pytest.warns(UserWarning, match=rf"^Own\.{method}: .* did you mean {meant}\?$"):

@@ -126,6 +126,23 @@ def test_kernels_measure_what_operators_do(monkeypatch, name, kind):
         torch.testing.assert_close(x, learner.pairs()[key], **near, msg=key)
 
 
+def test_a_model_of_others_of_ones_own_is_asked_for_its_own_logits(monkeypatch):
+    learner, env = make("ppo", "moa")
+    rollout = experience(learner, env, steps=7)
+    (mechanism,) = learner.mechanisms
+    model, known = mechanism.model(learner.model), learner.influence(rollout)
+
+    class Doubtful(type(model)):
+        def logits(self, core):
+            return 0.5 * super().logits(core)
+
+    model.__class__ = Doubtful
+    found = learner.influence(rollout)
+    assert not torch.allclose(found, known, atol=1e-4)
+    monkeypatch.setattr(kernels, "KERNELS", None)
+    torch.testing.assert_close(found, learner.influence(rollout), rtol=0.0, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["kl", "pmi", "jsd"])
 def test_basic_influence_is_what_enumeration_gives(kind):
     learner, env = make("ppo", "influence", divergence=kind)

@@ -1,5 +1,6 @@
 """Workers that learn into the same parameters: what they learn, and what happens when one dies."""
 
+import math
 import os
 import shutil
 import signal
@@ -15,8 +16,9 @@ from tests.python.algos.tiny import copy_rollout
 from tests.python.train.runs import TINY, Silent, command
 
 from socialgrid.config import CheckpointError, UsageError, from_dict, load_preset, parse_train
+from socialgrid.measures import fewer
 from socialgrid.models import NonFiniteError
-from socialgrid.report import read_metrics
+from socialgrid.report import mean_outcome, read_metrics
 from socialgrid.train import (
     ActorLearner,
     AsyncTrainer,
@@ -24,6 +26,7 @@ from socialgrid.train import (
     algorithm_of,
     checkpoint,
     create_run,
+    mean_outcomes,
     merged,
     resume_run,
     run_worker,
@@ -483,6 +486,26 @@ def test_returns_of_workers_are_those_of_all_their_episodes():
     assert row["agents"]["solo_return"] == [7.5, None]
     assert row["agents"]["kl"] == [1.5, None]
     assert row["groups"] == {"collective_return": pytest.approx(whole.mean())}
+
+
+def test_what_some_episodes_have_no_number_for_counts_by_those_that_have():
+    episodes = [{"box_step": step, "equality": 1.0} for step in (3.0, math.nan, math.nan, 9.0)]
+    parts = episodes[:3], episodes[3:]
+    rows = [
+        {
+            "episodes_finished": len(own), "solo_episodes_finished": 0, "agents": {},
+            "groups": mean_outcomes(own), "episodes_with": fewer(own),
+        }
+        for own in parts
+    ]  # fmt: skip
+    assert rows[0]["episodes_with"] == {"box_step": 1}
+    assert rows[1]["episodes_with"] == {}
+    row = merged(rows)
+    assert row["groups"] == mean_outcomes(episodes) == {"box_step": 6.0, "equality": 1.0}
+    assert row["episodes_with"] == fewer(episodes) == {"box_step": 2}
+    # So in the mean over the rows of a run.
+    assert mean_outcome(rows, "box_step") == 6.0
+    assert mean_outcome(rows, "equality") == 1.0
 
 
 def test_solo_environments_of_workers_are_the_share_of_the_whole_run(tmp_path):

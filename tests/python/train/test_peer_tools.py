@@ -429,10 +429,11 @@ def test_groups_of_several_runs_count_as_one_run_each(tmp_path):
         values = tuple((value,) for value in groups)
         by_group = [Outcome(f"mean_return_of_group_{g}", (v,)) for g, v in enumerate(values)]
         both = Outcome("mean_return", ((float(np.mean(groups)),),), groups=values)
-        return tmp_path / folder, Evaluation((), (both, *by_group))
+        return tmp_path / folder, Evaluation((), (both, *by_group), step=1000 * len(groups))
 
     text = report_runs([found("one", (1.0, 2.0), 0), found("two", (3.0, 4.0, 5.0), 1)])
-    title, line = text.splitlines()
+    title, lengths, line = text.splitlines()
+    assert lengths == "these runs were not trained for the same time; steps: one 2,000, two 3,000"
     assert title.startswith("2 training runs of 5 groups, 95% confidence over training runs")
     # mean 3, deviation sqrt(2.5), t = 2.776: 3 +- 2.776 * sqrt(2.5 / 5)
     assert line.split()[:5] == ["mean", "return", "3.000", "[1.037,", "4.963]"]

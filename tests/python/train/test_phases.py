@@ -25,7 +25,7 @@ from socialgrid.config import (
     to_dict,
     told_of_phase,
 )
-from socialgrid.config.evaluation import RecordOptions
+from socialgrid.config.evaluation import EvalOptions, RecordOptions, evaluation_config
 from socialgrid.report import read_metrics
 from socialgrid.train import create_run, record, regime_of, resume_run
 
@@ -242,6 +242,8 @@ def test_films_records_and_evaluations_are_of_the_last_phase(tmp_path):
     shown = record(load_config(run_dir), run_dir, RecordOptions(episodes=2, worlds=2), {})
     options = shown.about["options"]
     assert (shown.num_steps, options["max_steps"], options["see_through_walls"]) == (5, 5, True)
+    shown = record(trainer.config, None, RecordOptions(episodes=2, worlds=2), {})  # as of a preset
+    assert (shown.num_steps, shown.about["options"]["max_steps"]) == (5, 5)
     assert cli.evaluate([str(run_dir), "--episodes", "2", "--seeds", "0"]) == 0
 
 
@@ -475,6 +477,14 @@ def test_shipped_conditions_fit_their_presets(tmp_path):
         for condition in config.closing.conditions.values():
             config.in_condition(condition)
         assert config.closing.fitting(len(config.players.kinds)) == config.closing.measures
+
+
+def test_worlds_of_presets_are_those_of_their_last_phases():
+    run = load_preset("goal-cycle").config
+    moved = evaluation_config(run, EvalOptions(world="follow-full-size"), {})
+    last = Course(load_preset("follow-full-size").config).configs[-1]
+    assert moved.env.options["grid_size"] == last.env.options["grid_size"] == 13
+    assert moved.env.options["penalty"] == last.env.options["penalty"]
 
 
 def test_the_last_phase_at_full_size_is_the_published_world():

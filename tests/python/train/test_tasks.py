@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import socialgrid
-from socialgrid.config import UsageError
-from socialgrid.train import OwnGames, Phase, SharedWorlds, Worlds
+from socialgrid.config import UsageError, from_dict
+from socialgrid.train import OwnGames, Phase, SharedWorlds, Worlds, make_tasks
 
 
 def rooms(agents: int = 3, copies: int = 2, first: int = 0, **options: object) -> OwnGames:
@@ -48,6 +48,23 @@ def test_own_games_are_the_simulators_environments_by_agent() -> None:
         assert np.array_equal(step.next_obs.numpy(), wanted.reshape(3, 2, 4))
         ended += int(step.done.sum())
     assert ended == 12  # six environments, twice four steps
+
+
+def test_own_games_hide_from_a_single_learner_what_shared_worlds_hide() -> None:
+    """What nobody but a lone learner was there to see was never hidden from it."""
+    table = {
+        "algorithm": {"name": "dqn"},
+        "env": {"num_envs": 4, "options": {"grid_size": 6, "num_clutter": 0}},
+        "players": {"kinds": ["learner"], "hide_from_learners": ["goal"]},
+    }
+    hidden = make_tasks(from_dict(table), 4, seed=1).reset()
+    table["players"] = {"kinds": ["learner"]}
+    seen = make_tasks(from_dict(table), 4, seed=1).reset()
+    assert hidden.shape == seen.shape
+    assert not torch.equal(hidden, seen)
+    shown = {"hide": [["goal"]], "grid_size": 6, "num_clutter": 0}
+    table["env"] = {"num_envs": 4, "options": shown}
+    assert torch.equal(make_tasks(from_dict(table), 4, seed=1).reset(), hidden)
 
 
 def test_an_agents_games_do_not_depend_on_the_others() -> None:

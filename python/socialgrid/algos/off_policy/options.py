@@ -161,7 +161,8 @@ class TD3Config(OffPolicyConfig):
     target_noise_clip: float = 0.5
     """Largest such noise."""
     policy_delay: int = 2
-    """Gradient steps of the critics for each of the policy and of the targets."""
+    """Gradient steps of the critics for each of the policy and of the targets; these move in such
+    steps that are multiples of ``target_interval`` as well."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -177,4 +178,9 @@ class TD3Config(OffPolicyConfig):
         found = dict(super().unused(discrete=discrete))
         if not self.target_noise:
             found["target_noise_clip"] = "algorithm.target_noise is 0"
+        if self.policy_delay % self.target_interval == 0:
+            found["target_interval"] = (
+                f"targets move with the policy, every algorithm.policy_delay {self.policy_delay} "
+                "gradient steps"
+            )
         return found

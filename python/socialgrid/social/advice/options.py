@@ -193,6 +193,12 @@ class PeersOptions(AdviserOptions):
             named = ", ".join(self.advice) or "none of them"
             reason = f"it counts where peers.advice has trust or agent-values; here it has {named}"
             found |= dict.fromkeys(_OF_TRUST, reason)
+        falling = self.choice == "boltzmann" and self.temperature_decay
+        ending = self.budget_epochs is not None or self.budget_share is not None
+        if not (falling or ending or self.solo_ratio):
+            found["epoch_steps"] = (
+                "all epochs are alike without peers.temperature_decay, solo_ratio or a budget"
+            )
         if self.choice == "others" or not self.advice:
             reason = "it counts where peers.advice names terms; here nobody is weighed"
             found["normalise"] = reason
@@ -278,7 +284,10 @@ class LeCTROptions(AdviserOptions):
 
     def unused(self) -> Mapping[str, str]:
         """See ``MechanismOptions``."""
-        found = {"peers_explore": "teachers choose what they advise, whatever they would do"}
+        found = {
+            "peers_explore": "teachers choose what they advise, whatever they would do",
+            "epoch_steps": "advice is given in all epochs",
+        }
         if self.progress != "veg":
             reason = f"it counts where lectr.progress is veg; here it is {self.progress}"
             found |= dict.fromkeys(("threshold", "threshold_rate"), reason)

@@ -90,7 +90,7 @@ class ModelledInfluence(Influence):
         visible = batch.visible[:-1].flatten(0, 1).transpose(0, 1).bool()
         before = before.flatten(1, 2)
         found = x.new_zeros((*action.shape, moa.world), dtype=torch.float32)
-        if known(network) and usable(moa.lstm, moa.head, x, before):
+        if type(moa) is ModelOfOthers and known(network) and usable(moa.lstm, moa.head, x, before):
             pairs = policy, action, following, visible, mask & ~done
             self._compiled(network, (x, before, taken), pairs, found, heard)
             return found.transpose(0, 1).reshape(*shape, moa.world)

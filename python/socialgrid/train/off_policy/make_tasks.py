@@ -52,7 +52,7 @@ def make_tasks(
         env.game,
         count,
         num_envs,
-        env.options,
+        phase_at(config, 0).options,  # and what is hidden from learners
         seed=seed,
         num_threads=env.num_threads,
         obs_mode=config.obs_mode,

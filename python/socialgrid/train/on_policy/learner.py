@@ -130,8 +130,10 @@ def _check_world(learner: AnyLearner, config: TrainConfig, episodes: int) -> Non
     """
     options = phase_at(config, episodes).options
     worlds = worlds_to_play(config, options, config.run.seed, 1, num_threads=1)
-    fits = sees_alike(learner, worlds.env)
-    worlds.close()
+    try:
+        fits = sees_alike(learner, worlds.env)
+    finally:
+        worlds.close()
     if not fits:
         asked = ", ".join(f"{name} {value}" for name, value in options.items())
         raise UsageError(

@@ -29,7 +29,7 @@ def record(
     """Play and record.
 
     Args:
-        config: of a preset or a run: its world, that of the last phase of a run, and its players.
+        config: of a preset or a run: its world, that of the last phase, and its players.
         run_dir: of the run; ``None`` for a preset.
         options: whom, and for how long.
         extra: game options given on the command line.
@@ -39,7 +39,7 @@ def record(
     """
     seats = _seats(config, run_dir, options.players)
     agent = _whom(seats, options.agent)
-    world = config if run_dir is None else Course(config).configs[-1]
+    world = Course(config).configs[-1]
     settings = {**world.env.options, **extra}
     if "hide" not in extra:
         hidden = eyes_of(seats, settings)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from socialgrid.measures.episodes import episodes_with
+
 Array = npt.NDArray[Any]
 
 
@@ -52,8 +54,8 @@ _OWN = ("worker", "steps", "stepping", "staleness", "dropped")
 
 def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Rows of several workers as one: counts add up, numbers of episodes are means over those
-    episodes (a spread is that of all of them together), everything else over workers; what a worker
-    has no number for (None) does not count.
+    episodes that have one (a spread is that of all of them together), everything else over workers;
+    what a worker has no number for (None) does not count.
     """
     together, solo = ([float(row[name]) for row in rows] for name in _COUNTS)
     evenly = [1.0] * len(rows)
@@ -62,8 +64,21 @@ def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [r.get(name) for r in rows]
         if name in _COUNTS:
             row[name] = sum(values)
+        elif name == "episodes_with":
+            row[name] = {
+                metric: sum(int(episodes_with(r, metric)) for r in rows)
+                for metric in dict.fromkeys(metric for own in values for metric in own or ())
+            }
+        elif name == "groups":
+            row[name] = {
+                metric: _mean(
+                    [(own or {}).get(metric) for own in values],
+                    [float(episodes_with(r, metric)) for r in rows],
+                )
+                for metric in dict.fromkeys(metric for own in values for metric in own or ())
+            }
         elif name not in _OWN:
-            row[name] = _mean(values, together if name == "groups" else evenly)
+            row[name] = _mean(values, evenly)
     agents = row["agents"]
     for name, counts in (("return", together), ("solo_return", solo)):
         if name in agents:

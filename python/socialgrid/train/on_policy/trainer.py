@@ -14,7 +14,7 @@ from torch import Tensor
 
 from socialgrid.algos.ranks import ALONE, Ranks, raise_first
 from socialgrid.config import TrainConfig
-from socialgrid.measures.episodes import EpisodeMetrics
+from socialgrid.measures.episodes import EpisodeMetrics, fewer
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.train.device import cores_of, settle_on, threads_of
 from socialgrid.train.on_policy.collecting import Collector
@@ -289,8 +289,9 @@ class Trainer(Run):
         self.seconds += seconds
         self._clock_total = seconds
         numbers = self._numbers(learnt, together, solo)
+        outcomes = [one.outcomes for one in episodes if not one.alone]
         if len(self.names) > 1 or self.worlds.env.event_names:  # else returns say it all
-            numbers.log_groups(mean_outcomes([one.outcomes for one in episodes if not one.alone]))
+            numbers.log_groups(mean_outcomes(outcomes))
         row: dict[str, Any] = {
             "update": self.update,
             "env_steps": self.env_steps,
@@ -306,6 +307,8 @@ class Trainer(Run):
             **numbers.by_kind(),
             **visited,
         }
+        if "groups" in row and (few := fewer(outcomes)):
+            row["episodes_with"] = few
         self.follow_phases(row)
         return row
 
