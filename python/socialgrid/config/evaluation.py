@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from socialgrid.config.course import Course
 from socialgrid.config.errors import UsageError
+from socialgrid.config.maps import with_game_options
 from socialgrid.config.presets import load_preset
 from socialgrid.config.schema import TrainConfig
 
@@ -150,7 +151,8 @@ def evaluation_config(
         kinds = kinds if run.advised else list(world.players.kinds)
     elif options.game and options.game != env.game:
         env = dataclasses.replace(env, game=options.game, options=own)
-    env = dataclasses.replace(env, options={**env.options, **extra}, double_buffer=False)
+    options_there = with_game_options(env.options, extra)
+    env = dataclasses.replace(env, options=options_there, double_buffer=False)
     if options.players:
         if run.advised:
             raise UsageError("players: peers are evaluated by themselves, each in its own task")

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from socialgrid.algos.options import ALGORITHMS, AlgorithmConfig
 from socialgrid.config.errors import UsageError, closest, nearest
+from socialgrid.config.maps import with_game_options, without_world
 from socialgrid.config.renamed import RENAMED
 from socialgrid.social.roles import Chosen, MechanismOptions
 
@@ -80,6 +81,8 @@ def override(base: T, data: Any, where: str = "", root: type | None = None) -> T
             changes[key] = _chosen(current, value, name, root)
         elif dataclasses.is_dataclass(current):
             changes[key] = override(current, value, name, root)
+        elif name == "env.options" and isinstance(value, Mapping):
+            changes[key] = with_game_options(current, value)
         elif isinstance(current, Mapping) and isinstance(value, Mapping):
             changes[key] = {**current, **value}
         else:
@@ -257,6 +260,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         old = result.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            value = merged(old, value)  # noqa: PLW2901
+            kept = without_world(old, value) if key == "options" else old
+            value = merged(kept, value)  # noqa: PLW2901
         result[key] = value
     return result

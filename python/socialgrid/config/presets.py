@@ -11,10 +11,12 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from socialgrid.algos.options import ALGORITHMS, PPOConfig
 from socialgrid.config.errors import UsageError, nearest, told
+from socialgrid.config.maps import with_map_rows
 from socialgrid.config.overrides import algorithm_name, mechanism_options, merged, to_dict
 from socialgrid.config.reading import from_dict
 from socialgrid.config.run_files import read_preset, user_path, without_integrity
@@ -270,8 +272,10 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
     """
     if name in _seen:
         raise UsageError(f"preset {name}: its chain of bases returns to itself")
+    folder = Path()
     if name.endswith((".toml", ".json")):
         path = user_path(name)
+        folder = path.parent
         try:
             if not path.is_file():
                 raise UsageError(f"{name}: no such file")
@@ -301,7 +305,7 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
         raise UsageError(f"{name}: base and description must be text")
     base = load_preset(base_name, (*_seen, name)).layers if base_name else ()
     try:
-        layers = (*base, _layer(data))
+        layers = (*base, _layer(with_map_rows(data, folder)))
         bare = Preset(title, description, TrainConfig(), layers)
         for variant in layers[-1].variants:
             if variant in ALGORITHMS:

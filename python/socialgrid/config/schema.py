@@ -13,6 +13,7 @@ from typing import Any
 
 from socialgrid.config.closing import ConditionConfig
 from socialgrid.config.errors import UsageError
+from socialgrid.config.maps import with_game_options
 from socialgrid.config.overrides import override
 from socialgrid.config.phases import PhaseConfig
 from socialgrid.config.regimes import Regime, regime_of
@@ -115,9 +116,8 @@ class TrainConfig(Sections):
         if condition.options:
             kept = {k: v for k, v in self.schedule.options.items() if k not in condition.options}
             schedule = dataclasses.replace(schedule, options=kept)
-        env = dataclasses.replace(
-            self.env, options={**self.env.options, **condition.options}, double_buffer=False
-        )
+        options = with_game_options(self.env.options, condition.options)
+        env = dataclasses.replace(self.env, options=options, double_buffer=False)
         return dataclasses.replace(self, players=players, env=env, schedule=schedule)
 
     def _read_closing(self) -> None:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from socialgrid.config.errors import UsageError
+from socialgrid.config.maps import with_map_rows
 
 _POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d{1,3}")
 _SEEDS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
@@ -135,15 +136,16 @@ def _may_be_none(kind: Any) -> bool:
 
 
 def read_pair(word: str, where: str) -> tuple[str, Any]:
-    """``key=value`` as both.
+    """``key=value`` as both; a file of ``map=FILE.txt`` as its rows.
 
     Raises:
-        UsageError: a word without ``=``.
+        UsageError: a word without ``=``, or a map's file that cannot be read.
     """
     key, equals, text = word.partition("=")
     if not equals or not key:
         raise UsageError(f"--{where}: {word!r} is not key=value")
-    return key, read_value(text)
+    (value,) = with_map_rows({key: read_value(text)}).values()
+    return key, value
 
 
 def read_value(text: str) -> Any:

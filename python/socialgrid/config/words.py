@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from socialgrid.algos.options import ALGORITHMS
 from socialgrid.config.errors import UsageError, closest
 from socialgrid.config.help import choices, game_options
+from socialgrid.config.maps import with_game_options
 from socialgrid.config.overrides import field_types, only, owners_of, to_dict
 from socialgrid.config.overruled import GAME, check_overruled, told_of_overruled
 from socialgrid.config.presets import Preset
@@ -133,10 +134,9 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         print(game_options(config.env))
         raise
     same = parsed["env"]["game"] == config.env.game
-    parsed["env"]["options"] = {
-        **(config.env.options if same else {}),
-        **tables["env.options"],
-    }
+    parsed["env"]["options"] = with_game_options(
+        config.env.options if same else {}, tables["env.options"]
+    )
     for name in ("conditions", "reference"):
         parsed["closing"][name] = to_dict(config)["closing"][name]
     parsed["phases"] = _phases(config, tables["phases"])

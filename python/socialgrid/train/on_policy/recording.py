@@ -12,6 +12,7 @@ import torch
 from socialgrid.config import Course, TrainConfig, UsageError, load_config, parse_player
 from socialgrid.config.errors import about
 from socialgrid.config.evaluation import RecordOptions
+from socialgrid.config.maps import with_game_options
 from socialgrid.data.trajectories import FORMAT, Trajectories
 from socialgrid.models.spec import hidden_from
 from socialgrid.train.cast import Seat, companies, eyes_of, seats_of
@@ -40,7 +41,7 @@ def record(
     seats = _seats(config, run_dir, options.players)
     agent = _whom(seats, options.agent)
     world = Course(config).configs[-1]
-    settings = {**world.env.options, **extra}
+    settings = with_game_options(world.env.options, extra)
     if "hide" not in extra:
         hidden = eyes_of(seats, settings)
         settings.pop("hide", None)
