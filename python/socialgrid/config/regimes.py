@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import socialgrid
 from socialgrid.algos.options import (
@@ -92,6 +93,12 @@ class Regime(ABC):
                 "no fresh learner is in players.kinds: learner:RUN sees what it saw in that run"
             )
         return found
+
+    def unused_there(self, config: Sections, given: Collection[str]) -> Mapping[str, str]:
+        """Options that count for nothing in a task which has to be made in order to know, if any
+        of those ``given`` might.
+        """
+        return {}
 
     @abstractmethod
     def _check(self, config: Sections) -> None:
@@ -207,9 +214,7 @@ class OffPolicy(Regime):
         if not algorithm.remembers:
             found["network.memory"] = f"{algorithm.name} has no memory"
         if _reads_vectors(config):
-            reason = f"observations of {config.env.game} are vectors; algorithm.hidden counts"
-            for name in ("channels", "kernel", "first_kernel", "features", "negative_slope"):
-                found[f"network.{name}"] = reason
+            found |= _without_views(config)
         if not config.evaluation.interval:
             found["evaluation.episodes"] = "evaluation.interval says how often, here never"
         reason = f"{algorithm.name} plays nothing when it is over; {', '.join(self.others)} do"
@@ -229,6 +234,27 @@ class OffPolicy(Regime):
                 f"nobody explores on top of advice; it counts with {adviser.name}."
                 "explore_when_advised, or where somebody learns by sac"
             )
+        return found
+
+    def unused_there(self, config: Sections, given: Collection[str]) -> Mapping[str, str]:
+        """See ``Regime``; of tasks of Gymnasium's own, whose code may be run."""
+        name, found = config.env.gymnasium_id, dict[str, str]()
+        asked = any(path.startswith("network.") or path in _OF_ACTIONS for path in given)
+        if name is None or ":" in name or not asked:
+            return found
+        with contextlib.suppress(Exception), warnings.catch_warnings():  # others say what is wrong
+            import gymnasium  # noqa: PLC0415 (only here is it needed)
+
+            warnings.simplefilter("ignore")
+            env = gymnasium.make(name, **config.env.options)
+            if len(env.observation_space.shape or ()) < 2:
+                found |= _without_views(config)
+            if isinstance(env.action_space, gymnasium.spaces.Box):
+                found["algorithm.target_entropy_ratio"] = "it counts where actions are discrete"
+            elif isinstance(config.algorithm, OffPolicyConfig):
+                options = config.algorithm.unused(discrete=True)
+                found |= {f"algorithm.{option}": why for option, why in options.items()}
+            env.close()
         return found
 
     def check_phases(self, config: Sections) -> None:
@@ -286,6 +312,10 @@ class OffPolicy(Regime):
             raise UsageError(f"schedule: {name} follows none; {', '.join(self.others)} do")
 
 
+_OF_ACTIONS = tuple(  # options that count for some kinds of actions only
+    f"algorithm.{name}"
+    for name in ("target_entropy_ratio", "state_dependent_noise", "log_std_init", "noise_interval")
+)
 _OFF = {  # options that only some algorithms know, as if they did not exist
     "players.groups": "--players.groups 1",
     "players.algorithms": "--players.algorithms none",
@@ -297,6 +327,13 @@ def _samples(algorithm: str) -> bool:
     """Whether policies of an off-policy algorithm are distributions."""
     options = ALGORITHMS[algorithm]
     return issubclass(options, OffPolicyConfig) and options.samples
+
+
+def _without_views(config: Sections) -> dict[str, str]:
+    """Options of networks that look at views."""
+    reason = f"observations of {config.env.game} are vectors; algorithm.hidden counts"
+    names = ("channels", "kernel", "first_kernel", "features", "negative_slope")
+    return {f"network.{name}": reason for name in names}
 
 
 def _reads_vectors(config: Sections) -> bool:

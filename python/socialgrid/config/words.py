@@ -228,12 +228,14 @@ def _check_use(words: Sequence[str], config: TrainConfig) -> None:
     for phase in config.phases:  # what counts in any of them counts
         there = _unused(config.in_phase(phase))
         unused = {option: why for option, why in unused.items() if option in there}
+    given = {}
     for word in filter(is_option, words):
         section, _, leaf = word[2:].partition("=")[0].replace("-", "_").partition(".")
-        path = f"{section}.{leaf.removeprefix('no_')}"
-        for option, why in unused.items():
-            if option.replace("-", "_") == path:
-                raise UsageError(f"{word.partition('=')[0]}: {why}")
+        given[f"{section}.{leaf.removeprefix('no_')}"] = word.partition("=")[0]
+    unused |= config.regime.unused_there(config, given)
+    for option, why in unused.items():
+        if named := given.get(option.replace("-", "_")):
+            raise UsageError(f"{named}: {why}")
 
 
 def _unused(config: TrainConfig) -> dict[str, str]:

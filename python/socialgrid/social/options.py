@@ -225,7 +225,7 @@ class MoaOptions(InfluenceOptions):
     coef: float = 1.312
     """Weight of the cross-entropy of the others' next actions."""
     visible_only: bool = False
-    """Learn from, and influence, visible agents only."""
+    """Learn from visible agents only; influence is of visible ones whatever this is."""
     memory: int = 128
     """Units of the model's LSTM."""
 

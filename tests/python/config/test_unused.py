@@ -43,6 +43,17 @@ from socialgrid.config import UsageError, combination, load_preset, parse_train
             "--players expert,learner:RUN --hide-from-learners goal",
             "no fresh learner is in players.kinds",
         ),
+        ("pendulum-mini", "--target-entropy-ratio 0.5", "it counts where actions are discrete"),
+        (
+            "pendulum-mini",
+            "--features 32",
+            "of gymnasium:Pendulum-v1 are vectors; algorithm.hidden",
+        ),
+        (
+            "pendulum-mini",
+            "--env gymnasium:CartPole-v1 --noise-interval 4",
+            "noise-interval: it counts where actions are continuous",
+        ),
         ("pendulum-mini", "--hide-from-learners goal", "nothing can be hidden in gymnasium:Pend"),
         ("room-mini", "--closing.trials 5", "dqn plays nothing when"),
         ("room-mini", "--social peers --epoch-steps 50", "all epochs are alike without peers.temp"),
@@ -64,7 +75,9 @@ def test_an_option_that_counts_for_nothing_is_refused(preset, line, message):
         ("room-mini", "--social peers --advice trust --no-advantage"),
         ("pendulum-mini", "--social peers --no-peers-explore"),
         ("pendulum-mini", "--social peers --players.algorithms sac,td3 --no-peers-explore"),
-        ("pendulum-mini", "--noise-interval 4 --target-entropy-ratio 0.5"),
+        ("pendulum-mini", "--noise-interval 4 --target-entropy -3"),
+        ("pendulum-mini", "--env gymnasium:CartPole-v1 --target-entropy-ratio 0.5"),
+        ("pendulum-mini", "--env gymnasium:nobodys:Task-v0 --features 32"),  # its code is not run
         ("goal-cycle-mini", "--learning-rate-end 1e-5 --learning-rate-steps 1e6"),
         ("goal-cycle-mini", "--closing.trials 5 --closing.measures return:0 --kernel 2"),
         ("cleanup-mini", "--workers 2 --synchronous"),
