@@ -3,6 +3,7 @@
     python bench/two_results.py --out two-results                 # all runs, two at a time
     python bench/two_results.py --out two-results --jobs 16 --seconds 420
     python bench/two_results.py --out two-results --seconds 0     # only print the tables again
+    python bench/two_results.py --only size,size-alone --seeds 3 4
 
 Every run is a process of its own with one thread, in the order of importance. What is finished is
 kept in OUT/results.json at once; when the time is over the runs under way write checkpoints and
@@ -353,6 +354,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
     parser.add_argument("--seconds", type=float, default=1e9, help="when to stop (default: never)")
     parser.add_argument("--only", default="", help="arms, with commas between them")
+    parser.add_argument("--seeds", type=int, nargs="+", choices=SEEDS, help="only these")
     args = parser.parse_args()
     if importlib.util.find_spec("socialgrid") is None:
         build_and_restart()
@@ -363,7 +365,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "results.json"
     results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    runs = [run for run in plan() if run.arm in arms]
+    seeds = args.seeds or SEEDS
+    runs = [run for run in plan() if run.arm in arms and run.seed in seeds]
     work(runs, args.out, args.jobs, args.seconds, results)
     text = [f"{len(results)} runs; {provenance()}", ""]
     for table in (follow_table, further_tables, box_table, means):
