@@ -37,7 +37,7 @@ def play(argv: Sequence[str] | None = None) -> int:
 
 
 def plot(argv: Sequence[str] | None = None) -> int:
-    """``socialgrid-plot [LABEL=]RUN... | arms | table | correlation | groups | schelling``.
+    """``socialgrid-plot [LABEL=]RUN... | arms | table | csv | correlation | groups | ...``.
 
     Returns the exit code.
     """

@@ -1,4 +1,4 @@
-"""socialgrid-plot arms, table, correlation and groups: experiments out of many runs."""
+"""socialgrid-plot arms, table, correlation, groups and csv: experiments out of many runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from socialgrid.commands.named_runs import picture_of, take_runs
-from socialgrid.config.errors import UsageError
+from socialgrid.config.errors import UsageError, told
+from socialgrid.config.run_files import guard_output, user_path, write_whole
 from socialgrid.config.words import parse
 from socialgrid.report.comparison import (
     Trial,
@@ -22,6 +23,7 @@ from socialgrid.report.correlation import report_correlation
 from socialgrid.report.figures import need_matplotlib
 from socialgrid.report.group_sizes import compare_group_sizes, draw_group_sizes, report_group_sizes
 from socialgrid.report.runs import RunCurves
+from socialgrid.report.table import as_csv, long_table
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,14 @@ class GroupsOptions:
 
     out: str = ""
     """The picture (.png, .pdf, .svg); group-sizes.png in the first run's directory by default."""
+
+
+@dataclass(frozen=True)
+class CsvOptions:
+    """Where to write every number of metrics.jsonl, a line each."""
+
+    out: str = ""
+    """The file; the terminal by default."""
 
 
 def arms(prog: str, words: list[str]) -> int:
@@ -122,11 +132,30 @@ def groups(prog: str, words: list[str]) -> int:
     return 0
 
 
+def csv(prog: str, words: list[str]) -> int:
+    """``socialgrid-plot csv [LABEL=]RUN...``: every number of the runs, for other programs."""
+    runs, rest = take_runs("csv", words)
+    options = parse(CsvOptions, rest, f"{prog} csv [LABEL=]RUN...")
+    text = as_csv(long_table(runs))
+    if not options.out:
+        print(text, end="")
+        return 0
+    path = user_path(options.out)
+    try:
+        guard_output(path)
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise UsageError(told(error, path)) from None
+    print(path)
+    return 0
+
+
 COMMANDS: dict[str, Callable[[str, list[str]], int]] = {
     "arms": arms,
     "table": table,
     "correlation": correlation,
     "groups": groups,
+    "csv": csv,
 }
 """By the word that names them."""
 

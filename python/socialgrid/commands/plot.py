@@ -21,7 +21,7 @@ from socialgrid.report.runs import RunCurves
 @dataclass(frozen=True)
 class PlotOptions:
     """What to draw. Over many runs: socialgrid-plot arms, table, correlation or groups; in several
-    worlds: worlds or bars; what a game pays: schelling (each with --help)."""
+    worlds: worlds or bars; what a game pays: schelling; numbers: csv (each with --help)."""
 
     out: str = ""
     """The picture (.png, .pdf, .svg); curves.png in the (first) run's directory by default."""

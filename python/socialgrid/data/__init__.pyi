@@ -16,5 +16,6 @@ from socialgrid.data.sequence_replay import SequenceReplay as SequenceReplay
 from socialgrid.data.sequences import Judged as Judged
 from socialgrid.data.sequences import Minibatch as Minibatch
 from socialgrid.data.sum_tree import SumTree as SumTree
+from socialgrid.data.trajectories import Play as Play
 from socialgrid.data.trajectories import Trajectories as Trajectories
 from socialgrid.data.trajectories import read_trajectories as read_trajectories

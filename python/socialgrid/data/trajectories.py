@@ -1,6 +1,7 @@
-"""What one agent saw and did, in a file: for learners that imitate it.
+"""What one agent saw, did and got, in a file: for learners that imitate it, and for other people's.
 
 The file is an archive of plain arrays (``.npz``) and holds nothing that could be executed.
+``numpy.load`` opens it, too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -22,21 +23,53 @@ import torch
 
 from socialgrid.data.rollout import Rollout
 
-FORMAT = 1
+FORMAT = 2
 _DTYPES: dict[str, tuple[str, ...]] = {
     "obs": ("uint8", "uint16"),
     "action": ("int16",),
+    "reward": ("float32",),
     "active": ("bool",),
     "reset": ("bool",),
     "done": ("bool",),
+    "terminated": ("bool",),
+    "truncated": ("bool",),
+    "last_obs": ("uint8", "uint16"),
     "atlas": ("uint8",),
     "about": ("uint8",),
 }
 _ABOUT: dict[str, type] = {
     "format": int, "game": str, "options": dict, "hidden": list, "obs_mode": str,
     "actions": list, "player": str, "agent": int, "players": list, "seed": int,
+    "world_seed": int,
 }  # fmt: skip
 _MOST_ABOUT = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Play:
+    """One agent in one episode, from the step in which it came into play to that in which it ended.
+
+    Attributes:
+        obs: uint8 or uint16 ``[L + 1, *obs_shape]``, seen before each of the ``L`` steps, and
+            after the last one.
+        action: int16 ``[L]``.
+        reward: float32 ``[L]``.
+        terminated: whether it ended by the rules of the game; otherwise the time limit cut it off.
+        world: in which of the worlds that were played at once.
+        step: how many steps that world had been played before; who was there meanwhile has the
+            same numbers in a recording of its own.
+    """
+
+    obs: npt.NDArray[Any]
+    action: npt.NDArray[np.int16]
+    reward: npt.NDArray[np.float32]
+    terminated: bool
+    world: int
+    step: int
+
+    def __len__(self) -> int:
+        """L."""
+        return len(self.action)
 
 
 @dataclass(frozen=True)
@@ -46,21 +79,31 @@ class Trajectories:
     Attributes:
         obs: uint8 or uint16 ``[T, E, *obs_shape]``, seen before the step.
         action: int16 ``[T, E]``, what the agent did.
+        reward: float32 ``[T, E]``, what it got for that.
         active: bool ``[T, E]``, in play before the step.
         reset: bool ``[T, E]``, memory is zeroed before the step, as in ``Rollout``.
         done: bool ``[T, E]``, the episode ended in the step.
+        terminated: bool ``[T, E]``, the agent's play ended in the step, by the rules of the game.
+        truncated: bool ``[T, E]``, it was cut off there by the time limit.
+        last_obs: like ``obs``, ``[F, *obs_shape]``: what the agent saw after each of these ``F``
+            steps, in their order.
         atlas: uint8 ``[K, t, t, 3]``, the tiles whose numbers ``obs`` holds; none of pixels.
         about: where they come from: format, game, options (of the game), hidden (kinds of objects
             that the agent did not see), obs_mode, actions (their names), player, agent (its slot),
-            players (everybody in the world) and seed.
+            players (everybody in the world), seed (of the recording) and world_seed (of the batch:
+            with it, the options and everybody's actions, the simulator plays the same again).
         path, digest: of the file that they were read from, and its SHA-256; empty if of none.
     """
 
     obs: npt.NDArray[Any]
     action: npt.NDArray[np.int16]
+    reward: npt.NDArray[np.float32]
     active: npt.NDArray[np.bool_]
     reset: npt.NDArray[np.bool_]
     done: npt.NDArray[np.bool_]
+    terminated: npt.NDArray[np.bool_]
+    truncated: npt.NDArray[np.bool_]
+    last_obs: npt.NDArray[Any]
     atlas: npt.NDArray[np.uint8]
     about: Mapping[str, Any]
     path: str = ""
@@ -72,7 +115,7 @@ class Trajectories:
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise ValueError(f"about: {name} is {value!r}, no {kind.__name__}")
         if self.about["format"] != FORMAT:
-            raise ValueError(f"format {self.about['format']}, can read {FORMAT}")
+            raise ValueError(f"format {self.about['format']}, can read {FORMAT}: record it anew")
         for name in ("hidden", "actions", "players"):
             if not all(isinstance(item, str) for item in self.about[name]):
                 raise ValueError(f"about: {name} must hold names")
@@ -83,17 +126,25 @@ class Trajectories:
         shape = self.action.shape
         if len(shape) != 2 or 0 in shape:
             raise ValueError(f"action has shape {shape}, must be [steps, worlds]")
-        for name in ("active", "reset", "done"):
+        for name in ("reward", "active", "reset", "done", "terminated", "truncated"):
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, action {shape}")
         if self.obs.shape[:2] != shape or not 4 <= self.obs.ndim <= 5 or 0 in self.obs.shape:
             raise ValueError(f"obs has shape {self.obs.shape}, action {shape}")
+        views = int((self.terminated | self.truncated).sum()), *self.obs.shape[2:]
+        if self.last_obs.shape != views or self.last_obs.dtype != self.obs.dtype:
+            raise ValueError(
+                f"last_obs is {self.last_obs.dtype} of shape {self.last_obs.shape}, must be "
+                f"{self.obs.dtype} of {views}"
+            )
         if self.action.min() < 0 or self.action.max() >= len(self.about["actions"]):
             raise ValueError(f"action must hold numbers of {len(self.about['actions'])} actions")
         if not self.reset[0].all():
             raise ValueError("reset must be true in the first step: an episode begins there")
-        if self.about["obs_mode"] == "tiles" and self.obs.max() >= len(self.atlas):
-            raise ValueError(f"obs must hold numbers of {len(self.atlas)} tiles")
+        for views_of in (self.obs, self.last_obs):
+            known = self.about["obs_mode"] != "tiles" or views_of.max(initial=0) < len(self.atlas)
+            if not known:
+                raise ValueError(f"obs must hold numbers of {len(self.atlas)} tiles")
 
     @property
     def num_steps(self) -> int:
@@ -104,6 +155,34 @@ class Trajectories:
     def num_worlds(self) -> int:
         """E."""
         return int(self.action.shape[1])
+
+    def plays(self) -> Iterator[Play]:
+        """The agent's episodes, in the order in which they ended; without those that had not."""
+        begun = self.active.copy()
+        begun[1:] &= ~self.active[:-1] | self.done[:-1] | self.terminated[:-1]
+        ends = np.argwhere(self.terminated | self.truncated)
+        first = np.where(begun, np.arange(self.num_steps)[:, None], -1)
+        first = np.maximum.accumulate(first, 0)
+        for view, (t, e) in zip(self.last_obs, ends, strict=True):
+            rows = slice(int(first[t, e]), int(t) + 1)
+            yield Play(
+                np.concatenate([self.obs[rows, e], view[None]]), self.action[rows, e],
+                self.reward[rows, e], bool(self.terminated[t, e]), int(e), rows.start,
+            )  # fmt: skip
+
+    def pixels(self, obs: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Views as pictures, uint8 ``[..., H, W, 3]``; they are already where tiles have no part.
+
+        Args:
+            obs: ``[..., *obs_shape]``, of these trajectories.
+        """
+        if self.about["obs_mode"] != "tiles":
+            return obs
+        *front, height, width = obs.shape
+        tile = self.atlas.shape[1]
+        drawn = np.moveaxis(self.atlas[obs], -3, -4)  # [..., V, t, V, t, 3]
+        found: npt.NDArray[np.uint8] = drawn.reshape(*front, height * tile, width * tile, 3)
+        return found
 
     def stretches(self, steps: int) -> int:
         """How many stretches of so many steps there are; the last one may be shorter."""

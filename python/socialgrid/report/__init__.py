@@ -44,6 +44,7 @@ from socialgrid.report.metrics_file import MetricsFile, finite, read_metrics
 from socialgrid.report.pictures import Image, enlarge, fit_into, view_image
 from socialgrid.report.runs import RunCurves
 from socialgrid.report.summary import mean_outcome, mean_return, summarise, tenth
+from socialgrid.report.table import Entry, as_csv, long_table
 from socialgrid.report.video import frame, go_on, with_curves, write_video
 from socialgrid.report.worlds import Bar, bars_of, bars_table
 
@@ -51,6 +52,7 @@ __all__ = [
     "Bar",
     "Console",
     "Curve",
+    "Entry",
     "Evaluation",
     "Events",
     "Image",
@@ -65,6 +67,7 @@ __all__ = [
     "RunCurves",
     "Trial",
     "across_runs",
+    "as_csv",
     "bars_of",
     "bars_table",
     "best_settings",
@@ -84,6 +87,7 @@ __all__ = [
     "frame",
     "go_on",
     "influenced_in",
+    "long_table",
     "make_console",
     "matrix_table",
     "mean_and_band",

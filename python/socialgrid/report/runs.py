@@ -30,6 +30,7 @@ class RunCurves:
         group: what it shares with runs that are drawn in the same colour: the label, or else all
             of the configuration but the seed.
         steps: environment steps, ``[U]``.
+        rows: of ``metrics.jsonl``.
     """
 
     def __init__(self, run_dir: Path, label: str = "") -> None:
@@ -40,17 +41,17 @@ class RunCurves:
         """
         self.run_dir, self.label = run_dir, label
         self.config = load_config(run_dir)
-        self._rows = read_metrics(run_dir / "metrics.jsonl")
-        if not self._rows:
+        self.rows = read_metrics(run_dir / "metrics.jsonl")
+        if not self.rows:
             raise UsageError(f"{run_dir / 'metrics.jsonl'}: no updates yet")
-        for number, row in enumerate(self._rows, 1):
+        for number, row in enumerate(self.rows, 1):
             where = f"{run_dir / 'metrics.jsonl'}: line {number}"
-            if not _is_number(row.get("env_steps")) or not all(
+            if not is_number(row.get("env_steps")) or not all(
                 isinstance(row.get(kind, {}), dict) for kind in KINDS
             ):
                 raise UsageError(f"{where} is not a row of metrics")
         self.group = label or group_key(self.config)
-        self.steps = np.array([row["env_steps"] for row in self._rows], np.float64)
+        self.steps = np.array([row["env_steps"] for row in self.rows], np.float64)
 
     @classmethod
     def named(cls, word: str) -> RunCurves:
@@ -93,15 +94,15 @@ class RunCurves:
 
     def names(self, kind: str, least: Place = Place.PANEL) -> list[str]:
         """What was measured of a kind and is shown at least there, in the order of the rows."""
-        found = dict.fromkeys(name for row in self._rows for name in row.get(kind, {}))
+        found = dict.fromkeys(name for row in self.rows for name in row.get(kind, {}))
         return [name for name in found if measure(name).place >= least]
 
     def values(self, name: str, agent: int) -> Values:
         """A number of an agent over time, ``[U]``; NaN where nothing was measured."""
-        curve = np.full(len(self._rows), np.nan)
-        for i, row in enumerate(self._rows):
+        curve = np.full(len(self.rows), np.nan)
+        for i, row in enumerate(self.rows):
             each = row.get("agents", {}).get(name)
-            if isinstance(each, list) and agent < len(each) and _is_number(each[agent]):
+            if isinstance(each, list) and agent < len(each) and is_number(each[agent]):
                 curve[i] = each[agent]
         return curve
 
@@ -109,18 +110,18 @@ class RunCurves:
         """Episodes that ended in each update, ``[U]``: those that had a number of all together, if
         one is named.
         """
-        found = [episodes_with(row, name) for row in self._rows]
-        return np.array([value if _is_number(value) else 0 for value in found], np.float64)
+        found = [episodes_with(row, name) for row in self.rows]
+        return np.array([value if is_number(value) else 0 for value in found], np.float64)
 
     def of_group(self, name: str) -> Values:
         """A number of all agents together over time, ``[U]``; NaN where nothing was measured."""
-        found = [row.get("groups", {}).get(name) for row in self._rows]
-        return np.array([value if _is_number(value) else np.nan for value in found], np.float64)
+        found = [row.get("groups", {}).get(name) for row in self.rows]
+        return np.array([value if is_number(value) else np.nan for value in found], np.float64)
 
     def worlds(self) -> dict[str, list[str]]:
         """Worlds in which the run was evaluated while it went on, each with the numbers it has."""
         found: dict[str, dict[str, None]] = {}
-        for row in self._rows:
+        for row in self.rows:
             for world, one in _tables(row.get("evaluations")):
                 names = [name for name, value in one.items() if isinstance(value, list)]
                 found.setdefault(world, {}).update(dict.fromkeys(names))
@@ -128,16 +129,16 @@ class RunCurves:
 
     def evaluated(self, world: str, name: str) -> Values:
         """A number of an evaluation over time, its mean, low and high, ``[U, 3]``; NaN without."""
-        curve = np.full((len(self._rows), 3), np.nan)
-        for i, row in enumerate(self._rows):
+        curve = np.full((len(self.rows), 3), np.nan)
+        for i, row in enumerate(self.rows):
             each = dict(_tables(row.get("evaluations"))).get(world, {}).get(name)
             if isinstance(each, list) and len(each) == 3:
-                curve[i] = [value if _is_number(value) else np.nan for value in each]
+                curve[i] = [value if is_number(value) else np.nan for value in each]
         return curve
 
     def table(self, kind: str, name: str) -> Values | None:
         """A table of pairs or members over time, ``[U, A, P]``; ``None`` if never measured."""
-        found = [row.get(kind, {}).get(name) for row in self._rows]
+        found = [row.get(kind, {}).get(name) for row in self.rows]
         try:
             shapes = {np.shape(value) for value in found if value is not None}
             if len(shapes) != 1 or len(next(iter(shapes))) != 2:
@@ -189,7 +190,7 @@ def _tables(value: object) -> list[tuple[str, Mapping[str, Any]]]:
     return [(name, one) for name, one in items if isinstance(one, dict)]
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     """Whether a value out of JSON fits into a curve."""
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) < 1 << 62

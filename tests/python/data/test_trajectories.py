@@ -18,17 +18,26 @@ def some(**changes):
     rng = np.random.default_rng(0)
     reset = np.zeros((T, E), bool)
     reset[0] = True
+    done = rng.random((T, E)) < 0.2
+    terminated = rng.random((T, E)) < 0.2
+    truncated = done & ~terminated
     arrays = {
         "obs": rng.integers(0, 255, (T, E, 6, 6, 3), np.uint8),
         "action": rng.integers(0, 3, (T, E)).astype(np.int16),
         "active": rng.random((T, E)) < 0.8,
+        "reward": rng.random((T, E), np.float32),
         "reset": reset,
-        "done": rng.random((T, E)) < 0.2,
+        "done": done,
+        "terminated": terminated,
+        "truncated": truncated,
+        "last_obs": rng.integers(
+            0, 255, (int((terminated | truncated).sum()), 6, 6, 3), np.uint8
+        ),
         "atlas": np.zeros((0, 1, 1, 3), np.uint8),
         "about": {
-            "format": 1, "game": "GoalCycle-v0", "options": {"view_size": 7}, "hidden": [],
+            "format": 2, "game": "GoalCycle-v0", "options": {"view_size": 7}, "hidden": [],
             "obs_mode": "rgb", "actions": ["left", "right", "on"], "player": "expert", "agent": 0,
-            "players": ["expert"], "seed": 3,
+            "players": ["expert"], "seed": 3, "world_seed": 5,
         },
     }  # fmt: skip
     return {**arrays, **changes}
@@ -64,6 +73,26 @@ def test_what_is_written_is_read(tmp_path):
     assert len(found.digest) == 32
 
 
+def test_plays_are_whole_episodes_of_the_agent():
+    """Three worlds: it ends early, is cut off, enters late and goes on."""
+    flags = {name: np.zeros((T, E), bool) for name in ("active", "done", "terminated", "truncated")}
+    flags["active"][:2, 0] = flags["terminated"][1, 0] = flags["done"][3, 0] = True
+    flags["active"][4, 0] = True  # of an episode that the recording does not see the end of
+    flags["active"][:, 1] = flags["truncated"][2, 1] = flags["done"][2, 1] = True
+    flags["terminated"][4, 1] = flags["done"][4, 1] = True
+    flags["active"][2:, 2] = True
+    obs = np.arange(T * E, dtype=np.uint8).reshape(T, E, 1, 1, 1)
+    last = np.array([101, 102, 103], np.uint8).reshape(3, 1, 1, 1)
+    found = [*Trajectories(**some(obs=obs, last_obs=last, **flags)).plays()]
+    assert [(one.world, one.step, len(one)) for one in found] == [(0, 0, 2), (1, 0, 3), (1, 3, 2)]
+    assert [one.terminated for one in found] == [True, False, True]
+    assert [one.obs.flatten().tolist() for one in found] == [
+        [0, 3, 101], [1, 4, 7, 102], [10, 13, 103]
+    ]  # fmt: skip
+    np.testing.assert_array_equal(found[2].reward, some()["reward"][3:, 1])
+    np.testing.assert_array_equal(found[2].action, some()["action"][3:, 1])
+
+
 def test_stretches_are_the_steps_one_after_another(tmp_path):
     found = Trajectories(**some())
     assert found.stretches(2) == 3
@@ -96,7 +125,9 @@ ABOUT = some()["about"]
         ({"action": np.full((T, E), -1, np.int16)}, "numbers of 3 actions"),
         ({"action": np.zeros((0, E), np.int16)}, r"must be \[steps, worlds\]"),
         ({"reset": np.zeros((T, E), bool)}, "reset must be true in the first step"),
-        ({"about": {**ABOUT, "format": 2}}, "format 2, can read 1"),
+        ({"about": {**ABOUT, "format": 1}}, "format 1, can read 2: record it anew"),
+        ({"last_obs": some()["last_obs"][1:]}, "last_obs is uint8 of shape .*must be uint8 of"),
+        ({"reward": some()["reward"].astype(float)}, "reward is of dtype float64"),
         ({"about": {**ABOUT, "game": 7}}, "game is 7, no str"),
         ({"about": {**ABOUT, "actions": [1]}}, "actions must hold names"),
         ({"about": {**ABOUT, "obs_mode": "tiles"}}, "numbers of 0 tiles"),

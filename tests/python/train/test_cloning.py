@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.python.train.runs import Silent, same_end, tiny
 
+import socialgrid
 from socialgrid.commands import cli
 from socialgrid.config import UsageError, from_dict, load_preset
 from socialgrid.data import read_trajectories
@@ -254,6 +255,40 @@ def test_what_is_recorded_is_what_the_agent_saw_and_did(tmp_path):
     )
     assert other.about["player"] == "expert"
     assert not np.array_equal(found.action, other.action)
+    np.testing.assert_array_equal(found.done, other.done)  # the same episodes: they go together
+
+
+@pytest.mark.parametrize("mode", ["rgb", "tiles"])
+def test_what_is_recorded_is_what_the_simulator_gives_for_these_actions(tmp_path, mode):
+    one = ["--episodes", 4, "--worlds", 2, "--obs-mode", mode]
+    kinds = "random,random"
+    both = [
+        read_trajectories(
+            recorded(tmp_path, *one, "--agent", agent, players=kinds, name=f"{agent}.npz")
+        )
+        for agent in (0, 1)
+    ]
+    about = both[0].about
+    options = {"seed": about["world_seed"], "obs_mode": about["obs_mode"], **about["options"]}
+    env = socialgrid.make_vec(about["game"], 2, **options)
+    obs, _ = env.reset()
+    seen, rewards, lasts = [], [], []
+    for t in range(both[0].num_steps):
+        seen.append(obs.copy())
+        obs, reward, _, truncated, info = env.step(np.stack([x.action[t] for x in both], 1))
+        rewards.append(reward)
+        assert np.array_equal(truncated[:, 0], both[0].truncated[t])
+        lasts += [view for view, done in zip(info["final_obs"], info["done"], strict=True) if done]
+    for agent, found in enumerate(both):
+        np.testing.assert_array_equal(found.obs, np.stack(seen)[:, :, agent])
+        np.testing.assert_array_equal(found.reward, np.stack(rewards)[..., agent])
+        np.testing.assert_array_equal(found.last_obs, np.stack(lasts)[:, agent])
+        plays = [*found.plays()]
+        assert [len(one) for one in plays] == [24] * 4
+        assert not any(one.terminated for one in plays)
+        np.testing.assert_array_equal(plays[3].obs[:-1], found.obs[24:, 1])
+        assert found.pixels(plays[0].obs).shape == (25, 21, 21, 3)
+    env.close()
 
 
 def test_agents_of_runs_are_recorded(tmp_path, capsys):

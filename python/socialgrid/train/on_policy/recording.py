@@ -50,13 +50,14 @@ def record(
     mode = config.obs_mode if options.obs_mode == "auto" else options.obs_mode
     mode = mode if mode in ("rgb", "tiles") else "rgb"
     count = min(options.worlds, options.episodes)
+    world_seed = derived_seed(options.seed, EVALUATED_WORLDS)
     try:
         worlds = Worlds(
             config.env.game,
             count,
             [seat.scripted for seat in seats],
             Phase(settings, 0),
-            seed=derived_seed(options.seed, EVALUATED_WORLDS),
+            seed=world_seed,
             num_threads=config.env.num_threads,
             obs_mode=mode,
         )
@@ -74,14 +75,24 @@ def record(
         for first in range(0, steps, _STRETCH):
             rollout = session.play()
             kept = slice(0, min(_STRETCH, steps - first))
+            active = rollout.active[:-1, :, agent]
+            terminated = rollout.terminated[..., agent] & active
+            truncated = rollout.truncated[..., agent] & active
+            after = rollout.obs[1:, :, agent].numpy().copy()
+            after[tuple(rollout.final_index.T.numpy())] = rollout.final_obs[:, agent].numpy()
             for name, x in (
                 ("obs", rollout.obs[:-1, :, agent]),
                 ("action", rollout.taken[..., agent].to(torch.int16)),
-                ("active", rollout.active[:-1, :, agent]),
+                ("reward", rollout.reward[..., agent]),
+                ("active", active),
                 ("reset", rollout.reset[:-1, :, agent]),
                 ("done", rollout.done),
+                ("terminated", terminated),
+                ("truncated", truncated),
             ):
                 parts.setdefault(name, []).append(x[kept].numpy().copy())
+            ended = (terminated | truncated)[kept].numpy()
+            parts.setdefault("last_obs", []).append(after[kept][ended])
         actions = env.action_names[: env.action_counts[agent]]
         told = {
             "format": FORMAT,
@@ -94,6 +105,7 @@ def record(
             "agent": agent,
             "players": [seat.plays for seat in seats],
             "seed": options.seed,
+            "world_seed": world_seed,
         }
         atlas = np.asarray(env.tile_atlas) if env.obs_mode == "tiles" else np.zeros((0, 1, 1, 3))
         whole: dict[str, Any] = {name: np.concatenate(arrays) for name, arrays in parts.items()}
