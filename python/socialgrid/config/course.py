@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from socialgrid.config.errors import nearest
 from socialgrid.config.phases import PhaseConfig, measured
 from socialgrid.config.schema import TrainConfig
 
@@ -27,6 +28,7 @@ class Course:
         self._configs = [config.in_phase(name) for name in config.phases]
         self.index = self.start = 0
         self._over = False
+        self._doubted: set[str] = set()
         self._recent: dict[int, list[float]] = {}  # as ``_numbers`` names them
 
     @property
@@ -97,6 +99,23 @@ class Course:
             return False
         self.index, self.start = self.index + 1, row["env_steps"]
         return True
+
+    def doubt(self, row: Mapping[str, Any]) -> str:
+        """What to say, once a phase, of a bound on what its rows do not have; empty if nothing.
+
+        Args:
+            row: that has been followed.
+        """
+        name = str(row.get("phase"))
+        phase: PhaseConfig | None = self._whole.phases.get(name)
+        known = [*(row.get("agents") or {}), *(row.get("groups") or {})]
+        if phase is None or not phase.metric or phase.metric in known:
+            return ""
+        if name in self._doubted or not row.get("episodes_finished"):
+            return ""
+        self._doubted.add(name)
+        hint = nearest(phase.metric, known)
+        return f"phase {name}: no {phase.metric} is measured{hint}; its bound cannot be reached"
 
     def _means(
         self, row: Mapping[str, Any], phase: PhaseConfig

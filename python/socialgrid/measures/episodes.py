@@ -105,7 +105,8 @@ def equality(returns: npt.ArrayLike) -> Floats:
 
 def fewer(episodes: Sequence[Mapping[str, float]]) -> dict[str, int]:
     """How many episodes have a number, for each metric that some have none for: what a row of
-    metrics has as ``episodes_with``.
+    metrics has as ``episodes_with``, beside lists of how many of them each agent has had where
+    some have had fewer.
     """
     names = dict.fromkeys(name for episode in episodes for name in episode)
     found = {
@@ -114,13 +115,21 @@ def fewer(episodes: Sequence[Mapping[str, float]]) -> dict[str, int]:
     return {name: count for name, count in found.items() if count < len(episodes)}
 
 
-def episodes_with(row: Mapping[str, Any], metric: str) -> Any:
-    """Of how many episodes a metric of the group in a row of metrics is the mean, as the row has
-    it; ``None`` where it does not say.
+def episodes_with(row: Mapping[str, Any], metric: str, agent: int = 0) -> Any:
+    """Of how many episodes a number in a row of metrics is the mean, as the row has it; ``None``
+    where it does not say.
+
+    Args:
+        row: of ``metrics.jsonl``.
+        metric: of the group, or of each agent.
+        agent: whose, if it is of each agent.
     """
     counts = row.get("episodes_with")
     count = counts.get(metric) if isinstance(counts, Mapping) else None
-    return row.get("episodes_finished") if count is None else count
+    if isinstance(count, list):
+        count = count[agent] if agent < len(count) else None
+    solo = "solo_" if metric == "solo_return" else ""
+    return row.get(f"{solo}episodes_finished") if count is None else count
 
 
 class EpisodeMetrics:

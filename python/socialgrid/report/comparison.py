@@ -107,9 +107,10 @@ def trials_of(runs: Sequence[RunCurves], name: str = "") -> tuple[str, list[Tria
                 continue
             seed, key = (run.config.run.seed, group), group_key(run.config)
             # what is no mean over episodes counts the same in every row
-            weights = (
-                np.ones(len(there)) if _evaluated(name) else np.maximum(run.episodes(name), 1.0)
-            )
+            weights = np.ones(len(there))
+            if not _evaluated(name):
+                each = [run.episodes(name, agent) for agent in agents]
+                weights = np.maximum(np.mean(each, axis=0), 1.0)
             own = np.array([_mean_of_late(run, agent) for agent in agents])
             trials.append(Trial(task, arms[id(run)], key, seed, curve.known(), weights[there], own))
     if not trials:
@@ -371,4 +372,6 @@ def _mean_of_late(run: RunCurves, agent: int) -> float:
     there = np.isfinite(values) & _late(run.steps)
     if not there.any():
         return float("nan")
-    return float(np.average(values[there], weights=np.maximum(run.episodes()[there], 1.0)))
+    return float(
+        np.average(values[there], weights=np.maximum(run.episodes("return", agent)[there], 1.0))
+    )

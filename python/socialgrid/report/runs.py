@@ -106,11 +106,11 @@ class RunCurves:
                 curve[i] = each[agent]
         return curve
 
-    def episodes(self, name: str = "") -> Values:
-        """Episodes that ended in each update, ``[U]``: those that had a number of all together, if
-        one is named.
+    def episodes(self, name: str, agent: int = 0) -> Values:
+        """Episodes that ended in each update, ``[U]``, as many as had a number: of all together, or
+        of an agent.
         """
-        found = [episodes_with(row, name) for row in self.rows]
+        found = [episodes_with(row, name, agent) for row in self.rows]
         return np.array([value if is_number(value) else 0 for value in found], np.float64)
 
     def of_group(self, name: str) -> Values:

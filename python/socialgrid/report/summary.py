@@ -33,15 +33,14 @@ class Finished(Protocol):
 
 
 def mean_return(rows: Sequence[Mapping[str, Any]], agent: int, solo: bool) -> float | None:
-    """Mean over all episodes that ended in these updates; None if none did."""
-    key, count_key = ("solo_return", "solo_episodes_finished") if solo else (
-        "return", "episodes_finished")  # fmt: skip
-    total, count = 0.0, 0
+    """Mean over all episodes of an agent that ended in these updates; None if none did."""
+    key = "solo_return" if solo else "return"
+    total = count = 0.0
     for row in rows:
         values = row["agents"].get(key)
         if values is not None and values[agent] is not None:
-            total += values[agent] * row[count_key]
-            count += row[count_key]
+            episodes = episodes_with(row, key, agent)
+            total, count = total + values[agent] * episodes, count + episodes
     return total / count if count else None
 
 

@@ -306,6 +306,8 @@ class Run(ABC):
             metrics.write(row)
             events.write(row)
             interrupt.telling(partial(console.update, row, self.goal()))
+            if doubt := self.course.doubt(row):
+                self.say(doubt)
             if "phase_ended" in row:
                 self.say(told_of_phase(row["phase_ended"]))
 

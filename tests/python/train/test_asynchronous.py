@@ -18,7 +18,7 @@ from tests.python.train.runs import TINY, Silent, command
 from socialgrid.config import CheckpointError, UsageError, from_dict, load_preset, parse_train
 from socialgrid.measures import fewer
 from socialgrid.models import NonFiniteError
-from socialgrid.report import mean_outcome, read_metrics
+from socialgrid.report import mean_outcome, mean_return, read_metrics
 from socialgrid.train import (
     ActorLearner,
     AsyncTrainer,
@@ -506,6 +506,29 @@ def test_what_some_episodes_have_no_number_for_counts_by_those_that_have():
     # So in the mean over the rows of a run.
     assert mean_outcome(rows, "box_step") == 6.0
     assert mean_outcome(rows, "equality") == 1.0
+
+
+def test_returns_count_by_the_episodes_that_each_agent_was_in_play_in():
+    first, second = [[1.0, 3.0], [8.0]], [[5.0], [2.0, 4.0, 6.0]]  # of two agents, in two rows
+    rows = [
+        {
+            "episodes_finished": 3, "solo_episodes_finished": 0,
+            "agents": {"return": [np.mean(own) for own in each],
+                       "return_std": [np.std(own) for own in each]},
+            "episodes_with": {"return": [len(own) for own in each]},
+        }
+        for each in (first, second)
+    ]  # fmt: skip
+    whole = [np.array(one + other) for one, other in zip(first, second, strict=True)]
+    row = merged(rows)
+    assert row["episodes_with"] == {"return": [3, 4]}
+    assert row["agents"]["return"] == pytest.approx([own.mean() for own in whole])
+    assert row["agents"]["return_std"] == pytest.approx([own.std() for own in whole])
+    for agent, own in enumerate(whole):
+        assert mean_return(rows, agent, False) == pytest.approx(own.mean())
+    # A worker whose agents were all in play in all of its episodes says nothing of them.
+    del rows[1]["episodes_with"]
+    assert merged(rows)["episodes_with"] == {"return": [5, 4]}
 
 
 def test_solo_environments_of_workers_are_the_share_of_the_whole_run(tmp_path):

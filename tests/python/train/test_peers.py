@@ -264,6 +264,8 @@ def test_only_steps_in_play_are_stored_counted_and_paid_for(tmp_path: Path, vari
         assert trainer.learner.agent_steps == counts
         assert counts[1] < counts[0]
         assert row["episodes_finished"] == sum(map(len, mine))
+        each = row.get("episodes_with", {"return": [0, 0]})
+        assert each == {"return": [len(own) for own in mine]}
         for agent in range(2):
             mean = float(np.mean(mine[agent])) if mine[agent] else None
             assert row["agents"]["return"][agent] == pytest.approx(mean)

@@ -149,6 +149,23 @@ def test_a_bound_on_any_agent_is_passed_by_the_first_that_learns():
     )
 
 
+def test_a_bound_on_what_is_not_measured_is_doubted_once():
+    plan = course(steps=900, metric="retrun", above=1.0)
+    quiet, *loud = [{**row, "episodes_finished": i} for i, row in enumerate(rows([1, 2, 3]))]
+    said = []
+    for row in (quiet, *loud):
+        plan.follow(row)
+        said.append(plan.doubt(row))
+    assert said == [
+        "",  # numbers of episodes may come yet
+        "phase one: no retrun is measured (did you mean 'return'?); its bound cannot be reached",
+        "",
+    ]
+    known = course(steps=900, metric="return", above=1.0)
+    known.follow(loud[0])
+    assert known.doubt(loud[0]) == ""
+
+
 def test_a_bound_on_any_agent_goes_on_from_a_checkpoint():
     rows = of_three((9, 1, 3), (9, 1, 2))
     for bound in ({"above": 2.25}, {"above": 2.25, "metric": "y"}, {"agent": 2, "above": 2.25}):

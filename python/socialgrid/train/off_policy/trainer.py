@@ -327,6 +327,9 @@ class OffPolicyTrainer(Run):
             "time": {**self._clock, "other": seconds - sum(self._clock.values())},
             "options": {},
         }
+        counts = [len(own) for own in self._finished]
+        if min(counts) < finished:
+            row["episodes_with"] = {"return": counts}
         if self.adviser is not None:
             row["epoch"] = self._epoch
         return row | self._numbers(evaluation).by_kind()

@@ -57,7 +57,6 @@ def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     episodes that have one (a spread is that of all of them together), everything else over workers;
     what a worker has no number for (None) does not count.
     """
-    together, solo = ([float(row[name]) for row in rows] for name in _COUNTS)
     evenly = [1.0] * len(rows)
     row: dict[str, Any] = {}
     for name in dict.fromkeys(name for r in rows for name in r):
@@ -65,10 +64,8 @@ def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if name in _COUNTS:
             row[name] = sum(values)
         elif name == "episodes_with":
-            row[name] = {
-                metric: sum(int(episodes_with(r, metric)) for r in rows)
-                for metric in dict.fromkeys(metric for own in values for metric in own or ())
-            }
+            counted = dict.fromkeys(metric for own in values for metric in own or ())
+            row[name] = {metric: _sum(_counts(rows, metric)) for metric in counted}
         elif name == "groups":
             row[name] = {
                 metric: _mean(
@@ -80,17 +77,43 @@ def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         elif name not in _OWN:
             row[name] = _mean(values, evenly)
     agents = row["agents"]
-    for name, counts in (("return", together), ("solo_return", solo)):
+    for name in ("return", "solo_return"):
         if name in agents:
-            agents[name] = _mean([r["agents"].get(name) for r in rows], counts)
+            agents[name] = _of_agents([r["agents"].get(name) for r in rows], _counts(rows, name))
     if "return_std" in agents:
         squares = [_squares(r["agents"]) for r in rows]
-        pairs = zip(_mean(squares, together), agents["return"], strict=True)
+        means = _of_agents(squares, _counts(rows, "return"))
+        pairs = zip(means, agents["return"], strict=True)
         agents["return_std"] = [
             None if square is None else math.sqrt(max(0.0, square - mean * mean))
             for square, mean in pairs
         ]
     return row
+
+
+def _counts(rows: Sequence[Mapping[str, Any]], metric: str) -> list[Any]:
+    """Of how many episodes a number of each row is the mean: of all together, or by agent."""
+    if metric not in ("return", "solo_return"):
+        return [episodes_with(r, metric) for r in rows]
+    sizes = [len(r["agents"].get(metric) or ()) for r in rows]
+    return [
+        [episodes_with(r, metric, agent) for agent in range(size)]
+        for r, size in zip(rows, sizes, strict=True)
+    ]
+
+
+def _sum(counts: Sequence[Any]) -> Any:
+    """Sum of counts, or of lists of as many counts."""
+    if not any(isinstance(count, list) for count in counts):
+        return sum(counts)
+    return list(map(sum, zip(*(count for count in counts if count), strict=True)))
+
+
+def _of_agents(values: Sequence[Any], counts: Sequence[Sequence[float]]) -> list[Any]:
+    """Means of every agent's numbers over rows, by how many episodes they are of."""
+    there = [(own, n) for own, n in zip(values, counts, strict=True) if own is not None]
+    agents = range(len(there[0][0]))
+    return [_mean([own[a] for own, _ in there], [float(n[a]) for _, n in there]) for a in agents]
 
 
 def _squares(agents: Mapping[str, Any]) -> list[float | None]:

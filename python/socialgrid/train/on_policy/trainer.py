@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -307,7 +307,7 @@ class Trainer(Run):
             **numbers.by_kind(),
             **visited,
         }
-        if "groups" in row and (few := fewer(outcomes)):
+        if few := self._fewer(outcomes if "groups" in row else (), together, solo):
             row["episodes_with"] = few
         self.follow_phases(row)
         return row
@@ -330,6 +330,17 @@ class Trainer(Run):
         for name, table in self.learner.pairs().items():
             numbers.log_pairs(name, table)
         return numbers
+
+    def _fewer(
+        self, outcomes: Sequence[Mapping[str, float]], together: list[Array], solo: list[Array]
+    ) -> dict[str, Any]:
+        """See ``fewer``; agents that were never in play in an episode had none."""
+        found: dict[str, Any] = {**fewer(outcomes)}
+        for name, returns in (("return", together), ("solo_return", solo)):
+            counts = [len(own) for own in by_agent(returns, len(self.names))]
+            if min(counts) < len(returns):
+                found[name] = counts
+        return found
 
     def follow_phases(self, row: dict[str, Any]) -> None:
         """Note in a row which phase it belongs to, and enter the next one when that is over."""
