@@ -5,7 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from socialgrid.commands.comparing import (
+    ArmsOptions,
+    CorrelationOptions,
+    CsvOptions,
+    GroupsOptions,
+    TableOptions,
+)
+from socialgrid.commands.in_worlds import BarsOptions, WorldsOptions
+from socialgrid.commands.play import PlayOptions
+from socialgrid.commands.plot import PlotOptions
+from socialgrid.commands.schelling import SchellingOptions
+from socialgrid.commands.words import join_lists, split_words, take_imports, take_pairs
 from socialgrid.config import load_preset, parse_train, preset_names
+from socialgrid.config.evaluation import EvalOptions, MatrixOptions, RecordOptions
+from socialgrid.config.words import parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -17,12 +31,24 @@ EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("my_*.py"))
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_that_a_page_links_to_is_there(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
-    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    links = re.findall(r"\]\(([^)#:]+)[^):]*\)", prose)
+    links = re.findall(r"\]\(([^)#:]*)(#[^):]*)?\)", prose(page))
     assert links or page == "SECURITY.md"
-    folder = (ROOT / page).parent
-    assert [link for link in links if not (folder / link).exists()] == []
+    for link, place in links:
+        target = (ROOT / page).parent / link if link else ROOT / page
+        assert target.exists(), link
+        assert not place or place[1:] in places(str(target)), f"{link}{place}"
+
+
+def prose(page):
+    """A page without its programs."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def places(page):
+    """What links into a page can name: its headings, as GitHub spells them."""
+    headings = re.findall("^#+ (.*)", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
 def figures():
@@ -49,6 +75,35 @@ def test_what_the_pages_train_is_understood(line):
     line = re.sub(r"--(seeds|jobs) \S+", "", line.replace("--peers N", "--peers 3"))
     preset, *words = line.split()
     parse_train(words, load_preset(preset), "socialgrid-train")
+
+
+OPTIONS = {  # of what a command's first word says; "" otherwise
+    "eval": {"": EvalOptions, "matrix": MatrixOptions, "record": RecordOptions},
+    "play": {"": PlayOptions},
+    "plot": {
+        **{"": PlotOptions, "arms": ArmsOptions, "table": TableOptions, "csv": CsvOptions},
+        **{"worlds": WorldsOptions, "bars": BarsOptions, "schelling": SchellingOptions},
+        **{"correlation": CorrelationOptions, "groups": GroupsOptions},
+    },
+}
+
+
+def shown():
+    """Every other command of README and of bench/README, once."""
+    pages = [(ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "bench/README.md")]
+    text = re.sub(" +# .*", "", "\n".join(pages))
+    found = re.findall(r"socialgrid-(eval|play|plot) ([^`\n]*)", text)
+    return sorted({(command, words.strip()) for command, words in found})
+
+
+@pytest.mark.parametrize(("command", "line"), shown())
+def test_what_the_pages_show_of_other_commands_is_understood(command, line):
+    words, _ = take_imports(line.replace("...", "").split())
+    first, kinds = words[0], OPTIONS[command]
+    _, rest = split_words(words[1:] if first in kinds else words)
+    kind = kinds.get(first, kinds[""])
+    rest, _ = take_pairs(rest)
+    parse(kind, join_lists(rest, ("seeds", "players")), "socialgrid")
 
 
 def test_every_paper_has_figures():

@@ -66,6 +66,10 @@ class PlayOptions:
     episodes: int = 1
     """Episodes to play."""
 
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise UsageError(f"episodes: {self.episodes} is out of range, must be at least 1")
+
 
 def make_game(
     game: str, options: PlayOptions, extra: Mapping[str, Any]
@@ -176,7 +180,8 @@ def main(prog: str, words: list[str]) -> int:
     rest, imports = take_imports(rest)
     import_modules(imports)
     rest, extra = take_pairs(rest)
-    options = parse(PlayOptions, join_lists(rest, ("players",)), f"{prog} GAME")
+    game = games[0] if len(games) == 1 else ""
+    options = parse(PlayOptions, join_lists(rest, ("players",)), f"{prog} GAME", game=game)
     if len(games) != 1:
         raise UsageError(f"which game? One of {', '.join(socialgrid.list_games())}")
     play(games[0], options, extra, sys.stdin, sys.stdout)

@@ -43,3 +43,16 @@ def game_options(env: EnvConfig) -> str:
         value = env.options.get(option.name, option.default)
         lines.append(indent(option.described(value), "  "))
     return "\n".join(lines)
+
+
+def option_of_game(word: str, game: str, of_run: bool) -> str:
+    """What to say of an option that is one of the game; empty if it is none."""
+    option, _, value = word.partition("=")
+    name = option.removeprefix("--").replace("-", "_")
+    if game not in socialgrid.list_games() or not word.startswith("--"):
+        return ""
+    if name not in (one.name for one in socialgrid.game_options(game)):
+        return ""
+    if of_run and name == "num_agents":
+        return f"{option}: --players names everybody, as in --players expert,learner,learner"
+    return f"{option} is an option of {game}: --set {name}={value or 'VALUE'}"

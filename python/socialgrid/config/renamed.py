@@ -1,4 +1,20 @@
-"""Options that have another name since 9487337, as ``section.field``; said where one is used."""
+"""Names of options that are not theirs any more, or never were; said where one is used."""
+
+ELSEWHERE = {
+    "lr": "learning_rate",
+    "n_envs": "num_envs",
+    "n_steps": "rollout_steps",
+    "num_steps": "rollout_steps",
+    "steps": "total_steps",
+    "timesteps": "total_steps",
+    "vf_coef": "value_coef",
+    "clip_coef": "clip",
+    "clip_range": "clip",
+    "entropy": "entropy_coef",
+    "output": "run_dir",
+    "out": "run_dir",
+}
+"""What other projects call some options."""
 
 RENAMED = {
     "algorithm.precision": "run.precision",
@@ -23,3 +39,4 @@ RENAMED = {
     "peers.groups": "players.groups",
     "peers.algorithms": "players.algorithms",
 }
+"""What had another name before 9487337, as ``section.field``."""

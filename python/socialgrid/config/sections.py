@@ -106,7 +106,10 @@ class EnvConfig:
         if self.gymnasium_id == "":
             raise UsageError("env.game: gymnasium:ID needs an ID, as in gymnasium:Walker2d-v5")
         if self.gymnasium_id and self.obs_mode != "auto":
-            raise UsageError(f"env.obs_mode: {self.game} has observations of its own; leave it out")
+            raise UsageError(
+                f"env.obs_mode: {self.obs_mode}: {self.game} has observations of its own: "
+                "--obs-mode auto takes those"
+            )
 
     @property
     def gymnasium_id(self) -> str | None:

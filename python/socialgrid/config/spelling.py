@@ -143,7 +143,7 @@ def read_pair(word: str, where: str) -> tuple[str, Any]:
     """
     key, equals, text = word.partition("=")
     if not equals or not key:
-        raise UsageError(f"--{where}: {word!r} is not key=value")
+        raise UsageError(f"--{where}: {word!r} is not key=value, as in --{where} {word or 'key'}=1")
     (value,) = with_map_rows({key: read_value(text)}).values()
     return key, value
 

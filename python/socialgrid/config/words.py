@@ -22,13 +22,13 @@ from typing import Any, TypeVar
 
 from socialgrid.algos.options import ALGORITHMS
 from socialgrid.config.errors import UsageError, closest
-from socialgrid.config.help import choices, game_options
+from socialgrid.config.help import choices, game_options, option_of_game
 from socialgrid.config.maps import with_game_options
 from socialgrid.config.overrides import field_types, only, owners_of, to_dict
 from socialgrid.config.overruled import GAME, check_overruled, told_of_overruled
 from socialgrid.config.presets import Preset
 from socialgrid.config.reading import from_dict
-from socialgrid.config.renamed import RENAMED
+from socialgrid.config.renamed import ELSEWHERE, RENAMED
 from socialgrid.config.schema import TrainConfig
 from socialgrid.config.spelling import (
     is_option,
@@ -48,6 +48,7 @@ _SHORT = {
     "env": "env.game",
     "set": "env.options",
 }
+_OPTION_OF_TABLE = {path: short for short, path in _SHORT.items()}
 _CHOOSERS = ("social", "aux")
 _OF_FILES = ("phases", "closing.conditions", "closing.reference")
 _OF_TYRO = {  # what it says of values that do not fit, and what a user is told
@@ -61,6 +62,9 @@ _OF_TYRO = {  # what it says of values that do not fit, and what a user is told
     ),
     r"^invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*)\)\.?": (
         r"\2: \1 is not one of \3"
+    ),
+    r"^Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]\.?": (
+        r"\1: \2 is nothing that it takes; --help says what that is"
     ),
     r"^Missing value for argument '(\S+)'\..*": r"\1: its value is missing",
 }
@@ -252,6 +256,7 @@ def parse(
     prog: str,
     default: T | None = None,
     config: TrainConfig | None = None,
+    game: str = "",
 ) -> T:
     """Parse with tyro, errors as one line.
 
@@ -261,6 +266,7 @@ def parse(
         prog: name of the command.
         default: values of options that are not given.
         config: whose options they are, if they are those of a run.
+        game: whose options are taken for ``--set`` besides.
 
     Raises:
         UsageError: an option that does not exist or a value that does not fit.
@@ -288,7 +294,8 @@ def parse(
             raise
         raise UsageError(_one_line(messages.getvalue())) from None
     if unknown:
-        raise UsageError(_unknown(unknown[0], kind, prog, config))
+        said = option_of_game(unknown[0], config.env.game if config else game, config is not None)
+        raise UsageError(said or _unknown(unknown[0], kind, prog, config))
     return result
 
 
@@ -306,7 +313,9 @@ def _unknown(word: str, kind: type, prog: str, config: TrainConfig | None) -> st
     alike = [one for one in kinds if one.rpartition(".")[2] == path]
     if len(alike) > 1:
         return f"{option}: which one? " + ", ".join(f"--{one}" for one in alike)
-    match = closest(option.replace("_", "-"), [name.replace("_", "-") for name in known])
+    names = [name.replace("_", "-") for name in known]
+    meant = f"--{ELSEWHERE.get(path, '').replace('_', '-')}"
+    match = meant if meant in names else closest(option.replace("_", "-"), names)
     hint = f" (did you mean {match}?)" if match else f"; {prog} --help shows all"
     what = "unknown option" if word.startswith("-") else "unexpected word"
     return f"{what} {word!r}{hint}"
@@ -315,6 +324,8 @@ def _unknown(word: str, kind: type, prog: str, config: TrainConfig | None) -> st
 def _elsewhere(option: str, path: str, config: TrainConfig) -> str:
     """Where an option is that this configuration does not have; empty if nowhere."""
     leaf = path.removeprefix("algorithm.").removeprefix("no_")
+    if path == "resume":
+        return "--resume comes first, without a preset: socialgrid-train --resume RUN"
     if owners := owners_of(leaf):
         return f"{option}: only {only(owners)} it"
     for old, new in RENAMED.items():
@@ -383,7 +394,7 @@ def _expand(
             if not equals or current not in (*tables, *paths, "peers"):
                 continue
         if current in tables:
-            tables[current].update([read_pair(value, current)])
+            tables[current].update([read_pair(value, _OPTION_OF_TABLE.get(current, current))])
         elif current == "peers" and peers is not None:
             peers.append(value)
         else:

@@ -134,7 +134,7 @@ def test_evaluation_in_other_worlds(finished, capsys, words):
         (["RUN", "--episodes", "0"], "episodes: 0"),
         (["RUN", "--players", "learner,learner,learner"], "3 learners"),
         (["RUN", "--episodez", "3"], "did you mean --episodes?"),
-        (["RUN", "--seeds", "a"], "seeds"),
+        (["RUN", "--seeds", "a"], "--seeds: 'a' is nothing that it takes"),
         (["RUN", "--seeds", "-1"], "seeds: -1 is out of range"),
         (["RUN", "--seeds", "3,4,3"], "seeds: 3 is named twice"),
         (["RUN", "--set", "penalti=1"], "penalty"),
@@ -215,6 +215,9 @@ def test_play_stops_at_q_and_ignores_other_keys():
         (["Empty-v0", "--agent", "4"], "agent: 4"),
         (["Empty-v0", "--players", "exprt,me", "--agent", "1"], "expert"),
         (["Empty-v0", "--set", "grid_size=1"], "grid_size"),
+        (["Empty-v0", "--num-agents", "2"], "an option of Empty-v0: --set num_agents=VALUE"),
+        (["Empty-v0", "--set", "map=nowhere.txt"], "map: nowhere.txt: No such file"),
+        (["Empty-v0", "--episodes", "0"], "episodes: 0"),
     ],
 )
 def test_mistakes_in_play_cost_one_line(capsys, words, message):
