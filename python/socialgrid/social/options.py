@@ -147,7 +147,7 @@ class InfluenceOptions(MechanismOptions):
 
     def unbounded(self) -> tuple[str, ...]:
         """See ``MechanismOptions``: pointwise mutual information has either sign."""
-        return ("influence",) if self.divergence == "pmi" else ()
+        return ("influence", "influence_reward") if self.divergence == "pmi" else ()
 
     def beta(self, env_steps: float) -> float:
         """Weight of the influence reward after so many environment steps."""
@@ -238,6 +238,7 @@ class MoaOptions(InfluenceOptions):
 
 
 declare("influence", "influence on the others", "nats", Place.LINE, digits=3)
+declare("influence_reward", "influence rewarded, shares and bounds included", "nats", Place.FILE)
 declare("value_of_listening", place=Place.LINE, digits=3)
 declare("moa_loss", "loss of the model of others", "nats")
 declare("moa_accuracy", "accuracy of the model of others")

@@ -417,6 +417,18 @@ def test_influence_is_clipped_where_asked():
     assert rewards_of(learner, rollout).of["action"].max() == pytest.approx(0.001)
 
 
+def test_influence_is_told_as_it_is_exerted_whoever_is_rewarded_for_it():
+    learner, env = make("a3c", "influence", influence_clip=0.01, influencee_weight=1.0)
+    rollout = experience(learner, env, steps=6)
+    exerted, numbers = learner.influence(rollout), rewards_of(learner, rollout).numbers
+    torch.testing.assert_close(numbers["influence"], exerted.sum(-1).mean((0, 1)))
+    assert numbers["influence"][0] > 0.0
+    assert numbers["influence"][2] == 0.0  # the last agent is influenced only
+    paid = credited(learner, rollout).clamp(max=0.01).mean((0, 1))
+    torch.testing.assert_close(numbers["influence_reward"], paid)
+    assert paid[2] > 0.0
+
+
 class Partners(Buttons):
     """Two agents learn; a third one, of which nothing is seen, repeats 0, 1, 2, 0, ..."""
 

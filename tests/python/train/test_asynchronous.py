@@ -444,6 +444,29 @@ def test_the_curriculum_and_the_annealing_follow_the_steps_of_all_workers(tmp_pa
     assert row["agents"]["learning_rate"] == pytest.approx([0.01 * (1 - 0.378)] * 2)
 
 
+def test_workers_that_wait_go_by_the_steps_before_their_round(tmp_path):
+    """However far others are in it: otherwise no two runs were the same."""
+    config = config_of(
+        run={"total_steps": 1024},
+        algorithm={"synchronous": True, "learning_rate_end": 0.0, "learning_rate_steps": 1024.0},
+        social={"moa": {"curriculum": 0.001024, "influence_weight": 1.0, "memory": 4}},
+    )
+    twin = AsyncTrainer(config, tmp_path / "twin")
+    workers = [ActorLearner(config, tmp_path, i, twin.shared, 0) for i in (0, 1)]
+    for worker in workers:
+        worker.start()
+        assert worker.step()["agents"]["influence_weight"] == [0.0, 0.0]
+    assert int(twin.shared.env_steps.sum()) == 256
+    (tmp_path / "run").mkdir()
+    watcher = Watcher()
+    assert AsyncTrainer(config, tmp_path / "run").train(watcher) == 0
+    for row in watcher.rows:
+        done = row["env_steps"] - 256
+        assert row["agents"]["influence_weight"] == pytest.approx([done / 1024] * 2)
+        assert row["agents"]["learning_rate"] == pytest.approx([0.01 * (1 - done / 1024)] * 2)
+    assert len(watcher.rows) == 4
+
+
 def test_rows_of_workers_are_merged_by_their_weight():
     one = {
         "episodes_finished": 1, "solo_episodes_finished": 0,

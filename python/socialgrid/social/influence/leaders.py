@@ -94,7 +94,8 @@ class Influence(Mechanism):
         beta = options.beta(rewards.progress)
         environment = rewards.of["action"]
         rewards.of[self.rewarded] = options.environment_weight * environment + beta * c
-        rewards.log("influence", c)
+        rewards.log("influence", exerted.sum(-1))
+        rewards.log("influence_reward", c)
         rewards.log("influence_weight", torch.full_like(c, beta))
 
 

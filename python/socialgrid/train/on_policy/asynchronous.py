@@ -127,7 +127,8 @@ class AsyncTrainer(Run):
         learner = self.learner.share_memory()
         phase = shareable(torch.zeros(2, dtype=torch.int64))
         counts = counters(), counters(), counters(), counters()
-        return Shared(learner, *counts, gradients, stop, hold, phase)
+        begun = shareable(torch.zeros(3, dtype=torch.int64))
+        return Shared(learner, *counts, gradients, stop, hold, phase, begun)
 
     @property
     def threads(self) -> int:
@@ -251,7 +252,7 @@ class AsyncTrainer(Run):
         for name, p in learner.model.named_parameters():
             p.grad = torch.einsum("wa,wa...->a...", weights, shared.gradients[name])
         learner.updates = int(shared.versions.sum()) + 1
-        progress = float(shared.env_steps.sum()) - self.course.start
+        progress = float(shared.round[0]) - self.course.start  # as one process counts it
         metrics = learner.apply_gradients(progress, agents)
         shared.versions[-1] += 1
         numbers = Numbers(len(self.names), self.slots)
@@ -268,8 +269,14 @@ class AsyncTrainer(Run):
         while self.interrupt.signal is None and not all(one.held for one in self.workers):
             self._listen(replacing=True)
 
+    def _begin_round(self) -> None:
+        """Say from which counters workers go on that wait for each other."""
+        counts = self.env_steps, self.agent_steps, self.episodes
+        self.shared.round[:] = torch.tensor(counts)
+
     def _let_go(self) -> None:
         """Let workers that wait go on."""
+        self._begin_round()
         self.shared.hold[0] = self._held = False
         for worker in self.workers:
             worker.held = False
@@ -345,6 +352,7 @@ class AsyncTrainer(Run):
         self._row_at = time.monotonic()
         self._row_steps, self._row_updates = self.env_steps, self.update
         self._row_played = self.agent_steps
+        self._begin_round()
         self.workers = [self._start(index) for index in range(self.num_workers)]
 
     def _complete(self) -> bool:

@@ -42,6 +42,8 @@ class Shared:
         hold: bool ``[1]``, nobody is to begin a batch until let go.
         phase: int64 ``[2]``, number of the present phase, and the environment steps at which it
             began; the main process writes it.
+        round: int64 ``[3]``, environment steps, steps in play and episodes as the present round of
+            the synchronous mode began; the main process writes it.
     """
 
     learner: Mapping[str, Tensor]
@@ -53,6 +55,7 @@ class Shared:
     stop: Tensor
     hold: Tensor
     phase: Tensor
+    round: Tensor
 
 
 def share_of(config: TrainConfig, index: int) -> tuple[TrainConfig, int]:
@@ -154,7 +157,11 @@ class ActorLearner(Trainer):
         return derived_seed(self.config.run.seed, WORKER_WORLDS, self.index, self.life, self.builds)
 
     def catch_up(self) -> None:
-        """Copy parameters and counters as they are now, and be in the phase that it is."""
+        """Copy parameters and counters as they are now, and be in the phase that it is.
+
+        Counters are those with which a round began where workers wait for each other: some may
+        have handed in what they did in it.
+        """
         shared = self.shared
         if self.config.phases:
             index, start = shared.phase.tolist()
@@ -163,8 +170,10 @@ class ActorLearner(Trainer):
                 for learner in (self.learner, self.centre):
                     set_options(learner, self.course.config)
         self.version = int(shared.versions.sum())
-        self.env_steps, self.episodes = int(shared.env_steps.sum()), int(shared.episodes.sum())
-        self.agent_steps = int(shared.agent_steps.sum())
+        now = [x.sum() for x in (shared.env_steps, shared.agent_steps, shared.episodes)]
+        self.env_steps, self.agent_steps, self.episodes = (
+            int(x) for x in (shared.round if self.synchronous else now)
+        )
         with torch.no_grad():
             for p, source in zip(
                 self.learner.model.parameters(), self.centre.model.parameters(), strict=True
