@@ -5,7 +5,6 @@ No heavy imports: the command line reads these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -127,7 +126,7 @@ class InfluenceOptions(MechanismOptions):
     influence_weight: float = 0.1
     """beta at the end of the curriculum; 0 makes the baseline."""
     curriculum: float = 0.0
-    """Million environment steps over which beta rises; 0: at once."""
+    """Million environment steps over which beta rises; 0: at once. No matter at a weight of 0."""
     divergence: Literal["kl", "pmi", "jsd"] = "kl"
     """How far the conditional policy is from the marginal one."""
     influence_clip: float | None = None
@@ -138,12 +137,6 @@ class InfluenceOptions(MechanismOptions):
             raise ValueError(f"curriculum {self.curriculum}: must be 0 or more")
         if self.influence_clip is not None and self.influence_clip <= 0:
             raise ValueError(f"influence_clip {self.influence_clip}: must be positive, or none")
-
-    def unused(self) -> Mapping[str, str]:
-        """See ``MechanismOptions``."""
-        if self.influence_weight:
-            return {}
-        return {"curriculum": f"{self.name}.influence_weight is 0 from beginning to end"}
 
     def unbounded(self) -> tuple[str, ...]:
         """See ``MechanismOptions``: pointwise mutual information has either sign."""
@@ -175,13 +168,6 @@ class BasicInfluenceOptions(InfluenceOptions):
         super().__post_init__()
         if self.num_influencers < 1:
             raise ValueError(f"num_influencers {self.num_influencers}: must be at least 1")
-
-    def unused(self) -> Mapping[str, str]:
-        """See ``MechanismOptions``."""
-        found = dict(super().unused())
-        if "curriculum" in found:
-            found["influencee_weight"] = found["curriculum"]
-        return found
 
 
 @register_mechanism

@@ -26,7 +26,8 @@ class DQNConfig(OffPolicyConfig):
     double: bool = True
     """The network chooses the next action, its target values it; otherwise the target does both."""
     epsilon_start: float = 1.0
-    """Share of random actions at the beginning."""
+    """Share of random actions at the beginning; none where advice is followed, unless agents
+    explore all the same (``explore_when_advised``)."""
     epsilon_end: float = 0.05
     """Share of random actions from ``epsilon_steps`` on."""
     epsilon_steps: int = 100_000
@@ -155,7 +156,8 @@ class TD3Config(OffPolicyConfig):
     critics: int = 2
     """Q-functions; the smallest value counts."""
     exploration_noise: float = 0.1
-    """Deviation of the noise added to actions scaled to [-1, 1]."""
+    """Deviation of the noise added to actions scaled to [-1, 1]; none is where advice is followed,
+    unless agents explore all the same (``explore_when_advised``)."""
     target_noise: float = 0.2
     """Deviation of the noise added to the target's actions, so scaled."""
     target_noise_clip: float = 0.5
