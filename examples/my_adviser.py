@@ -4,12 +4,21 @@ cd examples
 socialgrid-train room-mini --import my_adviser --peers 3 --social majority --majority.least 2
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-from socialgrid.social import AdviserOptions, register_mechanism
+from socialgrid.social import (
+    AdvisedStep,
+    AdviserOptions,
+    Members,
+    PeerLearner,
+    Proposals,
+    register_mechanism,
+)
 
 
 @register_mechanism
@@ -29,13 +38,15 @@ class Majority:
 
     solo = False  # never is everybody left alone
 
-    def __init__(self, learner, options, members, seed):
+    def __init__(
+        self, learner: PeerLearner, options: MajorityOptions, members: Members, seed: int
+    ) -> None:
         if learner.task.continuous:
             raise ValueError("majority needs discrete actions: of others no two are the same")
         self.options, self.members = options, members
         self.asked = self.changed = torch.zeros(members.num_agents)
 
-    def __call__(self, asked, obs):
+    def __call__(self, asked: Proposals, obs: Tensor) -> tuple[Tensor, Tensor]:
         proposals = asked.everybody()  # [A, P, E]
         votes = torch.nn.functional.one_hot(proposals).sum(1)  # [A, E, actions]
         agents, own = torch.arange(len(proposals)), self.members.own_places
@@ -50,19 +61,19 @@ class Majority:
         self.changed = self.changed + (action != intended).sum(1)
         return action, followed
 
-    def observe(self, step):
+    def observe(self, step: AdvisedStep) -> None:
         """Nothing is learnt from what came of it."""
 
-    def begin_epoch(self, epoch):
+    def begin_epoch(self, epoch: int) -> None:
         """All epochs are alike."""
 
-    def numbers(self):  # for the rows of metrics; counted anew from here on
+    def numbers(self) -> dict[str, Tensor]:  # for the rows of metrics; counted anew from here on
         share = self.changed / self.asked
         self.asked = self.changed = torch.zeros_like(self.asked)
         return {"changed": share}
 
-    def tensors(self):  # what a run has to save of it
+    def tensors(self) -> dict[str, Tensor]:  # what a run has to save of it
         return {"asked": self.asked, "changed": self.changed}
 
-    def load_tensors(self, tensors):
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         self.asked, self.changed = tensors["asked"], tensors["changed"]

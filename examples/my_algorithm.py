@@ -5,9 +5,12 @@ socialgrid-train cleanup-mini --import my_algorithm --algorithm awr --algorithm.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
+
+from torch import Tensor
 
 from socialgrid.algos import A3C, A3CConfig, register_algorithm
+from socialgrid.data import Judged
 
 
 @register_algorithm
@@ -17,7 +20,7 @@ class AWRConfig(A3CConfig):
 
     learner: ClassVar[str] = "my_algorithm:AWR"
 
-    name: Literal["awr"] = "awr"
+    name: str = "awr"
     sharpness: float = 1.0
     """How much more an action counts that turned out better: exp(sharpness * advantage)."""
 
@@ -27,8 +30,11 @@ class AWR(A3C):
 
     algorithm = "awr"
     default_config = AWRConfig
+    config: AWRConfig
 
-    def policy_loss(self, log_probs, made, weight):
+    def policy_loss(
+        self, log_probs: Tensor, made: Judged, weight: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         log_prob = log_probs.gather(-1, made.choice.flatten(1).unsqueeze(-1)).squeeze(-1)
         liked = (self.config.sharpness * made.advantage.flatten(1)).exp().clamp(max=20.0)
         return -(log_prob * liked * weight).sum(1), {}

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-from socialgrid.social import HEARING, Channel, Mechanism, MechanismOptions, register_mechanism
+from socialgrid.models import ViewSpec
+from socialgrid.social import (
+    HEARING,
+    Before,
+    Channel,
+    Mechanism,
+    MechanismOptions,
+    Rewards,
+    register_mechanism,
+)
 
 
 @register_mechanism
@@ -30,10 +40,11 @@ class Wages(Channel):
 
     symbols = 3
 
-    def __init__(self, spec):
+    def __init__(self, spec: ViewSpec) -> None:
         self.columns, self.agents = spec.world_agents, spec.num_agents
 
-    def tokens(self, before):
+    def tokens(self, before: Before) -> Tensor:
+        assert before.rewards is not None
         codes = before.rewards.sign().to(torch.int16) % self.symbols  # [E, N]
         return codes.expand(self.agents, -1, -1)
 
@@ -41,10 +52,10 @@ class Wages(Channel):
 class Envy(Mechanism):
     """What the options above are of; every hook that it does not have does nothing."""
 
-    def channels(self):
+    def channels(self) -> tuple[Channel, ...]:
         return (Wages(self.spec),)
 
-    def reward(self, rewards):
+    def reward(self, rewards: Rewards) -> None:
         everybody = rewards.rollout.reward  # [T, E, N]
         own = rewards.rollout.own(everybody)  # [T, E, A]
         rest = max(1, everybody.shape[-1] - 1)

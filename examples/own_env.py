@@ -10,26 +10,32 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from socialgrid.commands.cli import train
 
 
-class Harbour(gymnasium.Env):
+class Harbour(gymnasium.Env[NDArray[np.float64], NDArray[np.float32]]):
     """Bring a boat to rest at the origin by pushing it in two directions."""
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
-    def reset(self, *, seed=None, options=None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
         super().reset(seed=seed)
         self.place = self.np_random.uniform(-1.0, 1.0, 2)
         self.speed = np.zeros(2)
         return np.concatenate([self.place, self.speed]), {}
 
-    def step(self, action):
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
         self.speed = 0.8 * self.speed + 0.1 * action
         self.place = self.place + self.speed
         reward = -float(np.linalg.norm(self.place))
@@ -38,7 +44,7 @@ class Harbour(gymnasium.Env):
 
 # A time limit makes episodes: they are truncated, not terminated, and values bootstrap there.
 if "Harbour-v0" not in gymnasium.registry:
-    gymnasium.register("Harbour-v0", entry_point=Harbour, max_episode_steps=40)
+    gymnasium.register("Harbour-v0", entry_point="own_env:Harbour", max_episode_steps=40)
 
 
 def main(steps: int = 2400) -> list[list[float]]:

@@ -5,6 +5,8 @@ from socialgrid.models.hearing import Channel as Channel
 from socialgrid.social.advice.adviser import AdvisedStep as AdvisedStep
 from socialgrid.social.advice.adviser import Adviser as Adviser
 from socialgrid.social.advice.adviser import Members as Members
+from socialgrid.social.advice.adviser import PeerLearner as PeerLearner
+from socialgrid.social.advice.adviser import Proposals as Proposals
 from socialgrid.social.advice.advising import outcomes as outcomes
 from socialgrid.social.advice.advising import readable_values as readable_values
 from socialgrid.social.advice.advising import td_error as td_error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from socialgrid.algos.bases import OffPolicyConfig, register_algorithm
 
@@ -15,7 +15,7 @@ class DQNConfig(OffPolicyConfig):
     """Deep Q-networks (Mnih et al. 2015) with double targets (van Hasselt et al. 2016)."""
 
     learner: ClassVar[str] = "socialgrid.algos.off_policy.dqn:DQN"
-    name: Literal["dqn"] = "dqn"
+    name: str = "dqn"
     """Chooses the algorithm."""
     learning_rate: float | tuple[float, ...] = 5e-4
     """Adam's step size: one for all agents or one for each."""
@@ -54,7 +54,7 @@ class RecurrentDQNConfig(DQNConfig):
 
     learner: ClassVar[str] = "socialgrid.algos.off_policy.recurrent_dqn:RecurrentDQN"
     remembers: ClassVar[bool] = True
-    name: Literal["recurrent-dqn"] = "recurrent-dqn"  # type: ignore[assignment]
+    name: str = "recurrent-dqn"
     """Chooses the algorithm."""
     batch_size: int = 64
     """Sequences in a gradient step, for each agent."""
@@ -89,7 +89,7 @@ class SACConfig(OffPolicyConfig):
     learner: ClassVar[str] = "socialgrid.algos.off_policy.sac:SAC"
     discrete_learner: ClassVar[str] = "socialgrid.algos.off_policy.sac:DiscreteSAC"
     samples: ClassVar[bool] = True
-    name: Literal["sac"] = "sac"
+    name: str = "sac"
     """Chooses the algorithm."""
     hidden: tuple[int, ...] = (150, 200)
     """Units of the hidden layers of every network."""
@@ -149,7 +149,7 @@ class TD3Config(OffPolicyConfig):
     """Twin delayed deterministic policy gradient (Fujimoto et al. 2018)."""
 
     learner: ClassVar[str] = "socialgrid.algos.off_policy.td3:TD3"
-    name: Literal["td3"] = "td3"
+    name: str = "td3"
     """Chooses the algorithm."""
     hidden: tuple[int, ...] = (150, 200)
     """Units of the hidden layers of every network."""

@@ -20,7 +20,7 @@ class PPOConfig(MinibatchConfig):
 
     learner: ClassVar[str] = "socialgrid.algos.on_policy.ppo:PPO"
 
-    name: Literal["ppo"] = "ppo"
+    name: str = "ppo"
     gamma: float = 0.993
     gae_lambda: float = 0.97
     clip: float = 0.2
@@ -65,7 +65,7 @@ class A3CConfig(OnPolicyConfig):
     learner: ClassVar[str] = "socialgrid.algos.on_policy.a3c:A3C"
     fixed: ClassVar[frozenset[str]] = OnPolicyConfig.fixed | {"synchronous", "max_staleness"}
 
-    name: Literal["a3c"] = "a3c"
+    name: str = "a3c"
     workers: int = 1  # type: ignore[misc]
     """Actor-learners; each has its own environments, no shards, and a thread. 1: no process besides
     the main one. Several that do not wait for each other (``synchronous``) never give the same bits
@@ -129,7 +129,7 @@ class CloningConfig(MinibatchConfig):
     entropy_coef: ClassVar[float] = 0.0  # type: ignore[misc]
     normalize_advantages: ClassVar[bool] = False  # type: ignore[misc]
 
-    name: Literal["behaviour-cloning"] = "behaviour-cloning"
+    name: str = "behaviour-cloning"
     fixed: ClassVar[frozenset[str]] = OnPolicyConfig.fixed | {"imitates", "trajectories"}
 
     imitates: int | None = None
