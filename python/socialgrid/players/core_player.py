@@ -33,6 +33,20 @@ class CorePlayer(Player):
     kind: ClassVar[str]
     """What the core calls it."""
 
+    def __init_subclass__(cls) -> None:
+        """Refuse what would never be asked.
+
+        Raises:
+            TypeError: a subclass chooses or learns in Python.
+        """
+        super().__init_subclass__()
+        for hook in ("choose", "learn"):
+            if hook in vars(cls) and "act" not in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__}.{hook}: the core chooses and learns for "
+                    f"{cls.__mro__[1].__name__}; a player of one's own is a subclass of Player"
+                )
+
     def __init__(
         self, env: VecEnv, agent: int = 0, seed: int = 0, *, error_rate: float = 0.0
     ) -> None:

@@ -372,3 +372,13 @@ def test_players_of_a_game_take_no_longer_than_a_few_of_its_steps():
         # The better ones, as other programs share the processor's caches; resets are in the mean.
         assert np.quantile(spent, 0.25) < 4 * np.quantile(steps, 0.25)
         assert np.mean(spent) < 10 * np.mean(steps)
+
+
+@pytest.mark.parametrize("hook", ["choose", "learn"])
+def test_nobody_asks_in_python_what_the_core_does(hook):
+    env = socialgrid.make_vec("GoalCycle-v0", num_agents=1)
+    known = type(make_player("expert", env))
+    with pytest.raises(TypeError, match=f"Own.{hook}: the core .* CycleExpert; a player of one"):
+        type("Own", (known,), {hook: lambda self, *given: None})
+    own = type("Own", (known,), {"numbers": lambda self, env: {"targets": 3.0}})  # it is asked this
+    assert issubclass(own, Player)
