@@ -42,6 +42,14 @@ const float* Minibatch::whole(std::int64_t agent) const {
   return sums_[static_cast<std::size_t>(agent)]->whole();
 }
 
+void Minibatch::make_ready(std::int64_t agent) {
+  const auto own = static_cast<std::size_t>(agent);
+  std::call_once(begun_[own], [&] {
+    const Lesson lesson = network_.of(agent, {}, 1, 1, {});  // of which only weights are read
+    ready_[own] = learning::ready_layers(kernels_, lesson.sight, true);
+  });
+}
+
 Minibatch::Found Minibatch::learn(std::int64_t piece, Gathered& desk, Signals& signals) {
   const std::int64_t agent = agent_of(piece), shard = piece % shards();
   const auto [drawn_for, minibatches, sequences, length, most] = std::get<4>(given_);
@@ -75,8 +83,7 @@ bool Minibatch::learn_from(std::int64_t agent, std::int64_t shard, std::int64_t 
   gather(recorded, columns[own], s, scales[0], scales[drawn_for * minibatches], network_.ahead(),
          desk);
   Lesson lesson = network_.of(agent, desk, length, s.count, recorded);
-  std::call_once(begun_[own],
-                 [&] { ready_[own] = learning::ready_layers(kernels_, lesson.sight, true); });
+  make_ready(agent);
   lesson.sight.ready = &ready_[own];
   const LessonGrads grads = network_.grads(to + network_.rows());
   Learnt learnt;

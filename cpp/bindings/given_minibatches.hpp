@@ -37,6 +37,10 @@ class Minibatch {
   std::int64_t pieces() const { return agents() * shards(); }
   std::int64_t agent_of(std::int64_t piece) const { return piece / shards(); }
 
+  // Makes ready what all pieces of an agent read. Otherwise the first of them does, and others
+  // wait.
+  void make_ready(std::int64_t agent);
+
   enum class Found { unknown, known, all };
   // Learns from a piece. All: nobody else has pieces of the agent left. Unknown: its views have too
   // many different tiles to be looked up, or a signal has come.

@@ -29,6 +29,7 @@ Recorded recorded_of(const BatchAddresses& where, const BatchSizes& n) {
   r.decisions = n[5];
   r.tokens = at<const std::int16_t>(where[5]);
   r.columns = n[6];
+  r.state_apart = n[7];
   return r;
 }
 

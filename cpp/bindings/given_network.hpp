@@ -31,8 +31,9 @@ using GivenNetwork =
     std::tuple<std::array<std::uintptr_t, 3>, std::array<std::int64_t, 7>, bool, GivenLayers,
                GivenChannels, std::vector<NetworkDecision>, std::vector<NetworkPrediction>,
                Addresses, Sizes, std::vector<std::pair<GivenModel, std::array<std::uintptr_t, 2>>>>;
-// Steps, environments, agents, bytes of a view, numbers of a state, decisions, columns of tokens.
-using BatchSizes = std::array<std::int64_t, 7>;
+// Steps, environments, agents, bytes of a view, numbers of a state, decisions, columns of tokens;
+// numbers from the states of a step to those of the next.
+using BatchSizes = std::array<std::int64_t, 8>;
 // Addresses of views, states, flags, choices, numbers, tokens.
 using BatchAddresses = std::array<std::uintptr_t, 6>;
 // Addresses of what models of others learn from, see learning::Recorded, or zeros.

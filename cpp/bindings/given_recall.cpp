@@ -26,7 +26,7 @@ void keep(const Recorded& r, std::int64_t agent, std::int64_t first, const Memor
   for (std::int64_t step = first + 1; step <= last; ++step) {
     for (std::int64_t env = 0; env < r.envs; ++env, h += hidden, c += hidden) {
       const std::int64_t row = r.row(step, env, agent);
-      float* to = r.state + row * r.state_size;
+      float* to = r.state_at(step, env, agent);
       if (r.flags[3 * row] != 0) {
         std::fill_n(to, r.state_size, 0.0f);
       } else {
@@ -92,7 +92,8 @@ bool Recalled::foresee(const GivenEnds& given, float* last, float* final, std::i
     const bool end = i >= r.envs;
     const std::int64_t other = (end ? i - r.envs : i) * r.agents + column;
     const std::int64_t step = end ? index[2 * (i - r.envs)] : r.steps - 1;
-    const std::int64_t row = r.row(step, end ? index[2 * (i - r.envs) + 1] : i, column);
+    const std::int64_t env = end ? index[2 * (i - r.envs) + 1] : i;
+    const std::int64_t row = r.row(step, env, column);
     const std::uint8_t* views =
         end ? at<const std::uint8_t>(ends_at[2]) : r.views + r.row(r.steps, 0, 0) * r.view;
     const auto* tokens = at<const std::int16_t>(ends_at[end ? 3 : 0]);
@@ -101,7 +102,7 @@ bool Recalled::foresee(const GivenEnds& given, float* last, float* final, std::i
     std::copy_n(r.tokens + row * r.columns, r.columns, desk.tokens.data() + i * r.columns);
     std::copy_n(tokens + other * r.columns, r.columns,
                 desk.tokens.data() + (count + i) * r.columns);
-    std::copy_n(r.state + row * r.state_size, r.state_size, desk.state.data() + i * r.state_size);
+    std::copy_n(r.state_at(step, env, column), r.state_size, desk.state.data() + i * r.state_size);
     desk.reset[size(i)] = r.flags[3 * row];
   }
   const Lesson lesson = network.of(agent, desk, 2, count, r);

@@ -77,7 +77,7 @@ class Descent {
   void work() {
     Gathered desk;
     for (;;) {
-      pack();
+      make_ready();
       meet([] {});
       learn(desk);
       meet([&] { judge(); });
@@ -119,9 +119,15 @@ class Descent {
     });
   }
 
-  // The memory's weights in the order in which they are read.
-  void pack() {
-    share(2 * agents_, [&](std::int64_t i) { network_.pack(i / 2, i % 2 == 1); });
+  // Weights in the order in which they are read: those of layers that see, and the memory's.
+  void make_ready() {
+    share(3 * agents_, [&](std::int64_t i) {
+      if (i >= agents_) return network_.pack(i % agents_, i >= 2 * agents_);
+      try {
+        minibatch_->make_ready(i);
+      } catch (...) {  // whoever learns tries again, and keeps what that throws
+      }
+    });
   }
 
   void learn(Gathered& desk) {

@@ -47,8 +47,7 @@ void gather(const Recorded& r, std::int64_t agent, const Sequences& s, float sca
   std::int16_t* token = sized(to.tokens, rows * r.columns);
   if (r.modelled != nullptr) gather_others(r, agent, s, to);
   for (std::int64_t i = 0; i < s.count; ++i) {
-    const float* from = r.state + r.row(s.starts[i], s.envs[i], agent) * r.state_size;
-    state = std::copy_n(from, r.state_size, state);
+    state = std::copy_n(r.state_at(s.starts[i], s.envs[i], agent), r.state_size, state);
   }
   for (std::int64_t step = 0; step * s.count < seen; ++step) {
     for (std::int64_t i = 0; i < s.count; ++i) {

@@ -15,6 +15,7 @@ struct Recorded {
   std::int64_t view = 0;
   float* state = nullptr;  // memory before each step: h, c, and choices
   std::int64_t state_size = 0;
+  std::int64_t state_apart = 0;           // numbers from those of a step to those of the next
   const std::uint8_t* flags = nullptr;    // reset, in play, comparable with the next view
   const std::int64_t* choices = nullptr;  // of `decisions` decisions
   const float* numbers = nullptr;         // of each its log-probability, advantage and target
@@ -30,6 +31,9 @@ struct Recorded {
 
   std::int64_t row(std::int64_t step, std::int64_t env, std::int64_t agent) const {
     return (step * envs + env) * agents + agent;
+  }
+  float* state_at(std::int64_t step, std::int64_t env, std::int64_t agent) const {
+    return state + step * state_apart + row(0, env, agent) * state_size;
   }
 };
 

@@ -150,8 +150,9 @@ class SequenceBatch:
         self.judgements = put("numbers", torch.stack(numbers, -1))
         self.decisions = _judged(made, self.choices, self.judgements)
         self.action = self.decisions["action"].choice
-        state = move(rollout.state).clone(memory_format=torch.contiguous_format)
-        self.state = put("state", state)
+        self.state = put("state", move(rollout.state))
+        # Those that were recorded are not copied before somebody writes others, see ``own_state``.
+        self._borrows = self.state.data_ptr() == rollout.state.data_ptr()
         self.rewards: dict[str, Tensor] = {}
         self.taken = put("taken", move(rollout.taken).long())
         self.next_taken = put("next_taken", self._next_taken(everyone))
@@ -161,6 +162,19 @@ class SequenceBatch:
         self.extras: dict[str, Tensor] = {}
         self.memories: dict[str, Tensor] = {}
         self.tokens = put("tokens", move(rollout.tokens).contiguous())
+
+    def own_state(self, *, first_only: bool = False) -> None:
+        """Have memories before each step that may be written; those of the rollout stay.
+
+        Args:
+            first_only: nothing is promised of those after the first step.
+        """
+        if not self._borrows:
+            return
+        recorded, self._borrows = self.state, False
+        self.state = torch.empty_like(recorded, memory_format=torch.contiguous_format)
+        steps = 1 if first_only else self.num_steps
+        self.state[:steps] = recorded[:steps]
 
     def _take_ends(self, rollout: Rollout, prepare: Callable[[Tensor], Tensor]) -> None:
         """The last views of episodes that ended. How many there are is nobody's choice: what stays

@@ -154,6 +154,12 @@ def estimate(
     if plans[0] is None or None in plans or not all(_judgeable(network, part) for part in parts):
         return False
     assert kernels.KERNELS is not None
+    if block:
+        # Of everybody, and nothing else than what is computed anew.
+        alone = len(members) == parts[0].num_agents
+        alone &= parts[0].state.shape[-1] == 2 * network.config.memory
+        for part in parts:
+            part.own_state(first_only=alone)
     memory, kept = packed(network), list[Tensor]()
     return kernels.KERNELS.estimate(
         given_network(network, plans[0], _values_of(network), parts[0].views, memory),

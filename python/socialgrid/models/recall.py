@@ -89,6 +89,7 @@ class Recall(SequenceBatch):
         count, width = len(agents), self.num_envs
         block = max(1, piece_length(model, count, width))
         found = self.values["action"].new_empty((self.num_steps, width, count)) if policy else None
+        self.own_state()
         if compiled_recall.refresh(model, self, agents, block, found):
             return found
         own = (slice(None), slice(None), columns)

@@ -255,7 +255,8 @@ def batch_sizes(part: SequenceBatch) -> tuple[int, ...]:
     """Sizes of a batch as kernels are told of them."""
     view = part.views[0, 0, 0].numel() * part.views.element_size()
     numbers = part.state.shape[-1], len(part.decisions), part.tokens.shape[-1]
-    return (part.num_steps, part.num_envs, part.num_agents, view, *numbers)
+    apart = part.state.stride(0)
+    return (part.num_steps, part.num_envs, part.num_agents, view, *numbers, apart)
 
 
 def batch_addresses(part: SequenceBatch) -> tuple[int, ...]:
@@ -296,13 +297,15 @@ def _modelled(part: SequenceBatch, moa: ModelOfOthers) -> bool:
 
 def usable(network: ActorCritic, plan: Plan, parts: Sequence[SequenceBatch]) -> bool:
     """Whether everything lies as the kernels take it to, who are told addresses."""
-    numbers = [x for part in parts for x in (part.state, part.judgements)]
+    states, judgements = [part.state for part in parts], [part.judgements for part in parts]
     whole = [part.choices for part in parts]
     hearing = [part.tokens for part in parts if network.hearing.columns]
     flags = [part.flags for part in parts]
-    dense = (*plan.parameters, *numbers, *whole, *hearing, *flags, *(p.views for p in parts))
+    dense = (*plan.parameters, *judgements, *whole, *hearing, *flags, *(p.views for p in parts))
     return (
-        kernels.usable(*plan.parameters, *numbers)
+        kernels.usable(*plan.parameters, *states, *judgements)
+        and all(x[0].is_contiguous() for x in states)
+        and len({x.stride(0) for x in states}) == 1
         and all(x.dtype == torch.int64 for x in whole)
         and all(x.dtype == torch.int16 for x in hearing)
         and all(x.dtype == torch.bool for x in flags)

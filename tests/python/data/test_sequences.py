@@ -82,6 +82,37 @@ def test_refreshing_some_agents_leaves_the_others(case):
     assert torch.equal(batch.values["action"][:, :, :2], before[:, :, :2])
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_an_update_leaves_what_was_recorded(shards):
+    # Shards read memories where they were recorded, until they are computed anew.
+    env = Buttons(6, 3, horizon=4, recall=True)
+    config = PPOConfig(
+        shards=shards,
+        refresh_interval=1,
+        num_minibatches=3,
+        minibatch_sequences=6,
+        sequence_length=4,
+        learning_rate=0.01,
+    )
+    learner = PPO(env.spec, MODEL, config, seed=1)
+    rollout = experience(learner, env, steps=11)
+    tensors = {name: x for name, x in vars(rollout).items() if isinstance(x, torch.Tensor)}
+    tensors |= {name: one.value for name, one in rollout.decisions.items()}
+    before = {name: x.clone() for name, x in tensors.items()}
+    batch = learner.shards(rollout)
+    learner.update(rollout)
+    assert "state" in before
+    assert all(torch.equal(x, tensors[name]) for name, x in before.items())
+    for part in batch.parts:
+        part.refresh(learner.model, [0, 1, 2])
+    refreshed = torch.cat([part.state for part in batch.parts], 1)
+    assert not torch.allclose(refreshed[1:], rollout.state[1:])
+    whole = Recall(rollout, learner.model, learner.device)
+    whole.refresh(learner.model, [0, 1, 2])
+    torch.testing.assert_close(refreshed, whole.state, rtol=1e-5, atol=1e-6)
+    assert torch.equal(before["state"], rollout.state)
+
+
 def test_bootstrap_values_are_those_of_acting_on(case):
     learner, rollout, batch = case
 

@@ -251,7 +251,8 @@ class GradientSteps(StackedLearner):
             starts, envs = sent(self.device, both)[0].unbind(0)
             return starts, envs, part.counts(agents, starts, envs, length)
 
-        starts, envs, counts = zip(*batch.map(draw), strict=True)
+        # Too little for threads, which would wait for each other's Python.
+        starts, envs, counts = zip(*map(draw, range(len(batch.parts))), strict=True)
         return Drawn(list(agents), length, starts, envs, batch.added(counts))
 
     @abstractmethod

@@ -150,7 +150,9 @@ class Judging(GradientSteps):
 
         found, fault = list[tuple[Totals, _Memories]](), None
         try:
-            found = batch.map(work)
+            # Of the environment alone it is too little for threads.
+            every = range(len(batch.parts))
+            found = batch.map(work) if self.mechanisms else [*map(work, every)]
         except UnsoundError as error:
             try:
                 self._check_finite(error.what, error.x.permute(2, 0, 1), range(self.num_agents))
