@@ -9,9 +9,6 @@ constexpr int kGates = 4;
 constexpr std::int64_t kTogether = 16;  // choices at a time
 constexpr float kLimit = 1e15f;         // e^-2x from which on tanh x is -1
 
-SOCIALGRID_INLINE Lanes some(const float* from, std::int64_t left) {
-  return left >= kLanes ? load(from) : load_some(from, left);
-}
 // (1 - x) / ((1 + x) (1 + y)): tanh a sigmoid b of x = e^-2a and y = e^-b.
 SOCIALGRID_INLINE Lanes squashed(Lanes x, Lanes y) {
   x = x > kLimit ? all(kLimit) : x;  // not NaN, which is not more
@@ -32,34 +29,30 @@ void alternatives(const Alternatives& a, std::int64_t begin, std::int64_t end) {
       for (std::int64_t choice = first; choice < last; ++choice) {
         for (int g = 0; g < kGates; ++g) {
           const float* weight = a.weights + choice * width + g * a.hidden + k;
-          weights[choice - first][g] = exponential(-some(weight, left));
+          weights[choice - first][g] = exponential(-get(weight, left));
         }
       }
       for (std::int64_t row = begin; row < end; ++row) {
         Lanes gates[kGates];
         for (int g = 0; g < kGates; ++g) {
-          gates[g] = some(a.gates + row * width + g * a.hidden + k, left);
+          gates[g] = get(a.gates + row * width + g * a.hidden + k, left);
         }
         for (std::int64_t j = 0; j < a.columns; ++j) {
           const std::int32_t code = a.heard[row * a.columns + j];
           if (code < 0) continue;
           for (int g = 0; g < kGates; ++g) {
-            gates[g] += some(a.codes + code * width + g * a.hidden + k, left);
+            gates[g] += get(a.codes + code * width + g * a.hidden + k, left);
           }
         }
         for (int g = 0; g < kGates; ++g) gates[g] = exponential(-gates[g]);
-        const Lanes before = some(a.c + row * a.c_row + k, left);
+        const Lanes before = get(a.c + row * a.c_row + k, left);
         float* h = a.h + (row * a.choices + first) * a.hidden + k;
         for (const auto* weight = weights; weight != weights + (last - first); ++weight) {
           const Lanes in = product(gates[0], (*weight)[0]), kept = product(gates[1], (*weight)[1]),
                       cell = product(gates[2], (*weight)[2]), out = product(gates[3], (*weight)[3]);
           const Lanes c = before / (1.0f + kept) + squashed(cell, in);
           const Lanes found = squashed(exponential(-(c + c)), out);
-          if (left >= kLanes) {
-            store(h, found);
-          } else {
-            store_some(h, found, left);
-          }
+          put(h, found, left);
           h += a.hidden;
         }
       }

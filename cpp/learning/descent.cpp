@@ -14,16 +14,6 @@ SOCIALGRID_INLINE void by_lanes(std::int64_t count, const Work& work) {
   for (; i + kLanes <= count; i += kLanes) work(i, std::int64_t{kLanes});
   if (i < count) work(i, count - i);
 }
-SOCIALGRID_INLINE Lanes get(const float* from, std::int64_t left) {
-  return left >= kLanes ? load(from) : load_some(from, left);
-}
-SOCIALGRID_INLINE void put(float* to, Lanes value, std::int64_t left) {
-  if (left >= kLanes) {
-    store(to, value);
-  } else {
-    store_some(to, value, left);
-  }
-}
 
 SOCIALGRID_INLINE Lanes root(Lanes x) {
   for (int i = 0; i < kLanes; ++i) x[i] = std::sqrt(x[i]);

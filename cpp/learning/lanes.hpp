@@ -39,6 +39,18 @@ SOCIALGRID_INLINE void store_some(float* to, Lanes value, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = all[i];
 }
 
+// Of the vector units' width or what is left of a row.
+SOCIALGRID_INLINE Lanes get(const float* from, std::int64_t left) {
+  return left >= kLanes ? load(from) : load_some(from, left);
+}
+SOCIALGRID_INLINE void put(float* to, Lanes value, std::int64_t left) {
+  if (left >= kLanes) {
+    store(to, value);
+  } else if (left > 0) {
+    store_some(to, value, left);
+  }
+}
+
 SOCIALGRID_INLINE Lanes all(float value) { return value - Lanes{}; }
 
 // a * b, rounded. The compiler fuses products with the sums they stand in; of two products in one

@@ -102,17 +102,5 @@ template <int Vectors, int Rows>
   }
 }
 
-// Of the vector units' width or what is left of a row.
-SOCIALGRID_INLINE Lanes get(const float* from, std::int64_t left) {
-  return left >= kLanes ? load(from) : load_some(from, left);
-}
-SOCIALGRID_INLINE void put(float* to, Lanes value, std::int64_t left) {
-  if (left >= kLanes) {
-    store(to, value);
-  } else if (left > 0) {
-    store_some(to, value, left);
-  }
-}
-
 }  // namespace
 }  // namespace socialgrid::learning

@@ -47,18 +47,6 @@ SOCIALGRID_INLINE Before before(const Unroll& u, std::int64_t t, std::int64_t i)
   return {u.h + at, u.c + at};
 }
 
-// Of the vector units' width or what is left of a row.
-SOCIALGRID_INLINE Lanes get(const float* from, std::int64_t left) {
-  return left >= kLanes ? load(from) : load_some(from, left);
-}
-SOCIALGRID_INLINE void put(float* to, Lanes value, std::int64_t left) {
-  if (left >= kLanes) {
-    store(to, value);
-  } else {
-    store_some(to, value, left);
-  }
-}
-
 template <int Count>
 SOCIALGRID_INLINE void step_block(const Unroll& u, std::int64_t t, std::int64_t tile,
                                   std::int64_t row) {
