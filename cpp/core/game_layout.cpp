@@ -19,8 +19,8 @@ double stored(const World& world, const AgentField& field, std::size_t index, st
                                           : world.field(Field<std::int32_t>{index})[agent];
 }
 
-void store(World& world, const AgentField& field, std::size_t index, std::size_t agent,
-           double value) {
+void set_field(World& world, const AgentField& field, std::size_t index, std::size_t agent,
+               double value) {
   if (field.type == FieldType::kNumber) {
     world.field(Field<double>{index})[agent] = value;
   } else {
@@ -224,7 +224,7 @@ void Game::read_agent(World& next, const Layout& layout, std::size_t a) const {
     const Value& value = given->second[a];
     const double number = read(field, value);
     if (std::isnan(number)) throw LayoutError(who(a) + refusal(field, value));
-    store(next, field, i, a, number);
+    set_field(next, field, i, a, number);
   }
 }
 

@@ -21,7 +21,7 @@ constexpr std::int32_t kFirst[] = {kForward, kLeft, kRight, kRight};
 // A mark that no world has.
 constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
-constexpr std::int32_t kBlocked = -2, kUnknown = -1;
+constexpr std::int32_t kNoWay = -2, kUnknown = -1;
 
 bool has(const std::string& characters, char glyph) {
   return glyph != '\0' && characters.find(glyph) != std::string::npos;
@@ -48,7 +48,7 @@ struct DistanceMaps::Scratch {
   // Fewest actions into a target, as socialgrid.action_distances has them: breadth first, backwards
   // from the entries into it.
   void search(const World& world, const std::array<bool, 256>& passable, Position target) {
-    std::fill(distance.begin(), distance.end(), kBlocked);
+    std::fill(distance.begin(), distance.end(), kNoWay);
     const std::span<const Tile> cells = world.cells();
     const auto cols = static_cast<std::size_t>(world.cols());
     for (std::size_t row = 0; row < static_cast<std::size_t>(world.rows()); ++row) {

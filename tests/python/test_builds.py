@@ -134,6 +134,7 @@ def built(sdist, tmp_path_factory):
         "build-dir": folder / "objects",
         "cmake.build-type": "Debug",
         "cmake.define.CMAKE_CXX_FLAGS_DEBUG": "-O0",
+        "cmake.define.CMAKE_UNITY_BUILD": "ON",
         "cmake.define.SOCIALGRID_KERNELS": "OFF",
         "cmake.define.CMAKE_CXX_COMPILER_LAUNCHER": shutil.which("ccache") or "",
     }
