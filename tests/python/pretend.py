@@ -29,10 +29,16 @@ from typing import Any, ClassVar
 
 import torch
 from tests.python.live_bytes import LiveBytes
-from tests.python.pretended_graphs import Graphs, Recorded, at_work, place_of
+from tests.python.pretended_graphs import (
+    Graphs,
+    Recorded,
+    at_work,
+    place_of,
+    tensors_of,
+    with_each,
+)
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from socialgrid.models import ENGINES
 
@@ -229,8 +235,11 @@ class Pretend(TorchDispatchMode):
             RuntimeError: tensors of both devices.
         """
         name = func._schema.name.partition("::")[2]
-        given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        given = tensors_of((args, kwargs))
         far = [x for x in given if isinstance(x, Far)]
+        asks = name == "is_pinned" or kwargs.get("pin_memory") or kwargs.get("device") is not None
+        if not far and not asks:  # the host's own
+            return func(*args, **kwargs)
         near_args, near_kwargs = _near((args, kwargs), by_value=self._record is not None)
         there = bool(far)
         if name == "is_pinned":
@@ -270,12 +279,7 @@ class Pretend(TorchDispatchMode):
             return out
         known = {id(x.inner): x for x in far}  # what is returned as it came in
 
-        def wrap(x: Any) -> Any:
-            if not isinstance(x, torch.Tensor):
-                return x
-            return known[id(x)] if id(x) in known else Far(x)
-
-        return tree_map(wrap, out)
+        return with_each(out, lambda x: known[id(x)] if id(x) in known else Far(x))
 
     def _recorded(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Compute once, for shapes and for what looks at them; again at every repetition."""
@@ -289,8 +293,8 @@ class Pretend(TorchDispatchMode):
 
         def work() -> None:
             again = func(*args, **kwargs)
-            for x, y in zip(tree_leaves(out), tree_leaves(again), strict=True):
-                if isinstance(x, torch.Tensor) and place_of(x) != place_of(y):
+            for x, y in zip(tensors_of(out), tensors_of(again), strict=True):
+                if place_of(x) != place_of(y):
                     x.copy_(y)
 
         assert self._record is not None
@@ -359,12 +363,12 @@ class Pretend(TorchDispatchMode):
 def _near(tree: Any, *, by_value: bool) -> Any:
     """Everything as it lies on the CPU; single numbers of the host as copies, if by value."""
 
-    def near(x: Any) -> Any:
+    def near(x: torch.Tensor) -> torch.Tensor:
         if isinstance(x, Far):
             return x.inner
-        return x.clone() if by_value and isinstance(x, torch.Tensor) and x.dim() == 0 else x
+        return x.clone() if by_value and x.dim() == 0 else x
 
-    return tree_map(near, tree)
+    return with_each(tree, near)
 
 
 def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
@@ -372,4 +376,4 @@ def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> Iterator[torch.Ten
     for i, one in enumerate(func._schema.arguments):
         if one.alias_info is not None and one.alias_info.is_write:
             given = args[i] if i < len(args) else kwargs.get(one.name)
-            yield from (x for x in tree_leaves(given) if isinstance(x, torch.Tensor))
+            yield from tensors_of(given)
