@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 
 from budget import check_budget
 from socialgrid.config import load_config, load_preset, parse_train
+from socialgrid.measures import episodes_with
 from socialgrid.report import read_metrics
 
 SEEDS_OF_EVALUATION = 100  # environments are never those of training
@@ -210,9 +211,11 @@ def evaluation(run_dir: Path, greedy: bool) -> Path:
 
 
 def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
-    """Mean of an episode metric over updates, weighted by episodes; nan where there is none."""
+    """Mean of an episode metric over updates, weighted by the episodes that have it; nan where none
+    has.
+    """
     found = [
-        (row["groups"][name], row["episodes_finished"])
+        (row["groups"][name], episodes_with(row, name))
         for row in rows
         if row.get("groups", {}).get(name) is not None
     ]

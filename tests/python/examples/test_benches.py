@@ -221,3 +221,12 @@ def test_most_of_an_update_is_counted_as_shared_by_threads(monkeypatch, case):
     (row,) = threads.measure(case, [(0, 1)], 1, True)
     assert row.wall > 0.0
     assert 0.0 < row.serial < 0.9  # by CPU time; nothing counted: 1; some of it twice: below 0
+
+
+def test_means_of_dilemmas_count_the_episodes_that_have_a_number():
+    rows = [
+        {"episodes_finished": 4, "groups": {"box_step": 2.0}, "episodes_with": {"box_step": 1}},
+        {"episodes_finished": 3, "groups": {"box_step": 6.0}},
+        {"episodes_finished": 9, "groups": {"box_step": None}, "episodes_with": {"box_step": 0}},
+    ]
+    assert dilemmas.mean(rows, "box_step") == pytest.approx((2.0 + 3 * 6.0) / 4)
