@@ -107,6 +107,7 @@ class Bar:
         each: mean return of every run.
         interval: over runs; over the episodes of a single one.
         others: mean return of those who were there besides; NaN if nobody was.
+        steps: of every run's checkpoint; ``None`` where that is not known.
     """
 
     world: str
@@ -114,6 +115,7 @@ class Bar:
     each: tuple[float, ...]
     interval: Interval
     others: float
+    steps: tuple[int | None, ...] = ()
 
 
 def bars_of(runs: Sequence[RunCurves], worlds: Sequence[str], metric: str = LEARNERS) -> list[Bar]:
@@ -137,7 +139,8 @@ def bars_of(runs: Sequence[RunCurves], worlds: Sequence[str], metric: str = LEAR
     found = []
     for world in worlds:
         for arm, members in arms.items():
-            tables = [_read(run.run_dir, world) for run in members]
+            files = [_read(run.run_dir, world) for run in members]
+            tables, steps = [table for table, _ in files], tuple(step for _, step in files)
             intervals = [
                 _interval(table, metric, run.run_dir, world)
                 for table, run in zip(tables, members, strict=True)
@@ -154,7 +157,7 @@ def bars_of(runs: Sequence[RunCurves], worlds: Sequence[str], metric: str = LEAR
                 if OTHERS in table
             ]
             beside = float(np.mean(others)) if others else math.nan
-            found.append(Bar(world, arm, each, whole, beside))
+            found.append(Bar(world, arm, each, whole, beside, steps))
     return found
 
 
@@ -173,8 +176,8 @@ def _common(runs: Sequence[RunCurves]) -> list[str]:
     return found
 
 
-def _read(run_dir: Path, world: str) -> Mapping[str, Any]:
-    """The numbers of the group in a file of an evaluation."""
+def _read(run_dir: Path, world: str) -> tuple[Mapping[str, Any], int | None]:
+    """The numbers of the group in a file of an evaluation, and the step of its checkpoint."""
     path = run_dir / f"eval-{world}.json"
     try:
         data = json.loads(read_bytes(path, _MAX_FILE))
@@ -196,7 +199,7 @@ def _read(run_dir: Path, world: str) -> Mapping[str, Any]:
             f"or draw the checkpoint of that step: --worlds {world}-step-{step} (socialgrid-eval "
             f"--checkpoint {step} writes it)"
         )
-    return group
+    return group, step
 
 
 def _newest_step(run_dir: Path) -> int:
@@ -244,6 +247,9 @@ def bars_table(bars: Sequence[Bar], metric: str = LEARNERS) -> str:
             f"{bar.world:<{place}}  {bar.arm:<{width}}  {number(bar.interval.mean)} "
             f"{bounds(bar.interval)} over {of}{each}{beside}"
         )
+        if len(set(bar.steps)) > 1:
+            steps = ", ".join("unknown" if step is None else f"{step:,}" for step in bar.steps)
+            lines.append(f"{'':<{place}}  not trained for the same time; steps: {steps}")
     return "\n".join(lines)
 
 

@@ -174,6 +174,20 @@ def test_evaluations_of_older_checkpoints_are_drawn_if_they_are_asked_for(arms, 
     assert "eval-maze.json: of step 50, but the run has gone on to 100" in capsys.readouterr().err
 
 
+def test_bars_over_runs_that_were_not_trained_for_the_same_time_say_so(arms):
+    runs = [RunCurves.named(word) for word in arms]
+    for run, step in zip(runs[:3], (100, 100, 50), strict=True):
+        found_in(run.run_dir, "maze", 1.0, step=step)
+    for run in runs[3:]:
+        found_in(run.run_dir, "maze", 1.0, step=70)
+    told = bars_table(bars_of(runs, ["maze"])).splitlines()
+    assert [line.strip() for line in told if "same time" in line] == [
+        "not trained for the same time; steps: 100, 100, 50"
+    ]
+    assert "social" in told[1]
+    assert "same time" in told[2]
+
+
 def test_bars_say_what_is_missing(arms, tmp_path, capsys):
     assert cli.plot(["bars", *arms, "--worlds", "four-rooms"]) == 2
     assert "--world four-rooms writes it" in capsys.readouterr().err
