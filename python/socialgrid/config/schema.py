@@ -51,9 +51,10 @@ class TrainConfig(Sections):
         return self.regime.obs_mode if self.env.obs_mode == "auto" else self.env.obs_mode
 
     def check_members(self) -> None:
-        """Whether the algorithm, or the advice chosen, can do with these players.
+        """Whether the algorithm, or the advice chosen, can do with these players, and phases with
+        them and with schedules.
 
-        Apart from the other checks: both are chosen before the players are known.
+        Apart from the other checks: all are chosen one by one.
 
         Raises:
             UsageError: it cannot.
@@ -64,6 +65,11 @@ class TrainConfig(Sections):
             if phase.agent != "any" and not -count <= phase.agent < count:
                 raise UsageError(
                     f"phases.{name}.agent: {phase.agent} is none of the {count} in players.kinds"
+                )
+            for option in sorted(phase.options.keys() & self.schedule.options.keys()):
+                raise UsageError(
+                    f"phases.{name}.options.{option}: schedule.options.{option} says what it is, "
+                    "in all phases"
                 )
 
     def in_phase(self, name: str) -> TrainConfig:

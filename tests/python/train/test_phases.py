@@ -330,6 +330,10 @@ def test_the_command_line_changes_phases(tmp_path):
         ("--phases.second.window 0", "phases.second: window: 0"),
         ("--phases.second.agent 3", "phases.second.agent: 3 is none of the 3 in players.kinds"),
         ("--phases.second.agent -4", "phases.second.agent: -4 is none of the 3"),
+        (
+            "--schedule.options penalty=0:0.1",
+            "phases.first.options.penalty: schedule.options.penalty says what it is, in all phases",
+        ),
         ("--phases.second.agent all", "phases.second.agent: 'all' is not of type"),
         ("--phases.first 3", "is not --phases.NAME.OPTION"),
         ("--phases first=3", "--phases: tables are written in a preset's file"),
