@@ -46,6 +46,13 @@ def pytest_addoption(parser):
         help="random sessions that the property test of the batch plays (default 60)",
     )
     parser.addoption(
+        "--learning-seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seeds with each of which learners have to learn what they are shown (default 1)",
+    )
+    parser.addoption(
         "--accelerator",
         metavar="DEVICE",
         help="run the tests of an accelerator, too, on this one: cuda or mps",
@@ -70,3 +77,8 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture
 def reference_steps(request):
     return request.config.getoption("--reference-steps")
+
+
+def pytest_generate_tests(metafunc):
+    if "learning_seed" in metafunc.fixturenames:
+        metafunc.parametrize("learning_seed", range(metafunc.config.getoption("--learning-seeds")))

@@ -154,12 +154,11 @@ def train(env, seed, updates, **changes):
     return rollout.reward.mean((0, 1))
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("ends", ["time limit", "termination"])
-def test_learns_to_press_the_button_shown(seed, ends):
-    env = Buttons(32, 2, horizon=4, seed=seed)
+def test_learns_to_press_the_button_shown(learning_seed, ends):
+    env = Buttons(32, 2, horizon=4, seed=learning_seed)
     env.ends_by_termination = ends == "termination"
-    assert train(env, seed, 120, normalize_advantages=True).min() > 0.9, "chance is 0.33"
+    assert train(env, learning_seed, 120, normalize_advantages=True).min() > 0.9, "chance is 0.33"
 
 
 def test_learns_to_remember_a_cue():

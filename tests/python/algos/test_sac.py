@@ -327,9 +327,8 @@ def test_truncation_bootstraps_and_termination_does_not(make, ends, value):
 
 
 @pytest.mark.parametrize("gsde", [True, False])
-@pytest.mark.parametrize("seed", range(2))
-def test_learns_to_steer(seed, gsde):
-    task = Steering(2, 2, seed)
+def test_learns_to_steer(learning_seed, gsde):
+    task = Steering(2, 2, learning_seed)
     config = SACConfig(
         hidden=(32, 32),
         batch_size=64,
@@ -339,14 +338,13 @@ def test_learns_to_steer(seed, gsde):
         state_dependent_noise=gsde,
         target_entropy=-2.0,
     )
-    learner = SAC(task.task, config, num_envs=2, seed=seed)
+    learner = SAC(task.task, config, num_envs=2, seed=learning_seed)
     train(learner, task, 400)
     assert score(learner, Steering(2, 16, 99), 40).min() > -0.15, "doing nothing: -1"
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_learns_to_walk_a_chain(seed):
-    task = Chain(2, 2, seed)
+def test_learns_to_walk_a_chain(learning_seed):
+    task = Chain(2, 2, learning_seed)
     config = SACConfig(
         hidden=(32,),
         batch_size=32,
@@ -357,7 +355,7 @@ def test_learns_to_walk_a_chain(seed):
         target_entropy_ratio=0.3,
         initial_temperature=0.1,
     )
-    learner = DiscreteSAC(task.task, config, num_envs=2, seed=seed)
+    learner = DiscreteSAC(task.task, config, num_envs=2, seed=learning_seed)
     train(learner, task, 600)
     # At best 3.5 steps an episode on average; walking at random takes twenty.
     assert score(learner, Chain(2, 8, 99), 70).min() > 0.24
