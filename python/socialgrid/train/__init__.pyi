@@ -53,6 +53,8 @@ from socialgrid.train.on_policy.worker import ActorLearner as ActorLearner
 from socialgrid.train.on_policy.worker import algorithm_of as algorithm_of
 from socialgrid.train.on_policy.worker import run_worker as run_worker
 from socialgrid.train.on_policy.worker import share_of as share_of
+from socialgrid.train.playing import Ensemble as Ensemble
+from socialgrid.train.playing import open_run as open_run
 from socialgrid.train.precision import flags_in as flags_in
 from socialgrid.train.precision import foreign as foreign
 from socialgrid.train.precision import hardware as hardware

@@ -12,6 +12,7 @@ import torch
 import socialgrid
 from socialgrid.config import Course, TrainConfig, load_config, parse_player
 from socialgrid.config.errors import UsageError
+from socialgrid.config.maps import with_game_options
 from socialgrid.models.spec import EYES
 from socialgrid.train.company import Company, Engagement
 from socialgrid.train.regime import regime_of
@@ -126,6 +127,24 @@ def eyes_of(
             hidden = hidden[place] if place < len(hidden) else []
         found.append(list(hidden))
     return found
+
+
+def options_seen(
+    seats: Sequence[Seat], options: Mapping[str, Any], extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Options of a game in which everybody sees what they are used to seeing.
+
+    Args:
+        seats: who plays.
+        options: of the game.
+        extra: those that replace them; ``hide`` among them counts for everybody.
+    """
+    found = with_game_options(options, extra)
+    if "hide" in extra:
+        return found
+    hidden = eyes_of(seats, found)
+    found.pop("hide", None)
+    return found | ({"hide": hidden} if any(hidden) else {})
 
 
 def companies(

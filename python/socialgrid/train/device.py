@@ -74,6 +74,8 @@ def choose_device(name: str) -> torch.device:
     }
     if name == "auto":
         return torch.device(next(kind for kind, here in available.items() if here))
+    if name not in available:
+        raise UsageError(f"device: {name!r} is not one of auto, {', '.join(available)}")
     if not available[name]:
         here = ", ".join(kind for kind, yes in available.items() if yes)
         raise UsageError(f"run.device: {name} is not available on this machine ({here})")

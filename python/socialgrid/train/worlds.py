@@ -164,7 +164,7 @@ class Worlds:
                     num_agents=len(kinds),
                     **options,
                 )
-                team = _make_team(kinds, env, seed)
+                team = scripted_team(kinds, env, seed)
                 parts.append(Part(env, team, low, solo))
             self.halves.append(parts)
         self.num_envs = num_envs
@@ -276,7 +276,8 @@ class Worlds:
             part.env.close()
 
 
-def _make_team(kinds: Sequence[str | None], env: Any, seed: int) -> Team:
+def scripted_team(kinds: Sequence[str | None], env: Any, seed: int) -> Team:
+    """Scripted players of the seats that have a kind, as ``NAME`` or ``NAME:ERROR_RATE``."""
     players = []
     for agent, kind in enumerate(kinds):
         if kind is not None:

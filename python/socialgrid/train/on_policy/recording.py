@@ -12,10 +12,9 @@ import torch
 from socialgrid.config import Course, TrainConfig, UsageError, load_config, parse_player
 from socialgrid.config.errors import about
 from socialgrid.config.evaluation import RecordOptions
-from socialgrid.config.maps import with_game_options
 from socialgrid.data.trajectories import FORMAT, Trajectories
 from socialgrid.models.spec import hidden_from
-from socialgrid.train.cast import Seat, companies, eyes_of, seats_of
+from socialgrid.train.cast import Seat, companies, options_seen, seats_of
 from socialgrid.train.device import choose_device
 from socialgrid.train.on_policy.session import Session
 from socialgrid.train.seeds import EVALUATED_DRAWS, EVALUATED_WORLDS, derived_seed
@@ -41,12 +40,7 @@ def record(
     seats = _seats(config, run_dir, options.players)
     agent = _whom(seats, options.agent)
     world = Course(config).configs[-1]
-    settings = with_game_options(world.env.options, extra)
-    if "hide" not in extra:
-        hidden = eyes_of(seats, settings)
-        settings.pop("hide", None)
-        if any(hidden):
-            settings["hide"] = hidden
+    settings = options_seen(seats, world.env.options, extra)
     mode = config.obs_mode if options.obs_mode == "auto" else options.obs_mode
     mode = mode if mode in ("rgb", "tiles") else "rgb"
     count = min(options.worlds, options.episodes)
