@@ -1,10 +1,13 @@
 """What the pages show is there, and is what the files say."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
+from tests.python.train.runs import Silent, tiny
 
+from socialgrid.commands.cli import evaluate
 from socialgrid.commands.comparing import (
     ArmsOptions,
     CorrelationOptions,
@@ -17,9 +20,10 @@ from socialgrid.commands.play import PlayOptions
 from socialgrid.commands.plot import PlotOptions
 from socialgrid.commands.schelling import SchellingOptions
 from socialgrid.commands.words import join_lists, split_words, take_imports, take_pairs
-from socialgrid.config import load_preset, parse_train, preset_names
+from socialgrid.config import from_dict, load_preset, parse_train, preset_names
 from socialgrid.config.evaluation import EvalOptions, MatrixOptions, RecordOptions
 from socialgrid.config.words import parse
+from socialgrid.train import create_run
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -109,6 +113,22 @@ def test_what_the_pages_show_of_other_commands_is_understood(command, line):
 def test_every_paper_has_figures():
     assert {"goal-cycle --aux prediction", "cleanup", "room-21"} <= set(figures())
     assert len(TRAINED) > 40
+
+
+def test_programs_in_readme_run(tmp_path, monkeypatch):
+    """As they stand there, but for how long they go on."""
+    monkeypatch.chdir(tmp_path)
+    config = from_dict({"run": {"total_steps": 128}}, load_preset(tiny(tmp_path)).config)
+    create_run(config, tmp_path / "RUN").train(Silent())
+    words = "record goal-cycle-mini --players trial-and-error --episodes 2 --out teacher.npz"
+    assert evaluate(words.split()) == 0
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    programs = re.findall("```python\n(.*?)```", text, re.DOTALL)
+    assert len(programs) == 4
+    for number, program in enumerate(programs):
+        path = tmp_path / f"program{number}.py"
+        path.write_text(program.replace("range(1000)", "range(3)"), encoding="utf-8")
+        runpy.run_path(str(path))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
