@@ -160,7 +160,7 @@ class Course:
         index, start = int(state["index"]), int(state["start"])
         kept = state["recent"]
         windows = kept.items() if isinstance(kept, Mapping) else [(_ONE, kept)]
-        recent = {int(place): [float(value) for value in own] for place, own in windows}
+        recent = {int(place): [float(value) for value in own] for place, own in windows if own}
         finite = all(math.isfinite(value) for own in recent.values() for value in own)
         if not 0 <= index < len(self._plan) or start < 0 or not finite:
             raise ValueError(f"phases: {index} of {len(self._plan)}, from step {start}")

@@ -181,6 +181,19 @@ def test_a_bound_on_any_agent_goes_on_from_a_checkpoint():
         named.set_state({**named.get_state(), "recent": {"1": [math.inf]}})
 
 
+@pytest.mark.parametrize("agent", ["any", 1])
+def test_a_phase_with_a_bound_goes_on_from_before_its_first_number(agent):
+    first, second = of_three((9, None, None), (9, 3, 2))
+    before, after = (
+        any_of_three(agent=agent, above=2.25, window=1),
+        any_of_three(agent=agent, above=2.25, window=1),
+    )
+    after.set_state(json.loads(json.dumps(before.get_state())))
+    assert not after.follow(first)
+    assert after.get_state()["recent"] == []
+    assert after.follow(second)
+
+
 def test_goals_count_what_is_left():
     plan = course(steps=300)
     assert (plan.goal(), plan.over(999), plan.over(1000)) == (1000, False, True)
