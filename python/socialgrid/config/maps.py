@@ -43,7 +43,7 @@ def map_rows(name: str, folder: Path = Path()) -> list[str]:
     """
     path = folder / user_path(name)
     try:
-        return read_preset(path).rstrip("\n").splitlines()
+        return read_preset(path).removeprefix("\ufeff").rstrip("\r\n").splitlines()
     except OSError as error:
         raise UsageError(f"map: {told(error, path)}") from None
     except UnicodeDecodeError as error:

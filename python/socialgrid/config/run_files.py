@@ -121,13 +121,16 @@ def refuse_link(path: Path) -> None:
 
 
 def guard_output(path: Path) -> None:
-    """Refuse to write a picture or a table through a link in a run; elsewhere links are the user's.
+    """Refuse to write a picture or a table over what a run has recorded, or through a link in a
+    run; elsewhere links are the user's.
 
     Raises:
-        UsageError: it is one.
+        UsageError: it is one of these.
     """
     if (path.parent / CONFIG).exists():
         refuse_link(path)
+        if path.name in (CONFIG, METRICS):
+            raise UsageError(f"{path}: that is the run's own record; give another name")
 
 
 # -- writing ----------------------------------------------------------------------------------

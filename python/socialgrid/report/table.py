@@ -23,7 +23,8 @@ class Entry(NamedTuple):
         phase: that the run was in; empty where there are none.
         kind: where it stands in ``metrics.jsonl``: in ``agents``, ``pairs``, ``groups``,
             ``members``, ``time``, ``options`` (of the game), ``evaluations`` (with ``NAME_low`` and
-            ``NAME_high`` where there is an interval), or ``run``: in none of these.
+            ``NAME_high`` where there is an interval), ``episodes_with`` (of how many episodes a
+            mean is, where not of all that finished), ``phase_ended``, or ``run``: in none of these.
         name: as in ``metrics.jsonl``.
         world: in which it was evaluated; empty in training.
         agent: whose number it is; None of all together.

@@ -60,6 +60,13 @@ def test_what_is_said_beside_a_map_is_not_dropped(folder):
         made(config)
 
 
+@pytest.mark.parametrize("text", ["\ufeff" + "\r\n".join(MAP) + "\r\n\r\n", "\n".join(MAP)])
+def test_editors_may_end_lines_and_files_as_they_do(folder, text):
+    (folder / "mine.txt").write_bytes(text.encode())
+    config = parse_train(["--set", "map=mine.txt"], load_preset("goal-cycle-mini"), "x")
+    assert config.env.options["map"] == MAP
+
+
 @pytest.mark.parametrize("name", ["nowhere.txt", "own/nowhere.txt", "own.txt"])
 def test_a_map_that_cannot_be_read_is_named(folder, name):
     (folder / "own.txt").write_bytes(b"\xff")

@@ -88,3 +88,11 @@ def test_the_command_writes_what_a_reader_of_csv_reads(folder, capsys):
     assert capsys.readouterr().out.count("\n") == 19
     assert cli.plot(["csv", "s0", "--out", "nowhere/all.csv"]) == 2
     assert capsys.readouterr().err.endswith("nowhere/all.csv: No such file or directory\n")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "config.json"])
+def test_a_run_is_not_written_over(folder, capsys, name):
+    before = (folder / "s0" / name).read_bytes()
+    assert cli.plot(["csv", "s0", "--out", f"s0/{name}"]) == 2
+    assert f"s0/{name}: that is the run's own record" in capsys.readouterr().err.replace("\\", "/")
+    assert (folder / "s0" / name).read_bytes() == before
