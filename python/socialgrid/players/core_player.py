@@ -41,7 +41,7 @@ class CorePlayer(Player):
         """
         super().__init_subclass__()
         for hook in ("choose", "learn"):
-            if hook in vars(cls) and "act" not in vars(cls):
+            if hook in vars(cls) and cls.act is CorePlayer.act:
                 raise TypeError(
                     f"{cls.__name__}.{hook}: the core chooses and learns for "
                     f"{cls.__mro__[1].__name__}; a player of one's own is a subclass of Player"

@@ -382,3 +382,5 @@ def test_nobody_asks_in_python_what_the_core_does(hook):
         type("Own", (known,), {hook: lambda self, *given: None})
     own = type("Own", (known,), {"numbers": lambda self, env: {"targets": 3.0}})  # it is asked this
     assert issubclass(own, Player)
+    acting = type("Acting", (known,), {"act": lambda self, *given: self.choose(*given)})
+    assert type("Further", (acting,), {hook: lambda self, *given: None})  # whose act asks for it
