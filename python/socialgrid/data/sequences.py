@@ -253,6 +253,7 @@ class SequenceBatch:
                 minibatch, which may have sequences of other batches too; by default those of all
                 pieces.
         """
+        self.own_state()  # rows are drawn from what lies as they are numbered
         device = self.views.device
         columns = _numbers(agents, device)[:, None, None]
         offsets = torch.arange(length + 1, device=device)[None, :, None]
