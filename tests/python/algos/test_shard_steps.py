@@ -1,12 +1,12 @@
 """Several minibatches in one compiled call: the bits of one after the other."""
 
-import signal
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
+from tests.python.alarms import RungError, alarm
 from tests.python.algos.test_shards import ENVS, KINDS, SHARDS
 from tests.python.algos.test_taught import MODEL, calls
 from tests.python.algos.tiny import Buttons, experience
@@ -208,28 +208,14 @@ def test_rewards_that_are_to_be_expanded_are_not_read_beyond_their_ends(of):
     same(found[0], found[1])
 
 
-class RungError(Exception):
-    """What the handler raises."""
-
-
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_signal_ends_an_update_and_leaves_everything_as_it_was(threads):
     learner, rollout = learner_of(
         threads=threads, num_minibatches=2000, refresh_interval=0, steps=60
     )
     before = {name: x.clone() for name, x in learner.tensors().items()}
-
-    def ring(number, frame):
-        raise RungError
-
-    former = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
-    try:
-        with pytest.raises(RungError):
-            learner.update(rollout)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
+    with pytest.raises(RungError), alarm(0.5):
+        learner.update(rollout)
     same(before, learner.tensors())
 
 

@@ -1,36 +1,16 @@
 """A batch that fails, or is given up, in one call of the core; and what takes Python instead."""
 
 import signal
-from contextlib import contextmanager
 from types import MethodType
 
 import pytest
+from tests.python.alarms import RungError, alarm
 from tests.python.train.test_collecting import LEARNS, QUICK, TRIAL, Spied, rows_of, same, tiny
 
 from socialgrid import EnvStepError
 from socialgrid.config import from_dict, load_preset
 
 HALVES = {"double_buffer": True, "num_threads": 1, "num_envs": 8}
-
-
-class RungError(Exception):
-    """What the handler raises."""
-
-
-@contextmanager
-def rung_soon():
-    """A signal comes in 30 ms."""
-
-    def ring(number, frame):
-        raise RungError
-
-    former = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, 0.03)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
 
 
 def pairs(folder, **changes):
@@ -64,9 +44,13 @@ def test_a_signal_ends_a_batch_and_moves_nobody(tmp_path):
     before = worlds.get_state()
     rollout.taken.fill_(-7)
 
-    with rung_soon(), pytest.raises(RungError):
+    def ring(number, frame):
+        if (rollout.taken[0] != -7).all():  # it has begun
+            raise RungError
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+    with pytest.raises(RungError), alarm(0.03, ring):
         one.run.collector.play(0)
-    assert (rollout.taken[0] != -7).all(), "it had begun"
     assert (rollout.taken[-1] == -7).all(), "it had not ended"
     after = worlds.get_state()
     assert all((before[name] == after[name]).all() for name in before)
