@@ -444,6 +444,33 @@ def test_the_curriculum_and_the_annealing_follow_the_steps_of_all_workers(tmp_pa
     assert row["agents"]["learning_rate"] == pytest.approx([0.01 * (1 - 0.378)] * 2)
 
 
+def test_gradients_are_handed_in_by_the_numbers_of_the_first_phase(tmp_path):
+    config = config_of(
+        algorithm={"learning_rate_end": 0.0, "learning_rate_steps": 1000.0},
+        phases={
+            "first": {"steps": 256, "algorithm": {"learning_rate": 0.5, "max_grad_norm": 1e-9}},
+            "second": {},
+        },
+    )
+    trainer = AsyncTrainer(config, tmp_path)
+    worker = ActorLearner(config, tmp_path, 0, trainer.shared, 0)
+    assert trainer.learner.optimiser.rate.tolist() == [0.5, 0.5]
+    worker.start()
+    before = {name: p.detach().clone() for name, p in trainer.learner.model.named_parameters()}
+    steps = []
+    for done in (0, 128):
+        assert worker.step()["agents"]["learning_rate"] == pytest.approx(
+            [0.5 * (1 - done / 1000)] * 2
+        )
+        moved = [p.detach() - before[n] for n, p in trainer.learner.model.named_parameters()]
+        steps.append(max(float(x.abs().max()) for x in moved))
+    # Gradients cut down so far that Adam's denominator is all that is left to divide them by.
+    assert max(steps) < 0.25
+    trainer.course.go_to(1, 256)
+    trainer.enter_phase()
+    assert worker.step()["agents"]["learning_rate"] == pytest.approx([0.01] * 2)
+
+
 def test_workers_that_wait_go_by_the_steps_before_their_round(tmp_path):
     """However far others are in it: otherwise no two runs were the same."""
     config = config_of(

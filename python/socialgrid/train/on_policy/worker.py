@@ -136,6 +136,8 @@ class ActorLearner(Trainer):
         self.centre = build_shared_learner(
             self.config, self.worlds.env, self.learner.dump_dir, begun=True
         )
+        if config.phases:  # before it joins: its rates are everybody's from then on
+            set_options(self.centre, self.course.config)
         self.centre.join(shared.learner)
         algorithm = algorithm_of(config)
         self.synchronous, self.max_staleness = algorithm.synchronous, algorithm.max_staleness
