@@ -17,6 +17,7 @@ from socialgrid.social import (
     CollectiveOptions,
     CommOptions,
     InequityOptions,
+    Mechanism,
     MechanismOptions,
     MoaOptions,
     ProsocialOptions,
@@ -509,6 +510,30 @@ def test_training_goes_on_bit_for_bit(kind, name):
     first, second = run(None), run(2)
     for tensor in first:
         assert torch.equal(first[tensor], second[tensor]), tensor
+
+
+@dataclass(frozen=True)
+class TripledOptions(MechanismOptions):
+    name = "tripled"
+    made_by = f"{__name__}:Tripled"
+
+
+class Tripled(Mechanism):
+    def reward(self, rewards):
+        rewards.of["action"] = 3 * rewards.of["action"]
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_influence_is_added_to_what_mechanisms_of_ones_own_made_of_rewards(name):
+    options = replace(SOCIAL[name], environment_weight=0.5, influence_weight=2.0)
+    env = Buttons(4, 3, horizon=5, seed=1)
+    learner = A3C(env.spec, SMALL, seed=3, social=[options, TripledOptions()])
+    rollout = experience(learner, env, steps=7)
+    found = rewards_of(sharp(learner), rollout)
+    influence, decision = found.numbers["influence_reward"], "comm" if name == "comm" else "action"
+    assert rollout.reward.mean() > 0
+    expected = 0.5 * 3 * rollout.reward.mean((0, 1)) + 2 * influence
+    torch.testing.assert_close(found.of[decision].mean((0, 1)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_what_does_not_fit_is_refused():
