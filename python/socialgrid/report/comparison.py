@@ -25,6 +25,7 @@ from socialgrid.report.figures import Values, colour_of, name_axes, new_figure, 
 from socialgrid.report.runs import RunCurves, differences, group_titles, left_out
 
 _DEFAULTS = ("evaluated_return", "collective_return", "return")
+_OF_EPISODES = ("return", "return_std", "solo_return")  # of each agent; of all together, all are
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Trial:
         setting: what it shares with trainings that differ in the seed only.
         seed: of the run, and the group in it.
         curve: what was measured, without what was not.
-        weights: what each of its points counts in a mean: the episodes it is of, ``[U]``.
+        weights: what each of its points counts in a mean, ``[U]``: the episodes it is of, or 1
+            where it is no mean over episodes.
+        episodes: that each of its points is of, or that ended in the same update, ``[U]``.
         own: mean return of each agent that learns over the last tenth of the steps, ``[A]``; NaN
             where none was measured.
     """
@@ -48,6 +51,7 @@ class Trial:
     seed: tuple[int, int]
     curve: Curve
     weights: Values
+    episodes: Values
     own: Values
 
     @property
@@ -97,7 +101,8 @@ def trials_of(runs: Sequence[RunCurves], name: str = "") -> tuple[str, list[Tria
             hint = nearest(name, names) or f"; known: {', '.join(dict.fromkeys(names))}"
             raise UsageError(f"{run.run_dir}: measure: {name!r} was not measured{hint}")
         for group, agents in enumerate(run.config.roster.learners()):
-            if name in run.names("groups", Place.FILE):
+            together = name in run.names("groups", Place.FILE)
+            if together:
                 curve = Curve(run.steps, run.of_group(name))
             else:
                 curve = mean_over_agents(run, agents, name)
@@ -106,13 +111,15 @@ def trials_of(runs: Sequence[RunCurves], name: str = "") -> tuple[str, list[Tria
                 left_out(run.run_dir, f"no {name} has been measured yet")
                 continue
             seed, key = (run.config.run.seed, group), group_key(run.config)
+            episodes = np.mean([run.episodes(name, agent) for agent in agents], axis=0)[there]
             # what is no mean over episodes counts the same in every row
-            weights = np.ones(len(there))
-            if not _evaluated(name):
-                each = [run.episodes(name, agent) for agent in agents]
-                weights = np.maximum(np.mean(each, axis=0), 1.0)
+            weights = np.ones(len(episodes))
+            if together or name in _OF_EPISODES:
+                weights = np.maximum(episodes, 1.0)
             own = np.array([_mean_of_late(run, agent) for agent in agents])
-            trials.append(Trial(task, arms[id(run)], key, seed, curve.known(), weights[there], own))
+            trials.append(
+                Trial(task, arms[id(run)], key, seed, curve.known(), weights, episodes, own)
+            )
     if not trials:
         raise UsageError(f"{runs[0].run_dir}: measure: no {name} has been measured yet")
     return name, trials
@@ -157,10 +164,12 @@ def best_settings(trials: Sequence[Trial], count: int) -> list[Trial]:
 def windowed(trial: Trial, episodes: int) -> Curve:
     """Trailing means over the rows in which the last so many episodes ended."""
     curve, weights = trial.curve, trial.weights
-    counts = np.concatenate([[0.0], weights.cumsum()])
-    sums = np.concatenate([[0.0], (weights * curve.values).cumsum()])
+    ended, counts, sums = (
+        np.concatenate([[0.0], each.cumsum()])
+        for each in (trial.episodes, weights, weights * curve.values)
+    )
     ends = np.arange(1, len(counts))
-    starts = np.searchsorted(counts, counts[ends] - episodes, side="right") - 1
+    starts = np.searchsorted(ended, ended[ends] - episodes, side="right") - 1
     starts = np.clip(starts, 0, ends - 1)
     return Curve(curve.steps, (sums[ends] - sums[starts]) / (counts[ends] - counts[starts]))
 

@@ -108,6 +108,23 @@ def test_windows_hold_so_many_episodes(tmp_path, window):
     np.testing.assert_allclose(windowed(trial, window).values, expected)
 
 
+def test_what_is_no_mean_over_episodes_counts_the_same_in_every_row(tmp_path):
+    """Long episodes end in few rows; influence or a loss was measured in all of them."""
+    draws = np.random.default_rng(0)
+    values, episodes = draws.normal(size=40).tolist(), ([0] * 3 + [16]) * 10
+    rows = rows_of([1.0] * 40, episodes=episodes)
+    for row, value in zip(rows, values, strict=True):
+        row["agents"]["entropy"] = [value, value + 1.0]
+    run = written(tmp_path / "run", rows)
+    _, (trial,) = trials_of(read([str(run)]), "entropy")
+    plain = np.array(values) + 0.5
+    assert trial.final == pytest.approx(plain[-4:].mean())
+    assert trial.over_training == pytest.approx(plain.mean())
+    smooth = windowed(trial, 32).values  # from the row in which the last episodes but one ended
+    expected = [plain[max(0, end - 4 - (end + 1) % 4) : end + 1].mean() for end in range(3, 40)]
+    np.testing.assert_allclose(smooth[3:], expected)
+
+
 def test_the_figure_has_means_and_the_level_that_was_asked_for(six, tmp_path, monkeypatch):
     figures = []
     save = Figure.savefig
