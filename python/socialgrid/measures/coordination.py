@@ -139,6 +139,8 @@ def speaker_consistency(
 def influential_moments(influence: Array) -> Bools:
     """Steps in which an agent's influence is at least its mean (Jaques et al. 2019, section 5.1).
 
+    Who never has any, as those who are led, has no such steps.
+
     Args:
         influence: float ``[T, E, A]``, of each agent on the others together.
 
@@ -146,7 +148,7 @@ def influential_moments(influence: Array) -> Bools:
         bool ``[T, E, A]``.
     """
     moments: Bools = influence >= influence.mean((0, 1), dtype=np.float64)
-    return moments
+    return moments & (influence != 0).any((0, 1))
 
 
 def instantaneous_coordination(
@@ -231,8 +233,10 @@ def influenced_reward_correlation(influenced: Array, reward: Array, done: Array)
     """Are those who are influenced more also rewarded more (Jaques et al. 2019, section 5.1)?
 
     One point is one agent in one episode, or in the part of it that was recorded: its mean
-    influence received and its mean reward, both per step. The paper's points are whole runs with
-    different settings; for those, give ``correlation`` one number of each kind per run and agent.
+    influence received and its mean reward, both per step. Agents on whom nobody ever has any
+    influence, as those who lead and scripted players, are no points. The paper's points are whole
+    runs with different settings; for those, give ``correlation`` one number of each kind per run
+    and agent.
 
     Args:
         influenced: float ``[T, E, A]``, influence of the others on each agent.
@@ -253,7 +257,9 @@ def influenced_reward_correlation(influenced: Array, reward: Array, done: Array)
     _, episode = np.unique(earlier * done.shape[1] + np.arange(done.shape[1]), return_inverse=True)
     label = episode.ravel()
     steps = np.bincount(label)
-    columns = range(reward.shape[-1])
+    columns = np.flatnonzero((influenced != 0).any((0, 1)))
+    if not len(columns):
+        return math.nan
 
     def per_episode(values: Array) -> Floats:
         return np.stack([np.bincount(label, values[..., k].ravel()) / steps for k in columns])

@@ -225,7 +225,8 @@ def test_influential_moments_show_what_the_average_hides():
     none = np.zeros((4000, 1), bool)
     moments = influential_moments(influence)
     assert moments[..., 0].sum() == len(obeys)
-    assert moments[..., 1].all()  # constant: always at its mean
+    assert not moments[..., 1].any(), "it never has any influence"
+    assert influential_moments(influence + 1.0)[..., 1].all(), "constant: always at its mean"
     sizes = {"num_signals": 2, "num_actions": 2}
     usual = instantaneous_coordination(messages, actions, none, **sizes)
     rare = instantaneous_coordination(
@@ -273,6 +274,10 @@ def test_influenced_agents_and_their_rewards():
     x, y = zip(*points, strict=True)
     ours = influenced_reward_correlation(influenced, reward, done)
     assert ours == pytest.approx(np.corrcoef(x, y)[0, 1])
+    leads = np.zeros((20, 3, 1))  # nobody ever has any influence on whoever leads
+    beside = np.concatenate([leads, influenced], -1), np.concatenate([leads + 9.0, reward], -1)
+    assert influenced_reward_correlation(*beside, done) == pytest.approx(ours)
+    assert math.isnan(influenced_reward_correlation(leads, leads, done))
 
 
 def test_mistakes_are_named():
