@@ -13,7 +13,10 @@ from socialgrid.config.maps import with_game_options
 from socialgrid.config.presets import load_preset
 from socialgrid.config.schema import TrainConfig
 
-_VIEW_OPTIONS = ("view_size", "view_offset", "tile_size", "see_through_walls")
+_VIEW_OPTIONS = (  # how agents see; others' prestige is a colour to them
+    *("view_size", "view_offset", "tile_size", "see_through_walls"),
+    *("prestige_mapping", "prestige_decay", "prestige_scale"),
+)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from socialgrid.config import (
     short_names,
     to_dict,
 )
+from socialgrid.config.evaluation import EvalOptions, evaluation_config
 from socialgrid.social import Auxiliary, MoaOptions, PeersOptions, PredictionOptions
 
 
@@ -596,3 +597,14 @@ def test_help_shows_what_can_be_chosen_and_the_games_options(capsys):
     assert "--moa.coef" not in out
     assert "  length (int): 3 to 255\n      cells from wall to wall (default: 9)" in out
     assert "num_agents" not in out
+
+
+def test_agents_see_other_worlds_as_they_saw_their_own():
+    seen = {"view_size": 5, "prestige_mapping": "sigmoid", "prestige_decay": 0.99}
+    run = from_dict({"env": {"game": "GoalCycle-v0", "options": {**seen, "penalty": 0.5}}})
+    for where in (EvalOptions(world="four-goals"), EvalOptions(game="Maze-v0")):
+        there = evaluation_config(run, where, {}).env.options
+        assert seen.items() <= there.items(), "colours say how well others have done lately"
+        assert there.get("penalty") != 0.5
+    own = evaluation_config(run, EvalOptions(world="four-goals"), {"prestige_decay": 0.5})
+    assert own.env.options["prestige_decay"] == 0.5
