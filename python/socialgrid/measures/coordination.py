@@ -147,8 +147,9 @@ def influential_moments(influence: Array) -> Bools:
     Returns:
         bool ``[T, E, A]``.
     """
-    moments: Bools = influence >= influence.mean((0, 1), dtype=np.float64)
-    return moments & (influence != 0).any((0, 1))
+    often: Bools = influence >= influence.mean((0, 1), dtype=np.float64)
+    moments: Bools = often & (influence != 0).any((0, 1))
+    return moments
 
 
 def instantaneous_coordination(
