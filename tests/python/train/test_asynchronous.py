@@ -499,16 +499,16 @@ def test_rows_of_workers_are_merged_by_their_weight():
         "episodes_finished": 1, "solo_episodes_finished": 0,
         "agents": {"return": [2.0, None], "entropy": [1.0, None]}, "time": {"act": 1.0},
         "groups": {"equality": 0.5},
-        "options": {"penalty": 1.5}, "worker": 0, "staleness": 3,
+        "options": {"penalty": 1.5}, "worker": 0, "steps": 96, "staleness": 3,
     }  # fmt: skip
     other = {
         "episodes_finished": 3, "solo_episodes_finished": 0,
         "agents": {"return": [6.0, 1.0], "entropy": [3.0, None]}, "time": {"act": 3.0},
-        "options": {"penalty": 1.5}, "worker": 1, "staleness": 0,
+        "options": {"penalty": 1.5}, "worker": 1, "steps": 32, "staleness": 0,
     }  # fmt: skip
     assert merged([one, other]) == {
         "episodes_finished": 4, "solo_episodes_finished": 0,
-        "agents": {"return": [5.0, 1.0], "entropy": [2.0, None]}, "time": {"act": 2.0},
+        "agents": {"return": [5.0, 1.0], "entropy": [1.5, None]}, "time": {"act": 1.5},
         "groups": {"equality": 0.5},
         "options": {"penalty": 1.5},
     }  # fmt: skip
@@ -518,7 +518,7 @@ def test_returns_of_workers_are_those_of_all_their_episodes():
     alone, beside = np.array([1.0, 3.0]), np.array([11.0, 13.0, 18.0])  # learners of two workers
     rows = [
         {
-            "episodes_finished": len(own), "solo_episodes_finished": len(solo),
+            "episodes_finished": len(own), "solo_episodes_finished": len(solo), "steps": 64,
             "agents": {
                 "return": [own.mean(), None], "return_std": [own.std(), None],
                 "solo_return": [solo.mean() if len(solo) else None, None], "kl": [kl, None],
@@ -543,7 +543,7 @@ def test_what_some_episodes_have_no_number_for_counts_by_those_that_have():
     parts = episodes[:3], episodes[3:]
     rows = [
         {
-            "episodes_finished": len(own), "solo_episodes_finished": 0, "agents": {},
+            "episodes_finished": len(own), "solo_episodes_finished": 0, "agents": {}, "steps": 64,
             "groups": mean_outcomes(own), "episodes_with": fewer(own),
         }
         for own in parts
@@ -562,7 +562,7 @@ def test_returns_count_by_the_episodes_that_each_agent_was_in_play_in():
     first, second = [[1.0, 3.0], [8.0]], [[5.0], [2.0, 4.0, 6.0]]  # of two agents, in two rows
     rows = [
         {
-            "episodes_finished": 3, "solo_episodes_finished": 0,
+            "episodes_finished": 3, "solo_episodes_finished": 0, "steps": 64,
             "agents": {"return": [np.mean(own) for own in each],
                        "return_std": [np.std(own) for own in each]},
             "episodes_with": {"return": [len(own) for own in each]},

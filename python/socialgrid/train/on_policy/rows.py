@@ -54,10 +54,10 @@ _OWN = ("worker", "steps", "stepping", "staleness", "dropped")
 
 def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Rows of several workers as one: counts add up, numbers of episodes are means over those
-    episodes that have one (a spread is that of all of them together), everything else over workers;
+    episodes that have one (a spread is that of all of them together), everything else over steps;
     what a worker has no number for (None) does not count.
     """
-    evenly = [1.0] * len(rows)
+    steps = [float(r["steps"]) for r in rows]
     row: dict[str, Any] = {}
     for name in dict.fromkeys(name for r in rows for name in r):
         values = [r.get(name) for r in rows]
@@ -75,7 +75,7 @@ def merged(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 for metric in dict.fromkeys(metric for own in values for metric in own or ())
             }
         elif name not in _OWN:
-            row[name] = _mean(values, evenly)
+            row[name] = _mean(values, steps)
     agents = row["agents"]
     for name in ("return", "solo_return"):
         if name in agents:
