@@ -126,7 +126,7 @@ class PlayersConfig:
     """One an agent, or one a member of a group of peers: learner, learner:RUN (goes on learning
     from that run's weights), checkpoint:RUN (the same, frozen), novice (never learns anything), or
     a scripted player: random, expert, ...; the first learner of RUN is meant, or the one of slot K
-    in RUN#K."""
+    in RUN#K. What was hidden from it there stays so, unless ``env.options.hide`` is given."""
     hide_from_learners: tuple[str, ...] = ()
     """Kinds of objects that fresh learners cannot see (goal: novices)."""
     groups: int = 1

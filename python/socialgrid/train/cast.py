@@ -16,7 +16,7 @@ from socialgrid.config.maps import with_game_options
 from socialgrid.models.spec import EYES
 from socialgrid.train.company import Company, Engagement
 from socialgrid.train.regime import regime_of
-from socialgrid.train.worlds import phase_at
+from socialgrid.train.worlds import hidden_at, hidden_from, phase_at
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,12 @@ def eyes_of(
     """What each seat does not see: agents what was hidden from them where they learnt last."""
     now = _resolved(presents)
     given = options.get("hide") or []
-    found = []
-    for place, seat in enumerate(seats):
-        hidden = given
-        if seat.run is not None:
-            config = _config_of(seat.run, now)
-            hidden = phase_at(Course(config).configs[-1], 0).options.get("hide", [])
-            place = 0 if config.advised else seat.slot  # noqa: PLW2901
-        if not any(isinstance(item, str) for item in hidden):
-            hidden = hidden[place] if place < len(hidden) else []
-        found.append(list(hidden))
-    return found
+    return [
+        hidden_at(given, place)
+        if seat.run is None
+        else hidden_from(_config_of(seat.run, now), seat.slot)
+        for place, seat in enumerate(seats)
+    ]
 
 
 def options_seen(

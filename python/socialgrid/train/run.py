@@ -28,6 +28,7 @@ from socialgrid.train import checkpoint
 from socialgrid.train.device import prepare_torch, threads_of
 from socialgrid.train.interrupt import PATIENCE, Abandoned, Interrupt
 from socialgrid.train.precision import settled
+from socialgrid.train.worlds import with_eyes
 
 Array = npt.NDArray[Any]
 
@@ -83,7 +84,7 @@ class Run(ABC):
     (``arrays``, ``load_arrays``); counters, checkpoints, files and signals are seen to here.
 
     Attributes:
-        config: the resolved configuration, its precision too.
+        config: the resolved configuration, its precision too, and what agents of other runs see.
         run_dir: where everything of the run goes.
         names: what the agents are called in tables and curves.
         slots: places of those with networks.
@@ -128,7 +129,8 @@ class Run(ABC):
         """
         self.run_dir, self.ranks = run_dir, ranks
         self.begun = bool(checkpoint.found(run_dir / "checkpoints")) if begun is None else begun
-        self.config = config = settled(config, begun=self.begun)
+        config = settled(config, begun=self.begun)
+        self.config = config = config if self.begun else with_eyes(config)
         prepare_torch(config.run)
         self.names, self.slots = config.roster.names(), config.roster.slots
         self.course = Course(config)

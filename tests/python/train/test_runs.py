@@ -287,6 +287,31 @@ def test_novices_do_not_see_what_is_hidden_from_them(tmp_path):
     assert not seen[:, 1].any()
 
 
+def test_agents_of_other_runs_see_what_they_saw_there(tmp_path):
+    masked = {"kinds": ["expert", "learner"], "hide_from_learners": ["goal"]}
+    first = create_run(tiny_config(tmp_path, {"players": masked}), tmp_path / "first")
+    first.train(Silent())
+    source = tmp_path / "first"
+
+    def hidden(run_dir, kinds, **changes):
+        changed = {"players": {"kinds": kinds, **changes.pop("players", {})}, **changes}
+        trainer = create_run(tiny_config(tmp_path, changed), tmp_path / run_dir)
+        return trainer, trainer.worlds.env.config["hide"]
+
+    kinds = [f"checkpoint:{source}", "expert", "learner", f"learner:{source}#1"]
+    trainer, hide = hidden("frozen", kinds)
+    assert hide == [["goal"], [], [], ["goal"]]
+    trainer.train(Silent())
+    assert hidden("both", kinds, players={"hide_from_learners": ["wall"]})[1] == [
+        ["goal"], [], ["wall"], ["goal"],
+    ]  # fmt: skip
+    told = {"env": {"options": {"hide": []}}}
+    assert hidden("told", kinds, **told)[1] == [], "the option counts"
+    shutil.rmtree(source)
+    resumed, _ = resume_run(tmp_path / "frozen", 2048)
+    assert resumed.worlds.env.config["hide"] == hide
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -53,6 +53,7 @@ class OffPolicyTrainer(Run):
             UsageError: an option does not fit the task, the players or the machine.
         """
         super().__init__(config, run_dir)
+        config = self.config
         self.device, roster = settle_on(config.run.device), config.roster
         self.members = Members(roster.groups, len(roster.players), roster.slots)
         env = config.env
