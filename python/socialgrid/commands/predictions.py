@@ -86,7 +86,8 @@ def _episode(
         if rollout.done[step, 0] or not rollout.active[step, 0, watched]:
             break
         views, reset = rollout.inputs(step)
-        pixels = learner.predict_views(views, rollout.state[step], reset)[0, place]
+        heard = rollout.tokens[step]
+        pixels = learner.predict_views(views, rollout.state[step], reset, heard)[0, place]
         images = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         moments.append(
             Moment(

@@ -20,6 +20,7 @@ from socialgrid.social import (
     Mechanism,
     MechanismOptions,
     MoaOptions,
+    PredictionOptions,
     ProsocialOptions,
     VisibleActionsOptions,
     register_mechanism,
@@ -510,6 +511,30 @@ def test_training_goes_on_bit_for_bit(kind, name):
     first, second = run(None), run(2)
     for tensor in first:
         assert torch.equal(first[tensor], second[tensor]), tensor
+
+
+@pytest.mark.parametrize("names", [(), ("visible-actions", "influence"), ("comm",)])
+def test_views_are_predicted_from_what_was_heard(names):
+    """What is shown is what is learnt: its errors are those of the loss."""
+    env = Buttons(4, 3, horizon=5, seed=1)
+    social = [PredictionOptions(), *(SOCIAL[name] for name in names)]
+    learner = sharp(A3C(env.spec, SMALL, seed=3, social=social), 2.0)
+    rollout = experience(learner, env, steps=7)
+    errors = []
+    for t in range(7):
+        obs, reset = rollout.inputs(t)
+        heard = (rollout.tokens[t],) if names else ()
+        predicted = learner.predict_views(obs, rollout.state[t], reset, *heard)
+        shape = (-1, -1, 1, *predicted.shape[3:])
+        chosen = rollout.action[t][..., None, None, None, None].expand(shape)
+        came = rollout.obs[t + 1].float() / 255
+        error = (predicted.gather(2, chosen)[:, :, 0] - came).abs().mean((-1, -2, -3))
+        errors.append(error[~rollout.done[t]])
+    told = learner.update(rollout)["prediction_error"]
+    torch.testing.assert_close(torch.cat(errors).mean(0), told, rtol=1e-4, atol=1e-5)
+    if names:
+        with pytest.raises(ValueError, match="needs what was heard"):
+            learner.predict_views(obs, rollout.state[6], reset)
 
 
 @dataclass(frozen=True)

@@ -251,19 +251,30 @@ class RecurrentLearner(Losses, Generic[Config]):
         )
 
     @torch.no_grad()
-    def predict_views(self, obs: Tensor, state: Tensor, reset: Tensor) -> Tensor:
+    def predict_views(
+        self, obs: Tensor, state: Tensor, reset: Tensor, tokens: Tensor | None = None
+    ) -> Tensor:
         """Predicted next view for every action (paper, fig. 2).
+
+        Args:
+            obs, state, reset: as of ``act``.
+            tokens: int16 ``[E, A, K]``, what was heard in the step, as ``act`` returns it and a
+                rollout has it; where agents hear anything.
 
         Returns:
             float32 ``[E, A, num_actions, rows * t, cols * t, 3]``, 1 being white, not clipped.
 
         Raises:
             RuntimeError: no mechanism predicts views.
+            ValueError: what was heard is missing.
         """
         found = [one for one in self.mechanisms if isinstance(one, ViewLoss)]
         if not found:
             raise RuntimeError("no mechanism of this learner predicts views (aux prediction does)")
-        tokens = self._heard(state.to(self.device), reset.to(self.device), None)
+        if self.hearing.columns:
+            if tokens is None:
+                raise ValueError("predict_views() needs what was heard: tokens [E, A, K]")
+            tokens = tokens.to(self.device).transpose(0, 1)
         core, _ = self.model.step(*self._agents_first(obs, state, reset), tokens)
         views = []
         for action in range(self.model.spec.num_actions):
