@@ -51,7 +51,7 @@ class MechanismOptions:
 
 
 MECHANISMS: dict[str, type[MechanismOptions]] = {}
-"""All mechanisms by name, in the order in which they change rewards (but see ``Chosen``)."""
+"""All mechanisms by name, in the order in which they change rewards, but influence does so last."""
 T = TypeVar("T", bound=type[MechanismOptions])
 
 
@@ -78,8 +78,7 @@ def register_mechanism(options: T) -> T:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Mechanisms in force, by their options, in the order of the list, but influence comes last: it
-    is added to what all others made of the rewards.
+    """Mechanisms in force, by their options, in the order of the list.
 
     >>> Chosen((MechanismOptions(),)).names
     ('',)
@@ -94,10 +93,7 @@ class Chosen:
             if one.role not in self.roles:
                 raise ValueError(f"{one.name}: its role is {one.role}, not {', '.join(self.roles)}")
         place = {name: i for i, name in enumerate(MECHANISMS)}
-        ordered = sorted(
-            self.options,
-            key=lambda one: (one.role == INFLUENCE, place.get(one.name, len(place))),
-        )
+        ordered = sorted(self.options, key=lambda one: place.get(one.name, len(place)))
         object.__setattr__(self, "options", tuple(ordered))
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"{', '.join(self.names)}: each at most once")

@@ -561,6 +561,19 @@ def test_influence_is_added_to_what_mechanisms_of_ones_own_made_of_rewards(name)
     torch.testing.assert_close(found.of[decision].mean((0, 1)), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_what_is_heard_for_mechanisms_of_ones_own_stands_behind_messages():
+    """Whatever order rewards change in: weights of earlier checkpoints are of these columns."""
+
+    @dataclass(frozen=True)
+    class SeenOptions(VisibleActionsOptions):
+        name = "seen"
+
+    env = Buttons(4, 3, horizon=5, seed=1)
+    learner = A3C(env.spec, SMALL, social=[SeenOptions(), SOCIAL["comm"]])
+    assert learner.social.names == ("comm", "seen")
+    assert [one.compiled for one in learner.hearing.channels] == ["choices", "actions"]
+
+
 def test_what_does_not_fit_is_refused():
     learner, env = make("ppo", "moa")
     with pytest.raises(ValueError, match="moa's memory"):

@@ -22,6 +22,7 @@ from socialgrid.models.reading import read
 from socialgrid.models.recall import Recall, piece_length
 from socialgrid.social.influence.leaders import Influence
 from socialgrid.social.mechanism import Mechanism, Rewards, Totals
+from socialgrid.social.roles import INFLUENCE
 
 _Memories = dict[str, dict[str, Tensor]]
 _ODD = "rewards that are not finite"
@@ -126,6 +127,8 @@ class Judging(GradientSteps):
             NonFiniteError: a reward is not finite, and the device is asked.
         """
         before = {one.name: self._remembered(one, batch.num_envs) for one in self.mechanisms}
+        # Influence is added to what all others made of the rewards.
+        in_turn = sorted(self.mechanisms, key=lambda one: one.options.role == INFLUENCE)
 
         def work(k: int) -> tuple[Totals, _Memories]:
             rollout, part = batch.rollouts[k], batch.parts[k]
@@ -136,7 +139,7 @@ class Judging(GradientSteps):
             )
             sound = [self._sound("reward", own)]
             after: _Memories = {}
-            for one in self.mechanisms:
+            for one in in_turn:
                 rewards.memory = {name: x[envs] for name, x in before[one.name].items()}
                 one.reward(rewards)
                 after[one.name] = rewards.memory
