@@ -94,9 +94,10 @@ def train_seeds(
         if not (own / CONFIG).exists():
             continue
         there = load_config(own)
-        if not _alike(there, config):
+        wanted = _settled(there, config)
+        if not _alike(there, wanted):
             raise UsageError(f"{own}: holds a run with other options; choose another --run-dir")
-        said = _kept(there, config)
+        said = _kept(there, wanted)
         if steps := _beyond(own, there, config):
             beyond.add(seed)
             goal = config.run.total_steps
@@ -116,11 +117,19 @@ def train_seeds(
     return code
 
 
+def _settled(there: TrainConfig, wanted: TrainConfig) -> TrainConfig:
+    """What is wanted, with what a run settled when it began: its precision, and what agents of
+    other runs do not see.
+    """
+    run, options = replace(wanted.run, precision=there.run.precision), dict(wanted.env.options)
+    if any(player.source for player in wanted.roster.players) and "hide" in there.env.options:
+        options.setdefault("hide", there.env.options["hide"])
+    return replace(wanted, run=run, env=replace(wanted.env, options=options))
+
+
 def _alike(there: TrainConfig, wanted: TrainConfig) -> bool:
-    """Whether a run is what is wanted; its precision was settled when it began."""
-    run = replace(wanted.run, precision=there.run.precision)
-    same = there.players.groups == wanted.players.groups
-    return same and group_key(there) == group_key(replace(wanted, run=run))
+    """Whether a run is what is wanted."""
+    return there.players.groups == wanted.players.groups and group_key(there) == group_key(wanted)
 
 
 def _kept(there: TrainConfig, wanted: TrainConfig) -> list[str]:

@@ -16,6 +16,7 @@ from socialgrid.config import (
     group_key,
     load_config,
     load_preset,
+    parse_train,
     run_files,
     to_dict,
 )
@@ -160,6 +161,22 @@ def test_what_a_run_that_goes_on_cannot_take_is_told(
     cli.train([preset, "--run-dir", str(folder.parent), "--seeds", "0"])
     told = capsys.readouterr()
     assert message in told.out + told.err
+
+
+def test_runs_with_agents_of_others_go_on(tmp_path, capsys, pretended):
+    """Their records say what is hidden from those, the command need not."""
+    folder, hide = tmp_path / "sweep", [[], ["goal"], []]
+    (folder / "seed0").mkdir(parents=True)
+    words = ["--players", "expert", f"checkpoint:{tmp_path}", "learner"]
+    data = to_dict(parse_train(words, load_preset(tiny(tmp_path)), "x"))
+    data["env"]["options"]["hide"] = hide
+    run_files.write_config(folder / "seed0", data, "")
+    pretended["seed0"] = "", 0
+    words = [tiny(tmp_path), "--run-dir", str(folder), "--seeds", "0", *words]
+    assert cli.train(words) == 0
+    assert "goes on with" not in capsys.readouterr().out
+    assert cli.train([*words, "--set", "hide=[]"]) == 2
+    assert "holds a run with other options" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
