@@ -15,6 +15,23 @@ from socialgrid.models.triton_kernels import choice
 from socialgrid.models.walks import named_parameters
 
 
+def each_rate(rates: float | Sequence[float], num_agents: int) -> list[float]:
+    """The learning rate of each agent, where there is one for all or one for each.
+
+    Raises:
+        ValueError: their number is wrong.
+    """
+    each = [float(rates)] if isinstance(rates, (int, float)) else [float(one) for one in rates]
+    if len(each) not in (1, num_agents):
+        right = (
+            "1 agent: give one"
+            if num_agents == 1
+            else (f"{num_agents} agents: give one or {num_agents}")
+        )
+        raise ValueError(f"{len(each)} learning rates for {right}")
+    return each * num_agents if len(each) == 1 else each
+
+
 class StackedAdam:
     """Adam (Kingma & Ba 2014) on parameters ``[A, ...]``, one optimiser for each row.
 
@@ -69,13 +86,7 @@ class StackedAdam:
         Raises:
             ValueError: their number is wrong.
         """
-        values = [float(rate)] if isinstance(rate, (int, float)) else [float(r) for r in rate]
-        if len(values) not in (1, self.num_agents):
-            raise ValueError(
-                f"{len(values)} learning rates for {self.num_agents} agents: give one or "
-                f"{self.num_agents}"
-            )
-        self.rate[:] = torch.tensor(values, dtype=torch.float64)
+        self.rate[:] = torch.tensor(each_rate(rate, self.num_agents), dtype=torch.float64)
 
     @torch.no_grad()
     def step(

@@ -138,6 +138,8 @@ def test_gradients_are_clipped_agent_by_agent():
 def test_the_number_of_rates_must_fit():
     with pytest.raises(ValueError, match="2 learning rates for 3 agents"):
         StackedAdam(Net(), 3, [0.1, 0.2], (0.9, 0.999), 1e-8)
+    with pytest.raises(ValueError, match=r"2 learning rates for 1 agent: give one$"):
+        StackedAdam(Net(1), 1, [0.1, 0.2], (0.9, 0.999), 1e-8)
 
 
 def test_clipping_scales_a_gradient_that_two_parameters_share_once():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from socialgrid.algos.off_policy.off_policy_learner import Actor, OffPolicyLearner
 from socialgrid.algos.options import OffPolicyConfig
+from socialgrid.models.adam import each_rate
 from socialgrid.models.finite import NonFiniteError
 
 _FORMAT = 1
@@ -191,13 +192,7 @@ class MixedLearner:
 
     def set_learning_rate(self, rates: float | Sequence[float]) -> None:
         """See ``OffPolicyLearner.set_learning_rate``."""
-        each = [float(rates)] if isinstance(rates, (int, float)) else [float(x) for x in rates]
-        if len(each) not in (1, self.num_agents):
-            raise ValueError(
-                f"{len(each)} learning rates for {self.num_agents} agents: give one or "
-                f"{self.num_agents}"
-            )
-        each = each * self.num_agents if len(each) == 1 else each
+        each = each_rate(rates, self.num_agents)
         for learner, agents in zip(self.parts, self.agents, strict=True):
             learner.set_learning_rate([each[a] for a in agents])
 
