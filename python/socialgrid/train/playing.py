@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 import socialgrid
 from socialgrid.config import Course, load_config
 from socialgrid.config.errors import UsageError, about
+from socialgrid.config.run_files import user_path
 from socialgrid.players import Team
 from socialgrid.train.cast import companies, options_seen, seats_of
 from socialgrid.train.company import Company
@@ -121,7 +123,7 @@ def open_run(
         UsageError: no run, or one of agents with tasks of their own; a bad world or player,
             networks that do not fit, or no checkpoint.
     """
-    run = Path(run_dir)
+    run = user_path(str(run_dir))
     config = load_config(run)
     if config.advised or config.env.gymnasium_id is not None:
         raise UsageError(
@@ -131,17 +133,17 @@ def open_run(
     seats = seats_of(run, config, players or config.players.kinds)
     game = config.env.game
     world_seed = derived_seed(seed, EVALUATED_WORLDS)
-    try:
-        env = socialgrid.make_vec(
-            game, num_envs, seed=world_seed, num_agents=len(seats), obs_mode=config.obs_mode,
-            **options_seen(seats, Course(config).configs[-1].env.options, options),
-        )  # fmt: skip
-        team = scripted_team([seat.scripted for seat in seats], env, world_seed)
-    except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(about(game, error)) from None
-    try:
+    with contextlib.ExitStack() as made:
+        try:
+            env = socialgrid.make_vec(
+                game, num_envs, seed=world_seed, num_agents=len(seats), obs_mode=config.obs_mode,
+                **options_seen(seats, Course(config).configs[-1].env.options, options),
+            )  # fmt: skip
+            made.callback(env.close)
+            team = scripted_team([seat.scripted for seat in seats], env, world_seed)
+        except (ValueError, TypeError, KeyError) as error:
+            raise UsageError(about(game, error)) from None
         company = companies(seats, env, choose_device(device))
-    except UsageError:
-        env.close()
-        raise
-    return env, Ensemble(env, company, team, seed=seed, greedy=greedy)
+        everybody = Ensemble(env, company, team, seed=seed, greedy=greedy)
+        made.pop_all()  # it is the caller's
+    return env, everybody
