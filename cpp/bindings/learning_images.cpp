@@ -144,21 +144,27 @@ void copy_rows(const float* source, std::int64_t from, float* target, std::int64
   }
 }
 
+// What is looked up where. Addresses: numbers of tiles, table, bias. Both are padded in `room`.
+void put_table(const Kernels& kernels, const std::uintptr_t* where, Numbers& room, LookUp& l) {
+  const std::int64_t padded = kernels.padded_outputs(l.outputs);
+  const std::int64_t entries = l.kernel * l.kernel * l.tiles;
+  room.resize((entries + 1) * padded);
+  copy_rows(at<const float>(where[1]), l.outputs, room.data(), padded, entries);
+  copy_rows(at<const float>(where[2]), l.outputs, room.data() + entries * padded, padded, 1);
+  l.cells = at<const std::uint16_t>(where[0]);
+  l.table = room.data();
+  l.bias = room.data() + entries * padded;
+  l.tile = padded;
+  l.place = l.tiles * padded;
+}
+
 // Addresses: numbers of tiles, table, bias, result.
 void look_up(const Kernels& kernels, const std::array<std::uintptr_t, 4>& where,
              const ViewSizes& sizes, double slope, int threads) {
   const Unlocked unlocked;
   LookUp l = views_of(sizes, slope);
-  const std::int64_t padded = kernels.padded_outputs(l.outputs);
-  const std::int64_t entries = l.kernel * l.kernel * l.tiles;
-  Numbers table((entries + 1) * padded);
-  copy_rows(at<const float>(where[1]), l.outputs, table.data(), padded, entries);
-  copy_rows(at<const float>(where[2]), l.outputs, table.data() + entries * padded, padded, 1);
-  l.cells = at<const std::uint16_t>(where[0]);
-  l.table = table.data();
-  l.tile = padded;
-  l.place = l.tiles * padded;
-  l.bias = table.data() + entries * padded;
+  Numbers room;
+  put_table(kernels, where.data(), room, l);
   l.out = at<float>(where[3]);
   share(
       1, l.count, worthwhile(threads, additions(l)),
@@ -206,17 +212,7 @@ learning::Encoding encoding_of(const Kernels& kernels, const std::array<std::uin
                                const std::vector<std::uintptr_t>& weights, Numbers& room) {
   learning::Encoding e;
   e.first = views_of(sizes, slope);
-  LookUp& l = e.first;
-  const std::int64_t padded = kernels.padded_outputs(l.outputs);
-  const std::int64_t entries = l.kernel * l.kernel * l.tiles;
-  room.resize((entries + 1) * padded);
-  copy_rows(at<const float>(where[1]), l.outputs, room.data(), padded, entries);
-  copy_rows(at<const float>(where[2]), l.outputs, room.data() + entries * padded, padded, 1);
-  l.cells = at<const std::uint16_t>(where[0]);
-  l.table = room.data();
-  l.bias = room.data() + entries * padded;
-  l.tile = padded;
-  l.place = l.tiles * padded;
+  put_table(kernels, where.data(), room, e.first);
   e.layers = layers_of(layers);
   for (std::size_t i = 0; i < e.layers.size(); ++i) {
     e.weights.push_back(at<const float>(weights.at(2 * i)));

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "given_layers.hpp"
 #include "kernels.hpp"
 #include "learning.hpp"
 #include "unlocked.hpp"
@@ -15,7 +16,6 @@ namespace py = pybind11;
 namespace socialgrid::bindings {
 namespace {
 
-using learning::Descent;
 using learning::Kernels;
 using learning::Perceptron;
 using learning::PerceptronBack;
@@ -46,20 +46,6 @@ struct Stack {
   }
 };
 
-// Weights and biases of one agent, or their gradients: addresses of the first agent's weight and
-// bias of every layer, and numbers from one agent to the next.
-template <typename T>
-struct Parameters {
-  std::vector<T*> weights, biases;
-
-  Parameters(const Addresses& where, const Sizes& apart, std::int64_t agent) {
-    for (std::size_t i = 0; i + 1 < where.size(); i += 2) {
-      weights.push_back(at<T>(where[i], agent * apart.at(i)));
-      biases.push_back(at<T>(where[i + 1], agent * apart.at(i + 1)));
-    }
-  }
-};
-
 std::int64_t room_of(const Kernels& kernels, const Sizes& sizes, bool kept) {
   Stack stack(sizes);
   stack.one.kept = kept;
@@ -76,7 +62,7 @@ void forward(const Kernels& kernels, const Addresses& parameters, const Sizes& a
   const std::int64_t room = kernels.perceptron_room(stack.one);
   share(stack.agents, 1, worthwhile(threads, stack.products()),
         [&](std::int64_t agent, std::int64_t, std::int64_t) {
-          const Parameters<const float> own(parameters, apart, agent);
+          const GivenWeights<const float> own(parameters, apart, agent);
           Perceptron p = stack.one;
           p.weights = own.weights.data();
           p.biases = own.biases.data();
@@ -97,8 +83,8 @@ void back(const Kernels& kernels, const Addresses& parameters, const Sizes& apar
   const std::int64_t room = kernels.perceptron_room(stack.one);
   share(stack.agents, 1, worthwhile(threads, 2.0 * stack.products()),
         [&](std::int64_t agent, std::int64_t, std::int64_t) {
-          const Parameters<const float> own(parameters, apart, agent);
-          const Parameters<float> of_own(grads, grads_apart, agent);
+          const GivenWeights<const float> own(parameters, apart, agent);
+          const GivenWeights<float> of_own(grads, grads_apart, agent);
           Perceptron p = stack.one;
           p.weights = own.weights.data();
           p.biases = own.biases.data();
@@ -122,16 +108,8 @@ void descend(const Kernels& kernels, const std::array<std::uintptr_t, 4>& where,
              const std::array<double, 3>& constants) {
   const Unlocked unlocked;
   for (const auto& [agent, steps, rate, scale] : agents) {
-    const std::int64_t from = static_cast<std::int64_t>(agent) * count;
-    Descent d;
-    d.count = count;
-    d.values = at<float>(where[0], from);
-    d.grads = at<const float>(where[1], from);
-    d.first = at<float>(where[2], from);
-    d.second = at<float>(where[3], from);
-    d.beta1 = constants[0];
-    d.beta2 = constants[1];
-    d.eps = constants[2];
+    const auto row = static_cast<std::int64_t>(agent);
+    learning::Descent d = descent_of(where, constants, count, row, row);
     d.steps = steps;
     d.rate = rate;
     d.scale = scale;

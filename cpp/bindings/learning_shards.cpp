@@ -68,18 +68,9 @@ void descend_parts(const Kernels& kernels, const std::vector<std::array<std::uin
                          const auto part = static_cast<std::size_t>(i % count);
                          const auto& [agent, row, taken, rate, scale] =
                              agents[static_cast<std::size_t>(i / count)];
-                         const std::int64_t own = apart[part];
-                         const std::int64_t place = static_cast<std::int64_t>(agent) * own;
-                         const auto& [values, grads, first, second] = parts[part];
-                         learning::Descent d;
-                         d.count = own;
-                         d.values = at<float>(values, static_cast<std::int64_t>(row) * own);
-                         d.grads = at<const float>(grads, static_cast<std::int64_t>(row) * own);
-                         d.first = at<float>(first, place);
-                         d.second = at<float>(second, place);
-                         d.beta1 = constants[0];
-                         d.beta2 = constants[1];
-                         d.eps = constants[2];
+                         learning::Descent d = descent_of(parts[part], constants, apart[part],
+                                                          static_cast<std::int64_t>(row),
+                                                          static_cast<std::int64_t>(agent));
                          d.steps = taken;
                          d.rate = rate;
                          d.scale = scale;

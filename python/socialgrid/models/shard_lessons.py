@@ -141,7 +141,7 @@ def plan_for(network: ActorCritic, lesson: Lesson, parts: Sequence[SequenceBatch
     plan = plan_of(network, decoders, models)
     fits = all(type(x) is Decoder for x in decoders)
     fits &= all(type(x) is ModelOfOthers and type(x.head) is Head for x in models)
-    fits &= all(_modelled(part, one.model) for part in parts for one in lesson.models)
+    fits &= all(_models_usable(part, one.model) for part in parts for one in lesson.models)
     alike = [*parts[0].decisions] == [*lesson.terms]
     if plan is None or not fits or not alike or not usable(network, plan, parts):
         return None
@@ -182,7 +182,7 @@ def given_minibatches(
     return (
         batch_sizes(parts[0]),
         [
-            (batch_addresses(part), *kernels.addresses(*both), _modelled_at(part, lesson, kept))
+            (batch_addresses(part), *kernels.addresses(*both), _of_models_at(part, lesson, kept))
             for part, both in zip(parts, where, strict=True)
         ],
         *([*drawn.members], [*places]),
@@ -266,7 +266,7 @@ def batch_addresses(part: SequenceBatch) -> tuple[int, ...]:
     )
 
 
-def _modelled_at(part: SequenceBatch, lesson: Lesson, kept: list[Tensor]) -> tuple[int, ...]:
+def _of_models_at(part: SequenceBatch, lesson: Lesson, kept: list[Tensor]) -> tuple[int, ...]:
     """Where lies what models of others learn from; what that is of is kept."""
     if not lesson.models:
         return (0, 0, 0, 0)
@@ -281,8 +281,8 @@ def _of_models(part: SequenceBatch) -> list[Tensor]:
     return [*extras, part.memories["moa"]]
 
 
-def _modelled(part: SequenceBatch, moa: ModelOfOthers) -> bool:
-    """Whether all that lies as kernels take it to."""
+def _models_usable(part: SequenceBatch, moa: ModelOfOthers) -> bool:
+    """Whether what a model of others learns from lies as kernels take it to."""
     taken, following, visible, memory = every = _of_models(part)
     steps, envs, agents = part.num_steps, part.num_envs, part.num_agents
     own, seen = (steps, envs, 1, moa.world), (envs, agents, moa.world)
