@@ -6,7 +6,6 @@ then say what was learnt, and ``closing.json`` keeps the numbers.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ from socialgrid.config.course import Course
 from socialgrid.config.errors import UsageError
 from socialgrid.measures import names
 from socialgrid.report.console import number
+from socialgrid.report.evaluation import write_json
 from socialgrid.report.figures import new_figure, save_figure
-from socialgrid.report.metrics_file import finite, read_metrics
+from socialgrid.report.metrics_file import read_metrics
 from socialgrid.report.summary import mean_outcome, mean_return, tenth
 from socialgrid.train.on_policy.evaluation import Played, play_episodes
 from socialgrid.train.on_policy.learner import sees_alike
@@ -178,17 +178,16 @@ def write_closing(path: Path, config: TrainConfig, closing: Closing, rows: Seque
     Raises:
         UsageError: the file cannot be written.
     """
-    data = {
-        "trials": config.closing.trials,
-        "training": closing.training,
-        "conditions": closing.played,
-        "reference": config.closing.reference,
-        "phases": [row["phase_ended"] for row in rows if "phase_ended" in row],
-    }
-    try:
-        path.write_text(json.dumps(finite(data), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
+    write_json(
+        path,
+        {
+            "trials": config.closing.trials,
+            "training": closing.training,
+            "conditions": closing.played,
+            "reference": config.closing.reference,
+            "phases": [row["phase_ended"] for row in rows if "phase_ended" in row],
+        },
+    )
 
 
 def draw_moments(config: TrainConfig, closing: Closing, path: Path) -> Path | None:

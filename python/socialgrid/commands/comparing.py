@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from socialgrid.commands.named_runs import picture_of, take_runs
-from socialgrid.config.errors import UsageError, told
-from socialgrid.config.run_files import guard_output, user_path, write_whole
+from socialgrid.config.errors import UsageError
+from socialgrid.config.run_files import user_path, write_output
 from socialgrid.config.words import parse
 from socialgrid.report.comparison import (
     Trial,
@@ -141,11 +141,7 @@ def csv(prog: str, words: list[str]) -> int:
         print(text, end="")
         return 0
     path = user_path(options.out)
-    try:
-        guard_output(path)
-        write_whole(path, text.encode())
-    except OSError as error:
-        raise UsageError(told(error, path)) from None
+    write_output(path, text.encode())
     print(path)
     return 0
 

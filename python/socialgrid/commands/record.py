@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from socialgrid.commands.words import join_lists, split_words, take_imports, take_pairs
 from socialgrid.config import check_imports, load_config, load_preset
-from socialgrid.config.errors import UsageError, told
+from socialgrid.config.errors import UsageError
 from socialgrid.config.evaluation import RecordOptions
 from socialgrid.config.imports import import_modules
-from socialgrid.config.run_files import guard_output, user_path, write_whole
+from socialgrid.config.run_files import user_path, write_output
 from socialgrid.config.words import parse
 
 
@@ -34,11 +34,7 @@ def main(prog: str, words: list[str]) -> int:
     else:
         found = record(load_preset(names[0]).config, None, options, extra)
     path = user_path(options.out)
-    try:
-        guard_output(path)
-        write_whole(path, found.to_bytes())
-    except OSError as error:
-        raise UsageError(told(error, path)) from None
+    write_output(path, found.to_bytes())
     print(
         f"{found.about['player']}: {int(found.done.sum()):,} episodes, "
         f"{int(found.active.sum()):,} steps of agent {found.about['agent']} in "

@@ -6,7 +6,6 @@ Scripted players make the choice, so the diagram shows the game and not a learne
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,9 +16,11 @@ import numpy.typing as npt
 
 import socialgrid
 from socialgrid.config.errors import UsageError, nearest
+from socialgrid.config.run_files import guard_output, user_path
 from socialgrid.config.words import parse
 from socialgrid.measures.intervals import Interval, confidence_interval
 from socialgrid.players import Team, make_player
+from socialgrid.report.evaluation import write_json
 from socialgrid.report.figures import need_matplotlib, new_figure, save_figure
 
 Returns = npt.NDArray[np.float64]
@@ -182,9 +183,10 @@ def main(words: Sequence[str]) -> int:
     options = parse(SchellingOptions, words, "socialgrid-plot schelling")
     check(options)
     need_matplotlib()
-    out = Path(options.out)
-    figures = Path(options.json) if options.json else out.with_suffix(".json")
+    out = user_path(options.out)
+    figures = user_path(options.json) if options.json else out.with_suffix(".json")
     for path in (out, figures):
+        guard_output(path)
         if not path.parent.is_dir():
             raise UsageError(f"{path}: there is no directory {path.parent}")
     try:
@@ -240,26 +242,21 @@ def write(points: Sequence[Point], options: SchellingOptions, path: Path) -> Non
         UsageError: the file cannot be written.
     """
     cooperate, defect = PLAYERS[options.game]
-    data = {
-        "options": asdict(options),
-        "cooperator": cooperate,
-        "defector": defect,
-        "points": [
-            {
-                name: _known(value._asdict()) if isinstance(value, Interval) else value
-                for name, value in vars(point).items()
-            }
-            for point in points
-        ],
-    }
-    try:
-        path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
-
-
-def _known(values: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+    write_json(
+        path,
+        {
+            "options": asdict(options),
+            "cooperator": cooperate,
+            "defector": defect,
+            "points": [
+                {
+                    name: value._asdict() if isinstance(value, Interval) else value
+                    for name, value in vars(point).items()
+                }
+                for point in points
+            ],
+        },
+    )
 
 
 def draw(points: Sequence[Point], options: SchellingOptions, path: Path) -> None:

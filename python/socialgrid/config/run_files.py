@@ -196,6 +196,24 @@ def write_whole(path: Path, data: bytes) -> None:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
 
+def write_output(path: Path, data: bytes) -> None:
+    """Write what a user asked for: in one piece, but into what is no file of its own, a pipe or
+    what their link points to, as it is.
+
+    Raises:
+        UsageError: it is a run's own record or a link in a run (see ``guard_output``), or the
+            system refuses.
+    """
+    try:
+        guard_output(path)
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_bytes(data)
+        else:
+            write_whole(path, data)
+    except OSError as error:
+        raise UsageError(told(error, path)) from None
+
+
 # -- config.json ------------------------------------------------------------------------------
 
 

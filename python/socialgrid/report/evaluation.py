@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from socialgrid.config import group_key, load_config
-from socialgrid.config.errors import UsageError, told
+from socialgrid.config.errors import UsageError
 from socialgrid.config.evaluation import EvalOptions
-from socialgrid.config.run_files import guard_output
+from socialgrid.config.run_files import write_output
 from socialgrid.measures.episodes import bounds_of
 from socialgrid.measures.intervals import (
     FEW_RUNS,
@@ -349,13 +349,9 @@ def results_of_runs(evaluations: Sequence[tuple[Path, Evaluation]]) -> list[dict
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write results.
+    """Write results; what is not known is null.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    try:
-        guard_output(path)
-        path.write_text(json.dumps(finite(data), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(told(error, path)) from None
+    write_output(path, f"{json.dumps(finite(data), indent=1)}\n".encode())

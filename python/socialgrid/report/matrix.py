@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from socialgrid.config.evaluation import MatrixOptions
+from socialgrid.config.run_files import user_path
 from socialgrid.measures.intervals import FEW_RUNS, Interval, confidence_interval
 from socialgrid.measures.intervals import interval_over_runs as over_runs
 from socialgrid.report.console import number
@@ -98,7 +99,7 @@ def leave_matrix(matrix: Matrix, options: MatrixOptions, extra: Mapping[str, Any
     Raises:
         UsageError: a file cannot be written, or matplotlib is missing.
     """
-    figures = Path(options.json) if options.json else matrix.runs[0] / "matrix.json"
+    figures = user_path(options.json) if options.json else matrix.runs[0] / "matrix.json"
     count = range(len(matrix.runs))
     write_json(
         figures,
@@ -116,7 +117,7 @@ def leave_matrix(matrix: Matrix, options: MatrixOptions, extra: Mapping[str, Any
             },
         },
     )
-    out = Path(options.out) if options.out else matrix.runs[0] / "matrix.png"
+    out = user_path(options.out) if options.out else matrix.runs[0] / "matrix.png"
     return [figures, draw_matrix(matrix, out)]
 
 
