@@ -165,6 +165,7 @@ void register_games(py::module_& module) {
             item["high"] = bounded ? py::object(py::float_(option.high)) : py::none();
             item["choices"] = py::cast(option.choices);
             item["help"] = option.help;
+            item["layout"] = option.layout;
             options.append(std::move(item));
           }
           return options;

@@ -36,6 +36,23 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+// A name in small letters and digits, without the version that names of games end in: what makes
+// names alike.
+std::string letters_of(std::string_view name) {
+  const std::size_t version = name.rfind("-v");
+  if (version != std::string_view::npos && version + 2 < name.size() &&
+      name.find_first_not_of("0123456789", version + 2) == std::string_view::npos) {
+    name = name.substr(0, version);
+  }
+  std::string letters;
+  for (const char c : name) {
+    if (c != '-' && c != '_' && c != ' ') {
+      letters += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+  }
+  return letters;
+}
+
 std::string type_name(const Option& option) {
   switch (option.type) {
     case OptionType::kBool:
@@ -176,20 +193,22 @@ std::string to_string(const Value& value) {
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names) {
   std::string best;
   if (name.size() > kLongestName) return best;
+  const std::string letters = letters_of(name);
   // A third of the letters may be wrong: what is farther off was hardly meant.
-  // The version that names of games end in makes none of them alike.
-  const std::size_t version = name.rfind("-v");
-  const std::size_t letters = version == std::string_view::npos ? name.size() : version;
-  std::size_t best_distance = (letters < 4 ? 1 : std::max<std::size_t>(2, letters / 3)) + 1;
+  const std::size_t allowed = letters.size() < 4 ? 1 : std::max<std::size_t>(2, letters.size() / 3);
+  // Of names with the same letters, as those of a game's versions are, the one that is written so.
+  std::pair best_distance{allowed + 1, std::size_t{0}};
   for (const std::string& candidate : names) {
-    const std::size_t distance = edit_distance(name, candidate);
+    const std::pair distance{edit_distance(letters, letters_of(candidate)),
+                             edit_distance(name, candidate)};
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;
     }
   }
   for (const std::string& candidate : names) {  // a name that was cut off
-    if (best.empty() && name.size() > 2 && candidate.starts_with(name)) best = candidate;
+    const bool cut = letters.size() > 2 && letters_of(candidate).starts_with(letters);
+    if (best.empty() && cut) best = candidate;
   }
   return best;
 }
@@ -213,6 +232,7 @@ Config::Config(std::string game, const std::vector<Option>& options, const Value
     throw UnknownOptionError(message);
   }
   for (const Option& option : options) {
+    if (option.layout) layout_options_.push_back(option.name);
     const auto found = values.find(option.name);
     const bool absent = found == values.end() || found->second.is_none();
     resolved_[option.name] =

@@ -51,6 +51,9 @@ class Config {
   std::vector<std::string> texts(const std::string& name, int num_agents) const;
   std::vector<std::vector<std::string>> text_lists(const std::string& name, int num_agents) const;
 
+  // Names of the options that a map makes meaningless.
+  const std::vector<std::string>& layout_options() const { return layout_options_; }
+
   // Every option's value, defaults filled in.
   const Values& resolved() const { return resolved_; }
 
@@ -62,6 +65,7 @@ class Config {
   std::string game_;
   Values given_;
   Values resolved_;
+  std::vector<std::string> layout_options_;
 };
 
 }  // namespace socialgrid

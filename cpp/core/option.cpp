@@ -12,6 +12,10 @@ Option reshaped(Option&& option, OptionShape shape) {
 
 }  // namespace
 
+Option Option::of_layout() && {
+  layout = true;
+  return std::move(*this);
+}
 Option Option::per_agent() && { return reshaped(std::move(*this), OptionShape::kPerAgent); }
 Option Option::list() && { return reshaped(std::move(*this), OptionShape::kList); }
 Option Option::list_per_agent() && {

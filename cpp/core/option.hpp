@@ -32,7 +32,10 @@ struct Option {
   double high = 0;
   std::vector<std::string> choices{};  // texts allowed; empty: any
   std::string help;
+  bool layout = false;  // a map of the user's says by itself what it is
 
+  // The same option as one that has no meaning together with the option `map`.
+  Option of_layout() &&;
   // The same option in another shape.
   Option per_agent() &&;
   Option list() &&;

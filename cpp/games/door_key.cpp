@@ -34,9 +34,7 @@ GameEntry door_key_game() {
                                             std::to_string(agents + 3) + " rows");
             }
             return std::make_shared<const GridGame>(
-                config,
-                GridGame::Setup{
-                    .generate = generate, .has_objects = true, .layout_options = {"grid_size"}});
+                config, GridGame::Setup{.generate = generate, .has_objects = true});
           }};
 }
 

@@ -6,13 +6,10 @@ namespace socialgrid {
 GameEntry empty_game() {
   return {"Empty-v0", grid_options({.grid_size = 9, .min_size = 4}), [](const Config& config) {
             return std::make_shared<const GridGame>(
-                config, GridGame::Setup{.generate =
-                                            [](World& world, Rng&) {
-                                              draw_frame(world);
-                                              world.at({world.rows() - 2, world.cols() - 2}) =
-                                                  kGoal;
-                                            },
-                                        .layout_options = {"grid_size"}});
+                config, GridGame::Setup{.generate = [](World& world, Rng&) {
+                  draw_frame(world);
+                  world.at({world.rows() - 2, world.cols() - 2}) = kGoal;
+                }});
           }};
 }
 

@@ -33,10 +33,9 @@ GameEntry four_rooms_game() {
   return {"FourRooms-v0", std::move(options), [](const Config& config) {
             const int clutter = clutter_count(config);
             return std::make_shared<const GridGame>(
-                config,
-                GridGame::Setup{.generate = [clutter](World& world,
-                                                      Rng& rng) { generate(world, rng, clutter); },
-                                .layout_options = {"grid_size", "num_clutter", "clutter_density"}});
+                config, GridGame::Setup{.generate = [clutter](World& world, Rng& rng) {
+                  generate(world, rng, clutter);
+                }});
           }};
 }
 

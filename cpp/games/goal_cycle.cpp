@@ -13,7 +13,7 @@ GameEntry goal_cycle_game() {
                      .prestige_color = true,
                      .reward_decay = false}),
        clutter_options(0.15),
-       {option::integer("num_goals", 3, {1, kMaxCycleTiles}, "tiles in the cycle"),
+       {option::integer("num_goals", 3, {1, kMaxCycleTiles}, "tiles in the cycle").of_layout(),
         option::number("reward", 1.0, {0, 1e6}, "for the next tile of the cycle"),
         option::number("penalty", 1.5, {-1e6, 1e6},
                        "its absolute value is taken for any other tile"),
@@ -37,9 +37,7 @@ GameEntry goal_cycle_game() {
                                           .penalty = config.number("penalty"),
                                           .initial_reward = config.flag("initial_reward"),
                                           .reset_on_mistake = config.flag("reset_on_mistake")},
-                                .num_cycle_tiles = goals,
-                                .layout_options = {"grid_size", "num_clutter", "clutter_density",
-                                                   "num_goals"}});
+                                .num_cycle_tiles = goals});
           }};
 }
 

@@ -43,13 +43,11 @@ GameEntry maze_game() {
                                            " x " + std::to_string(cols));
             }
             return std::make_shared<const GridGame>(
-                config, GridGame::Setup{.generate =
-                                            [](World& world, Rng& rng) {
-                                              carve(world, rng);
-                                              CellPool pool(world);
-                                              world.at(pool.take(rng)) = kGoal;
-                                            },
-                                        .layout_options = {"grid_size"}});
+                config, GridGame::Setup{.generate = [](World& world, Rng& rng) {
+                  carve(world, rng);
+                  CellPool pool(world);
+                  world.at(pool.take(rng)) = kGoal;
+                }});
           }};
 }
 

@@ -14,7 +14,7 @@
 namespace socialgrid {
 
 GridGame::GridGame(const Config& config, Setup setup)
-    : Game({}), setup_(std::move(setup)), map_(read_map(config, setup_.layout_options)) {
+    : Game({}), setup_(std::move(setup)), map_(read_map(config)) {
   if (map_.rows > 0) {
     setup_.num_cycle_tiles = count_cycle_tiles(config, map_);
     setup_.has_objects =
@@ -23,8 +23,7 @@ GridGame::GridGame(const Config& config, Setup setup)
   spec_ = make_grid_spec(config, map_);
   view_ = read_view(config, make_tile_set(setup_.num_cycle_tiles, setup_.has_objects));
   declare_grid_state(spec_, view_.tile_set, setup_.num_cycle_tiles);
-  spec_.config =
-      in_force(config, setup_.layout_options, setup_.num_cycle_tiles, spec_.shape, view_.look);
+  spec_.config = in_force(config, setup_.num_cycle_tiles, spec_.shape, view_.look);
   ghost_mode_ = config.flag("ghost_mode");
   respawn_ = config.flag("respawn");
   reward_decay_ = config.flag("reward_decay");

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "core/game.hpp"
@@ -31,9 +30,8 @@ class GridGame : public Game {
   struct Setup {
     Generator generate{};  // unused when the user brings a map
     CycleRules cycle{};
-    int num_cycle_tiles = 0;                    // tiles the generator lays; a map counts its own
-    bool has_objects = false;                   // doors, keys, balls and boxes can occur
-    std::vector<std::string> layout_options{};  // options that a user's map makes meaningless
+    int num_cycle_tiles = 0;   // tiles the generator lays; a map counts its own
+    bool has_objects = false;  // doors, keys, balls and boxes can occur
   };
 
   GridGame(const Config& config, Setup setup);

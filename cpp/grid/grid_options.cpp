@@ -29,7 +29,8 @@ std::vector<Option> grid_options(const GridDefaults& defaults) {
       option::integer("num_agents", defaults.num_agents, {1, kMaxAgents}, "agents per world"),
       option::integer("grid_size", defaults.grid_size, {min_size, kMaxSide},
                       "cells a side, or [rows, columns], walls included")
-          .size(),
+          .size()
+          .of_layout(),
       option::integer("max_steps", defaults.max_steps, {1, 1e9}, "steps until truncation"),
       option::text("map", {},
                    "own map: one string a row of . # 0-9 G L D K O B, and P where agents may start")
@@ -62,9 +63,11 @@ std::vector<Option> grid_options(const GridDefaults& defaults) {
 
 std::vector<Option> clutter_options(double default_density) {
   return {option::integer("num_clutter", {}, {0, static_cast<double>(kMaxSide) * kMaxSide},
-                          "walls placed at random"),
+                          "walls placed at random")
+              .of_layout(),
           option::number("clutter_density", default_density, {0, 1},
-                         "the same as a share of the cells inside the frame")};
+                         "the same as a share of the cells inside the frame")
+              .of_layout()};
 }
 
 int clutter_count(const Config& config) {

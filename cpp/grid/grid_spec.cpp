@@ -62,7 +62,7 @@ int count_cycle_tiles(const Config& config, const TextMap& map) {
   return static_cast<int>(count);
 }
 
-TextMap read_map(const Config& config, const std::vector<std::string>& layout_options) {
+TextMap read_map(const Config& config) {
   if (config.is_none("map")) return {};
   TextMap map;
   try {
@@ -70,7 +70,7 @@ TextMap read_map(const Config& config, const std::vector<std::string>& layout_op
   } catch (const std::invalid_argument& error) {
     config.fail("map", std::string("is wrong: ") + error.what());
   }
-  for (const std::string& name : layout_options) {
+  for (const std::string& name : config.layout_options()) {
     if (!config.given(name)) continue;
     const bool agrees =
         (name == "grid_size" && config.size(name) == std::pair{map.rows, map.cols}) ||
@@ -134,11 +134,11 @@ EgocentricView read_view(const Config& config, std::vector<Tile> tile_set) {
   return view;
 }
 
-Values in_force(const Config& config, const std::vector<std::string>& layout_options,
-                int num_cycle_tiles, const WorldShape& shape, const AgentLook& look) {
+Values in_force(const Config& config, int num_cycle_tiles, const WorldShape& shape,
+                const AgentLook& look) {
   Values values = config.resolved();
   if (!config.is_none("map")) {
-    for (const std::string& name : layout_options) values[name] = {};
+    for (const std::string& name : config.layout_options()) values[name] = {};
   } else if (values.contains("num_clutter")) {
     const bool by_number = config.given("num_clutter") && !config.given("clutter_density");
     if (by_number) values["clutter_density"] = {};

@@ -1,7 +1,6 @@
 // What a configuration says of a MiniGrid-style game: its map, its tiles, how agents see.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "core/game.hpp"
@@ -10,8 +9,8 @@
 
 namespace socialgrid {
 
-// The user's map; rows == 0: there is none. `layout_options`: those that a map makes meaningless.
-TextMap read_map(const Config& config, const std::vector<std::string>& layout_options);
+// The user's map; rows == 0: there is none.
+TextMap read_map(const Config& config);
 // Number of distinct cycle tiles; their indices must be 0, 1, ... without a gap.
 int count_cycle_tiles(const Config& config, const TextMap& map);
 // Every tile that can occur.
@@ -22,7 +21,7 @@ GameSpec make_grid_spec(const Config& config, const TextMap& map);
 EgocentricView read_view(const Config& config, std::vector<Tile> tile_set);
 
 // Every option with what is in force, so that the same configuration makes the same game again.
-Values in_force(const Config& config, const std::vector<std::string>& layout_options,
-                int num_cycle_tiles, const WorldShape& shape, const AgentLook& look);
+Values in_force(const Config& config, int num_cycle_tiles, const WorldShape& shape,
+                const AgentLook& look);
 
 }  // namespace socialgrid

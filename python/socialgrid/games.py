@@ -23,6 +23,7 @@ class Option:
         high: largest number allowed.
         choices: texts allowed; empty where any text is.
         help: one line on what it does.
+        layout: a ``map`` says by itself what it is: together with one it has no meaning.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Option:
     high: float | None
     choices: tuple[str, ...]
     help: str
+    layout: bool
 
     def __str__(self) -> str:
         return self.described(self.default)

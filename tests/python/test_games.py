@@ -706,6 +706,32 @@ def test_every_option_is_described(game):
     assert again.config == env.config
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("GoalCycle", "GoalCycle-v0"),
+        ("goalcycle-v0", "GoalCycle-v0"),
+        ("Goal-Cycle-v0", "GoalCycle-v0"),
+        ("goal_cycle", "GoalCycle-v0"),
+        ("GoalCycle-v1", "GoalCycle-v0"),
+        ("GoalCylce", "GoalCycle-v0"),
+        ("Four rooms", "FourRooms-v0"),
+        ("boxtrapped-v0", "BoxTrapped-v0"),
+        ("boxtrapped-v1", "BoxTrapped-v1"),
+    ],
+)
+def test_a_game_that_there_is_not_is_told_with_the_one_that_may_be_meant(name, meant):
+    with pytest.raises(socialgrid.ConfigError, match=f"no game '{name}'; did you mean '{meant}'"):
+        socialgrid.make_vec(name)
+
+
+@pytest.mark.parametrize("name", ["Chess-v0", "-v0", "v0", "", "Goa"])
+def test_a_name_like_no_game_gets_the_list(name):
+    meant = "did you mean 'GoalCycle-v0'" if name == "Goa" else "; games: "
+    with pytest.raises(socialgrid.ConfigError, match=meant):
+        socialgrid.make_vec(name)
+
+
 def test_a_printed_option_says_what_it_is_and_what_is_allowed():
     options = {option.name: option for option in socialgrid.game_options("GoalCycle-v0")}
     assert str(options["num_goals"]) == (
