@@ -22,6 +22,7 @@ from socialgrid.commands.words import (
 )
 from socialgrid.config.errors import UsageError, check_encodable
 from socialgrid.config.imports import import_modules
+from socialgrid.config.maps import check_map
 from socialgrid.config.words import parse
 from socialgrid.players import list_players, make_team
 from socialgrid.report.pictures import enlarge, view_image
@@ -80,6 +81,7 @@ def make_game(
         UsageError: the game, an option or a player does not exist.
     """
     check_encodable("game", game)
+    check_map(extra, "map")
     settings = {"obs_mode": "rgb", **extra}
     if settings["obs_mode"] == "vector":
         raise UsageError("obs_mode: a person needs to see something: rgb or tiles")

@@ -13,7 +13,7 @@ from typing import Any
 
 from socialgrid.config.closing import ConditionConfig
 from socialgrid.config.errors import UsageError
-from socialgrid.config.maps import with_game_options
+from socialgrid.config.maps import beside_map, with_game_options
 from socialgrid.config.overrides import override
 from socialgrid.config.phases import PhaseConfig
 from socialgrid.config.regimes import Regime, regime_of
@@ -62,7 +62,8 @@ class TrainConfig(Sections):
         self.regime.check_members(self)
         count = len(self.players.kinds)
         for name, phase in self.phases.items():
-            if phase.agent != "any" and not -count <= phase.agent < count:
+            named = phase.metric and phase.agent != "any"  # without a bound it is nobody's
+            if named and not -count <= phase.agent < count:
                 raise UsageError(
                     f"phases.{name}.agent: {phase.agent} is none of the {count} in players.kinds"
                 )
@@ -118,6 +119,8 @@ class TrainConfig(Sections):
                 f"learners must stay in their places: {', '.join(self.players.kinds)}, not "
                 f"{', '.join(kinds)}"
             )
+        if meaningless := beside_map(self.env.options, condition.options):
+            raise UsageError(f"{', '.join(meaningless)}: the map of the run says what it is")
         schedule = dataclasses.replace(self.schedule, solo_fraction="0")
         if condition.options:
             kept = {k: v for k, v in self.schedule.options.items() if k not in condition.options}
@@ -151,6 +154,17 @@ class TrainConfig(Sections):
             if not phase.steps and name != list(plan)[-1]:
                 raise UsageError(f"phases.{name}.steps: only the last phase can do without")
             self.in_phase(name)
+        laid_out = {
+            f"--phases.{name}.options.map FILE": found
+            for name, phase in plan.items()
+            if (found := beside_map(self.env.options, phase.options))
+        }
+        if laid_out:
+            options = dict.fromkeys(option for found in laid_out.values() for option in found)
+            raise UsageError(
+                f"env.options.map: some phases say {', '.join(options)} themselves, which means "
+                f"nothing beside a map; give those maps, too: {' '.join(laid_out)}"
+            )
 
 
 def _phase(table: Any, where: str) -> PhaseConfig:

@@ -13,6 +13,7 @@ from socialgrid.algos.options import AlgorithmConfig, PPOConfig
 from socialgrid.config.closing import ClosingConfig
 from socialgrid.config.errors import UsageError, check_encodable
 from socialgrid.config.imports import check_imported
+from socialgrid.config.maps import check_map
 from socialgrid.config.overrides import TABLES
 from socialgrid.config.schedule import Schedule
 from socialgrid.models.config import ModelConfig
@@ -102,6 +103,8 @@ class EnvConfig:
         _at_most("env.num_threads", self.num_threads, _MOST_THREADS)
         if "num_agents" in self.options:
             raise UsageError("env.options.num_agents: give one entry per agent in players.kinds")
+        if self.gymnasium_id is None:
+            check_map(self.options, "env.options.map")
         check_encodable("env.game", self.game)
         if self.gymnasium_id == "":
             raise UsageError("env.game: gymnasium:ID needs an ID, as in gymnasium:Walker2d-v5")

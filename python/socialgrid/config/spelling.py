@@ -92,12 +92,12 @@ def take_phases(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     waiting = ""
     for word in words:
         if waiting:
-            found[waiting], waiting = _phase_value(word), ""
+            found[waiting], waiting = _phase_value(waiting, word), ""
         elif word.startswith("--phases."):
             path, equals, value = word.removeprefix("--phases.").partition("=")
             path = path.replace("-", "_") if path.count(".") else path
             if equals:
-                found[path] = _phase_value(value)
+                found[path] = _phase_value(path, value)
             else:
                 waiting = path
         else:
@@ -107,7 +107,9 @@ def take_phases(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     return rest, found
 
 
-def _phase_value(word: str) -> Any:
+def _phase_value(path: str, word: str) -> Any:
+    if path.endswith(".options.map"):
+        return _game_option("map", word)
     parts = [read_value(part) for part in word.split(",")] if word[:1] not in "[{" else []
     return read_value(word) if len(parts) < 2 else parts
 
@@ -144,8 +146,11 @@ def read_pair(word: str, where: str) -> tuple[str, Any]:
     key, equals, text = word.partition("=")
     if not equals or not key:
         raise UsageError(f"--{where}: {word!r} is not key=value, as in --{where} {word or 'key'}=1")
-    (value,) = with_map_rows({key: read_value(text)}).values()
-    return key, value
+    return key, _game_option(key, text)
+
+
+def _game_option(name: str, text: str) -> Any:
+    return with_map_rows({name: read_value(text)})[name]
 
 
 def read_value(text: str) -> Any:

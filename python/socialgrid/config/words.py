@@ -24,7 +24,7 @@ from socialgrid.algos.options import ALGORITHMS
 from socialgrid.config.errors import UsageError, closest
 from socialgrid.config.help import choices, game_options, option_of_game
 from socialgrid.config.maps import with_game_options
-from socialgrid.config.overrides import field_types, only, owners_of, to_dict
+from socialgrid.config.overrides import field_types, merged, only, owners_of, to_dict
 from socialgrid.config.overruled import GAME, check_overruled, told_of_overruled
 from socialgrid.config.presets import Preset
 from socialgrid.config.reading import from_dict
@@ -51,6 +51,7 @@ _SHORT = {
 _OPTION_OF_TABLE = {path: short for short, path in _SHORT.items()}
 _CHOOSERS = ("social", "aux")
 _OF_FILES = ("phases", "closing.conditions", "closing.reference")
+_OF_BOUNDS = {"agent", "window"}
 _OF_TYRO = {  # what it says of values that do not fit, and what a user is told
     r"^Error parsing \w+: ": "",
     r"^Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)": (
@@ -413,15 +414,17 @@ def _phases(config: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: there is no such phase, or a path is not one of an option.
     """
     plan: dict[str, Any] = to_dict(config)["phases"]
+    over: dict[str, Any] = {}
     names = {name.replace("-", "_"): name for name in plan}
     for path, value in given.items():
         name, *keys = path.split(".")
         if name.replace("-", "_") not in names:
             known = f"its phases are {', '.join(plan)}" if plan else "this run has no phases"
             raise UsageError(f"--phases.{path}: {known}")
-        table = plan[names[name.replace("-", "_")]]
+        name = names[name.replace("-", "_")]
+        table = over.setdefault(name, {})
         *sections, option = keys or [""]
-        if sections and not isinstance(table.get(sections[0]), dict):
+        if sections and not isinstance({**plan[name], **table}.get(sections[0]), dict):
             raise UsageError(
                 f"--phases.{path}: {sections[0]!r} is not one of algorithm, social, aux, options"
             )
@@ -434,4 +437,12 @@ def _phases(config: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
         for section in sections:
             table = table.setdefault(section, {})
         table[option] = value
+    plan = merged(plan, over)
+    for name, table in over.items():
+        for option in _OF_BOUNDS & table.keys():
+            if not plan[name]["metric"]:
+                raise UsageError(
+                    f"--phases.{name}.{option}: the phase has no bound that it could be of: "
+                    "metric, and above or below"
+                )
     return plan

@@ -166,6 +166,20 @@ def test_a_bound_on_what_is_not_measured_is_doubted_once():
     assert known.doubt(loud[0]) == ""
 
 
+def test_returns_of_solo_play_may_come_when_it_begins():
+    data = {"phases": {"one": {"steps": 900, "metric": "solo_return", "above": 1.0}, "two": {}}}
+    (row,) = rows([1])
+    row["episodes_finished"] = 9
+    never, later = (
+        Course(from_dict({**data, "schedule": {"solo_fraction": share}}))
+        for share in ("0", "0:0, 1000:0.5")
+    )
+    for plan in (never, later):
+        plan.follow(row)
+    assert never.doubt(row).startswith("phase one: no solo_return is measured")
+    assert later.doubt(row) == ""
+
+
 def test_a_bound_on_any_agent_goes_on_from_a_checkpoint():
     rows = of_three((9, 1, 3), (9, 1, 2))
     for bound in ({"above": 2.25}, {"above": 2.25, "metric": "y"}, {"agent": 2, "above": 2.25}):
@@ -317,6 +331,20 @@ def test_the_command_line_changes_phases(tmp_path):
     assert from_dict(to_dict(found)) == found
 
 
+def test_whose_number_a_bound_would_be_on_is_asked_where_there_is_one(tmp_path):
+    preset = "\n[phases.third]\nsteps = 256\nagent = 7\n"
+    found = phased(tmp_path, line="--phases.third.agent 2 --phases.third.metric entropy "
+                   "--phases.third.below 1.0")  # fmt: skip
+    assert found.phases["third"].agent == 2
+    path = tmp_path / "own.toml"
+    path.write_text(TINY + preset)
+    config = parse_train([], load_preset(str(path)), "x")
+    assert config.phases["third"].agent == 7
+    words = ["--phases.third.metric", "entropy", "--phases.third.below", "1"]
+    with pytest.raises(UsageError, match="agent: 7 is none of the 3"):
+        parse_train(words, load_preset(str(path)), "x")
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -343,6 +371,8 @@ def test_the_command_line_changes_phases(tmp_path):
         ("--phases.second.window 0", "phases.second: window: 0"),
         ("--phases.second.agent 3", "phases.second.agent: 3 is none of the 3 in players.kinds"),
         ("--phases.second.agent -4", "phases.second.agent: -4 is none of the 3"),
+        ("--phases.first.agent 7", "phases.first.agent: the phase has no bound"),
+        ("--phases.first.window 7", "phases.first.window: the phase has no bound"),
         (
             "--schedule.options penalty=0:0.1",
             "phases.first.options.penalty: schedule.options.penalty says what it is, in all phases",
