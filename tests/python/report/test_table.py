@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 import pytest
 
@@ -90,9 +91,19 @@ def test_the_command_writes_what_a_reader_of_csv_reads(folder, capsys):
     assert capsys.readouterr().err.endswith("nowhere/all.csv: No such file or directory\n")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
+def test_a_users_link_is_written_through(folder, capsys):
+    (folder / "link.csv").symlink_to("numbers.csv")
+    assert cli.plot(["csv", "s0", "--out", "link.csv"]) == 0
+    assert (folder / "link.csv").is_symlink()
+    assert (folder / "numbers.csv").read_text() == as_csv(long_table(RunCurves.all_named(["s0"])))
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("words", [["csv", "s0", "--out"], ["schelling", "--json"]])
 @pytest.mark.parametrize("name", ["metrics.jsonl", "config.json"])
-def test_a_run_is_not_written_over(folder, capsys, name):
+def test_a_run_is_not_written_over(folder, capsys, name, words):
     before = (folder / "s0" / name).read_bytes()
-    assert cli.plot(["csv", "s0", "--out", f"s0/{name}"]) == 2
+    assert cli.plot([*words, f"s0/{name}"]) == 2
     assert f"s0/{name}: that is the run's own record" in capsys.readouterr().err.replace("\\", "/")
     assert (folder / "s0" / name).read_bytes() == before
