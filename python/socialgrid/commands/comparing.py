@@ -76,7 +76,9 @@ class GroupsOptions:
 
 @dataclass(frozen=True)
 class CsvOptions:
-    """Where to write every number of metrics.jsonl, a line each."""
+    """Where to write every number of metrics.jsonl, a line each: run, label, seed, env_steps,
+    phase, kind (where it stands: agents, groups, pairs, evaluations, ...), name, world (of
+    evaluations), agent, other (of a pair), value."""
 
     out: str = ""
     """The file; the terminal by default."""

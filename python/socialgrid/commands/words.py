@@ -50,7 +50,7 @@ def join_lists(words: Sequence[str], names: Sequence[str]) -> list[str]:
     """Split the values of list options at commas, and write ranges of seeds out."""
 
     def split(value: str) -> list[str]:
-        parts = [part for part in value.split(",") if part]
+        parts = [part for part in map(str.strip, value.split(",")) if part]
         if current != "--seeds":
             return parts
         return [str(seed) for part in parts for seed in seeds_in(part) or [part]]

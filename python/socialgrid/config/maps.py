@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import socialgrid
-from socialgrid.config.errors import UsageError, nearest, told
-from socialgrid.config.run_files import read_preset, user_path
+from socialgrid.config.errors import UsageError, told
+from socialgrid.config.run_files import file_meant, read_preset, user_path
 
 _SUFFIX = ".txt"
 
@@ -62,7 +62,7 @@ def map_rows(name: str, folder: Path = Path()) -> list[str]:
     try:
         return read_preset(path).removeprefix("\ufeff").rstrip("\r\n").splitlines()
     except OSError as error:
-        raise UsageError(f"map: {told(error, path)}{_meant(path)}") from None
+        raise UsageError(f"map: {told(error, path)}{file_meant(path)}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"map: {path}: {error}") from None
 
@@ -81,17 +81,8 @@ def check_map(options: Mapping[str, Any], where: str) -> None:
     if isinstance(value, str):
         raise UsageError(
             f"{where}: {value!r} is no file that is there, nor a list of rows"
-            + _meant(user_path(value))
+            + file_meant(user_path(value))
         )
-
-
-def _meant(path: Path) -> str:
-    """Which file of its folder may be meant by a path that names none."""
-    try:
-        there = [] if path.exists() else [one.name for one in path.parent.iterdir()]
-    except OSError:
-        return ""
-    return nearest(path.name, there)
 
 
 def with_map_rows(options: Mapping[str, Any], folder: Path = Path()) -> dict[str, Any]:

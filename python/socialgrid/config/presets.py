@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from socialgrid.config.errors import UsageError, nearest, told
 from socialgrid.config.maps import with_map_rows
 from socialgrid.config.overrides import algorithm_name, mechanism_options, merged, to_dict
 from socialgrid.config.reading import from_dict
-from socialgrid.config.run_files import read_preset, user_path, without_integrity
+from socialgrid.config.run_files import file_meant, read_preset, user_path, without_integrity
 from socialgrid.config.schema import TrainConfig
 from socialgrid.social.roles import MECHANISMS, Auxiliary, Chosen, Social
 
@@ -260,6 +261,11 @@ def preset_names() -> list[str]:
     )
 
 
+def _files_like(name: str) -> list[str]:
+    """The file of one's own that a name without its suffix may mean."""
+    return [f"{name}.toml"] if os.path.isfile(user_path(f"{name}.toml")) else []
+
+
 def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
     """Read a preset of the package, or a file of one's own (``.toml``, or a run's ``.json``).
 
@@ -278,7 +284,7 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
         folder = path.parent
         try:
             if not path.is_file():
-                raise UsageError(f"{name}: no such file")
+                raise UsageError(f"{name}: no such file{file_meant(path)}")
             text = read_preset(path)
         except OSError as error:
             raise UsageError(told(error, name)) from None
@@ -290,7 +296,7 @@ def load_preset(name: str, _seen: tuple[str, ...] = ()) -> Preset:
         text, title = entry.read_text(encoding="utf-8"), name
     else:
         raise UsageError(
-            f"unknown preset {name!r}{nearest(name, preset_names())}; "
+            f"unknown preset {name!r}{nearest(name, [*preset_names(), *_files_like(name)])}; "
             "socialgrid-train --list shows all"
         )
     try:

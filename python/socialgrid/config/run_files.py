@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from socialgrid.config.errors import UsageError, told
+from socialgrid.config.errors import UsageError, nearest, told
 
 CONFIG, METRICS = "config.json", "metrics.jsonl"
 FORMAT = 3
@@ -51,6 +51,15 @@ def user_path(text: str) -> Path:
         advice = "" if encoding == "utf-8" else "; PYTHONUTF8=1 makes them UTF-8"
         raise UsageError(f"{text}: names of files are {encoding} here{advice}") from None
     return Path(os.path.expanduser(text))
+
+
+def file_meant(path: Path) -> str:
+    """Which file of its folder may be meant by a path that names none, as a hint in brackets."""
+    try:
+        there = [] if path.exists() else [one.name for one in path.parent.iterdir()]
+    except OSError:
+        return ""
+    return nearest(path.name, there)
 
 
 def runs_in(path: Path) -> list[Path]:

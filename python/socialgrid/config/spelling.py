@@ -119,7 +119,7 @@ def spelled_values(word: str, option: str | None, kind: Any) -> list[str]:
     if word == "none" and typing.get_origin(kind) is tuple:
         return []
     if _is_list(kind):
-        return [part for part in word.split(",") if part]
+        return [part for part in map(str.strip, word.split(",")) if part]
     return ["None" if word == "none" and _may_be_none(kind) else word]
 
 

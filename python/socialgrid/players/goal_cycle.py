@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 def _num_tiles(env: VecEnv) -> int:
     cells = "".join(env.config.get("map") or [])
-    return sum(map(str.isdigit, cells)) or int(env.config["num_goals"])
+    found = sum(map(str.isdigit, cells)) or int(env.config["num_goals"])
+    if not found:
+        raise ValueError(
+            f"{env.game}: the map has no tiles of the cycle (0, 1, 2, ...): "
+            "its experts have nowhere to go"
+        )
+    return found
 
 
 class CycleExpert(CorePlayer):

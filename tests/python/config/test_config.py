@@ -432,7 +432,7 @@ def test_overrides_keep_what_they_do_not_name():
     assert merged.env.num_envs == 7
 
 
-def test_presets_of_ones_own_and_their_errors(tmp_path):
+def test_presets_of_ones_own_and_their_errors(tmp_path, monkeypatch):
     own = tmp_path / "mine.toml"
     own.write_text('base = "goal-cycle"\n[env]\nnum_envs = 4\n[algorithm]\nkl_target = "none"\n')
     config = load_preset(str(own)).config
@@ -451,6 +451,11 @@ def test_presets_of_ones_own_and_their_errors(tmp_path):
         load_preset("gaol-cycle")
     with pytest.raises(UsageError, match="no such file"):
         load_preset("nowhere.toml")
+    monkeypatch.chdir(tmp_path)
+    for name, said in (("mien.toml", "mien.toml: no such file"), ("mine", "unknown preset 'mine'")):
+        with pytest.raises(UsageError) as caught:
+            load_preset(name)
+        assert str(caught.value).startswith(f"{said} (did you mean 'mine.toml'?)")
 
 
 def test_schedules_hold_their_value_until_the_next_start():
@@ -499,6 +504,9 @@ def test_peers_are_asked_for_in_a_few_words():
     for line in ("--social peers --advice none", "--advice=none --social=peers"):
         assert parse_train(line.split(), load_preset("room-21"), "x").adviser.advice == ()
     assert parse_train(["--peers=2"], load_preset("room-21"), "x").players.kinds == ("learner",) * 2
+    words = ["--players", "expert, learner,", "learner"]
+    found = parse_train(words, load_preset("goal-cycle-mini"), "x").players.kinds
+    assert found == ("expert", "learner", "learner")
     walker = "--algorithm td3 --env gymnasium:Walker2d-v5 --set terminate_when_unhealthy=false"
     env = parse_train(walker.split(), load_preset("room-21"), "x").env
     assert (env.gymnasium_id, env.options) == ("Walker2d-v5", {"terminate_when_unhealthy": False})

@@ -64,6 +64,13 @@ def test_wrong_requests_are_refused(make, words):
         assert word in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["expert", "trial-and-error", "imperfect"])
+def test_a_map_without_a_cycle_has_nowhere_to_go(name):
+    env = socialgrid.make_vec("GoalCycle-v0", num_envs=4, map=["P.G", "..."])
+    with pytest.raises(ValueError, match="the map has no tiles of the cycle"):
+        make_player(name, env)
+
+
 def test_a_player_refuses_another_batch_size():
     env = socialgrid.make_vec("GoalCycle-v0", num_envs=4)
     player = make_player("expert", env)
