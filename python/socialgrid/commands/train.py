@@ -27,11 +27,12 @@ from socialgrid.config import (
     load_preset,
     preset_names,
 )
-from socialgrid.config.errors import UsageError, plain_line, told
+from socialgrid.config.errors import UsageError, closest, plain_line, told
 from socialgrid.config.imports import import_modules
 from socialgrid.config.launch import Place, check_launch, place_in
 from socialgrid.config.phases import described
-from socialgrid.config.run_files import user_path
+from socialgrid.config.run_files import runs_in, user_path
+from socialgrid.config.spelling import is_option
 from socialgrid.config.words import combination, parse, parse_train
 
 if TYPE_CHECKING:
@@ -177,8 +178,16 @@ def _resume(prog: str, words: list[str], place: Place) -> int:
         raise UsageError(f"{first}: which run? {_USAGE}")
     words, imports = take_imports(rest[1:])
     import_modules(imports)
+    for option in [word.partition("=")[0] for word in words if is_option(word)]:
+        if option != "--help" and not closest(option.replace("_", "-"), ["--total-steps"]):
+            raise UsageError(f"{option}: a run keeps what it was begun with, but for --total-steps")
     options = parse(ResumeOptions, words, f"{prog} --resume RUN")
     run_dir = user_path(rest[0])
+    if (runs := runs_in(run_dir)) != [run_dir]:
+        raise UsageError(
+            f"{run_dir}: holds {', '.join(run.name for run in runs)}: resume one of them; all that "
+            f"--seeds began go on with the same command and --run-dir {run_dir}"
+        )
     config = load_config(run_dir)
     check_imports(config, run_dir, imports)  # at once, without waiting for torch
     check_launch(config, place.size)

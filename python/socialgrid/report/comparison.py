@@ -324,9 +324,16 @@ def _cells(trials: Sequence[Trial]) -> dict[tuple[str, str], list[Trial]]:
 
 
 def _tasks(runs: Sequence[RunCurves]) -> list[str]:
-    """Title of each run's game, with the options in which tasks differ."""
+    """Title of each run's game, with the options in which tasks differ.
+
+    Where each label has an option of its own of one game, that is what is compared: one task.
+    """
     keys = [(run.config.env.game, dict(run.config.env.options)) for run in runs]
     names = [repr((game, sorted(options.items()))) for game, options in keys]
+    labels = [run.label for run in runs]
+    each_its_own = len(set(zip(labels, names, strict=True))) == len({*labels}) == len({*names})
+    if all(labels) and each_its_own and len({game for game, _ in keys}) == 1:
+        return [game for game, _ in keys]
     tables = {
         name: {"env": {"game": game, "options": options}}
         for name, (game, options) in zip(names, keys, strict=True)

@@ -55,6 +55,10 @@ def test_every_seed_is_the_run_that_it_is_alone_and_the_same_command_goes_on(tmp
     assert returns_of(folder / "seed5") == returns_of(tmp_path / "alone")
     assert len(RunCurves.all_named([str(folder), f"one={folder}"])) == 4
 
+    whole = run("train", "--resume", folder)
+    assert whole.returncode == 2
+    assert f"{folder}: holds seed3, seed5: resume one of them" in whole.stderr
+
     less = run("train", *words, 128)
     assert less.returncode == 0, less.stdout + less.stderr
     assert "seed 3, 5: has gone 384 steps already, more than the 128 asked for" in less.stdout

@@ -273,6 +273,21 @@ def test_tasks_are_told_apart_by_their_options(tmp_path):
     assert [trial.arm for trial in trials] == ["mechanisms=none"] * 2
 
 
+def test_labels_that_have_an_option_each_are_arms_of_one_task(tmp_path):
+    words = [
+        f"{name}={written(tmp_path / name, rows_of([end]), env={'options': {'max_steps': steps}})}"
+        for name, steps, end in (("short", 50, 1.0), ("long", 60, 2.0), ("longer", 70, 3.0))
+    ]
+    name, trials = trials_of(read(words))
+    assert [trial.task for trial in trials] == ["Harvest-v0"] * 3
+    assert [line_of(comparison_table(name, trials), arm)[3] for arm in ("short", "long")] == [
+        "1.0", "2.0"
+    ]  # fmt: skip
+    both = written(tmp_path / "both", rows_of([1.0]), env={"options": {"max_steps": 60}}, seed=1)
+    _, apart = trials_of(read([*words, f"short={both}"]))
+    assert len({trial.task for trial in apart}) == 3, "short is tried in two of them"
+
+
 def test_runs_without_labels_are_arms_by_what_they_differ_in(tmp_path):
     words = [
         str(written(tmp_path / name, rows_of([1.0]), social=table, seed=seed))
