@@ -111,11 +111,15 @@ def trials_of(runs: Sequence[RunCurves], name: str = "") -> tuple[str, list[Tria
                 left_out(run.run_dir, f"no {name} has been measured yet")
                 continue
             seed, key = (run.config.run.seed, group), group_key(run.config)
-            episodes = np.mean([run.episodes(name, agent) for agent in agents], axis=0)[there]
-            # what is no mean over episodes counts the same in every row
+            # what is no mean over episodes counts the same in every row, whatever ended there
+            of_episodes = together or name in _OF_EPISODES
+            ended = [name] if of_episodes else ["return", "solo_return"]
+            episodes = np.sum(
+                [np.mean([run.episodes(one, k) for k in agents], axis=0) for one in ended], axis=0
+            )[there]
             weights = np.ones(len(episodes))
-            if together or name in _OF_EPISODES:
-                weights = np.maximum(episodes, 1.0)
+            if of_episodes:
+                weights = episodes = np.maximum(episodes, 1.0)
             own = np.array([_mean_of_late(run, agent) for agent in agents])
             trials.append(
                 Trial(task, arms[id(run)], key, seed, curve.known(), weights, episodes, own)

@@ -108,13 +108,16 @@ def test_windows_hold_so_many_episodes(tmp_path, window):
     np.testing.assert_allclose(windowed(trial, window).values, expected)
 
 
-def test_what_is_no_mean_over_episodes_counts_the_same_in_every_row(tmp_path):
+@pytest.mark.parametrize("solo", [False, True])
+def test_what_is_no_mean_over_episodes_counts_the_same_in_every_row(tmp_path, solo):
     """Long episodes end in few rows; influence or a loss was measured in all of them."""
     draws = np.random.default_rng(0)
     values, episodes = draws.normal(size=40).tolist(), ([0] * 3 + [16]) * 10
     rows = rows_of([1.0] * 40, episodes=episodes)
     for row, value in zip(rows, values, strict=True):
         row["agents"]["entropy"] = [value, value + 1.0]
+        if solo:
+            row["solo_episodes_finished"], row["episodes_finished"] = row["episodes_finished"], 0
     run = written(tmp_path / "run", rows)
     _, (trial,) = trials_of(read([str(run)]), "entropy")
     plain = np.array(values) + 0.5
@@ -123,6 +126,14 @@ def test_what_is_no_mean_over_episodes_counts_the_same_in_every_row(tmp_path):
     smooth = windowed(trial, 32).values  # from the row in which the last episodes but one ended
     expected = [plain[max(0, end - 4 - (end + 1) % 4) : end + 1].mean() for end in range(3, 40)]
     np.testing.assert_allclose(smooth[3:], expected)
+
+
+def test_windows_hold_so_many_rows_where_none_says_what_ended(tmp_path):
+    rows = rows_of(range(12))
+    for row in rows:
+        del row["episodes_finished"]
+    _, (trial,) = trials_of(read([str(written(tmp_path / "run", rows))]))
+    np.testing.assert_allclose(windowed(trial, 3).values[2:], np.arange(1.0, 11.0))
 
 
 def test_the_figure_has_means_and_the_level_that_was_asked_for(six, tmp_path, monkeypatch):
