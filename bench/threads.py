@@ -3,10 +3,12 @@
     python bench/training.py --threads 1,2,4      # wall time by threads, beside two processes
     python bench/training.py --shards 0,1,4,8,16  # CPU time of one thread by shards
 
-Both train presets as ``socialgrid-train`` does, update by update, and take turns, so that whatever
-else the machine does falls on all alike. Batches are shorter where a preset's are long, with as
-many gradient passes for every step and as many sequences in a minibatch. Off-policy learners have
-no shards: agents are what threads share, and a row of metrics stands for an update.
+Both train presets as ``socialgrid-train`` does, update by update, and take short turns, the two
+processes like the others, so that whatever else the machine does falls on all alike: ratios are
+medians over the rounds, with the quartiles, of turns that lie beside each other. Batches are
+shorter where a preset's are long, with as many gradient passes for every step and as many sequences
+in a minibatch. Off-policy learners have no shards: agents are what threads share, and a row of
+metrics stands for an update.
 
 What of an update is neither in a shard nor in playing is serial: with it the second table
 says how many times as fast sixteen cores can be at most, if nothing else stands in their way
@@ -16,12 +18,12 @@ says how many times as fast sixteen cores can be at most, if nothing else stands
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,8 @@ CASES: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
         {"evaluation": {"interval": 0}, "env": {"num_threads": 1}},
     ),
 }
-TURN_SECONDS = 4.0  # of updates that count as one turn, at least
+TURN_SECONDS = 0.5  # of updates that count as one turn, at least, but where there is only one
+ROUNDS = 8  # of turns, for each of the repeats that are asked for
 
 
 def config_of(case: str, *, shards: int = 0, threads: int = 1, quick: bool = False) -> TrainConfig:
@@ -155,14 +158,63 @@ class Row:
     cpu: float
     agent_steps_per_second: float
     serial: float
+    times: tuple[float, float, float]  # as fast as the first one: lower quartile, median, upper
+    share: tuple[float, float, float] | None = None  # likewise, of what as many processes do
 
     def promise(self, cores: int) -> float:
         """Times as fast with so many cores, by Amdahl's law."""
         return 1.0 / (self.serial + (1.0 - self.serial) / min(cores, self.shards))
 
 
-def measure(case: str, runs: list[tuple[int, int]], repeats: int, quick: bool) -> list[Row]:
-    """Rows of a preset with each of some (shards, threads), in turn."""
+class Processes:
+    """As many independent processes with a thread each as threads are compared with, that measure
+    while all of them compute."""
+
+    def __init__(self, case: str, count: int, quick: bool, updates: int) -> None:
+        words = [sys.executable, __file__, case, str(int(quick)), str(updates)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._begun = [subprocess.Popen(words, **pipes) for _ in range(count)]
+        self._told()
+
+    def turn(self) -> float:
+        """Seconds of an update, on average over the processes."""
+        for one in self._begun:
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        return statistics.harmonic_mean(self._told())
+
+    def _told(self) -> list[float]:
+        return [json.loads(one.stdout.readline()) for one in self._begun]
+
+    def end(self) -> None:
+        for one in self._begun:
+            one.communicate()
+
+
+def _alone(case: str, quick: bool, updates: int) -> None:
+    """Body of one of several processes: a turn whenever it is told to."""
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(config_of(case, quick=quick), Path(folder) / "run")
+        training.updates = updates
+        print(0, flush=True)
+        for _ in sys.stdin:
+            training.turn()
+            print(training.wall.pop(), flush=True)
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile; of one value, that."""
+    if len(values) < 2:
+        return (values[0],) * 3
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def measure(
+    case: str, runs: list[tuple[int, int]], repeats: int, quick: bool, beside: int = 0
+) -> tuple[list[Row], tuple[float, float, float]]:
+    """Rows of a preset with each of some (shards, threads), in turns, and what so many processes
+    do, times what the first of them does."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         trainings = [
@@ -173,9 +225,16 @@ def measure(case: str, runs: list[tuple[int, int]], repeats: int, quick: bool) -
         updates = min(training.updates for training in trainings)
         for training in trainings:
             training.updates = updates
-        for _ in range(repeats):
+        processes = Processes(case, beside, quick, updates) if beside else None
+        apart: list[float] = []
+        for _ in range(repeats * (1 if quick else ROUNDS)):
             for training in trainings:
                 training.turn()
+            if processes:
+                apart.append(processes.turn())
+        if processes:
+            processes.end()
+        first = trainings[0].wall
         for (_, threads), training in zip(runs, trainings, strict=True):
             config, wall = training.run.config, statistics.median(training.wall)
             env = config.env
@@ -184,41 +243,19 @@ def measure(case: str, runs: list[tuple[int, int]], repeats: int, quick: bool) -
                 shards = config.algorithm.shards_of(env.num_envs, env.rollout_steps)
             steps = env.num_envs * env.rollout_steps * training.agents
             cpu = statistics.median(training.cpu)
-            speed = steps / wall
-            row = Row(case, shards, threads, updates, wall, cpu, speed, training.serial)
-            rows.append(row)
-    return rows
-
-
-def processes(case: str, count: int, repeats: int, quick: bool, updates: int) -> float:
-    """Agent-steps a second of all of some independent processes with a thread each, in turns of so
-    many updates."""
-    numbers = (repeats, int(quick), count, updates)
-    words = [sys.executable, __file__, case, *map(str, numbers)]
-    with tempfile.TemporaryDirectory() as folder:
-        begun = [
-            subprocess.Popen([*words, folder], stdout=subprocess.PIPE, text=True)
-            for _ in range(count)
-        ]
-        told = [one.communicate()[0] for one in begun]
-    return sum(json.loads(text) for text in told)
-
-
-def _alone(case: str, repeats: int, quick: bool, count: int, updates: int, meeting: Path) -> None:
-    """Body of one of several processes: it measures while all others compute, too."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = config_of(case, quick=quick)
-        training = Training(config, Path(folder) / "run")
-        training.updates = updates
-        (meeting / str(os.getpid())).touch()
-        while len(list(meeting.iterdir())) < count:
-            time.sleep(0.01)
-        for _ in range(repeats):
-            training.turn()
-        training_wall = statistics.median(training.wall)
-        training.turn()  # the others may still count
-    steps = config.env.num_envs * config.env.rollout_steps * training.agents
-    print(json.dumps(steps / training_wall))
+            times = quartiles([one / own for one, own in zip(first, training.wall, strict=True)])
+            share = None
+            if threads == beside:
+                pairs = zip(apart, training.wall, strict=True)
+                share = quartiles([one / beside / own for one, own in pairs])
+            serial = training.serial
+            rows.append(
+                Row(case, shards, threads, updates, wall, cpu, steps / wall, serial, times, share)
+            )
+        both = quartiles(
+            [beside * one / own for one, own in zip(first, apart, strict=False)] or [0.0]
+        )
+    return rows, both
 
 
 def tables(args: Any, threads: list[int], shards: list[int]) -> list[dict[str, Any]]:
@@ -233,7 +270,7 @@ def tables(args: Any, threads: list[int], shards: list[int]) -> list[dict[str, A
         print("| preset |", " | ".join(map(str, shards)), "|")
         print("|---|" + "---|" * len(shards), flush=True)
         for case in cases:
-            rows = measure(case, [(n, 1) for n in shards], args.repeats, args.quick)
+            rows, _ = measure(case, [(n, 1) for n in shards], args.repeats, args.quick)
             one = next((row.cpu for row in rows if row.shards == 1), rows[0].cpu)
             cells = [
                 f"{row.shards}: {1e3 * row.cpu:.0f} ms, {row.cpu / one:.2f}, {row.serial:.1%}, "
@@ -243,29 +280,35 @@ def tables(args: Any, threads: list[int], shards: list[int]) -> list[dict[str, A
             print(f"| {case} |", " | ".join(cells), "|", flush=True)
             document += [asdict(row) for row in rows]
     if len(threads) > 1:
-        print("\nThreads: wall time of an update, times as fast; and independent processes\n")
+        print(
+            "\nThreads: wall time of an update, times as fast (quartiles over the turns); and "
+            "independent processes\n"
+        )
         names = [f"{n} threads" for n in threads]
-        print("| preset | shards |", " | ".join(names), "| 2 processes | share of them |")
+        beside = 2 if 2 in threads else threads[-1]
+        print("| preset | shards |", " | ".join(names), f"| {beside} processes | share of them |")
         print("|---|---|" + "---|" * (len(threads) + 2), flush=True)
         for case in cases:
-            rows = measure(case, [(shards[0], n) for n in threads], args.repeats, args.quick)
-            cells = [f"{1e3 * row.wall:.1f} ms {rows[0].wall / row.wall:.2f}" for row in rows]
-            both = processes(case, 2, args.repeats, args.quick, rows[0].updates)
-            one, two = (
-                next((r.agent_steps_per_second for r in rows if r.threads == n), float("nan"))
-                for n in (1, 2)
-            )
+            runs = [(shards[0], n) for n in threads]
+            rows, both = measure(case, runs, args.repeats, args.quick, beside)
+            cells = [f"{1e3 * row.wall:.1f} ms {_told(row.times)}" for row in rows]
+            share = next(row.share for row in rows if row.share)
             print(
                 f"| {case} | {rows[0].shards} |",
                 " | ".join(cells),
-                f"| {both / one:.2f} | {two / both:.0%} |",
+                f"| {_told(both)} | {_told([100 * x for x in share], '.0f')}% |",
                 flush=True,
             )
             document += [asdict(row) for row in rows]
     return document
 
 
+def _told(three: Sequence[float], digits: str = ".2f") -> str:
+    """A median and its quartiles."""
+    low, middle, high = (format(x, digits) for x in three)
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
 if __name__ == "__main__":
     keep_freed_memory()
-    given, (turns, quickly, runs, each) = sys.argv[1], map(int, sys.argv[2:6])
-    _alone(given, turns, bool(quickly), runs, each, Path(sys.argv[6]))
+    _alone(sys.argv[1], bool(int(sys.argv[2])), int(sys.argv[3]))

@@ -19,6 +19,7 @@ from socialgrid.measures.episodes import episodes_with as episodes_with
 from socialgrid.measures.episodes import equality as equality
 from socialgrid.measures.episodes import fewer as fewer
 from socialgrid.measures.episodes import gini as gini
+from socialgrid.measures.episodes import mean_outcomes as mean_outcomes
 from socialgrid.measures.intervals import FEW_RUNS as FEW_RUNS
 from socialgrid.measures.intervals import Bounds as Bounds
 from socialgrid.measures.intervals import confidence_interval as confidence_interval

@@ -7,9 +7,11 @@ common-pool resource appropriation", section 2.2, and of Jaques et al. (2019), s
     >>> done = np.array([[False], [True]])
     >>> active = np.ones((2, 1, 2), bool)
     >>> events = np.zeros((2, 1, 2, 0), np.uint8)           # a game that counts none
-    >>> episode = EpisodeMetrics(1, 2).update(reward, done, events, active)[0]
-    >>> episode["collective_return"], episode["equality"], episode["sustainability"]
-    (4.0, 0.75, 1.75)
+    >>> ended = EpisodeMetrics(1, 2).update(reward, done, events, active)
+    >>> for name in ("collective_return", "equality", "sustainability"): print(ended[name])
+    [4.]
+    [0.75]
+    [1.75]
 """
 
 from __future__ import annotations
@@ -103,16 +105,31 @@ def equality(returns: npt.ArrayLike) -> Floats:
     return 1.0 - gini(returns)
 
 
-def fewer(episodes: Sequence[Mapping[str, float]]) -> dict[str, int]:
+def mean_outcomes(episodes: Mapping[str, npt.ArrayLike]) -> dict[str, float | None]:
+    """Mean of each metric over the episodes that have a number for it; None if none has.
+
+    Args:
+        episodes: floats ``[n]`` by metric, as ``EpisodeMetrics.update`` gives them.
+    """
+    means: dict[str, float | None] = {}
+    for name, values in episodes.items():
+        numbers = np.asarray(values, np.float64)
+        numbers = numbers[np.isfinite(numbers)]
+        means[name] = float(np.mean(numbers)) if len(numbers) else None
+    return means
+
+
+def fewer(episodes: Mapping[str, npt.ArrayLike]) -> dict[str, int]:
     """How many episodes have a number, for each metric that some have none for: what a row of
     metrics has as ``episodes_with``, beside lists of how many of them each agent has had where
     some have had fewer.
+
+    Args:
+        episodes: floats ``[n]`` by metric.
     """
-    names = dict.fromkeys(name for episode in episodes for name in episode)
-    found = {
-        name: sum(math.isfinite(one.get(name, math.nan)) for one in episodes) for name in names
-    }
-    return {name: count for name, count in found.items() if count < len(episodes)}
+    there = {name: np.isfinite(np.asarray(x, np.float64)) for name, x in episodes.items()}
+    found = {name: (int(np.count_nonzero(x)), len(x)) for name, x in there.items()}
+    return {name: count for name, (count, every) in found.items() if count < every}
 
 
 def episodes_with(row: Mapping[str, Any], metric: str, agent: int = 0) -> Any:
@@ -174,9 +191,7 @@ class EpisodeMetrics:
             "box_step": np.zeros(num_envs, np.int64),  # 0: not opened
         }
 
-    def update(
-        self, reward: Array, done: Array, events: Array, active: Array
-    ) -> list[dict[str, float]]:
+    def update(self, reward: Array, done: Array, events: Array, active: Array) -> dict[str, Floats]:
         """Go on with one rollout.
 
         Args:
@@ -186,7 +201,8 @@ class EpisodeMetrics:
             active: bool ``[T, E, N]``: in play before step t.
 
         Returns:
-            one mapping for each episode that ended, in the order of ``np.argwhere(done)``.
+            each metric's values ``[n]`` of the episodes that ended, in the order of
+            ``np.argwhere(done)``.
 
         Raises:
             ValueError: a shape differs from what it was made for.
@@ -200,15 +216,18 @@ class EpisodeMetrics:
         ):
             if array.shape != shape:
                 raise ValueError(f"{name} {array.shape}: expected {shape}")
-        finished: list[dict[str, float]] = []
+        finished = list[dict[str, Floats]]()
         start = 0
         for last in np.flatnonzero(done.any(1)):
             stop = int(last) + 1
             self._add(reward[start:stop], events[start:stop], active[start:stop])
-            finished += self._finish(np.flatnonzero(done[last]))
+            finished.append(self._finish(np.flatnonzero(done[last])))
             start = stop
         self._add(reward[start:], events[start:], active[start:])
-        return finished
+        if len(finished) == 1:
+            return finished[0]
+        finished = finished or [self._finish(np.zeros(0, np.intp))]
+        return {name: np.concatenate([x[name] for x in finished]) for name in finished[0]}
 
     def get_state(self) -> dict[str, Array]:
         """Copies of the sums over unfinished episodes, for checkpoints."""
@@ -262,7 +281,7 @@ class EpisodeMetrics:
             sums["box_step"][first] = (sums["length"] + now.argmax(0) + 1)[first]
         sums["length"] += steps
 
-    def _finish(self, envs: npt.NDArray[np.intp]) -> list[dict[str, float]]:
+    def _finish(self, envs: npt.NDArray[np.intp]) -> dict[str, Floats]:
         """Metrics of the episodes of these environments; their sums start anew."""
         sums = {name: array[envs] for name, array in self._sums.items()}
         returns, events = sums["returns"], sums["events"]
@@ -286,8 +305,7 @@ class EpisodeMetrics:
                 columns[name] = events[..., self.event_names.index(name)].sum(-1)
         for array in self._sums.values():
             array[envs] = 0
-        values = [column.astype(np.float64).tolist() for column in columns.values()]
-        return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+        return {name: column.astype(np.float64) for name, column in columns.items()}
 
 
 def _ratio(top: npt.ArrayLike, bottom: npt.ArrayLike, otherwise: float = math.nan) -> Floats:

@@ -46,7 +46,6 @@ from socialgrid.train.on_policy.learner import build_learner as build_learner
 from socialgrid.train.on_policy.learner import learner_of as learner_of
 from socialgrid.train.on_policy.memory import need_on_policy as need_on_policy
 from socialgrid.train.on_policy.recording import record as record
-from socialgrid.train.on_policy.rows import mean_outcomes as mean_outcomes
 from socialgrid.train.on_policy.rows import merged as merged
 from socialgrid.train.on_policy.trainer import Trainer as Trainer
 from socialgrid.train.on_policy.worker import ActorLearner as ActorLearner

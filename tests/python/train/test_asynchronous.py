@@ -16,7 +16,7 @@ from tests.python.algos.tiny import copy_rollout
 from tests.python.train.runs import TINY, Silent, command
 
 from socialgrid.config import CheckpointError, UsageError, from_dict, load_preset, parse_train
-from socialgrid.measures import fewer
+from socialgrid.measures import fewer, mean_outcomes
 from socialgrid.models import NonFiniteError
 from socialgrid.report import mean_outcome, mean_return, read_metrics
 from socialgrid.train import (
@@ -26,7 +26,6 @@ from socialgrid.train import (
     algorithm_of,
     checkpoint,
     create_run,
-    mean_outcomes,
     merged,
     resume_run,
     run_worker,
@@ -539,11 +538,12 @@ def test_returns_of_workers_are_those_of_all_their_episodes():
 
 
 def test_what_some_episodes_have_no_number_for_counts_by_those_that_have():
-    episodes = [{"box_step": step, "equality": 1.0} for step in (3.0, math.nan, math.nan, 9.0)]
-    parts = episodes[:3], episodes[3:]
+    episodes = {"box_step": [3.0, math.nan, math.nan, 9.0], "equality": [1.0] * 4}
+    parts = [{name: x[some] for name, x in episodes.items()} for some in (slice(3), slice(3, 4))]
     rows = [
         {
-            "episodes_finished": len(own), "solo_episodes_finished": 0, "agents": {}, "steps": 64,
+            "episodes_finished": len(own["equality"]), "solo_episodes_finished": 0,
+            "agents": {}, "steps": 64,
             "groups": mean_outcomes(own), "episodes_with": fewer(own),
         }
         for own in parts

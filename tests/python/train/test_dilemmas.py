@@ -24,7 +24,7 @@ from socialgrid.config import (
     preset_names,
 )
 from socialgrid.config.evaluation import EvalOptions
-from socialgrid.measures import equality
+from socialgrid.measures import equality, mean_outcomes
 from socialgrid.report import (
     PlainConsole,
     RunCurves,
@@ -41,7 +41,6 @@ from socialgrid.train import (
     checkpoint,
     create_run,
     episode_frames,
-    mean_outcomes,
     phase_at,
     play_episodes,
     resume_run,
@@ -211,10 +210,12 @@ def test_episodes_that_cross_rollouts_are_counted_once_and_whole(tmp_path):
 
 
 def test_means_leave_out_what_an_episode_has_not():
-    episodes = [{"box_opened": 1.0, "box_step": 4.0}, {"box_opened": 0.0, "box_step": float("nan")}]
-    assert mean_outcomes(episodes) == {"box_opened": 0.5, "box_step": 4.0}
-    assert mean_outcomes(episodes[1:]) == {"box_opened": 0.0, "box_step": None}
-    assert mean_outcomes([]) == {}
+    nan = float("nan")
+    found = mean_outcomes({"box_opened": [1.0, 0.0], "box_step": [4.0, nan]})
+    assert found == {"box_opened": 0.5, "box_step": 4.0}
+    found = mean_outcomes({"box_opened": [0.0], "box_step": [nan]})
+    assert found == {"box_opened": 0.0, "box_step": None}
+    assert mean_outcomes({}) == {}
 
 
 def test_agents_of_a_dilemma_cannot_be_absent(tmp_path):

@@ -91,8 +91,8 @@ def play_episodes(
         finished = metrics.update(reward, done, rollout.events.numpy(), rollout.active[:-1].numpy())
         first = (np.cumsum(done, 0) - done == 0) & [e not in outcomes for e in range(num_envs)]
         returns += (reward * first[..., None]).sum(0, dtype=np.float64)
-        for index, outcome in zip(np.argwhere(done)[:, 1].tolist(), finished, strict=True):
-            outcomes.setdefault(index, outcome)
+        for row, index in enumerate(np.argwhere(done)[:, 1].tolist()):
+            outcomes.setdefault(index, {name: float(x[row]) for name, x in finished.items()})
         further = [made.choice for name, made in rollout.decisions.items() if name != "action"]
         said = further[0] if further else None
         for name, tensor in (

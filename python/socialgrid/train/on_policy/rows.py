@@ -17,35 +17,43 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Ended:
-    """An episode that ended in a batch.
+    """Episodes that ended in a batch, n of them, by the step and then the environment.
 
     Attributes:
-        when: the step of the batch, and the environment's number in the run.
-        alone: it was solo.
-        returns: ``[N]``, NaN of agents that were never in play.
-        outcomes: as ``EpisodeMetrics`` names them.
+        when: int64 ``[n, 2]``, the step of the batch, and the environment's number in the run.
+        alone: bool ``[n]``: it was solo.
+        returns: float64 ``[n, N]``, NaN of agents that were never in play.
+        outcomes: float64 ``[n]`` each, as ``EpisodeMetrics`` names them.
     """
 
-    when: tuple[int, int]
-    alone: bool
+    when: Array
+    alone: Array
     returns: Array
-    outcomes: Mapping[str, float]
+    outcomes: Mapping[str, Array]
+
+    def some(self, which: Array) -> Ended:
+        """Those of a mask ``[n]``, or by number."""
+        outcomes = {name: values[which] for name, values in self.outcomes.items()}
+        return Ended(self.when[which], self.alone[which], self.returns[which], outcomes)
+
+    @staticmethod
+    def joined(parts: Sequence[Ended]) -> Ended:
+        """Those of several parts of the environments."""
+        if len(parts) == 1:
+            return parts[0]
+        names = parts[0].outcomes
+        both = Ended(
+            np.concatenate([part.when for part in parts]),
+            np.concatenate([part.alone for part in parts]),
+            np.concatenate([part.returns for part in parts]),
+            {name: np.concatenate([part.outcomes[name] for part in parts]) for name in names},
+        )
+        return both.some(np.lexsort(both.when.T[::-1]))
 
 
-def mean_outcomes(episodes: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
-    """Mean of each metric over the episodes that have a number for it; None if none has."""
-    means: dict[str, float | None] = {}
-    for name in dict.fromkeys(name for episode in episodes for name in episode):
-        numbers = [episode[name] for episode in episodes if math.isfinite(episode[name])]
-        means[name] = float(np.mean(numbers)) if numbers else None
-    return means
-
-
-def by_agent(returns: list[Array], num_agents: int) -> list[Array]:
-    """Each agent's returns, of the episodes in which it was in play."""
-    if not returns:
-        return [np.zeros(0)] * num_agents
-    return [own[~np.isnan(own)] for own in np.array(returns).T]
+def by_agent(returns: Array) -> list[Array]:
+    """Each agent's returns, of the episodes ``[n, N]`` in which it was in play."""
+    return [own[~np.isnan(own)] for own in returns.T]
 
 
 _COUNTS = ("episodes_finished", "solo_episodes_finished")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from socialgrid.algos.ranks import ALONE, Ranks, raise_first
 from socialgrid.config import TrainConfig
-from socialgrid.measures.episodes import EpisodeMetrics, fewer
+from socialgrid.measures.episodes import EpisodeMetrics, fewer, mean_outcomes
 from socialgrid.models.finite import NonFiniteError
 from socialgrid.train.device import cores_of, settle_on, threads_of
 from socialgrid.train.on_policy.collecting import Collector
@@ -27,7 +27,7 @@ from socialgrid.train.on_policy.learner import (
     set_options,
 )
 from socialgrid.train.on_policy.memory import fit_on_policy
-from socialgrid.train.on_policy.rows import Ended, by_agent, mean_outcomes
+from socialgrid.train.on_policy.rows import Ended, by_agent
 from socialgrid.train.on_policy.visits import Visits
 from socialgrid.train.rows import Numbers
 from socialgrid.train.run import Array, Run, named, tensors_named
@@ -224,8 +224,8 @@ class Trainer(Run):
 
     # -- one update -------------------------------------------------------------------------
 
-    def collect(self) -> list[Ended]:
-        """Play one batch; returns the episodes that ended in it, by step and environment."""
+    def collect(self) -> Ended:
+        """Play one batch; returns the episodes that ended in it."""
         self.collector.play(self.played_before())
         self._clock |= self.collector.seconds
         return self._count()
@@ -234,27 +234,27 @@ class Trainer(Run):
         """Steps of every environment before this batch; actions are drawn by them."""
         return self.env_steps // (self.ranks.size * self.num_envs)
 
-    def _count(self) -> list[Ended]:
+    def _count(self) -> Ended:
         """Go on with the returns of episodes; returns those that ended in the batch."""
         rollout = self.rollout
         reward, done = rollout.reward.numpy(), rollout.done.numpy()
         active = rollout.active[:-1].numpy()
-        outcomes = iter(self._episodes.update(reward, done, rollout.events.numpy(), active))
-        found = []
-        ends = np.asarray(done.any(1))
-        for t, some_end in enumerate(ends):
-            self._returns += reward[t]
-            self._played |= active[t]
-            if not some_end:
-                continue
-            over = np.flatnonzero(done[t])
-            returns = np.where(self._played[over], self._returns[over], np.nan)
-            for e, own in zip(over.tolist(), returns, strict=True):
-                when = (t, self.first_env + e)
-                found.append(Ended(when, bool(self.worlds.solo[e]), own, next(outcomes)))
-            self._returns[over] = 0
-            self._played[over] = False
-        return found
+        outcomes = self._episodes.update(reward, done, rollout.events.numpy(), active)
+        when = np.argwhere(done)
+        returns = np.empty((len(when), len(self.names)))
+        count = start = 0
+        for stop in (*(np.flatnonzero(done.any(1)) + 1).tolist(), len(done)):
+            for now in reward[start:stop]:
+                self._returns += now
+            self._played |= active[start:stop].any(0)
+            over = np.flatnonzero(done[start:stop].any(0))
+            own = np.where(self._played[over], self._returns[over], np.nan)
+            returns[count : count + len(over)] = own
+            self._returns[over], self._played[over] = 0, False
+            count, start = count + len(over), stop
+        alone = self.worlds.solo[when[:, 1]]
+        when[:, 1] += self.first_env
+        return Ended(when, alone, returns, outcomes)
 
     def step(self) -> dict[str, Any]:
         """Collect one batch, in the worlds the schedules ask for, and learn from it.
@@ -268,11 +268,9 @@ class Trainer(Run):
         raise_first(self.ranks, self._fault())
         everywhere = self.ranks.gather((int(self.rollout.active[:-1].sum()), ended))
         played = sum(steps for steps, _ in everywhere)
-        episodes = [one for _, some in everywhere for one in some]
-        if self.ranks.size > 1:
-            episodes.sort(key=lambda one: one.when)
-        together = [one.returns for one in episodes if not one.alone]
-        solo = [one.returns for one in episodes if one.alone]
+        episodes = Ended.joined([some for _, some in everywhere])
+        company = episodes.some(~episodes.alone)
+        together, solo = company.returns, episodes.returns[episodes.alone]
         with self._timed("update"):
             learnt = self.learn()
         self.rollout.carry_over()
@@ -289,8 +287,10 @@ class Trainer(Run):
         self.seconds += seconds
         self._clock_total = seconds
         numbers = self._numbers(learnt, together, solo)
-        outcomes = [one.outcomes for one in episodes if not one.alone]
-        if len(self.names) > 1 or self.worlds.env.event_names:  # else returns say it all
+        outcomes: Mapping[str, Array] = {}
+        # Elsewhere returns say it all.
+        if len(together) and (len(self.names) > 1 or self.worlds.env.event_names):
+            outcomes = company.outcomes
             numbers.log_groups(mean_outcomes(outcomes))
         row: dict[str, Any] = {
             "update": self.update,
@@ -307,22 +307,20 @@ class Trainer(Run):
             **numbers.by_kind(),
             **visited,
         }
-        if few := self._fewer(outcomes if "groups" in row else (), together, solo):
+        if few := self._fewer(outcomes, together, solo):
             row["episodes_with"] = few
         self.follow_phases(row)
         return row
 
-    def _numbers(
-        self, learnt: Mapping[str, Tensor], together: list[Array], solo: list[Array]
-    ) -> Numbers:
+    def _numbers(self, learnt: Mapping[str, Tensor], together: Array, solo: Array) -> Numbers:
         """What was measured of agents and pairs of them."""
         numbers = Numbers(len(self.names), self.slots)
-        returns = by_agent(together, len(self.names))
+        returns = by_agent(together)
         numbers.put_returns("return", returns)
         numbers.put_spreads("return_std", returns)
         if self.phase.num_solo:
             absent = self.worlds.absent
-            alone = enumerate(by_agent(solo, len(self.names)))
+            alone = enumerate(by_agent(solo))
             there = [own[:0] if slot in absent else own for slot, own in alone]
             numbers.put_returns("solo_return", there)
         for name, values in learnt.items():
@@ -331,13 +329,11 @@ class Trainer(Run):
             numbers.log_pairs(name, table)
         return numbers
 
-    def _fewer(
-        self, outcomes: Sequence[Mapping[str, float]], together: list[Array], solo: list[Array]
-    ) -> dict[str, Any]:
+    def _fewer(self, outcomes: Mapping[str, Array], together: Array, solo: Array) -> dict[str, Any]:
         """See ``fewer``; agents that were never in play in an episode had none."""
         found: dict[str, Any] = {**fewer(outcomes)}
         for name, returns in (("return", together), ("solo_return", solo)):
-            counts = [len(own) for own in by_agent(returns, len(self.names))]
+            counts = [len(own) for own in by_agent(returns)]
             if min(counts) < len(returns):
                 found[name] = counts
         return found
