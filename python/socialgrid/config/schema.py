@@ -129,6 +129,25 @@ class TrainConfig(Sections):
         env = dataclasses.replace(self.env, options=options, double_buffer=False)
         return dataclasses.replace(self, players=players, env=env, schedule=schedule)
 
+    def check_maps(self) -> None:
+        """Refuse a map beside phases that say of their world what a map does. A record of a run
+        that began so is none to be refused: both say the same there.
+
+        Raises:
+            UsageError: some phases do.
+        """
+        laid_out = {
+            f"--phases.{name}.options.map FILE": found
+            for name, phase in self.phases.items()
+            if (found := beside_map(self.env.options, phase.options))
+        }
+        if laid_out:
+            options = dict.fromkeys(option for found in laid_out.values() for option in found)
+            raise UsageError(
+                f"env.options.map: some phases say {', '.join(options)} themselves, which means "
+                f"nothing beside a map; give those maps, too: {' '.join(laid_out)}"
+            )
+
     def _read_closing(self) -> None:
         conditions = {
             name: table
@@ -154,17 +173,6 @@ class TrainConfig(Sections):
             if not phase.steps and name != list(plan)[-1]:
                 raise UsageError(f"phases.{name}.steps: only the last phase can do without")
             self.in_phase(name)
-        laid_out = {
-            f"--phases.{name}.options.map FILE": found
-            for name, phase in plan.items()
-            if (found := beside_map(self.env.options, phase.options))
-        }
-        if laid_out:
-            options = dict.fromkeys(option for found in laid_out.values() for option in found)
-            raise UsageError(
-                f"env.options.map: some phases say {', '.join(options)} themselves, which means "
-                f"nothing beside a map; give those maps, too: {' '.join(laid_out)}"
-            )
 
 
 def _phase(table: Any, where: str) -> PhaseConfig:

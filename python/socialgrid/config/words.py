@@ -151,6 +151,7 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
     }
     config = from_dict(parsed, TrainConfig(algorithm=type(config.algorithm)()))
     config.check_members()
+    config.check_maps()
     _check_use(words, config)
     check_overruled(_given(words, tables), config)
     return config

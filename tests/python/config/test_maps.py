@@ -126,6 +126,17 @@ def test_a_map_beside_worlds_of_phases_is_refused_and_the_way_out_is_told(folder
     assert all(one.env.options["map"] == MAP for one in Course(config).configs)
 
 
+def test_a_record_of_a_map_beside_phases_that_say_the_same_can_be_read(folder):
+    """They could be trained in."""
+    table = {"steps": 64, "options": {"num_goals": 3}}
+    env = {"game": "GoalCycle-v0", "options": {"map": MAP}}
+    config = from_dict({"env": env, "phases": {"one": table, "two": {}}})
+    made(config.in_phase("one")).close()
+    assert from_dict(to_dict(config)) == config
+    with pytest.raises(UsageError, match="some phases say num_goals themselves"):
+        config.check_maps()
+
+
 def test_conditions_of_another_world_are_not_played_on_a_map(folder):
     config = parse_train(["--set", "map=mine.txt"], load_preset("follow-by-penalty"), "x")
     four, *fits = [
