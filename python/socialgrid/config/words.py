@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -139,6 +140,8 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         print(game_options(config.env))
         raise
     same = parsed["env"]["game"] == config.env.game
+    if same and "hide" not in tables["env.options"]:
+        _check_hidden(config, parsed["players"]["kinds"])
     parsed["env"]["options"] = with_game_options(
         config.env.options if same else {}, tables["env.options"]
     )
@@ -155,6 +158,23 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
     _check_use(words, config)
     check_overruled(_given(words, tables), config)
     return config
+
+
+def _check_hidden(preset: TrainConfig, kinds: Sequence[str]) -> None:
+    """Refuse other players where a preset, as the record of a run is one, says slot by slot what
+    its own do not see.
+
+    Raises:
+        UsageError: it does, and they are others.
+    """
+    hide = preset.env.options.get("hide") or []
+    by_slot = any(hide) and not any(isinstance(item, str) for item in hide)
+    if by_slot and tuple(kinds) != preset.players.kinds:
+        raise UsageError(
+            f"players.kinds: env.options.hide {json.dumps(hide)} is of "
+            f"{', '.join(preset.players.kinds)}; say what these do not see, as in --set "
+            f"'hide={json.dumps([[] for _ in kinds])}'"
+        )
 
 
 def combination(words: Sequence[str], preset: Preset, config: TrainConfig) -> str:

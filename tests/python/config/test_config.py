@@ -616,3 +616,19 @@ def test_agents_see_other_worlds_as_they_saw_their_own():
         assert there.get("penalty") != 0.5
     own = evaluation_config(run, EvalOptions(world="four-goals"), {"prestige_decay": 0.5})
     assert own.env.options["prestige_decay"] == 0.5
+
+
+def test_what_some_players_do_not_see_is_not_hidden_from_others(tmp_path):
+    """As where the record of a run is a preset: it says so of agents of other runs."""
+    own = tmp_path / "own.toml"
+    players = 'base = "goal-cycle-mini"\n[players]\nkinds = ["checkpoint:A", "learner"]\n'
+    own.write_text(f'{players}[env.options]\nhide = [["goal"], []]\n')
+    preset, others = load_preset(str(own)), ["--players", "learner", "expert"]
+    assert parse_train([], preset, "x").env.options["hide"] == [["goal"], []]
+    with pytest.raises(
+        UsageError, match=r"hide .* is of checkpoint:A, learner; say .*\[\[\], \[\]\]"
+    ):
+        parse_train(others, preset, "x")
+    assert parse_train([*others, "--set", "hide=[]"], preset, "x").env.options["hide"] == []
+    own.write_text(f'{players}[env.options]\nhide = ["goal"]\n')
+    assert parse_train(others, load_preset(str(own)), "x").env.options["hide"] == ["goal"]
