@@ -328,11 +328,15 @@ def _cells(trials: Sequence[Trial]) -> dict[tuple[str, str], list[Trial]]:
 
 
 def _tasks(runs: Sequence[RunCurves]) -> list[str]:
-    """Title of each run's game, with the options in which tasks differ.
+    """Title of each run's game, with the options in which tasks differ; what agents do not see of
+    it is no matter of the task.
 
     Where each label has an option of its own of one game, that is what is compared: one task.
     """
-    keys = [(run.config.env.game, dict(run.config.env.options)) for run in runs]
+    keys = [
+        (run.config.env.game, {k: x for k, x in run.config.env.options.items() if k != "hide"})
+        for run in runs
+    ]
     names = [repr((game, sorted(options.items()))) for game, options in keys]
     labels = [run.label for run in runs]
     each_its_own = len(set(zip(labels, names, strict=True))) == len({*labels}) == len({*names})
