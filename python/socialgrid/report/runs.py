@@ -229,7 +229,8 @@ def differences(
     Args:
         configs: nested tables of options.
         telling: options that tell a reader most; others are named only where these do not tell
-            all configurations apart.
+            all configurations apart, and those that some do not have only where there is no other
+            way.
 
     Returns:
         ``option=value, ...`` of each; empty where there is only one.
@@ -237,11 +238,14 @@ def differences(
     flat = {name: dict(_flatten(config)) for name, config in configs.items()}
     keys = sorted({key for options in flat.values() for key in options})
 
-    def differing(keys: Sequence[str]) -> list[str]:
-        return [
-            key for key in keys
-            if len({json.dumps(options[key]) for options in flat.values() if key in options}) > 1
-        ]  # fmt: skip
+    def differing(keys: Sequence[str], *, lacking: bool = False) -> list[str]:
+        found = []
+        for key in keys:
+            there = [options[key] for options in flat.values() if key in options]
+            some_lack_it = lacking and len(there) < len(flat)
+            if len(set(map(json.dumps, there))) + some_lack_it > 1:
+                found.append(key)
+        return found
 
     def told(keys: Sequence[str]) -> dict[str, str]:
         return {
@@ -250,8 +254,11 @@ def differences(
             for group, options in flat.items()
         }  # fmt: skip
 
-    names = told(differing(telling))
-    return names if len(set(names.values())) == len(flat) else told(differing(keys))
+    for found in (differing(telling), differing(keys), differing(keys, lacking=True)):
+        names = told(found)
+        if len(set(names.values())) == len(flat):
+            break
+    return names
 
 
 def _flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -299,6 +299,27 @@ def test_labels_that_have_an_option_each_are_arms_of_one_task(tmp_path):
     assert len({trial.task for trial in apart}) == 3, "short is tried in two of them"
 
 
+def test_an_option_that_only_some_runs_have_tells_them_apart(tmp_path):
+    """As in a preset and the same with --set: they are no two seeds of one arm."""
+    given = (("x", {}), ("y", {"penalty": 0.5}), ("z", {"penalty": 0.5, "reset_on_mistake": True}))
+    words = [
+        str(written(tmp_path / name, rows_of([1.0]), game="GoalCycle-v0", seed=seed,
+                    env={"game": "GoalCycle-v0", "options": options}))
+        for seed, (name, options) in enumerate(given)
+    ]  # fmt: skip
+    _, trials = trials_of(read(words[:2]))
+    assert [trial.task for trial in trials] == ["GoalCycle-v0", "penalty=0.5"]
+    _, trials = trials_of(read(words))
+    assert len({(trial.task, trial.arm) for trial in trials}) == 3
+    blind = [f"{path}-blind" for path in words[:2]]
+    for seed, (path, hide) in enumerate(zip(blind, ({}, {"hide": ["goal"]}), strict=True)):
+        env = {"game": "GoalCycle-v0", "options": hide}
+        written(tmp_path / path, rows_of([1.0]), game="GoalCycle-v0", seed=seed, env=env)
+    _, trials = trials_of(read(blind))
+    assert {trial.task for trial in trials} == {"GoalCycle-v0"}, "it is the same unseen"
+    assert [trial.arm for trial in trials] == ["GoalCycle-v0", "hide=goal"]
+
+
 def test_runs_without_labels_are_arms_by_what_they_differ_in(tmp_path):
     words = [
         str(written(tmp_path / name, rows_of([1.0]), social=table, seed=seed))
