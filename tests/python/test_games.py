@@ -527,16 +527,16 @@ INTERRUPTED = """
 
     def interrupt():
         global sent
-        time.sleep(0.15)
+        time.sleep(0.15 + attempt * lasts / 4)  # at another place in a step each time
         sent = time.process_time()
         if os.name == "nt":
             _thread.interrupt_main()
         else:
             os.kill(os.getpid(), signal.SIGINT)
 
-    begin = time.process_time()
+    begin, lasts = time.process_time(), -time.monotonic()
     env.step(actions)
-    whole = time.process_time() - begin
+    whole, lasts = time.process_time() - begin, lasts + time.monotonic()
     latencies = []
     for attempt in range(4):
         thread = threading.Thread(target=interrupt)
