@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from socialgrid.commands.named_runs import picture_of, take_runs
 from socialgrid.config.errors import UsageError
-from socialgrid.config.run_files import user_path, write_output
+from socialgrid.config.outputs import write_output
+from socialgrid.config.run_files import user_path
 from socialgrid.config.words import parse
 from socialgrid.report.comparison import (
     Trial,

@@ -8,7 +8,8 @@ from socialgrid.config import check_imports, load_config, load_preset
 from socialgrid.config.errors import UsageError
 from socialgrid.config.evaluation import RecordOptions
 from socialgrid.config.imports import import_modules
-from socialgrid.config.run_files import user_path, write_output
+from socialgrid.config.outputs import write_output
+from socialgrid.config.run_files import user_path
 from socialgrid.config.words import parse
 
 

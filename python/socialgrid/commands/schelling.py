@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 import socialgrid
 from socialgrid.config.errors import UsageError, nearest
-from socialgrid.config.run_files import guard_output, user_path
+from socialgrid.config.outputs import guard_output
+from socialgrid.config.run_files import user_path
 from socialgrid.config.words import parse
 from socialgrid.measures.intervals import Interval, confidence_interval
 from socialgrid.players import Team, make_player

@@ -1,10 +1,11 @@
 """Options of a command line that count for less than they say, because phases or schedules of the
-run have values of their own. Nothing here needs torch.
+run have values of their own, or that belong to what the run has not. Nothing here needs torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from socialgrid.config.errors import UsageError
@@ -12,6 +13,7 @@ from socialgrid.config.phases import PhaseConfig
 from socialgrid.config.schema import TrainConfig
 
 GAME = "env.options"
+_OF_BOUNDS = ("agent", "window")
 
 
 def check_overruled(given: Iterable[str], config: TrainConfig) -> None:
@@ -87,3 +89,39 @@ def _listed(own: Mapping[str, Any]) -> str:
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
     return ", ".join(f"{option} {plain(value)}" for option, value in own.items())
+
+
+def check_hidden(preset: TrainConfig, kinds: Sequence[str]) -> None:
+    """Refuse other players where a preset, as the record of a run is one, says slot by slot what
+    its own do not see.
+
+    Raises:
+        UsageError: it does, and they are others.
+    """
+    hide = preset.env.options.get("hide") or []
+    by_slot = any(hide) and not any(isinstance(item, str) for item in hide)
+    if by_slot and tuple(kinds) != preset.players.kinds:
+        raise UsageError(
+            f"players.kinds: env.options.hide {json.dumps(hide)} is of "
+            f"{', '.join(preset.players.kinds)}; say what these do not see, as in --set "
+            f"'hide={json.dumps([[] for _ in kinds])}'"
+        )
+
+
+def check_bounds(plan: Mapping[str, Any], over: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse numbers of a phase's bound where it has none.
+
+    Args:
+        plan: all phases.
+        over: what the command line says of some.
+
+    Raises:
+        UsageError: there is such a number.
+    """
+    for name, table in over.items():
+        for option in _OF_BOUNDS:
+            if option in table and not plan[name]["metric"]:
+                raise UsageError(
+                    f"--phases.{name}.{option}: the phase has no bound that it could be of: "
+                    "metric, and above or below"
+                )

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -26,7 +25,13 @@ from socialgrid.config.errors import UsageError, closest
 from socialgrid.config.help import choices, game_options, option_of_game
 from socialgrid.config.maps import with_game_options
 from socialgrid.config.overrides import field_types, merged, only, owners_of, to_dict
-from socialgrid.config.overruled import GAME, check_overruled, told_of_overruled
+from socialgrid.config.overruled import (
+    GAME,
+    check_bounds,
+    check_hidden,
+    check_overruled,
+    told_of_overruled,
+)
 from socialgrid.config.presets import Preset
 from socialgrid.config.reading import from_dict
 from socialgrid.config.renamed import ELSEWHERE, RENAMED
@@ -52,7 +57,6 @@ _SHORT = {
 _OPTION_OF_TABLE = {path: short for short, path in _SHORT.items()}
 _CHOOSERS = ("social", "aux")
 _OF_FILES = ("phases", "closing.conditions", "closing.reference")
-_OF_BOUNDS = {"agent", "window"}
 _OF_TYRO = {  # what it says of values that do not fit, and what a user is told
     r"^Error parsing \w+: ": "",
     r"^Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)": (
@@ -141,7 +145,7 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
         raise
     same = parsed["env"]["game"] == config.env.game
     if same and "hide" not in tables["env.options"]:
-        _check_hidden(config, parsed["players"]["kinds"])
+        check_hidden(config, parsed["players"]["kinds"])
     parsed["env"]["options"] = with_game_options(
         config.env.options if same else {}, tables["env.options"]
     )
@@ -158,23 +162,6 @@ def parse_train(words: Sequence[str], preset: Preset, prog: str) -> TrainConfig:
     _check_use(words, config)
     check_overruled(_given(words, tables), config)
     return config
-
-
-def _check_hidden(preset: TrainConfig, kinds: Sequence[str]) -> None:
-    """Refuse other players where a preset, as the record of a run is one, says slot by slot what
-    its own do not see.
-
-    Raises:
-        UsageError: it does, and they are others.
-    """
-    hide = preset.env.options.get("hide") or []
-    by_slot = any(hide) and not any(isinstance(item, str) for item in hide)
-    if by_slot and tuple(kinds) != preset.players.kinds:
-        raise UsageError(
-            f"players.kinds: env.options.hide {json.dumps(hide)} is of "
-            f"{', '.join(preset.players.kinds)}; say what these do not see, as in --set "
-            f"'hide={json.dumps([[] for _ in kinds])}'"
-        )
 
 
 def combination(words: Sequence[str], preset: Preset, config: TrainConfig) -> str:
@@ -459,11 +446,5 @@ def _phases(config: TrainConfig, given: Mapping[str, Any]) -> dict[str, Any]:
             table = table.setdefault(section, {})
         table[option] = value
     plan = merged(plan, over)
-    for name, table in over.items():
-        for option in _OF_BOUNDS & table.keys():
-            if not plan[name]["metric"]:
-                raise UsageError(
-                    f"--phases.{name}.{option}: the phase has no bound that it could be of: "
-                    "metric, and above or below"
-                )
+    check_bounds(plan, over)
     return plan

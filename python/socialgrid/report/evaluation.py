@@ -16,7 +16,7 @@ import numpy as np
 from socialgrid.config import group_key, load_config
 from socialgrid.config.errors import UsageError
 from socialgrid.config.evaluation import EvalOptions
-from socialgrid.config.run_files import write_output
+from socialgrid.config.outputs import write_output
 from socialgrid.measures.episodes import bounds_of
 from socialgrid.measures.intervals import (
     FEW_RUNS,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from socialgrid.config.errors import UsageError, about, told
-from socialgrid.config.run_files import guard_output
+from socialgrid.config.outputs import guard_output
 
 Values = npt.NDArray[np.float64]
 

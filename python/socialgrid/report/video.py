@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from socialgrid.config.errors import UsageError
-from socialgrid.config.run_files import guard_output
+from socialgrid.config.outputs import guard_output
 from socialgrid.report.pictures import Image, fit_into, view_image
 
 Array = npt.NDArray[Any]

@@ -15,8 +15,9 @@ from socialgrid.config.errors import UsageError
 from socialgrid.config.maps import with_game_options
 from socialgrid.models.spec import EYES
 from socialgrid.train.company import Company, Engagement
+from socialgrid.train.eyes import hidden_from
 from socialgrid.train.regime import regime_of
-from socialgrid.train.worlds import hidden_at, hidden_from, phase_at
+from socialgrid.train.worlds import hidden_at, phase_at
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from socialgrid.report.events import Events
 from socialgrid.report.metrics_file import MetricsFile
 from socialgrid.train import checkpoint
 from socialgrid.train.device import prepare_torch, threads_of
+from socialgrid.train.eyes import with_eyes
 from socialgrid.train.interrupt import PATIENCE, Abandoned, Interrupt
 from socialgrid.train.precision import settled
-from socialgrid.train.worlds import with_eyes
 
 Array = npt.NDArray[Any]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy.typing as npt
 import socialgrid
 from socialgrid._core import BoundOut
 from socialgrid.algos.untouched import untouched
-from socialgrid.config import Course, Player, TrainConfig, UsageError, about, load_config
+from socialgrid.config import Player, TrainConfig, UsageError, about
 from socialgrid.players import Team, make_player
 from socialgrid.players.core_player import CorePlayer
 from socialgrid.vec_env import VecEnv
@@ -335,35 +334,6 @@ def hidden_at(hide: Sequence[Any], slot: int) -> list[str]:
     if any(isinstance(item, str) for item in hide):
         return list(hide)
     return list(hide[slot]) if slot < len(hide) else []
-
-
-def hidden_from(config: TrainConfig, slot: int) -> list[str]:
-    """What a run's agent does not see where it learnt last."""
-    hide = phase_at(Course(config).configs[-1], 0).options.get("hide") or []
-    return hidden_at(hide, 0 if config.advised else slot)
-
-
-def with_eyes(config: TrainConfig) -> TrainConfig:
-    """The configuration of a new run in which agents of others do not see what was hidden from
-    them there; as it is where ``env.options.hide`` says what nobody sees, or where all are peers.
-
-    Raises:
-        UsageError: one of those runs is none, or has no such agent.
-    """
-    if config.advised or config.env.gymnasium_id is not None or "hide" in config.env.options:
-        return config
-    hide: list[list[str]] = []
-    for player in config.roster.players:
-        hide.append([])
-        if player.source is not None:
-            run, slot = player.source
-            other = load_config(run)
-            if other.env.gymnasium_id is None:
-                hide[-1] = hidden_from(other, other.roster.network(run, slot))
-    if not any(hide):
-        return config
-    env = dataclasses.replace(config.env, options={**config.env.options, "hide": hide})
-    return dataclasses.replace(config, env=env)
 
 
 def _integer_options(game: str) -> set[str]:

@@ -218,7 +218,7 @@ def test_tables_are_printed_where_the_terminal_is_ascii(tmp_path, monkeypatch):
 @pytest.mark.parametrize("case", ["mini", "harvest a3c"])
 def test_most_of_an_update_is_counted_as_shared_by_threads(monkeypatch, case):
     monkeypatch.setattr(threads, "TURN_SECONDS", 0.01)
-    (row,) = threads.measure(case, [(0, 1)], 1, True)
+    (row,), _ = threads.measure(case, [(0, 1)], 1, True)
     assert row.wall > 0.0
     assert 0.0 < row.serial < 0.9  # by CPU time; nothing counted: 1; some of it twice: below 0
 

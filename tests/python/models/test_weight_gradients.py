@@ -17,7 +17,7 @@ def test_pieces_add_up(rows, agents, count):
     found = weight_gradients.in_pieces(grad, x, count)
     assert found.dtype == torch.float32
     exact = grad.double().mT @ x.double()
-    assert float((found - exact).abs().max()) < 1e-5
+    assert float((found - exact).abs().max()) < 2e-6 * max(float(exact.abs().max()), 5.0)
     assert torch.equal(found, weight_gradients.in_pieces(grad, x, count))
 
 
